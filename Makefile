@@ -1,0 +1,66 @@
+# reproof: `make report` and `make test` are all that a fresh machine needs (Python 3.11 or newer, make, git).
+
+STUDY ?=
+CORES ?= all
+WORKERS ?= 2
+SNAKEMAKE_FLAGS ?= --use-conda
+PYTEST_FLAGS ?=
+LOCK_FLAGS ?=
+
+python := .venv/bin/python
+caches := .mypy_cache .ruff_cache .pytest_cache .hypothesis
+everything := .venv .snakemake results report
+
+.DEFAULT_GOAL := help
+.PHONY: help report test test-quick check lock install install-dev clean distclean
+
+help:
+	@echo "make report      set up .venv, run the default study, make report/digits.html"
+	@echo "                 STUDY=studies/mnist.yaml: lay that file over config.yaml; CORES=2: use so many cores"
+	@echo "make test        set up .venv with the test tools, run all tests"
+	@echo "make test-quick  the same without the slow tests"
+	@echo "make check       lint, format, types, workflow: what CI checks besides the tests"
+	@echo "make lock        write the lock files and environment.yml anew after an edit of pyproject.toml"
+	@echo "make clean       remove caches; results stay"
+	@echo "make distclean   say what else can be removed; with CONFIRM=yes, remove it"
+	@echo "PYTHON=python3.12 chooses the Python for .venv"
+
+install:
+	@tools/set_up.sh requirements.lock
+
+install-dev:
+	@tools/set_up.sh requirements-dev.lock
+
+report: install
+	$(python) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) $(if $(STUDY),--configfile $(STUDY))
+	@echo "The page: report/$$(sed -n 's/^study:[ "]*\([^ "#]*\).*/\1/p' config.yaml $(STUDY) | tail -n 1).html"
+
+# One thread per test process; the tests that run a whole workflow, and use all cores, go one after another (conftest.py).
+test: install-dev
+	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+
+test-quick: install-dev
+	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(PYTEST_FLAGS)
+
+check: install-dev
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+	.venv/bin/snakefmt --check Snakefile workflow
+	$(python) -m snakemake --lint
+
+# LOCK_FLAGS=--upgrade takes the newest versions of what pyproject.toml leaves open.
+lock:
+	tools/lock.sh $(LOCK_FLAGS)
+
+clean:
+	rm -rf $(caches)
+	find src tests tools benchmarks workflow -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+ifeq ($(CONFIRM),yes)
+	rm -rf $(everything)
+else
+	@echo "make distclean CONFIRM=yes removes these, trained models and all results among them:"
+	@for path in $(everything); do [ ! -e $$path ] || du -sh $$path; done
+endif

@@ -1,0 +1,18 @@
+# reproof: from a study (config.yaml, and what --configfile lays over it) to its page.
+# Rules are thin: src/reproof/plan.py says what each job reads, writes and must know.
+
+
+include: "workflow/rules/study.smk"
+
+
+rule all:
+    input:
+        PLAN.page_path,
+    default_target: True
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/attack.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,102 @@
+"""VGG (Simonyan and Zisserman 2015, "Very deep convolutional networks", Table 1: A, B, D, E) with 11,
+13, 16, 19 layers.
+
+Five stages of 3 x 3 convolutions with 64 to 512 channels, a 2 x 2 max pooling after each. By default with
+batch norm and global average pooling, which is how small images are commonly trained and what Seiler (Sec.
+IV) writes of its VGGNet13; Mustafa and Mirzaeian name VGG-19 and VGG-16 only as sources of transfer attacks
+and say no more. `batch_norm: false` with `global_average_pooling: false` is the network of 2015, with its
+two fully connected layers of 4096 units and dropout.
+
+Deviations. Pooling rounds up, so that 28 x 28 shrinks to 14, 7, 4, 2, 1 (rounding down would leave nothing
+after the fifth pooling); multiples of 32 are pooled exactly as in the paper. The first fully connected
+layer takes whatever size is left (7 x 7 for 224 x 224). Convolutions followed by batch norm have no bias.
+
+Features: `layer1` to `layer5` (maps after the five stages' pooling), `penultimate` (the vector that feeds
+the classifier).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from reproof.architectures._layers import initialise_convolutions, scaled
+from reproof.classifier import Classifier
+from reproof.data import DataDescription
+from reproof.settings import ArchitectureSettings, Flag, Number, Positive
+
+CHANNELS = (64, 128, 256, 512, 512)
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+UNITS = 4096
+
+
+class Settings(ArchitectureSettings):
+    """VGG."""
+
+    depth: Literal[11, 13, 16, 19] = 19
+    """Layers with weights (Simonyan 2015, Table 1); it also names the network in claims: `vgg19`."""
+    batch_norm: Flag = True
+    """Batch norm after each convolution (Seiler, Sec. IV)."""
+    global_average_pooling: Flag = True
+    """True: the last maps' averages are classified (Seiler, Sec. IV). False: two layers of 4096 units."""
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.5
+    """Dropout after each of those two layers (Simonyan 2015, Sec. 3.1); global average pooling has none."""
+    width: Positive = 1.0
+    """Multiplies every layer's channels and units."""
+
+    def key(self, name: str) -> str:
+        """Return vgg11 to vgg19."""
+        return f"vgg{self.depth}"
+
+
+def _stage(channels: int, width: int, convolutions: int, batch_norm: bool) -> nn.Sequential:
+    stage = nn.Sequential()
+    for _ in range(convolutions):
+        stage.append(nn.Conv2d(channels, width, 3, padding=1, bias=not batch_norm))
+        if batch_norm:
+            stage.append(nn.BatchNorm2d(width))
+        stage.append(nn.ReLU(inplace=True))
+        channels = width
+    return stage.append(nn.MaxPool2d(2, ceil_mode=True))
+
+
+class VGG(Classifier):
+    """VGG with a head of fully connected layers or of global average pooling."""
+
+    def __init__(self, settings: Settings, data: DataDescription):
+        super().__init__(data)
+        channels, height, width = data.channels, data.height, data.width
+        self.feature_shapes = {}
+        self.stages = nn.ModuleList()
+        for index, (size, count) in enumerate(zip(CHANNELS, CONVOLUTIONS[settings.depth], strict=True), 1):
+            planes = scaled(size, settings.width)
+            self.stages.append(_stage(channels, planes, count, settings.batch_norm))
+            channels, height, width = planes, -(-height // 2), -(-width // 2)
+            self.feature_shapes[f"layer{index}"] = (channels, height, width)
+        self.pooled = settings.global_average_pooling
+        self.hidden = nn.Sequential()
+        units = channels
+        if not self.pooled:
+            units = scaled(UNITS, settings.width)
+            for inputs in (channels * height * width, units):
+                self.hidden.extend((nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(settings.dropout)))
+        self.classify = nn.Linear(units, data.classes)
+        self.feature_shapes["penultimate"] = (units,)
+        initialise_convolutions(self, "fan_in")
+
+    def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return logits, the five stages' maps and the vector that feeds the classifier."""
+        maps = self.normalise(images)
+        features = {}
+        for index, stage in enumerate(self.stages, 1):
+            maps = stage(maps)
+            features[f"layer{index}"] = maps
+        features["penultimate"] = self.hidden(maps.mean((2, 3)) if self.pooled else maps.flatten(1))
+        return self.classify(features["penultimate"]), features
+
+
+def build(settings: Settings, data: DataDescription) -> Classifier:
+    """Return a VGG drawn from torch's global generator."""
+    return VGG(settings, data)

@@ -1,0 +1,162 @@
+"""Files under results/: written whole or not at all, hashed into a record, verified before they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reproof.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; it becomes `path` when the block ends well, else it is removed.
+
+    Leftovers of killed jobs beside it are removed. ArtifactError names the remedy for a full disk or a
+    folder that cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise ArtifactError(_explain(path, error)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _explain(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: no room left on the disk. Free some space and run the same command again; nothing is lost."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path}: may not be written ({error.strerror}). Make {path.parent} writable and run again."
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return f"{path}: a file stands where a folder should be, or the reverse. Move it away and run again."
+    return f"{path}: could not be written: {error}. Nothing half-written is kept; run the same command again."
+
+
+def _sweep(path: Path) -> None:
+    """Remove temporary files for `path` whose process is gone."""
+    for entry in path.parent.iterdir():
+        found = _LEFTOVER.fullmatch(entry.name)
+        if found and found["name"] == path.name and not process_lives(int(found["pid"])):
+            entry.unlink(missing_ok=True)
+
+
+def process_lives(pid: int) -> bool:
+    """Say whether a process with this number runs on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON in a file; ArtifactError when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing. Run snakemake again to make it.") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}). Delete it and run snakemake again.") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors as safetensors; `metadata` values travel as JSON in its header."""
+    from safetensors.torch import save_file
+
+    header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    with writing(path) as temporary:
+        save_file(plain, temporary, metadata=header)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the metadata of a safetensors file that has been verified."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}). Delete it and run snakemake again.") from error
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing. Run snakemake again to make it.") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error}).") from error
+
+
+def record_path(artifact: Path) -> Path:
+    """Return the record of an artifact: `{first part of the name}.record.json`, or the folder's `record.json`."""
+    own = artifact.with_name(f"{artifact.name.split('.')[0]}.record.json")
+    return own if own.exists() else artifact.with_name("record.json")
+
+
+def verify(artifact: Path) -> str:
+    """Return the artifact's SHA-256 after comparing it with its record.
+
+    ArtifactError, with the remedy, when the file or its record is missing, truncated or was edited.
+    """
+    path = record_path(artifact)
+    if not artifact.exists():
+        raise ArtifactError(f"{artifact} is missing. Run snakemake again to make it.")
+    if not path.exists():
+        raise ArtifactError(
+            f"{artifact} has no record ({path} is missing), so nothing says how it was made. "
+            f"Delete it (rm {artifact}) and run snakemake again."
+        )
+    listed = read_json(path).get("files", {}).get(artifact.name)
+    if listed is None:
+        raise ArtifactError(f"{path} does not list {artifact.name}. Delete both and run snakemake again.")
+    size = artifact.stat().st_size
+    if size != listed["bytes"]:
+        raise ArtifactError(
+            f"{artifact} has {size} bytes, its record says {listed['bytes']}: it was truncated or edited. "
+            f"Delete it (rm {artifact}) and run snakemake again; it will be made anew."
+        )
+    digest = sha256(artifact)
+    if digest != listed["sha256"]:
+        raise ArtifactError(
+            f"{artifact} is not the file that was recorded (its SHA-256 differs): it was edited or damaged. "
+            f"Delete it (rm {artifact}) and run snakemake again; it will be made anew."
+        )
+    return digest

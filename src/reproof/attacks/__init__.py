@@ -1,0 +1,1 @@
+"""One file per attack: its `Settings`, and `build(settings, point)`, which returns a Foolbox attack."""

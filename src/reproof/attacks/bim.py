@@ -1,0 +1,29 @@
+"""Basic Iterative Method (Kurakin, Goodfellow and Bengio, 2017; Mustafa 2019, Eq. 11).
+
+FGSM in small steps from the clean image, kept inside the ball:
+x_m = clip_ε(x_{m-1} + α sign(∇x L(x_{m-1}, y))).
+
+Not guaranteed: that it converges. The papers' protocol, 10 steps of ε/10, reaches the ball's edge only in
+pixels whose gradient never changes sign, so a longer run may well leave less accuracy than it does.
+"""
+
+from __future__ import annotations
+
+from foolbox.attacks.base import Attack
+from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
+
+from reproof.settings import Count, EpsilonAttackSettings, Point, Positive
+
+
+class Settings(EpsilonAttackSettings):
+    """BIM's budgets and steps."""
+
+    steps: Count = 10
+    """Gradient steps; i in Eq. 11."""
+    step_size: Positive = 0.1
+    """Length of a step as a fraction of epsilon: 0.1 is the papers' ε/10."""
+
+
+def build(settings: Settings, point: Point) -> Attack:
+    """Return Foolbox's basic iterative attack, started at the clean image."""
+    return LinfBasicIterativeAttack(rel_stepsize=settings.step_size, steps=settings.steps, random_start=False)

@@ -1,0 +1,155 @@
+"""Carlini and Wagner's L2 attack with a fixed constant (Carlini and Wagner 2017; Mustafa 2019, Eq. 14, 15).
+
+Minimise ‖x(ζ) - x‖₂² + c f(x(ζ)) over ζ with Adam, where x(ζ) = (tanh ζ + 1) / 2 and
+f(x') = max(Z(x')_y - max_{k≠y} Z(x')_k + κ, 0), which is Eq. 15 up to the constant κ. (Eq. 14 prints the norm
+unsquared; Carlini and Wagner square it.) Each image keeps its closest iterate that fools; one that has none
+comes back as it was, where Foolbox's attack returns an all-zero image. All steps are taken: nothing stops
+early, so that an image's result does not depend on the rest of its batch.
+
+Not guaranteed: that an image resists because the attack failed. With one search, c decides how much
+distortion a wrong answer is worth, so accuracy at a small c is high for every model; read it beside the L2
+distance. More `binary_search_steps` make it another, stronger attack. The distance has no upper limit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from eagerpy.astensor import astensor, astensor_
+from foolbox.attacks.base import Attack, MinimizationAttack, T, get_criterion, raise_if_kwargs
+from foolbox.criteria import Misclassification
+from foolbox.distances import l2
+from foolbox.models.base import Model
+from pydantic import Field
+from torch import Tensor
+
+from reproof.attacks._gradient import differentiate
+from reproof.settings import AttackSettings, Count, NonNegative, Norm, Point, Positive
+
+FIRST_MOMENT, SECOND_MOMENT, ADAM_EPSILON = 0.9, 0.999, 1e-8
+SHRINK = 0.999999  # keeps arctanh finite at pixels of exactly 0 and 1
+
+
+class Settings(AttackSettings):
+    """C&W's constants and its optimisation."""
+
+    norm: ClassVar[Norm | None] = "l2"
+    example: ClassVar[dict[str, Any]] = {"constants": [1.0], "steps": 20}
+    """Settings with which a short run makes sense; the contract tests use them."""
+    view: Literal["logits"] = "logits"
+    """The attack minimises its own loss on the logits, so there is no other view to choose."""
+    constants: tuple[Positive, ...] = Field(min_length=1)
+    """Weights of a wrong answer against distortion: c in Eq. 14. Each is an attack of its own."""
+    steps: Count = 1000
+    """Adam's steps in each search."""
+    learning_rate: Positive = 0.01
+    confidence: NonNegative = 0.0
+    """Margin by which another class must win: κ in Eq. 15."""
+    binary_search_steps: Count = 1
+    """Searches, each from a constant moved towards the smallest that fools; the papers' protocol has one."""
+
+    def points(self) -> tuple[Point, ...]:
+        """Return one point per constant."""
+        return tuple(Point(name="c", value=c, epsilon=None) for c in self.constants)
+
+
+class FixedConstantAttack(MinimizationAttack):
+    """Eq. 14 and 15 with gradients taken to the image only; the rest of the chain is written out.
+
+    constant: c of the first search, the same for every image.
+    """
+
+    distance = l2
+
+    def __init__(
+        self,
+        *,
+        constant: float,
+        steps: int,
+        learning_rate: float,
+        confidence: float,
+        binary_search_steps: int,
+    ):
+        self.constant = constant
+        self.steps = steps
+        self.learning_rate = learning_rate
+        self.confidence = confidence
+        self.binary_search_steps = binary_search_steps
+
+    def run(
+        self,
+        model: Model,
+        inputs: T,
+        criterion: Misclassification | T,
+        *,
+        early_stop: float | None = None,
+        **kwargs: Any,
+    ) -> T:
+        """Return each image's closest iterate that fools, or the image itself. early_stop: not used."""
+        raise_if_kwargs(kwargs)
+        images, restore_type = astensor_(inputs)
+        goal = get_criterion(criterion)
+        if not isinstance(goal, Misclassification):
+            raise ValueError("fixed-constant C&W is untargeted")
+        clean, labels = images.raw, goal.labels.raw
+        best, best_norm = clean.clone(), torch.full((len(clean),), torch.inf, device=clean.device)
+        constants = torch.full_like(best_norm, self.constant)
+        lower, upper = torch.zeros_like(constants), torch.full_like(constants, torch.inf)
+        for _ in range(self.binary_search_steps):
+            found = self._search(model, clean, labels, constants, best, best_norm)
+            upper = torch.where(found, constants, upper)
+            lower = torch.where(found, lower, constants)
+            constants = torch.where(upper.isinf(), constants * 10, (lower + upper) / 2)
+        restored: T = restore_type(astensor(best))
+        return restored
+
+    def _search(
+        self, model: Model, clean: Tensor, labels: Tensor, constants: Tensor, best: Tensor, best_norm: Tensor
+    ) -> Tensor:
+        """Minimise at one constant per image, put closer iterates into `best`; return who was fooled (N,)."""
+        start = ((2 * clean - 1) * SHRINK).arctanh()
+        origin = (start.tanh() + 1) / 2
+        variable = start.clone()
+        first, second = torch.zeros_like(start), torch.zeros_like(start)
+        fooled = torch.zeros_like(labels, dtype=torch.bool)
+        for step in range(1, self.steps + 1):
+            tanh = variable.tanh()
+            images = (tanh + 1).div_(2).requires_grad_()
+            margins = excess(model(images), labels) + self.confidence
+            gradient = differentiate((constants * margins.clamp(min=0)).sum(), images)
+            images = images.detach()
+            with torch.no_grad():
+                norm = (images - clean).square_().sum(dim=(1, 2, 3)).sqrt_()
+                wins = margins < 0
+                closer = wins & (norm < best_norm)
+                fooled |= wins
+                torch.where(closer[:, None, None, None], images, best, out=best)
+                torch.where(closer, norm, best_norm, out=best_norm)
+                # d loss / d ζ = (c ∇f + 2 (x(ζ) - x)) (1 - tanh²ζ) / 2, then one step of Adam
+                gradient = (
+                    images.sub_(origin).mul_(2).add_(gradient).mul_(tanh.square_().neg_().add_(1)).div_(2)
+                )
+                first.lerp_(gradient, 1 - FIRST_MOMENT)
+                second.mul_(SECOND_MOMENT).addcmul_(gradient, gradient, value=1 - SECOND_MOMENT)
+                scale = (second / (1 - SECOND_MOMENT**step)).sqrt_().add_(ADAM_EPSILON)
+                variable.addcdiv_(first, scale, value=-self.learning_rate / (1 - FIRST_MOMENT**step))
+        return fooled
+
+
+def excess(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return Z_y - max_{k≠y} Z_k per image (N,): negative where another class wins. logits: (N, K)."""
+    own = logits.gather(1, labels[:, None]).squeeze(1)
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return own - others.amax(dim=1)
+
+
+def build(settings: Settings, point: Point) -> Attack:
+    """Return the attack at the point's constant."""
+    return FixedConstantAttack(
+        constant=point.value,
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        confidence=settings.confidence,
+        binary_search_steps=settings.binary_search_steps,
+    )

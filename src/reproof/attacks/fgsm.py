@@ -1,0 +1,23 @@
+"""Fast Gradient Sign Method (Goodfellow, Shlens and Szegedy, 2015; Mustafa 2019, Eq. 10).
+
+One step of length epsilon along the sign of the loss's gradient: x_adv = clip(x + ε sign(∇x L(x, y)), 0, 1).
+
+Not guaranteed: that the loss rises. The step is right for a linear model only; on a curved one a smaller
+epsilon, or an iterated attack, may do better. A gradient of exactly zero leaves its pixel where it was.
+"""
+
+from __future__ import annotations
+
+from foolbox.attacks.base import Attack
+from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
+
+from reproof.settings import EpsilonAttackSettings, Point
+
+
+class Settings(EpsilonAttackSettings):
+    """FGSM has nothing to set but its budgets. The engine takes one gradient for all of them."""
+
+
+def build(settings: Settings, point: Point) -> Attack:
+    """Return Foolbox's L-infinity fast gradient attack."""
+    return LinfFastGradientAttack()

@@ -1,0 +1,68 @@
+"""Uniform random noise: the floor that every attack with a gradient must beat.
+
+x_adv = clip(x + ε u, 0, 1) with u uniform in [-1, 1] per pixel and channel. An image keeps the first draw
+that fools; one that no draw fools keeps its last, so that it can be shown to another model.
+
+Not guaranteed: anything about robustness. A model that noise fools as often as PGD does hides its gradients.
+Foolbox's own noise attack is not used: it scales by the largest, not the largest absolute, draw and so can
+leave the ball.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from eagerpy.astensor import astensor, astensor_
+from foolbox.attacks.base import Attack, FixedEpsilonAttack, T, get_criterion, raise_if_kwargs
+from foolbox.criteria import Misclassification
+from foolbox.distances import linf
+from foolbox.models.base import Model
+
+from reproof.attacks._noise import Noisy
+from reproof.settings import Count, EpsilonAttackSettings, Point
+
+
+class Settings(EpsilonAttackSettings):
+    """The noise's budgets and draws."""
+
+    view: Literal["logits"] = "logits"
+    """Noise differentiates nothing, so there is no other view to choose."""
+    repeats: Count = 10
+    """Draws per image; later ones only for images that are still classified correctly."""
+
+
+class UniformNoiseAttack(Noisy, FixedEpsilonAttack):
+    """Uniform noise inside the ball, drawn again where it has not fooled."""
+
+    distance = linf
+
+    def __init__(self, *, repeats: int):
+        self.repeats = repeats
+
+    def run(
+        self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
+    ) -> T:
+        """Return noisy images inside the ball around `inputs`, misclassified wherever a draw managed it."""
+        raise_if_kwargs(kwargs)
+        images, restore_type = astensor_(inputs)
+        goal = get_criterion(criterion)
+        if not isinstance(goal, Misclassification):
+            raise ValueError("random noise is untargeted")
+        clean, labels = images.raw, goal.labels.raw
+        best = (clean + epsilon * self.draw_uniform(clean, 0)).clamp(*model.bounds)
+        left = torch.arange(len(clean), device=clean.device)
+        noisy = best
+        for draw in range(1, self.repeats):
+            left = left[model(noisy).argmax(dim=-1) == labels[left]]
+            if not len(left):
+                break
+            noisy = (clean + epsilon * self.draw_uniform(clean, draw))[left].clamp(*model.bounds)
+            best[left] = noisy
+        restored: T = restore_type(astensor(best))
+        return restored
+
+
+def build(settings: Settings, point: Point) -> Attack:
+    """Return the noise attack."""
+    return UniformNoiseAttack(repeats=settings.repeats)

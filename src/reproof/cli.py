@@ -1,0 +1,128 @@
+"""`python -m reproof`: one sub-command per rule of the workflow, and `plan`, which shows the jobs beforehand."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reproof import artifacts, provenance, study
+from reproof.errors import ReproofError, StudyError
+from reproof.plan import RULES, Job, Plan
+
+DRIVER = "REPROOF_DRIVER"
+"""Environment variable `host:pid` of the Snakemake that started a job; the job ends when it is gone."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    top = argparse.ArgumentParser(prog="reproof", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--configfile", nargs="+", default=[], type=Path, help="studies laid over config.yaml")
+    shared.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="single values laid on top")
+    commands.add_parser("plan", parents=[shared], help="print jobs, estimated time and disk; run nothing")
+    commands.add_parser("schema", help="print the JSON schema of a study file")
+    for rule in RULES:
+        command = commands.add_parser(rule, parents=[shared], help=f"do one {rule} job, as the workflow does")
+        command.add_argument("output", nargs="?", help="a file that the job makes; needed where the rule has many jobs")
+        command.add_argument("--threads", type=int, default=1, help="processor threads (results depend on it)")
+        command.add_argument("--expect", help="refuse unless the job's digest is this one")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend."""
+    chosen = parser().parse_args(arguments)
+    try:
+        if chosen.command == "schema":
+            print(schema_text(), end="")
+            return 0
+        plan = Plan(load_study(chosen.configfile, chosen.config))
+        if chosen.command == "plan":
+            from reproof import estimate
+
+            print(estimate.table(plan))
+            return 0
+        do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads)
+    except ReproofError as error:
+        print(f"reproof: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("reproof: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def schema_text() -> str:
+    """Return the JSON schema of a study file as it stands in workflow/schemas/."""
+    import json
+
+    return json.dumps(study.json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def load_study(overlays: Sequence[Path], values: Sequence[str]) -> study.Study:
+    """Return the study of config.yaml with overlays and KEY=VALUE pairs on top."""
+    overrides: dict[str, Any] = {}
+    for pair in values:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise StudyError(f"--config {pair}: should be KEY=VALUE, for example --config seeds=[0,1]")
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise StudyError(f"--config {pair}: the value is not valid YAML: {error}") from error
+    return study.load([Path("config.yaml"), *overlays], overrides)
+
+
+def find(plan: Plan, rule: str, output: str | None) -> Job:
+    """Return the rule's job that makes an output, or its only job."""
+    jobs = list(plan.jobs([rule]))
+    if output is None and len(jobs) == 1:
+        return jobs[0]
+    for job in jobs:
+        if output in job.outputs.values():
+            return job
+    example = next(iter(jobs[0].outputs.values()))
+    wanted = "which file?" if output is None else f"no {rule} job of study {plan.study.name!r} makes {output}"
+    raise StudyError(f"reproof {rule}: {wanted} For example: python -m reproof {rule} {example}")
+
+
+def do(job: Job, expect: str | None, threads: int) -> None:
+    """Do one job and write its record."""
+    if expect is not None and job.expectation != expect:
+        raise StudyError(
+            f"{job.rule} {job.name}: the study or the code changed while snakemake was running. "
+            "Run the same snakemake command again; what is finished and unchanged is kept."
+        )
+    _end_with_driver()
+    stage = getattr(importlib.import_module(f"reproof.stages.{job.rule}"), job.rule)
+    record = Path(job.outputs["record"]) if "record" in job.outputs else None
+    if record is None:
+        stage(job, provenance.Run(job=job.description, threads=threads))
+        return
+    with provenance.recording(record, job.description, threads) as run:
+        stage(job, run)
+
+
+def _end_with_driver() -> None:
+    """End this job soon after the Snakemake that started it was killed: nobody waits for it any more."""
+    host, _, pid = os.environ.get(DRIVER, "").partition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return
+
+    def watch() -> None:
+        while artifacts.process_lives(int(pid)):
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="driver-watch").start()

@@ -1,0 +1,70 @@
+"""A digest of the code that a job runs: syntax trees without comments, docstrings and layout."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+_NEUTRAL = frozenset({"reproof.artifacts", "reproof.provenance", "reproof.errors", "reproof.cli", "reproof.code_digest"})
+"""Modules that carry results about but make none; editing them reruns nothing."""
+
+
+def digest(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
+    """Return a digest of these modules and every module of the package that they import, and of data files.
+
+    modules: dotted names such as `reproof.training`. Plugins are not imported by name anywhere, so a caller
+    lists the ones that its job uses, and only these count.
+    """
+    found: set[str] = set()
+    todo = list(modules)
+    while todo:
+        name = todo.pop()
+        if name not in found and name not in _NEUTRAL:
+            found.add(name)
+            todo.extend(_imports(_source(name)))
+    total = hashlib.sha256()
+    for name in sorted(found):
+        total.update(f"{name} {_module_digest(_source(name))}\n".encode())
+    for path in sorted(files):
+        total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _source(name: str) -> Path:
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Return the package's modules that a module imports, at its top or inside its functions."""
+    found: list[str] = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] == "reproof"]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":
+            found.append(node.module)
+            found += [name for alias in node.names if _source(name := f"{node.module}.{alias.name}").is_file()]
+    return tuple(found)
+
+
+@functools.cache
+def _module_digest(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,1 @@
+"""Defenses, one file each; the registry finds them by looking here."""

@@ -1,0 +1,61 @@
+"""A. Kurakin, I. Goodfellow, S. Bengio. Adversarial Machine Learning at Scale. ICLR 2017 ("AdvTrain").
+
+Part of every batch is replaced by single-step adversarial examples made against the current weights. Clean and
+adversarial images share one forward pass, and the adversarial ones weigh λ in the mean loss (Eq. 1).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from reproof.defense import Defense, Progress, Trainee
+from reproof.settings import AdversarialTraining, DefenseSettings, NonNegative, Positive, UnitInterval
+
+
+class Settings(DefenseSettings):
+    """Settings of Kurakin's adversarial training."""
+
+    trains_on: ClassVar[str] = "fgsm"
+
+    epsilon: tuple[NonNegative, NonNegative] | NonNegative = (0.1, 0.5)
+    """Budget in [0, 1], uniform per image. The interval is Mustafa's for MNIST (Sec. 5.1); for CIFAR: [0.01, 0.05]."""
+    share: UnitInterval = 0.5
+    """k / m: share of each batch that is replaced (Sec. 3: 16 of 32)."""
+    weight: Positive = 0.3
+    """λ in Eq. 1: weight of an adversarial example beside a clean one (Sec. 3)."""
+    labels: Literal["true", "predicted"] = "predicted"
+    """What the step climbs away from; `true` leaks the label into the example (Sec. 4.3)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Settings:
+        if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
+            raise ValueError("epsilon's range should go from low to high")
+        return self
+
+
+class FgsmTraining(Defense[Settings]):
+    """Cross-entropy on batches that are partly FGSM examples."""
+
+    deviations: ClassVar[tuple[str, ...]] = (
+        "Epsilon is drawn uniformly from its interval, as Mustafa's Sec. 5.1 says; Kurakin draws it from a truncated "
+        "normal distribution.",
+        "The step climbs the predicted class's loss; Kurakin's models take the step towards the least likely class, "
+        "and both avoid label leaking.",
+    )
+
+    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        """Return the cross-entropy per image; the loop weighs it as in Eq. 1."""
+        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
+
+    def adversarial_training(self) -> AdversarialTraining:
+        """Return FGSM on a share of each batch."""
+        return AdversarialTraining(
+            attack="fgsm",
+            epsilon=self.settings.epsilon,
+            share=self.settings.share,
+            weight=self.settings.weight,
+            labels=self.settings.labels,
+        )

@@ -1,0 +1,59 @@
+"""A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards Deep Learning Models Resistant to Adversarial
+Attacks. ICLR 2018.
+
+Training is a saddle point: the weights minimise the loss that the strongest perturbation in the ball maximises.
+Every image of every batch is replaced by the end of a projected gradient ascent from a random start.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from reproof.defense import Defense, Progress, Trainee
+from reproof.settings import AdversarialTraining, Count, DefenseSettings, NonNegative, Positive, UnitInterval
+
+
+class Settings(DefenseSettings):
+    """Settings of Madry's min-max training; the defaults are the paper's for MNIST."""
+
+    trains_on: ClassVar[str] = "pgd"
+
+    epsilon: tuple[NonNegative, NonNegative] | NonNegative = 0.3
+    """Budget in [0, 1] (MNIST: 0.3; CIFAR-10: 8/255), or an interval to draw it from."""
+    steps: Count = 40
+    """Steps of the inner maximisation (MNIST: 40; CIFAR-10: 7)."""
+    step_size: Positive = 1 / 30
+    """Step as a fraction of epsilon (MNIST: 0.01 / 0.3; CIFAR-10: 2/8)."""
+    share: UnitInterval = 1.0
+    """Share of each batch that is replaced; the paper replaces all of it."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Settings:
+        if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
+            raise ValueError("epsilon's range should go from low to high")
+        return self
+
+
+class PgdTraining(Defense[Settings]):
+    """Cross-entropy on PGD examples."""
+
+    deviations: ClassVar[tuple[str, ...]] = (
+        "Batch norm runs in evaluation mode while the examples are made; the paper's MNIST network has none.",
+    )
+
+    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        """Return the cross-entropy per image, on the adversarial images that the loop hands over (Eq. 2.1)."""
+        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
+
+    def adversarial_training(self) -> AdversarialTraining:
+        """Return PGD from a random start on the whole batch."""
+        return AdversarialTraining(
+            attack="pgd",
+            epsilon=self.settings.epsilon,
+            steps=self.settings.steps,
+            step_size=self.settings.step_size,
+            share=self.settings.share,
+        )

@@ -1,0 +1,28 @@
+"""Plain training with cross-entropy: the model that no method protects.
+
+It minimises the cross-entropy of the softmax on clean images and adds nothing. Every defense is measured
+beside it, and it is the source of transfer attacks ("Softmax", "Baseline" in the papers' tables).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from reproof.defense import Defense, Progress, Trainee
+from reproof.settings import DefenseSettings
+
+
+class Settings(DefenseSettings):
+    """Nothing to set: the training settings say it all."""
+
+
+class Undefended(Defense[Settings]):
+    """Cross-entropy on the deployed classifier's logits."""
+
+    deviations: ClassVar[tuple[str, ...]] = ()
+
+    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        """Return the cross-entropy per image (Mustafa, Eq. 1)."""
+        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")

@@ -1,0 +1,70 @@
+"""How sure a share is: Wilson intervals, the spread over seeds, and the exact paired test."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+LEVEL = 0.95
+Interval = tuple[float, float]
+
+
+def wilson(correct: int, total: int, level: float = LEVEL) -> Interval:
+    """Return Wilson's score interval of the share correct / total; ValueError unless 0 <= correct <= total > 0."""
+    if not 0 <= correct <= total or total == 0:
+        raise ValueError(f"a share needs 0 <= correct <= total and total > 0, not {correct} of {total}")
+    z = statistics.NormalDist().inv_cdf((1 + level) / 2)
+    share = correct / total
+    scale = 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / scale
+    reach = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    # At the ends the formula is exact only in real numbers; rounding would leave 1e-17 instead of 0.
+    low = 0.0 if correct == 0 else centre - reach
+    high = 1.0 if correct == total else centre + reach
+    return low, high
+
+
+def seed_spread(values: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """Return the interval of the mean over seeds: Student's t for three or more, min to max for two, else None."""
+    if len(values) < 2:
+        return None
+    if len(values) == 2:
+        return min(values), max(values)
+    # scipy.stats costs a second to import; its quantile function alone a tenth.
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(len(values) - 1, (1 + level) / 2))
+    mean = statistics.fmean(values)
+    reach = quantile * statistics.stdev(values) / math.sqrt(len(values))
+    return mean - reach, mean + reach
+
+
+def combined(correct: int, total: int, values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the wider of the pooled counts' Wilson interval and the spread of the seeds' shares, within [0, 1]."""
+    pooled = wilson(correct, total, level)
+    spread = seed_spread(values, level)
+    if spread is None or spread[1] - spread[0] <= pooled[1] - pooled[0]:
+        return pooled
+    return max(spread[0], 0.0), min(spread[1], 1.0)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the two-sided exact p-value that two classifiers seen on the same images are equally often right.
+
+    only_first, only_second: images on which only the one, only the other is right; the rest says nothing.
+    """
+    return min(1.0, 2 * mcnemar_one_sided(max(only_first, only_second), min(only_first, only_second)))
+
+
+def mcnemar_one_sided(only_first: int, only_second: int) -> float:
+    """Return the exact probability of at least `only_first` of the discordant images, were both equally good."""
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"counts of images are not negative: {only_first}, {only_second}")
+    discordant = only_first + only_second
+    # P(first >= only_first) = P(second <= only_second), both Binomial(n, 1/2): sum the shorter tail's integers.
+    term, ways = 1, 0
+    for index in range(only_second + 1):
+        ways += term
+        term = term * (discordant - index) // (index + 1)
+    return ways / 2**discordant

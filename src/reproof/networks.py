@@ -1,0 +1,63 @@
+"""From a job's slice of the study to a network: built, or loaded from a trained model's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reproof import artifacts, registry
+from reproof.classifier import Classifier
+from reproof.data import DataDescription, Dataset
+from reproof.defense import Defense, Trainee
+from reproof.errors import ArtifactError
+
+
+def build(network: Mapping[str, Any], data: DataDescription, seed: int) -> tuple[Defense[Any], Trainee]:
+    """Return a defense and what it trains, initialised from the seed alone. network: plan's slice of a model."""
+    architecture, defense_stanza = dict(network["architecture"]), dict(network["defense"])
+    module = registry.load("architectures", architecture.pop("kind"))
+    kind = defense_stanza.pop("kind")
+    defense_class: type[Defense[Any]] = registry.load_class("defenses", kind, Defense)  # type: ignore[type-abstract]
+    defense = defense_class(registry.load("defenses", kind).Settings(**defense_stanza))
+    torch.manual_seed(seed)
+    classifier: Classifier = module.build(module.Settings(**architecture), data)
+    return defense, defense.build(classifier, data)
+
+
+def load(network: Mapping[str, Any], data: DataDescription, path: Path) -> tuple[Defense[Any], Trainee]:
+    """Return a trained model from its verified file; ArtifactError when the weights do not fit the study."""
+    defense, trainee = build(network, data, seed=0)
+    weights, _ = artifacts.read_tensors(path)
+    try:
+        trainee.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{path} holds the weights of another network than the study describes. "
+            f"Delete it (rm {path}) and run snakemake again. ({str(error).splitlines()[0]})"
+        ) from error
+    return defense, trainee.eval()
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Return a prepared data set from its verified file."""
+    tensors, metadata = artifacts.read_tensors(path)
+    described = metadata["description"]
+    return Dataset(
+        name=metadata["name"],
+        images=tensors["images"],
+        labels=tensors["labels"],
+        splits={"train": tensors["train"], "validation": tensors["validation"], "test": tensors["test"]},
+        description=DataDescription(**{**described, "mean": tuple(described["mean"]), "std": tuple(described["std"])}),
+    )
+
+
+def write_dataset(path: Path, dataset: Dataset) -> None:
+    """Write a prepared data set: uint8 images, labels, and the splits' fixed indices."""
+    artifacts.write_tensors(
+        path,
+        {"images": dataset.images, "labels": dataset.labels, **dataset.splits},
+        {"name": dataset.name, "description": vars(dataset.description)},
+    )

@@ -1,0 +1,375 @@
+"""From a study to its jobs: what each reads, writes and must know, and a digest of the code it runs. Imports no torch.
+
+One relation explains every experiment: a suite of attacks is made on a source model; a threat shows it to a
+target. White-box and adaptive threats have source = target.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reproof import code_digest
+from reproof.study import Choice, Model, Study, ThreatSettings
+
+PACKAGE = Path(__file__).parent
+RULES = ("prepare", "train", "attack", "evaluate", "tabulate", "draw", "report")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the DAG: files in and out, its own slice of the study, the modules it runs."""
+
+    rule: str
+    name: str
+    inputs: dict[str, tuple[str, ...]]
+    outputs: dict[str, str]
+    slice: dict[str, Any]
+    modules: tuple[str, ...]
+    configfiles: tuple[str, ...] = ()
+    data_files: tuple[Path, ...] = ()
+    seed: int | None = None
+    seconds: float = field(default=0.0, compare=False)
+    """Estimated seconds on one processor core."""
+    bytes: int = field(default=0, compare=False)
+    """Estimated bytes of its outputs."""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Return the digest of the code that this job runs."""
+        return code_digest.digest(self.modules, self.data_files)
+
+    @property
+    def command(self) -> str:
+        """Return the command that makes this job's files again."""
+        extra = "".join(f" --configfile {shlex.quote(path)}" for path in self.configfiles)
+        return f"snakemake --cores all{extra} --force {shlex.quote(next(iter(self.outputs.values())))}"
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Return what the job's record says of it, whatever machine it runs on."""
+        return {
+            "rule": self.rule,
+            "name": self.name,
+            "job": self.slice,
+            "digest": self.digest,
+            "command": self.command,
+            "seed": self.seed,
+        }
+
+    @functools.cached_property
+    def expectation(self) -> str:
+        """Return a digest of all that this job depends on beside its input files: its slice, its code, its paths.
+
+        It is the job's `params` in Snakemake, so that a change of any of these and nothing else runs it again;
+        the job itself refuses to start when its own view of the study and the code has another one.
+        """
+        facts = {**self.description, "inputs": self.inputs, "outputs": self.outputs, "command": ""}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Plan:
+    """All jobs of a study. Methods named like the rules return one job each."""
+
+    def __init__(self, study: Study, root: str = "results"):
+        self.study = study
+        self.folder = f"{root}/{study.name}"
+
+    # Who attacks whom.
+
+    def attacks_on(self, source: str, suite: str) -> dict[str, Choice]:
+        """Return the suite's attacks; none when its view is not one that the model's defense declares."""
+        chosen = self.study.suites[suite]
+        if chosen.view not in ("logits", *self.study.models[source].defense.settings.views):
+            return {}
+        return {name: self.study.attacks[name] for name in chosen.attacks}
+
+    def threats_on(self, target: str) -> dict[str, ThreatSettings]:
+        """Return the threats that a model stands under."""
+        found = {}
+        for name, threat in self.study.threats.items():
+            named = threat.targets is None or target in threat.targets
+            if not named or target in threat.exclude or target == threat.source:
+                continue
+            source = threat.source or target
+            if self.study.models[source].dataset != self.study.models[target].dataset:
+                continue
+            if self.attacks_on(source, threat.suite):
+                found[name] = threat
+        return found
+
+    def suites_on(self, source: str) -> list[str]:
+        """Return the suites that are made on a model, sorted."""
+        return sorted(
+            {
+                threat.suite
+                for target in self.study.models
+                for threat in self.threats_on(target).values()
+                if (threat.source or target) == source
+            }
+        )
+
+    # Paths.
+
+    def data_path(self, dataset: str) -> str:
+        """Return the prepared data set's path."""
+        return f"{self.folder}/data/{dataset}.safetensors"
+
+    def model_folder(self, model: str, seed: int) -> str:
+        """Return the folder of a trained model."""
+        return f"{self.folder}/models/{model}/seed{seed}"
+
+    def adversarial_path(self, source: str, seed: int, suite: str) -> str:
+        """Return the path of the images that a suite made on a source model."""
+        return f"{self.folder}/adversarial/{source}/seed{seed}/{suite}.safetensors"
+
+    def outcome_path(self, target: str, seed: int, threat: str) -> str:
+        """Return the path of a target's outcomes under a threat."""
+        return f"{self.folder}/outcomes/{target}/seed{seed}/{threat}.parquet"
+
+    def table_path(self, table: str) -> str:
+        """Return the path of a table."""
+        return f"{self.folder}/tables/{table}.csv"
+
+    @property
+    def page_path(self) -> str:
+        """Return the path of the study's page."""
+        return f"report/{self.study.name}.html"
+
+    # Jobs.
+
+    def _job(self, rule: str, name: str, **facts: Any) -> Job:
+        return Job(rule=rule, name=name, configfiles=tuple(self.study.files[1:]), **facts)
+
+    def prepare(self, dataset: str) -> Job:
+        """Return the job that prepares a data set."""
+        choice = self.study.datasets[dataset]
+        path = self.data_path(dataset)
+        return self._job(
+            "prepare",
+            dataset,
+            inputs={},
+            outputs={"data": path, "record": path.replace(".safetensors", ".record.json")},
+            slice={"dataset": dataset, "settings": choice.dump(), "data_root": self.study.data_root},
+            modules=("reproof.stages.prepare", f"reproof.datasets.{choice.kind}"),
+        )
+
+    def _network(self, model: Model) -> dict[str, Any]:
+        """Return what it takes to build a model again."""
+        return {
+            "model": model.name,
+            "dataset": model.dataset,
+            "architecture": model.architecture.dump(),
+            "defense": model.defense.dump(),
+        }
+
+    def _network_modules(self, model: Model) -> tuple[str, ...]:
+        return (f"reproof.architectures.{model.architecture.kind}", f"reproof.defenses.{model.defense.kind}")
+
+    def train(self, model: str, seed: int) -> Job:
+        """Return the job that trains a model."""
+        chosen = self.study.models[model]
+        folder = self.model_folder(model, seed)
+        return self._job(
+            "train",
+            f"{model} seed {seed}",
+            inputs={"data": (self.data_path(chosen.dataset),)},
+            outputs={
+                "model": f"{folder}/model.safetensors",
+                "history": f"{folder}/history.csv",
+                "record": f"{folder}/record.json",
+            },
+            slice={**self._network(chosen), "training": chosen.training.model_dump(mode="json"), "seed": seed},
+            modules=("reproof.stages.train", *self._network_modules(chosen)),
+            seed=seed,
+        )
+
+    def attack(self, source: str, seed: int, suite: str) -> Job:
+        """Return the job that makes a suite's adversarial images on a source model."""
+        chosen = self.study.models[source]
+        path = self.adversarial_path(source, seed, suite)
+        attacks = self.attacks_on(source, suite)
+        transferred = any(
+            threat.source == source and threat.suite == suite for threat in self.study.threats.values()
+        )
+        return self._job(
+            "attack",
+            f"{source} seed {seed} {suite}",
+            inputs={
+                "data": (self.data_path(chosen.dataset),),
+                "model": (f"{self.model_folder(source, seed)}/model.safetensors",),
+            },
+            outputs={"adversarial": path, "record": path.replace(".safetensors", ".record.json")},
+            slice={
+                **self._network(chosen),
+                "seed": seed,
+                "suite": suite,
+                "attacks": {name: attack.dump() for name, attack in attacks.items()},
+                "images": self.study.suites[suite].images,
+                "view": self.study.suites[suite].view,
+                "batch_size": self.study.attack_batch_size,
+                "skip_misclassified": not transferred,
+            },
+            modules=(
+                "reproof.stages.attack",
+                *self._network_modules(chosen),
+                *sorted({f"reproof.attacks.{attack.kind}" for attack in attacks.values()}),
+            ),
+            seed=seed,
+        )
+
+    def evaluate(self, target: str, seed: int, threat: str) -> Job:
+        """Return the job that shows a threat's images to a target model."""
+        chosen = self.study.models[target]
+        rule = self.study.threats[threat]
+        source = rule.source or target
+        path = self.outcome_path(target, seed, threat)
+        attacks = self.attacks_on(source, rule.suite)
+        stem = path.removesuffix(".parquet")
+        return self._job(
+            "evaluate",
+            f"{target} seed {seed} {threat}",
+            inputs={
+                "data": (self.data_path(chosen.dataset),),
+                "model": (f"{self.model_folder(target, seed)}/model.safetensors",),
+                "adversarial": (self.adversarial_path(source, seed, rule.suite),),
+            },
+            outputs={
+                "outcomes": path,
+                "examples": f"{stem}.examples.safetensors",
+                "record": f"{stem}.record.json",
+            },
+            slice={
+                **self._network(chosen),
+                "study": self.study.name,
+                "dataset_key": self.study.datasets[chosen.dataset].settings.key,
+                "architecture_key": chosen.architecture_key,
+                "defense_key": chosen.defense_key,
+                "training_key": chosen.training_key,
+                "seed": seed,
+                "threat": threat,
+                "setting": rule.setting,
+                "source": source,
+                "view": self.study.suites[rule.suite].view,
+                "attacks": {name: attack.dump() for name, attack in attacks.items()},
+                "examples": self.study.examples,
+            },
+            modules=(
+                "reproof.stages.evaluate",
+                *self._network_modules(chosen),
+            ),
+            seed=seed,
+        )
+
+    def outcomes(self) -> list[Job]:
+        """Return every evaluate job."""
+        return [
+            self.evaluate(target, seed, threat)
+            for target in self.study.models
+            for seed in self.study.seeds
+            for threat in self.threats_on(target)
+        ]
+
+    def tabulate(self) -> Job:
+        """Return the job that counts outcomes and judges claims."""
+        folder = f"{self.folder}/tables"
+        return self._job(
+            "tabulate",
+            self.study.name,
+            inputs={"outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes())},
+            outputs={
+                **{table: self.table_path(table) for table in ("measurements", "summary", "verdicts", "red_flags")},
+                "record": f"{folder}/record.json",
+            },
+            slice={
+                "study": self.study.name,
+                "tolerance": self.study.tolerance,
+                "budgets": {name: self._budget(model) for name, model in self.study.models.items()},
+            },
+            modules=("reproof.stages.tabulate",),
+            data_files=_paper_files(),
+        )
+
+    def _budget(self, model: Model) -> dict[str, Any]:
+        """Return what a verdict lists when it differs from the paper's own budget."""
+        return {
+            "model": model.name,
+            "dataset": self.study.datasets[model.dataset].settings.key,
+            "architecture": model.architecture_key,
+            "width": getattr(model.architecture.settings, "width", 1.0),
+            "epochs": model.training.epochs,
+            "train_images": getattr(self.study.datasets[model.dataset].settings, "train_images", None),
+            "seeds": len(self.study.seeds),
+        }
+
+    def draw(self) -> Job:
+        """Return the job that draws the figures."""
+        folder = f"{self.folder}/figures"
+        evaluations = self.outcomes()
+        trained = [self.train(model, seed) for model in self.study.models for seed in self.study.seeds]
+        return self._job(
+            "draw",
+            self.study.name,
+            inputs={
+                "tables": (self.table_path("measurements"), self.table_path("summary")),
+                "outcomes": tuple(job.outputs["outcomes"] for job in evaluations),
+                "examples": tuple(job.outputs["examples"] for job in evaluations),
+                "histories": tuple(job.outputs["history"] for job in trained),
+            },
+            outputs={"figures": f"{folder}/figures.json", "record": f"{folder}/record.json"},
+            slice={"study": self.study.name, "models": list(self.study.models)},
+            modules=("reproof.stages.draw",),
+        )
+
+    def report(self) -> Job:
+        """Return the job that renders the page."""
+        return self._job(
+            "report",
+            self.study.name,
+            inputs={
+                "tables": tuple(self.tabulate().outputs.values()),
+                "figures": tuple(self.draw().outputs.values()),
+                "records": tuple(
+                    job.outputs["record"] for job in self.jobs(("prepare", "train", "attack", "evaluate"))
+                ),
+            },
+            outputs={"page": self.page_path},
+            slice={"study": self.study.source, "files": list(self.study.files)},
+            modules=("reproof.stages.report",),
+            data_files=(*_paper_files(), *_files(PACKAGE / "report")),
+        )
+
+    def jobs(self, rules: Sequence[str] = RULES) -> Iterator[Job]:
+        """Yield every job of these rules, in the order of the DAG."""
+        study = self.study
+        used = {model.dataset for model in study.models.values()}
+        makers: dict[str, Any] = {
+            "prepare": lambda: (self.prepare(dataset) for dataset in study.datasets if dataset in used),
+            "train": lambda: (self.train(model, seed) for model in study.models for seed in study.seeds),
+            "attack": lambda: (
+                self.attack(model, seed, suite)
+                for model in study.models
+                for seed in study.seeds
+                for suite in self.suites_on(model)
+            ),
+            "evaluate": self.outcomes,
+            "tabulate": lambda: [self.tabulate()],
+            "draw": lambda: [self.draw()],
+            "report": lambda: [self.report()],
+        }
+        for rule in rules:
+            yield from makers[rule]()
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")))
+
+
+def _paper_files() -> tuple[Path, ...]:
+    return _files(PACKAGE / "papers")

@@ -1,0 +1,114 @@
+"""record.json beside each artifact: the job, its code, its inputs, the machine, and the files' hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import importlib.metadata
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reproof import artifacts
+
+ROOT = Path(__file__).parents[2]
+"""The checkout that this code belongs to."""
+_PACKAGES = ("torch", "foolbox", "numpy", "scikit-learn", "safetensors", "pyarrow", "pandas", "matplotlib", "snakemake")
+_CODE = ("src", "workflow", "Snakefile", "config.yaml", "studies", "requirements.lock", "environment.yml")
+
+
+@functools.cache
+def commit(root: Path) -> tuple[str, bool]:
+    """Return the checkout's commit and whether its code or studies had local changes.
+
+    Outside a git checkout (an unpacked archive) the commit is "unknown" and counts as changed.
+    """
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return head, bool(_git(root, "status", "--porcelain", "--", *_CODE))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", True
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def processor() -> str:
+    """Return the processor's name in words."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@dataclass
+class Run:
+    """One job under way: what it has read and written, and the record that will say so."""
+
+    job: Mapping[str, Any]
+    """rule, seed, command, digest and the slice of the study (see plan.Job.description)."""
+    threads: int = 1
+    device: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """Facts about the run that tables do not hold but the page may show."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+
+    def read(self, path: Path) -> Path:
+        """Verify an input against its record, note its hash, and return its path."""
+        self.inputs[str(path)] = artifacts.verify(path)
+        return path
+
+    def wrote(self, path: Path) -> Path:
+        """Note an output, for its hash to go into the record."""
+        self.files.append(path)
+        return path
+
+
+@contextlib.contextmanager
+def recording(record: Path, job: Mapping[str, Any], threads: int = 1) -> Iterator[Run]:
+    """Yield a Run; when the block ends well, write its record last, so that no record means not finished."""
+    run = Run(job=job, threads=threads)
+    started = datetime.datetime.now(datetime.UTC)
+    clock = time.perf_counter()
+    yield run
+    head, dirty = commit(ROOT)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    artifacts.write_json(
+        record,
+        {
+            **job,
+            "commit": head,
+            "dirty": dirty,
+            "versions": versions(),
+            "device": run.device or f"CPU: {processor()}",
+            "threads": run.threads,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+            "peak_memory_bytes": peak,
+            "inputs": run.inputs,
+            "notes": run.notes,
+            "files": {
+                path.name: {"sha256": artifacts.sha256(path), "bytes": path.stat().st_size} for path in run.files
+            },
+        },
+    )

@@ -1,0 +1,278 @@
+"""The cards: for each number on the page, how it was counted and every file, command and commit behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reproof import wording
+from reproof.report.contents import Figure, Flag, ReportData, Row, Step, Trail
+
+STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
+_SHOWN_VERSIONS = ("python", "torch", "foolbox", "numpy")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A step of a chain: the word to show, and the record it leads to ('' where there is none)."""
+
+    stage: str
+    path: str
+    record: str
+    stale: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one seed, or one file, contributed to a number."""
+
+    heading: str
+    facts: tuple[tuple[str, str], ...]
+    """Term, text; the terms `command` and `file` are shown as code."""
+    chain: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What stands behind one number."""
+
+    id: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    runs: tuple[Run, ...]
+    related: tuple[tuple[str, str], ...] = ()
+    """Card id, text: other numbers that this one is compared with."""
+
+    @property
+    def stale(self) -> str:
+        """Return why this number is stale; empty when it is not."""
+        return next((link.stale for run in self.runs for link in run.chain if link.stale), "")
+
+
+@dataclass(frozen=True)
+class RecordCard:
+    """A record.json, shown once for every card that refers to it."""
+
+    id: str
+    path: str
+    facts: tuple[tuple[str, str], ...]
+    inputs: tuple[tuple[str, str, str], ...]
+    """Path, SHA-256, the id of its own record or ''."""
+    files: tuple[tuple[str, str], ...]
+    stale: str
+
+
+def slug(*words: object) -> str:
+    """Return words as an id: letters, digits, dots, hyphens and underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(str(word) for word in words if str(word))).strip("-")
+
+
+class Cards:
+    """Makes each card once, when the number it stands behind is shown."""
+
+    def __init__(self, data: ReportData):
+        self.data = data
+        self.cards: dict[str, Card] = {}
+        self._ids: dict[tuple[str, ...], str] = {}
+        self._record_ids = {path: f"record-{slug(path)}" for path in data.records}
+        self._trails: dict[tuple[str, int], list[Trail]] = {}
+        for trail in data.trails:
+            self._trails.setdefault((trail.model, trail.seed), []).append(trail)
+        self._measurements: dict[tuple[str, ...], list[Row]] = {}
+        for row in data.measurements:
+            self._measurements.setdefault(_quantity(row), []).append(row)
+        self._titles = {model.name: model.title for model in data.models}
+
+    # Ids.
+
+    def _id(self, key: tuple[str, ...], words: Sequence[object]) -> str:
+        """Return the id under which a key's card stands; the same key has the same id, other keys have others."""
+        if key not in self._ids:
+            base = number = f"card-{slug(*words)}"
+            count = 1
+            while number in self.cards:
+                count += 1
+                number = f"{base}-{count}"
+            self._ids[key] = number
+        return self._ids[key]
+
+    # Numbers.
+
+    def of_summary(self, row: Row) -> Card:
+        """Return the card of a row of summary.csv."""
+        key = ("summary", *_quantity(row))
+        words = [row["model"], row["setting"], row["source"] if row["source"] != row["model"] else ""]
+        identity = self._id(key, [*words, row["attack"], row["parameters"], row["metric"].replace("accuracy", "")])
+        if identity not in self.cards:
+            self.cards[identity] = Card(
+                identity, self.describe(row), tuple(self._facts(row)), tuple(self._runs(row))
+            )
+        return self.cards[identity]
+
+    def of_claim(self, claim_facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: Row | None) -> Card:
+        """Return the card of a claim: what was printed, the verdict, and all behind the measurement if there is one."""
+        key = ("claim", claim_id)
+        identity = self._id(key, ["claim", claim_id])
+        if identity not in self.cards:
+            facts = [*claim_facts, *(self._facts(row) if row is not None else ())]
+            runs = tuple(self._runs(row)) if row is not None else ()
+            if row is None and "verdicts" in self.data.tables:
+                runs = (self._file_run("The verdict", Step("table", self.data.tables["verdicts"])),)
+            self.cards[identity] = Card(identity, title, tuple(facts), runs)
+        return self.cards[identity]
+
+    def of_file(self, words: Sequence[object], title: str, facts: Sequence[tuple[str, str]], step: Step) -> Card:
+        """Return the card of something that comes out of one file as a whole: a figure, a table's counts."""
+        identity = self._id(("file", *map(str, words)), words)
+        if identity not in self.cards:
+            self.cards[identity] = Card(identity, title, tuple(facts), (self._file_run("", step),))
+        return self.cards[identity]
+
+    def of_figure(self, figure: Figure) -> Card:
+        """Return the card of a figure."""
+        return self.of_file(
+            ["figure", figure.name], f"Figure: {figure.title}", [("shows", figure.caption)], Step("figure", figure.path)
+        )
+
+    def of_flag(self, flag: Flag, position: int) -> Card:
+        """Return the card of a red-flag check."""
+        facts = [("model", self._titles.get(flag.model, flag.model)), ("check", flag.check), ("finding", flag.sentence)]
+        path = self.data.tables.get("red_flags", self.data.tables.get("measurements", ""))
+        return self.of_file(["flag", flag.model, position], f"Check: {flag.check}", facts, Step("table", path))
+
+    def describe(self, row: Row) -> str:
+        """Return a number's name: model, attack, budget, setting."""
+        model = self._titles.get(row["model"], row["model"])
+        if row["attack"] == "none":
+            return f"{model}, no attack"
+        words = [model, wording.attack(row["attack"])]
+        if row["parameters"]:
+            words.append(wording.parameters(row["parameters"]))
+        words.append(wording.setting(row["setting"]).lower())
+        if row["source"] and row["source"] != row["model"]:
+            words.append(f"made on {self._titles.get(row['source'], row['source'])}")
+        return ", ".join(words)
+
+    def _facts(self, row: Row) -> Iterable[tuple[str, str]]:
+        value, low, high = (wording.number(row[key]) for key in ("value", "low", "high"))
+        unit = " %" if row["metric"] == "accuracy" else ""
+        yield wording.METRICS.get(row["metric"], row["metric"]), wording.measure(value, row["metric"]) + unit
+        between = wording.interval(low, high, row["metric"])
+        if between:
+            yield "95 % interval", f"{between}{unit}"
+        if row["total"]:
+            yield "correct", f"{row['correct']} of {row['total']} images"
+        seeds = row.get("seeds", "")
+        if seeds and seeds != "1":
+            least, most = (wording.measure(wording.number(row[f"value_{end}"]), row["metric"]) for end in ("min", "max"))
+            yield "over seeds", f"{seeds} seeds, from {least} to {most}{unit}"
+        yield "network", f"{row['defense']}, trained on {row['training']}, {row['architecture']}, {row['dataset']}"
+
+    # What is behind a number.
+
+    def _runs(self, row: Row) -> Iterable[Run]:
+        for measured in self._measurements.get(_quantity(row), []):
+            seed = int(measured["seed"])
+            trails = self._fitting(row, seed)
+            facts = []
+            if measured["total"]:
+                facts.append(("correct", f"{measured['correct']} of {measured['total']}"))
+            low, high = wording.number(measured["low"]), wording.number(measured["high"])
+            share = wording.measure(wording.number(measured["value"]), measured["metric"])
+            facts.append(("value", f"{share} {wording.interval(low, high, measured['metric'])}".strip()))
+            outcomes = [step.path for trail in trails for step in trail.steps if step.stage == "outcome"]
+            for path in outcomes[:1]:
+                facts += self._provenance(path)
+            for path in outcomes[1:]:
+                facts.append(("file", path))
+            yield Run(f"Seed {seed}", tuple(facts), self._chain(step for trail in trails for step in trail.steps))
+
+    def _fitting(self, row: Row, seed: int) -> list[Trail]:
+        """Return the trails behind a row: one, or for the worst case every one of the model."""
+        trails = self._trails.get((row["model"], seed), [])
+        if row["setting"] == "all":
+            return trails
+        fitting = [
+            trail
+            for trail in trails
+            if trail.setting == row["setting"]
+            and (row["attack"] == "none" or not trail.attacks or row["attack"] in trail.attacks)
+            and (not trail.source or not row["source"] or trail.source == row["source"])
+        ]
+        return (fitting or trails)[:1]
+
+    def _file_run(self, heading: str, step: Step) -> Run:
+        return Run(heading, tuple(self._provenance(step.path)), self._chain([step]))
+
+    def _provenance(self, path: str) -> Iterable[tuple[str, str]]:
+        """Yield what a card says of one file: where it lies, how to make it again, what made it."""
+        yield "file", path
+        record = self.data.records.get(path)
+        if record is None:
+            yield "record", "none: nothing says how this file was made"
+            return
+        yield from provenance(record)
+
+    def _chain(self, steps: Iterable[Step]) -> tuple[Link, ...]:
+        links: dict[str, Link] = {}
+        for step in steps:
+            if step.path:
+                stale = self.data.stale.get(step.path, "")
+                links[step.path] = Link(step.stage, step.path, self._record_ids.get(step.path, ""), stale)
+        order = {stage: position for position, stage in enumerate(STAGES)}
+        return tuple(sorted(links.values(), key=lambda link: order.get(link.stage, len(order))))
+
+    # Records.
+
+    def records(self) -> list[RecordCard]:
+        """Return every record, in the order of the data flow as given."""
+        return [
+            RecordCard(
+                self._record_ids[path],
+                path,
+                tuple(provenance(record, whole=True)),
+                tuple(
+                    (name, str(digest), self._record_ids.get(name, ""))
+                    for name, digest in record.get("inputs", {}).items()
+                ),
+                tuple(
+                    (name, f"{facts['bytes']:,} bytes, SHA-256 {facts['sha256']}")
+                    for name, facts in record.get("files", {}).items()
+                ),
+                self.data.stale.get(path, ""),
+            )
+            for path, record in self.data.records.items()
+        ]
+
+
+def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple[str, str]]:
+    """Yield what a record says, for people; `whole` adds what only the record's own card shows."""
+    yield "command", str(record.get("command", "not recorded"))
+    yield "commit", commit(record)
+    if record.get("seed") is not None:
+        yield "seed", str(record["seed"])
+    yield "device", f"{record.get('device', 'not recorded')}, {record.get('threads', '?')} threads"
+    if "seconds" in record:
+        yield "took", wording.duration(float(record["seconds"]))
+    versions = record.get("versions", {})
+    names = versions if whole else [name for name in _SHOWN_VERSIONS if name in versions]
+    yield "versions", ", ".join(f"{name} {versions[name]}" for name in names) or "not recorded"
+    if whole:
+        yield "rule", str(record.get("rule", "not recorded"))
+        yield "started", str(record.get("started", "not recorded"))
+        if "peak_memory_bytes" in record:
+            yield "peak memory", wording.memory(float(record["peak_memory_bytes"]))
+        yield "code digest", str(record.get("digest", "not recorded"))
+
+
+def commit(record: Mapping[str, Any]) -> str:
+    """Return a record's commit, with the warning that its tree was not clean."""
+    name = str(record.get("commit", "not recorded"))[:12]
+    return f"{name} (tree had local changes)" if record.get("dirty", True) else f"{name} (clean tree)"
+
+
+def _quantity(row: Row) -> tuple[str, ...]:
+    keys = ("model", "dataset", "architecture", "defense", "training", "setting", "source", "attack", "parameters")
+    return (*(row[key] for key in keys), row["metric"])

@@ -1,0 +1,172 @@
+"""Base classes and number types of everything a study's YAML can say. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+Norm = Literal["linf", "l2", "l0"]
+
+
+def parse_number(value: Any) -> Any:
+    """Return the number that a YAML scalar means; YAML itself reads `8/255` and `1e-3` as strings.
+
+    Anything that is neither a number nor such a string raises ValueError.
+    """
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.replace(" ", ""))) if "/" in value else float(value)
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"should be a number such as 0.3, 8/255 or 1e-3, not {value!r}") from None
+    if not isinstance(value, int | float):
+        raise ValueError("should be a number")
+    return value
+
+
+def parse_count(value: Any) -> Any:
+    """Return the whole number that a YAML scalar means; `1e3` is one thousand."""
+    number = parse_number(value)
+    if number != int(number):
+        raise ValueError(f"should be a whole number, not {value!r}")
+    return int(number)
+
+
+def format_number(value: float) -> str:
+    """Return the shortest text that reads back as the same float (0.3, 1e-06, 8.0 as 8)."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+
+
+Number = Annotated[float, BeforeValidator(parse_number, json_schema_input_type=float | str)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+UnitInterval = Annotated[Number, Field(ge=0, le=1)]
+Whole = Annotated[int, BeforeValidator(parse_count, json_schema_input_type=int | str)]
+Count = Annotated[Whole, Field(ge=1)]
+Flag = Annotated[bool, Strict()]
+
+
+class Settings(BaseModel):
+    """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_every_key(cls, data: Any) -> Any:
+        """Refuse an unknown key and name the nearest right one, which pydantic's own message lacks."""
+        for key in data if isinstance(data, dict) else ():
+            if key not in cls.model_fields:
+                near = difflib.get_close_matches(str(key), list(cls.model_fields), n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(cls.model_fields))}"
+                raise PydanticCustomError("unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint})
+        return data
+
+
+class Point(Settings):
+    """One setting of an attack at which accuracy is measured: an epsilon, or a constant c."""
+
+    name: str
+    """The swept parameter's name, as in a claim: `epsilon`, `c`."""
+    value: float
+    epsilon: float | None
+    """The budget that the threat model checks, in pixels' [0, 1]; None for attacks without one."""
+
+    @property
+    def parameters(self) -> str:
+        """Return the text that stands in outcomes, measurements and claims: `epsilon=0.3`, `c=10`."""
+        return f"{self.name}={format_number(self.value)}"
+
+
+class AdversarialTraining(Settings):
+    """Train on adversarial examples made in the loop (Madry 2018; Kurakin 2017; Mustafa, Algorithm 1)."""
+
+    attack: Literal["fgsm", "pgd"]
+    epsilon: tuple[NonNegative, NonNegative] | NonNegative
+    """L-infinity budget in [0, 1]: one number, or [low, high], drawn uniformly per image."""
+    share: UnitInterval = 0.5
+    """Share of each batch that is replaced by (or, with augment, added as) adversarial examples."""
+    augment: Flag = False
+    """True: the adversarial examples come on top of the whole clean batch (Mustafa, Algorithm 1, line 13)."""
+    steps: Count = 10
+    """PGD steps; FGSM takes one."""
+    step_size: Positive | None = None
+    """PGD's step as a fraction of epsilon; None is 2.5 / steps (Madry)."""
+    random_start: Flag = True
+    """Start PGD from a random point of the ball."""
+    objective: Literal["cross_entropy", "defense"] = "cross_entropy"
+    """What the inner maximisation climbs: cross-entropy, or the defense's own loss (Mustafa, Algorithm 1)."""
+    labels: Literal["true", "predicted"] = "true"
+    """`predicted` avoids label leaking (Kurakin 2017, Sec. 4)."""
+    mode: Literal["train", "eval"] = "eval"
+    """Mode of batch norm and dropout while the examples are made."""
+    weight: Positive = 1.0
+    """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AdversarialTraining:
+        if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
+            raise ValueError("epsilon's range should go from low to high")
+        return self
+
+
+class ArchitectureSettings(Settings):
+    """What an architecture's file declares about itself."""
+
+    def key(self, name: str) -> str:
+        """Return the name under which claims and measurements know this architecture: variants apart."""
+        return name
+
+
+class DefenseSettings(Settings):
+    """What a defense's file declares about itself, readable without importing torch."""
+
+    views: ClassVar[tuple[str, ...]] = ()
+    """Names of the losses, beside plain cross-entropy on the logits, that an adaptive attacker climbs."""
+    paper: ClassVar[str] = ""
+    """Key of the paper under papers/ that proposes it; empty where the study's papers only compare with it."""
+    trains_on: ClassVar[str] = "clean"
+    """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
+
+    def key(self, name: str) -> str:
+        """Return the name under which claims and measurements know this method: variants apart."""
+        return name
+
+
+class AttackSettings(Settings):
+    """What an attack's file declares about itself."""
+
+    norm: ClassVar[Norm | None] = None
+    """The threat model's norm; None where the attack is free of one."""
+    view: str = "logits"
+    """What is differentiated: `logits` (cross-entropy on them), or a view that the defense declares."""
+    images: Count | None = None
+    """Attack only the first so many test images of the suite (a fixed, stratified, nested order)."""
+
+    def points(self) -> tuple[Point, ...]:
+        """Return the points at which accuracy is measured, in the order of the stanza."""
+        raise TypeError(f"{type(self).__module__}: an attack's Settings defines points()")
+
+
+class EpsilonAttackSettings(AttackSettings):
+    """An attack inside an epsilon ball, measured at one or several epsilons."""
+
+    norm: ClassVar[Norm | None] = "linf"
+    epsilons: tuple[UnitInterval, ...] = Field(min_length=1)
+    """Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets."""
+
+    def points(self) -> tuple[Point, ...]:
+        """Return one point per epsilon."""
+        return tuple(Point(name="epsilon", value=e, epsilon=e) for e in self.epsilons)
+
+
+class DatasetSettings(Settings):
+    """What a data set's file declares about itself."""
+
+    key: ClassVar[str] = ""
+    """The name that claims use: digits, mnist, cifar10."""

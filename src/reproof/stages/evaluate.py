@@ -1,0 +1,44 @@
+"""Show adversarial images to a target model and write what it says, a row per image, attack and parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reproof import artifacts, device, evaluation, networks
+from reproof.plan import Job
+from reproof.provenance import Run
+
+
+def evaluate(job: Job, run: Run) -> None:
+    """Do an evaluate job (plan.Plan.evaluate)."""
+    chosen = device.choose(run.threads)
+    run.device = device.words(chosen)
+    facts = job.slice
+    data = networks.read_dataset(run.read(Path(job.inputs["data"][0])))
+    _, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
+    trainee.to(chosen)
+    adversarial, _ = artifacts.read_tensors(run.read(Path(job.inputs["adversarial"][0])))
+    judged = evaluation.evaluate(
+        trainee.classifier,
+        data,
+        adversarial,
+        facts["attacks"],
+        setting=facts["setting"],
+        threat=facts["threat"],
+        source=facts["source"],
+        view=facts["view"],
+        examples=facts["examples"],
+        device=chosen,
+    )
+    identity = {
+        "study": facts["study"],
+        "dataset": facts["dataset_key"],
+        "architecture": facts["architecture_key"],
+        "defense": facts["defense_key"],
+        "training": facts["training_key"],
+        "model": facts["model"],
+        "seed": facts["seed"],
+        "threat": facts["threat"],
+    }
+    evaluation.write(run.wrote(Path(job.outputs["outcomes"])), judged.rows, identity)
+    artifacts.write_tensors(run.wrote(Path(job.outputs["examples"])), judged.examples, {"attacks": facts["attacks"]})

@@ -1,0 +1,408 @@
+"""A study: YAML files in, frozen typed objects out. Every mistake in them is found here and named by key path.
+
+A study is `config.yaml` with overlays on top, merged key by key: a mapping with another `kind` replaces the one
+below it, and a stanza set to null is taken away. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, cast
+
+import yaml
+from pydantic import Field, StringConstraints, ValidationError, create_model
+
+from reproof import registry
+from reproof.errors import StudyError
+from reproof.settings import (
+    ArchitectureSettings,
+    AttackSettings,
+    Count,
+    DatasetSettings,
+    DefenseSettings,
+    Flag,
+    NonNegative,
+    Settings,
+    Whole,
+)
+from reproof.training_settings import TrainingSettings
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Setting = Literal["white_box", "black_box", "adaptive"]
+STANZAS = ("datasets", "models", "attacks", "suites", "threats")
+
+
+class SuiteSettings(Settings):
+    """A named group of attacks that one job makes, on the same images."""
+
+    attacks: tuple[str, ...] = Field(min_length=1)
+    """Names of attack stanzas."""
+    images: Count
+    """The first so many images of the test split (its order is fixed, stratified and nested)."""
+    view: str = "logits"
+    """What is differentiated: `logits` (cross-entropy on them), or a view that a defense declares. Only models
+    whose defense has the view stand under the suite."""
+
+
+class ThreatSettings(Settings):
+    """Who attacks whom: a suite, made on the target itself or on another model, shown to every target."""
+
+    setting: Setting
+    """white_box: made on the target; adaptive: on the target, through its defense's own views; black_box: on `source`."""
+    suite: str
+    source: str | None = None
+    """The model on which a black_box suite is made."""
+    targets: tuple[str, ...] | None = None
+    """Models to attack; all where it is left out. The source of a black_box threat is never its own target."""
+    exclude: tuple[str, ...] = ()
+    """Models to leave out."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin and its settings, as a stanza `{kind: ..., ...}` chose them."""
+
+    kind: str
+    settings: Any
+
+    def dump(self) -> dict[str, Any]:
+        """Return the stanza as plain JSON values."""
+        return {"kind": self.kind, **self.settings.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network to train: data, architecture, defense and training."""
+
+    name: str
+    dataset: str
+    architecture: Choice
+    defense: Choice
+    training: TrainingSettings
+
+    @property
+    def architecture_key(self) -> str:
+        """Return the architecture's name in claims: `cnn6`, `resnet110`."""
+        return cast(ArchitectureSettings, self.architecture.settings).key(self.architecture.kind)
+
+    @property
+    def defense_key(self) -> str:
+        """Return the defense's name in claims: `prototype_conformity[released_code]`."""
+        return cast(DefenseSettings, self.defense.settings).key(self.defense.kind)
+
+    @property
+    def training_key(self) -> str:
+        """Return the adversarial examples that it trains on, as in claims: clean, fgsm, pgd."""
+        if self.training.adversarial is not None:
+            return self.training.adversarial.attack
+        return cast(DefenseSettings, self.defense.settings).trains_on
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a study says, checked."""
+
+    name: str
+    title: str
+    summary: str
+    smoke: bool
+    seeds: tuple[int, ...]
+    data_root: str
+    datasets: dict[str, Choice]
+    models: dict[str, Model]
+    attacks: dict[str, Choice]
+    suites: dict[str, SuiteSettings]
+    threats: dict[str, ThreatSettings]
+    attack_batch_size: int
+    tolerance: float
+    keep_adversarial: bool
+    examples: int
+    source: Mapping[str, Any]
+    """The merged YAML, from which `parse` makes this study again."""
+    files: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without duplicate keys, which PyYAML would let pass."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a study file's mapping; StudyError names file, line and column of what is wrong."""
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise StudyError(f"{path}: there is no such study file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise StudyError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(value, dict):
+        raise StudyError(f"{path}: a study is a mapping (key: value); this file holds {type(value).__name__}")
+    return value
+
+
+def merge(base: Any, overlay: Any) -> Any:
+    """Return `overlay` laid over `base`: mappings key by key, anything else replaced."""
+    if not (isinstance(base, Mapping) and isinstance(overlay, Mapping)):
+        return overlay
+    if "kind" in overlay and overlay["kind"] != base.get("kind"):
+        return overlay
+    return {**base, **{key: merge(base.get(key), value) for key, value in overlay.items()}}
+
+
+@functools.cache
+def study_file_class() -> type[Settings]:
+    """Return the pydantic class of a study file, with one alternative for each plugin found in the folders."""
+    dataset, architecture, attack, defense = (
+        _alternatives(family) for family in ("datasets", "architectures", "attacks", "defenses")
+    )
+    model = create_model(
+        "ModelStanza",
+        __base__=Settings,
+        __doc__="A network to train; what it leaves out comes from the study's defaults.",
+        dataset=(Name | None, None),
+        architecture=(architecture | None, None),
+        defense=(defense, ...),
+        training=(dict[str, Any] | None, None),
+    )
+    return create_model(
+        "StudyFile",
+        __base__=Settings,
+        __doc__="A study of reproof: what is trained, attacked with what, on how many images, with which seeds.",
+        study=(Name, Field(description="Name of the study: its folder under results/ and its page.")),
+        title=(str, ""),
+        summary=(str, ""),
+        smoke=(Flag, Field(False, description="True: the page warns that the study is too small for verdicts.")),
+        seeds=(tuple[Whole, ...], Field(min_length=1)),
+        data_root=(str, Field("data", description="Folder where real data sets are looked for or downloaded to.")),
+        dataset=(Name, Field(description="The models' data set where their stanza names none.")),
+        architecture=(architecture, ...),
+        training=(TrainingSettings, ...),
+        datasets=(dict[Name, dataset], Field(min_length=1)),
+        models=(dict[Name, model], Field(min_length=1)),
+        attacks=(dict[Name, attack], Field(min_length=1)),
+        suites=(dict[Name, SuiteSettings], Field(min_length=1)),
+        threats=(dict[Name, ThreatSettings], Field(min_length=1)),
+        attack_batch_size=(Count, 256),
+        tolerance=(
+            Annotated[NonNegative, Field(le=0.5)],
+            Field(0.02, description="A claim is reproduced within the measured interval widened by this much."),
+        ),
+        keep_adversarial=(Flag, Field(False, description="Keep adversarial images after they were evaluated.")),
+        examples=(Whole, Field(6, ge=0, le=64, description="Example images that the page shows per model and attack.")),
+    )
+
+
+def _alternatives(family: registry.Family) -> Any:
+    """Return the union of a family's plugins, told apart by `kind`."""
+    members = tuple(
+        create_model(
+            "".join(word.title() for word in (*name.split("_"), family[:-1])),
+            __base__=registry.settings_class(family, name),
+            kind=(Literal[name], ...),
+        )
+        for name in registry.names(family)
+    )
+    return Annotated[Union[members], Field(discriminator="kind")] if len(members) > 1 else members[0]  # noqa: UP007
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, generated from the types."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **study_file_class().model_json_schema(by_alias=True),
+    }
+
+
+def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> Study:
+    """Return the study that these files describe, later ones laid over earlier ones, then the overrides.
+
+    StudyError names the file, the key path and the nearest right word of the first mistake found.
+    """
+    merged: dict[str, Any] = {}
+    layers: list[tuple[str, dict[str, Any]]] = []
+    for path in files:
+        layers.append((str(path), read_yaml(path)))
+    if overrides:
+        layers.append(("--config", dict(overrides)))
+    for _, layer in layers:
+        merged = merge(merged, layer)
+    for section in STANZAS:
+        if isinstance(merged.get(section), Mapping):
+            merged[section] = {key: value for key, value in merged[section].items() if value is not None}
+    return parse(merged, layers, [str(path) for path in files], overrides or {})
+
+
+def parse(
+    merged: Mapping[str, Any],
+    layers: Sequence[tuple[str, Mapping[str, Any]]],
+    files: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> Study:
+    """Return the study that a merged mapping describes; `layers` say which file a key came from."""
+
+    def where(path: Sequence[Any]) -> str:
+        for name, layer in reversed(layers):
+            if _reaches(layer, path):
+                return name
+        return layers[-1][0] if layers else "study"
+
+    def fail(path: Sequence[Any], message: str) -> StudyError:
+        return StudyError(f"{where(path)}: {_dotted(path)}: {message}" if path else f"{where(path)}: {message}")
+
+    try:
+        raw: Any = study_file_class().model_validate(dict(merged))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = _real_path(merged, first["loc"])
+        raise fail(path, _sentence(first)) from None
+
+    def choice(stanza: Any) -> Choice:
+        settings = registry_class(stanza)
+        return Choice(stanza.kind, settings)
+
+    def registry_class(stanza: Any) -> Settings:
+        family = next(f for f in registry.FAMILIES if isinstance(stanza, registry.BASES[f]))
+        cls = registry.settings_class(family, stanza.kind)
+        return cls.model_validate(stanza.model_dump(exclude={"kind"}, exclude_unset=True))
+
+    def known(path: Sequence[Any], name: str, among: Mapping[str, Any], what: str) -> str:
+        if name not in among:
+            near = difflib.get_close_matches(name, list(among), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(among)}"
+            raise fail(path, f"no {what} is called {name!r}; {hint}")
+        return name
+
+    if len(set(raw.seeds)) != len(raw.seeds):
+        raise fail(["seeds"], "a seed stands twice")
+    known(["dataset"], raw.dataset, raw.datasets, "data set")
+
+    models: dict[str, Model] = {}
+    for name, stanza in raw.models.items():
+        dataset = known(["models", name, "dataset"], stanza.dataset or raw.dataset, raw.datasets, "data set")
+        training = raw.training
+        if stanza.training is not None:
+            defaults = merged["training"]
+            try:
+                training = TrainingSettings.model_validate(merge(defaults, stanza.training))
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                inner = _real_path(stanza.training, first["loc"])
+                raise fail(["models", name, "training", *inner], _sentence(first)) from None
+        models[name] = Model(
+            name, dataset, choice(stanza.architecture or raw.architecture), choice(stanza.defense), training
+        )
+    attacks = {name: choice(stanza) for name, stanza in raw.attacks.items()}
+    views = {"logits"}.union(*(registry.settings_class("defenses", name).views for name in registry.names("defenses")))
+    for name, suite in raw.suites.items():
+        known(["suites", name, "view"], suite.view, dict.fromkeys(sorted(views)), "view of a defense")
+        for position, attack_name in enumerate(suite.attacks):
+            known(["suites", name, "attacks", position], attack_name, attacks, "attack")
+        if len(set(suite.attacks)) != len(suite.attacks):
+            raise fail(["suites", name, "attacks"], "an attack stands twice")
+    for name, threat in raw.threats.items():
+        here = ["threats", name]
+        known([*here, "suite"], threat.suite, raw.suites, "suite")
+        if (threat.setting == "black_box") != (threat.source is not None):
+            raise fail(here, "black_box needs a source model, and only black_box takes one")
+        if threat.source is not None:
+            known([*here, "source"], threat.source, models, "model")
+            if raw.suites[threat.suite].view != "logits":
+                raise fail([*here, "suite"], "a black_box suite attacks the source's logits, not a defense's view")
+        for key, names in (("targets", threat.targets or ()), ("exclude", threat.exclude)):
+            for position, target in enumerate(names):
+                known([*here, key, position], target, models, "model")
+
+    return Study(
+        name=raw.study,
+        title=raw.title or raw.study,
+        summary=raw.summary,
+        smoke=raw.smoke,
+        seeds=raw.seeds,
+        data_root=raw.data_root,
+        datasets={name: choice(stanza) for name, stanza in raw.datasets.items()},
+        models=models,
+        attacks=attacks,
+        suites=dict(raw.suites),
+        threats=dict(raw.threats),
+        attack_batch_size=raw.attack_batch_size,
+        tolerance=raw.tolerance,
+        keep_adversarial=raw.keep_adversarial,
+        examples=raw.examples,
+        source=dict(merged),
+        files=tuple(files),
+        overrides=dict(overrides or {}),
+    )
+
+
+def _reaches(layer: Any, path: Sequence[Any]) -> bool:
+    for key in path:
+        if isinstance(layer, Mapping) and key in layer:
+            layer = layer[key]
+        elif isinstance(layer, list) and isinstance(key, int) and key < len(layer):
+            layer = layer[key]
+        else:
+            return False
+    return True
+
+
+def _dotted(path: Sequence[Any]) -> str:
+    return re.sub(r"\.\[", "[", ".".join(f"[{key}]" if isinstance(key, int) else str(key) for key in path))
+
+
+def _real_path(data: Any, loc: Sequence[Any]) -> list[Any]:
+    """Return pydantic's location without the tags that its unions add: only keys that the data has.
+
+    A key that is missing from the data stands last and is kept.
+    """
+    path: list[Any] = []
+    for position, key in enumerate(loc):
+        if isinstance(data, Mapping) and key in data and not (key == "[key]"):
+            data = data[key]
+            path.append(key)
+        elif isinstance(data, list | tuple) and isinstance(key, int) and key < len(data):
+            data = data[key]
+            path.append(key)
+        elif position == len(loc) - 1 and isinstance(data, Mapping) and isinstance(key, str) and key.isidentifier():
+            path.append(key)
+    return path
+
+
+def _sentence(error: Any) -> str:
+    """Return one plain sentence for a pydantic error."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return "this key is missing"
+    if kind == "union_tag_not_found":
+        return f"the key 'kind' is missing; it is one of {context.get('discriminator', '')}".replace("'kind'", "kind", 1)
+    if kind == "union_tag_invalid":
+        expected = [word.strip("' ") for word in context["expected_tags"].split(",")]
+        near = difflib.get_close_matches(str(context["tag"]), expected, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(expected)}"
+        return f"no kind is called {context['tag']!r}; {hint}"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if kind in ("value_error", "unknown_key"):
+        return str(message)
+    return f"{message} (it is {error['input']!r})"

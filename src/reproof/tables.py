@@ -1,0 +1,452 @@
+"""Outcomes per image -> measurements with counts -> their summary over seeds -> verdicts. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from reproof import intervals
+from reproof.claims import TOLERANCE, Budget, Measurement, Paper, Summary, Verdict, judge
+from reproof.errors import ArtifactError
+from reproof.settings import format_number
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = TypeVar("Row", Measurement, Summary, Verdict)
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+IDENTITY = ("study", "dataset", "architecture", "defense", "training", "model", "seed", "threat")
+"""What the metadata of an outcomes file says."""
+_LABELS = ("setting", "threat", "source", "attack", "kind", "view", "norm", "parameters")
+_NUMBERS = ("image", "label", "clean_prediction", "adversarial_prediction", "l2", "epsilon")
+
+MEASUREMENT_COLUMNS = tuple(field.name for field in fields(Measurement))
+SUMMARY_COLUMNS = tuple(field.name for field in fields(Summary))
+VERDICT_COLUMNS = tuple(field.name for field in fields(Verdict))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attack at one setting, made on one source and shown to one model: sorted images, and who stood it."""
+
+    setting: str
+    threat: str
+    source: str
+    attack: str
+    kind: str
+    view: str
+    norm: str
+    parameters: str
+    epsilon: float | None
+    images: Integers
+    correct: Bools
+    """The prediction on the adversarial image is the label."""
+    l2: Floats
+
+    @property
+    def name(self) -> str:
+        """Return the words that name its row of measurements.csv."""
+        source = f" from {self.source}" if self.setting == "black_box" else ""
+        return f"{self.setting} {self.attack} {self.parameters}{source}".rstrip()
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """All that was seen of one model with one seed: its clean predictions and its trials."""
+
+    study: str
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    model: str
+    seed: int
+    images: Integers
+    """The test images, sorted."""
+    clean: Bools
+    """Which of them are classified correctly without an attack."""
+    trials: tuple[Trial, ...]
+
+    def clean_on(self, images: Integers) -> Bools:
+        """Return which of these images are classified correctly without an attack."""
+        return self.clean[np.searchsorted(self.images, images)]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The three tables of a study, rows sorted."""
+
+    measurements: list[Measurement]
+    summary: list[Summary]
+    verdicts: list[Verdict]
+
+    def files(self) -> dict[str, str]:
+        """Return each table's file name and its text."""
+        return {
+            "measurements.csv": to_csv(map(asdict, self.measurements), MEASUREMENT_COLUMNS),
+            "summary.csv": to_csv(map(asdict, self.summary), SUMMARY_COLUMNS),
+            "verdicts.csv": to_csv(map(asdict, self.verdicts), VERDICT_COLUMNS),
+        }
+
+
+def tabulate(
+    outcomes: Sequence[Outcomes],
+    papers: Sequence[Paper],
+    budgets: Mapping[str, Budget],
+    attacks: Mapping[str, Mapping[str, Any]] | None = None,
+    tolerance: float = TOLERANCE,
+) -> Tables:
+    """Return the tables of a study. Cells where the paper prints a dash get no verdict.
+
+    budgets: model -> what it was given. attacks: stanza -> the study's settings of that attack.
+    """
+    measurements = measure(outcomes)
+    summary = summarise(measurements)
+    verdicts = [
+        judge(claim, summary, tolerance, budgets=budgets, paper=paper, attacks=attacks)
+        for paper in papers
+        for claim in paper.claims
+        if claim.value is not None
+    ]
+    return Tables(measurements, summary, sorted(verdicts, key=lambda verdict: verdict.claim_id))
+
+
+def read_outcomes(paths: Iterable[Path]) -> list[Outcomes]:
+    """Return what the parquet files say, by model and seed.
+
+    ArtifactError names the file that is unreadable, lacks columns, repeats a row, or contradicts another: an image
+    has one label and one clean prediction per model and seed, whatever attacked it.
+    """
+    found: dict[tuple[str, int], list[tuple[Path, dict[str, Any], dict[str, npt.NDArray[Any]]]]] = defaultdict(list)
+    for path in sorted(paths):
+        identity, columns = _read(path)
+        found[identity["model"], identity["seed"]].append((path, identity, columns))
+    return [_gather(found[key]) for key in sorted(found)]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path}: is no readable parquet file: {error}") from error
+    identity = _identity(path, table)
+    missing = [name for name in (*_LABELS, *_NUMBERS) if name not in table.column_names]
+    if missing:
+        raise ArtifactError(f"{path}: lacks the columns {', '.join(missing)}")
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for name in (*_LABELS, *_NUMBERS):
+        column = table.column(name)
+        if column.null_count and name != "epsilon":
+            raise ArtifactError(f"{path}: column {name} has {column.null_count} empty cells")
+        if name in _LABELS:
+            columns[name] = column.to_numpy().astype(str)
+        else:
+            # An empty epsilon becomes NaN.
+            columns[name] = column.to_numpy().astype("f8" if name in ("l2", "epsilon") else "i8")
+    return identity, columns
+
+
+def _identity(path: Path, table: pa.Table) -> dict[str, Any]:
+    text = (table.schema.metadata or {}).get(b"reproof")
+    try:
+        identity = json.loads(text) if text is not None else None
+    except ValueError:
+        identity = None
+    if not isinstance(identity, dict) or any(name not in identity for name in IDENTITY):
+        raise ArtifactError(f"{path}: its metadata does not say whose outcomes these are ({', '.join(IDENTITY)})")
+    return identity
+
+
+def _gather(files: list[tuple[Path, dict[str, Any], dict[str, npt.NDArray[Any]]]]) -> Outcomes:
+    first_path, first, _ = files[0]
+    whose = {name: first[name] for name in IDENTITY if name != "threat"}
+    known: dict[int, tuple[int, int]] = {}
+    clean_images: set[int] = set()
+    trials: dict[tuple[str, ...], tuple[Trial, Path]] = {}
+    for path, identity, columns in files:
+        for name, value in whose.items():
+            if identity[name] != value:
+                raise ArtifactError(
+                    f"{path}: says {name} {identity[name]!r} of model {whose['model']} seed {whose['seed']}, "
+                    f"{first_path} says {value!r}"
+                )
+        _check_images(path, columns, known)
+        for trial in _trials(columns):
+            if len(np.unique(trial.images)) < len(trial.images):
+                raise ArtifactError(f"{path}: holds an image twice for {trial.name}")
+            if trial.attack == "none":
+                clean_images.update(trial.images.tolist())
+                continue
+            key = (trial.setting, trial.source, trial.attack, trial.parameters)
+            if key in trials:
+                raise ArtifactError(
+                    f"{path}: holds {trial.name} of model {whose['model']} seed {whose['seed']} once more; "
+                    f"{trials[key][1]} has it already. Name an attack in one suite of a setting only"
+                )
+            trials[key] = (trial, path)
+    lacking = set(known) - clean_images
+    if lacking:
+        raise ArtifactError(
+            f"{first_path}: {len(lacking)} images of model {whose['model']} seed {whose['seed']} were attacked "
+            "and have no row without attack"
+        )
+    images = np.array(sorted(known), dtype="i8")
+    clean = np.array([known[image][0] == known[image][1] for image in images.tolist()], dtype=bool)
+    return Outcomes(**whose, images=images, clean=clean, trials=tuple(trials[key][0] for key in sorted(trials)))
+
+
+def _check_images(path: Path, columns: dict[str, npt.NDArray[Any]], known: dict[int, tuple[int, int]]) -> None:
+    """Add each image's label and clean prediction to `known`; ArtifactError where it stands there differently."""
+    names = ("image", "label", "clean_prediction")
+    for image, label, prediction in np.unique(np.stack([columns[name] for name in names], axis=1), axis=0).tolist():
+        before = known.setdefault(image, (label, prediction))
+        for what, old, new in zip(("label", "clean prediction"), before, (label, prediction), strict=True):
+            if old != new:
+                raise ArtifactError(
+                    f"{path}: image {image} has {what} {new}, elsewhere for the same model and seed {old}; "
+                    "the files come from different runs. Delete them and run again"
+                )
+
+
+def _trials(columns: dict[str, npt.NDArray[Any]]) -> Iterable[Trial]:
+    # Codes instead of strings keep the grouping fast for millions of rows.
+    codes = np.zeros(len(columns["image"]), dtype="i8")
+    for name in _LABELS:
+        words, code = np.unique(columns[name], return_inverse=True)
+        codes = codes * len(words) + code
+    for code in np.unique(codes):
+        chosen = np.flatnonzero(codes == code)
+        chosen = chosen[np.argsort(columns["image"][chosen], kind="stable")]
+        epsilon = float(columns["epsilon"][chosen[0]])
+        yield Trial(
+            **{name: str(columns[name][chosen[0]]) for name in _LABELS},
+            epsilon=None if np.isnan(epsilon) else epsilon,
+            images=columns["image"][chosen],
+            correct=columns["adversarial_prediction"][chosen] == columns["label"][chosen],
+            l2=columns["l2"][chosen],
+        )
+
+
+def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
+    """Return the measurements of each model and seed, sorted.
+
+    Accuracy under one attack is the share of its images whose adversarial version is classified correctly. The
+    worst case of a norm and epsilon is the share classified correctly clean and under every attack in that budget,
+    whatever its threat, over the images that all of those attacks share. `l2_mean`: mean distance of the images
+    that were correct and no longer are, for attacks without epsilon; no row where no attack succeeded.
+    """
+    found = []
+    for one in outcomes:
+        found.append(_counted(one, "white_box", "", "none", "", one.clean))
+        for trial in one.trials:
+            place = (trial.setting, trial.source, trial.attack, trial.parameters)
+            found.append(_counted(one, *place, trial.correct))
+            fooled = one.clean_on(trial.images) & ~trial.correct
+            if trial.epsilon is None and fooled.any():
+                distance = float(trial.l2[fooled].mean())
+                found.append(_row(one, *place, "l2_mean", distance, None, None, None))
+        for norm, epsilon in sorted({(t.norm, t.epsilon) for t in one.trials if t.norm and t.epsilon is not None}):
+            stood = worst_case(one, norm, epsilon)
+            place = ("all", "", "worst_case", f"norm={norm} epsilon={format_number(epsilon)}")
+            found.append(_counted(one, *place, stood))
+    return sorted(found, key=_order)
+
+
+def worst_case(outcomes: Outcomes, norm: str, epsilon: float) -> Bools:
+    """Return which images, of those that all attacks of this norm within epsilon share, stand clean and all of them."""
+    inside = [
+        trial
+        for trial in outcomes.trials
+        if trial.norm == norm and trial.epsilon is not None and trial.epsilon <= epsilon
+    ]
+    shared = inside[0].images
+    for trial in inside[1:]:
+        shared = np.intersect1d(shared, trial.images, assume_unique=True)
+    if not len(shared):
+        names = ", ".join(trial.name for trial in inside)
+        raise ArtifactError(f"model {outcomes.model} seed {outcomes.seed}: no image is shared by {names}")
+    stood = outcomes.clean_on(shared)
+    for trial in inside:
+        stood = stood & trial.correct[np.searchsorted(trial.images, shared)]
+    return stood
+
+
+def _counted(one: Outcomes, setting: str, source: str, attack: str, parameters: str, correct: Bools) -> Measurement:
+    count, total = int(correct.sum()), len(correct)
+    interval = intervals.wilson(count, total)
+    return _row(one, setting, source, attack, parameters, "accuracy", count / total, count, total, interval)
+
+
+def _row(
+    one: Outcomes,
+    setting: str,
+    source: str,
+    attack: str,
+    parameters: str,
+    metric: str,
+    value: float,
+    correct: int | None,
+    total: int | None,
+    interval: intervals.Interval | None,
+) -> Measurement:
+    low, high = interval if interval is not None else (None, None)
+    return Measurement(
+        study=one.study,
+        dataset=one.dataset,
+        architecture=one.architecture,
+        defense=one.defense,
+        training=one.training,
+        seed=one.seed,
+        setting=setting,
+        source=source,
+        attack=attack,
+        parameters=parameters,
+        metric=metric,
+        value=value,
+        correct=correct,
+        total=total,
+        low=low,
+        high=high,
+        model=one.model,
+    )
+
+
+def summarise(measurements: Iterable[Measurement]) -> list[Summary]:
+    """Return one row per quantity over its seeds: the mean, pooled counts, the wider of the two intervals."""
+    found = []
+    for _, group in itertools.groupby(sorted(measurements, key=_order), key=_order_without_seed):
+        rows = list(group)
+        first = rows[0]
+        if len({row.seed for row in rows}) < len(rows):
+            raise ArtifactError(f"model {first.model}: {first.attack} {first.parameters} is measured twice for a seed")
+        values = [row.value for row in rows]
+        counts = [(row.correct, row.total) for row in rows if row.correct is not None and row.total is not None]
+        correct = sum(count for count, _ in counts) if counts else None
+        total = sum(count for _, count in counts) if counts else None
+        interval = intervals.seed_spread(values)
+        if correct is not None and total is not None:
+            interval = intervals.combined(correct, total, values)
+        shared = {name: value for name, value in asdict(first).items() if name not in _PER_SEED}
+        found.append(
+            Summary(
+                **shared,
+                seeds=len(rows),
+                value=float(np.mean(values)),
+                correct=correct,
+                total=total,
+                low=interval[0] if interval else None,
+                high=interval[1] if interval else None,
+                value_min=min(values),
+                value_max=max(values),
+            )
+        )
+    return found
+
+
+_PER_SEED = ("seed", "value", "correct", "total", "low", "high")
+
+
+def _order_without_seed(row: Measurement) -> tuple[Any, ...]:
+    return (
+        row.study,
+        row.dataset,
+        row.architecture,
+        row.defense,
+        row.training,
+        row.model,
+        row.setting,
+        row.source,
+        row.attack,
+        _natural(row.parameters),
+        row.metric,
+    )
+
+
+def _order(row: Measurement) -> tuple[Any, ...]:
+    return (*_order_without_seed(row), row.seed)
+
+
+def _natural(parameters: str) -> tuple[tuple[str, float, str], ...]:
+    """Return an order in which c=2 comes before c=10."""
+    parts = []
+    for part in parameters.split():
+        name, _, text = part.partition("=")
+        try:
+            parts.append((name, float(text), ""))
+        except ValueError:
+            parts.append((name, 0.0, text))
+    return tuple(parts)
+
+
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return the rows as CSV: floats so that they read back the same, nothing for None, `\\n` at the ends of lines."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[column]) for column in columns])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+_WHOLE = ("seed", "seeds", "correct", "total")
+_REAL = (
+    "value",
+    "low",
+    "high",
+    "value_min",
+    "value_max",
+    "claimed",
+    "measured",
+    "strongest_value",
+    "strongest_low",
+    "strongest_high",
+)
+
+
+def from_csv(text: str, kind: type[Row], origin: str) -> list[Row]:
+    """Return the rows that `to_csv` wrote; ArtifactError names `origin` when it is another table or damaged."""
+    expected = [field.name for field in fields(kind)]
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    if reader.fieldnames != expected:
+        raise ArtifactError(f"{origin}: its columns are not those of {kind.__name__.lower()} ({', '.join(expected)})")
+    rows: list[Row] = []
+    try:
+        for cells in reader:
+            if None in cells or None in cells.values():
+                raise ArtifactError(f"{origin}, line {reader.line_num}: has too many or too few cells")
+            rows.append(kind(**{name: _value(name, cell) for name, cell in cells.items()}))
+    except (csv.Error, ValueError) as error:
+        raise ArtifactError(f"{origin}, line {reader.line_num}: {error}") from error
+    return rows
+
+
+def _value(name: str, cell: str) -> Any:
+    if name in _WHOLE:
+        return int(cell) if cell else None
+    if name in _REAL:
+        return float(cell) if cell else None
+    return cell

@@ -1,0 +1,65 @@
+#!/bin/sh
+# Make .venv hold the pins of a lock file; do nothing where it already does.
+#
+#   tools/set_up.sh requirements.lock
+#
+# The lock is copied into .venv as the very last step. So an install that was killed half-way, and one that was made
+# from another version of the lock, are never taken for finished: the copy is missing or differs.
+# src/ is put on the path by a .pth file and not by `pip install -e .`: that needs a build backend from the network,
+# and breaks when the folder is moved.
+set -eu
+
+lock=$1
+venv=.venv
+stamp=$venv/$(basename "$lock")
+unfinished=$venv/unfinished
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "reproof: $*"
+  exit 1
+}
+minor() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+
+usable() { # .venv has a working Python with pip, and it is the one asked for, if one was
+  [ ! -e "$unfinished" ] && "$venv/bin/python" -I -c 'import pip' 2>/dev/null || return 1
+  [ -z "${PYTHON:-}" ] || [ "$(minor "$PYTHON")" = "$(minor "$venv/bin/python")" ]
+}
+
+if [ -n "${PYTHON:-}" ] && ! command -v "$PYTHON" >/dev/null; then
+  die "there is no $PYTHON here. Name a Python 3.11 or newer: make PYTHON=/path/to/python3 ..."
+fi
+if usable; then
+  if cmp -s "$lock" "$stamp"; then exit 0; fi
+else
+  python=${PYTHON:-python3}
+  command -v "$python" >/dev/null ||
+    die "there is no python3 here. Install Python 3.11 or newer (Debian, Ubuntu: apt install python3 python3-venv)."
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    die "$python is Python $(minor "$python"); 3.11 or newer is needed. Name one: make PYTHON=python3.12 ..."
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    die "$python cannot make virtual environments. Install what is missing (Debian, Ubuntu: apt install python3-venv) and run make again."
+  rm -rf "$venv" # not `venv --clear`, which would take the mark below with it
+  mkdir "$venv"
+  : >"$unfinished"
+  "$python" -m venv "$venv" || die "$python could not make $venv (see above). Mend it and run make again."
+fi
+
+say "Installing the pins of $lock into $venv: up to 5.5 GB and a few minutes, once."
+: >"$unfinished"
+rm -f "$stamp"
+pip() { "$venv/bin/python" -I -m pip --disable-pip-version-check --no-input "$@"; }
+failed="installing failed (see above). Is the network there, and 6 GB of disk? The same command tries again."
+# One package comes as source only. It is built with the pinned setuptools instead of the newest one, and offline
+# where the wheels are at hand (PIP_NO_INDEX, PIP_FIND_LINKS).
+setuptools=$(grep '^setuptools==' "$lock" || true)
+if [ -n "$setuptools" ]; then
+  pip install --quiet --no-deps "$setuptools" || die "$failed"
+fi
+pip install --no-deps --no-build-isolation --use-pep517 -r "$lock" || die "$failed"
+pip check || die "the pins of $lock do not fit together on this machine (see above)."
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+echo '../../../../src' >"$site/reproof.pth"
+cp "$lock" "$stamp.part"
+rm "$unfinished"
+mv "$stamp.part" "$stamp"

@@ -1,0 +1,23 @@
+def evaluation(wildcards):
+    """Return the plan's evaluate job for these wildcards."""
+    return PLAN.evaluate(wildcards.model, int(wildcards.seed), wildcards.threat)
+
+
+rule evaluate:
+    input:
+        data=lambda wildcards: evaluation(wildcards).inputs["data"],
+        model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
+        adversarial=lambda wildcards: evaluation(wildcards).inputs["adversarial"],
+    output:
+        outcomes=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.parquet",
+        examples=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.examples.safetensors",
+        record=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.record.json",
+    params:
+        job=lambda wildcards: job_arguments(evaluation(wildcards)),
+    log:
+        f"{PLAN.folder}/logs/evaluate/{{model}}-seed{{seed}}-{{threat}}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    shell:
+        "python -m reproof evaluate {output.outcomes} {params.job} --threads {threads} 2> >(tee {log} >&2)"
