@@ -3,7 +3,7 @@
 STUDY ?=
 CORES ?= all
 WORKERS ?= 2
-SNAKEMAKE_FLAGS ?= --use-conda
+SNAKEMAKE_FLAGS ?=
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
 
@@ -16,7 +16,7 @@ everything := .venv .snakemake results report
 
 help:
 	@echo "make report      set up .venv, run the default study, make report/digits.html"
-	@echo "                 STUDY=studies/mnist.yaml: lay that file over config.yaml; CORES=2: use so many cores"
+	@echo "                 STUDY=studies/NAME.yaml: lay that file over config.yaml; CORES=2: use so many cores"
 	@echo "make test        set up .venv with the test tools, run all tests"
 	@echo "make test-quick  the same without the slow tests"
 	@echo "make check       lint, format, types, workflow: what CI checks besides the tests"

@@ -45,11 +45,11 @@ else
   "$python" -m venv "$venv" || die "$python could not make $venv (see above). Mend it and run make again."
 fi
 
-say "Installing the pins of $lock into $venv: up to 5.5 GB and a few minutes, once."
+say "Installing the pins of $lock into $venv: up to 6 GB and a few minutes, once."
 : >"$unfinished"
 rm -f "$stamp"
 pip() { "$venv/bin/python" -I -m pip --disable-pip-version-check --no-input "$@"; }
-failed="installing failed (see above). Is the network there, and 6 GB of disk? The same command tries again."
+failed="installing failed (see above). Is the network there, and 7 GB of disk? The same command tries again."
 # One package comes as source only. It is built with the pinned setuptools instead of the newest one, and offline
 # where the wheels are at hand (PIP_NO_INDEX, PIP_FIND_LINKS).
 setuptools=$(grep '^setuptools==' "$lock" || true)

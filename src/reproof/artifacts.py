@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
@@ -43,7 +44,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def _explain(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{path}: no room left on the disk. Free some space and run the same command again; nothing is lost."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path}: may not be written ({error.strerror}). Make {path.parent} writable and run again."
@@ -94,12 +95,19 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors as safetensors; `metadata` values travel as JSON in its header."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with writing(path) as temporary:
-        save_file(plain, temporary, metadata=header)
+        try:
+            save_file(plain, temporary, metadata=header)
+        except SafetensorError as error:
+            number = re.search(
+                r"os error (\d+)", str(error)
+            )  # safetensors hides the system's error in its text
+            raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -138,7 +146,7 @@ def verify(artifact: Path) -> str:
     """
     path = record_path(artifact)
     if not artifact.exists():
-        raise ArtifactError(f"{artifact} is missing. Run snakemake again to make it.")
+        raise ArtifactError(f"{artifact} is missing. Delete {path} too and run snakemake again to make both.")
     if not path.exists():
         raise ArtifactError(
             f"{artifact} has no record ({path} is missing), so nothing says how it was made. "
@@ -160,3 +168,12 @@ def verify(artifact: Path) -> str:
             f"Delete it (rm {artifact}) and run snakemake again; it will be made anew."
         )
     return digest
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a verified CSV file as text by column."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}). Delete it and run snakemake again.") from error

@@ -21,7 +21,7 @@ from reproof.settings import Count, Number, Settings, format_number, parse_numbe
 
 FOLDER = Path(__file__).parent / "papers"
 TOLERANCE = 0.02
-"""How far a claim may lie outside the measured interval and still count as reproduced (two points of accuracy)."""
+"""How far outside the measured interval a claim may lie and still be reproduced: two points of accuracy."""
 
 COLUMNS = (
     "claim_id",
@@ -65,14 +65,24 @@ DEFENSES = (
     "pixel_defend",
     "defense_gan",
 )
-ARCHITECTURES = ("lenet", "cnn6", "resnet18", "resnet32", "resnet34", "resnet50", "resnet110", "vgg16", "vgg19")
+ARCHITECTURES = (
+    "lenet",
+    "cnn6",
+    "resnet18",
+    "resnet32",
+    "resnet34",
+    "resnet50",
+    "resnet110",
+    "vgg16",
+    "vgg19",
+)
 TRAININGS = ("clean", "fgsm", "pgd")
 SETTINGS = ("white_box", "black_box", "adaptive")
 ATTACKS = ("none", "fgsm", "bim", "mim", "pgd", "carlini_wagner", "deepfool", "jsma", "autoattack")
 METRICS = ("accuracy", "l2_mean")
 PARAMETERS = ("epsilon", "c")
 NOT_CLAIMED = "-"
-"""What `printed` holds where the paper's cell is a dash; such a cell has a place in the layout and no value."""
+"""What `printed` holds where the paper's cell is a dash: a place in the layout without a value."""
 SEPARATOR = " · "
 """Stands in `row` and `column` between a printed group heading and the label below it."""
 
@@ -81,7 +91,7 @@ Word = Literal["reproduced", "lower", "higher", "not comparable", "not measured"
 
 @dataclass(frozen=True)
 class Claim:
-    """One printed cell of a paper's table. `value` is a fraction or in SI units; None where the cell is a dash."""
+    """One printed cell of a paper's table; `value` is a fraction or in SI units, None for a dash."""
 
     claim_id: str
     paper: str
@@ -171,7 +181,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a model of the study was given; `architecture` is the key, `width` its share of the paper's channels."""
+    """What a model of the study was given; `width` is the network's share of the paper's channels."""
 
     model: str
     dataset: str
@@ -187,8 +197,8 @@ class Budget:
 class Verdict:
     """A claim beside its measurement, in the columns of verdicts.csv.
 
-    `differences` are those of the measurement that was chosen, or the reason why there is none. `strongest_*`: the
-    same claim beside what is left of the same model under every attack of the study inside the same budget.
+    `differences`: those of the measurement that was chosen, or the reason why there is none. `strongest_*`:
+    what is left of the same model under every attack of the study in the same budget, beside the same claim.
     """
 
     claim_id: str
@@ -259,7 +269,7 @@ class Paper(Settings):
     budgets: dict[str, PaperBudget]
     """Data set -> the paper's own budget."""
     attacks: dict[str, dict[str, Number]]
-    """Attack -> the settings that the paper states for it, by the names of the attack's own settings."""
+    """Attack -> what the paper says of it, or is read to say, by the names of the attack's own settings."""
     hyper_parameters: tuple[HyperParameter, ...]
     readings: tuple[Reading, ...]
     contradictions: tuple[Contradiction, ...]
@@ -267,7 +277,7 @@ class Paper(Settings):
 
 
 def papers(folder: Path = FOLDER) -> list[Paper]:
-    """Return every paper found under the folder, by key; ClaimError names the file and the place that is wrong."""
+    """Return every paper found under the folder, by key; ClaimError names the file and the place."""
     found = sorted(path.parent for path in folder.glob("*/paper.yaml"))
     for path in folder.glob("*/claims.csv"):
         if path.parent not in found:
@@ -285,15 +295,17 @@ def _read_paper(folder: Path) -> Paper:
         raise ClaimError(f"{path}: should be a mapping of keys to values")
     for key in ("key", "claims"):
         if key in content:
-            raise ClaimError(f"{path}: {key}: is not written here; it comes from the folder's name and claims.csv")
+            raise ClaimError(
+                f"{path}: {key}: is not written here; it comes from the folder's name and claims.csv"
+            )
     claims = read_claims(folder / "claims.csv")
     try:
         paper = Paper.model_validate({**content, "key": folder.name, "claims": claims})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        hint = _nearest(str(first["loc"][-1]), list(Paper.model_fields)) if first["type"] == "extra_forbidden" else ""
-        raise ClaimError(f"{path}: {place}: {first['msg']}{hint}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ClaimError(f"{path}: {place}: {message}" if place else f"{path}: {message}") from error
     for claim in paper.claims:
         if claim.paper != paper.key:
             place = f"{folder / 'claims.csv'}, claim {claim.claim_id}, column paper"
@@ -304,7 +316,7 @@ def _read_paper(folder: Path) -> Paper:
 
 
 def read_claims(path: Path) -> list[Claim]:
-    """Return the file's claims in its order; ClaimError names file, line and column, and the nearest right word."""
+    """Return the file's claims in its order; ClaimError names line, column and the nearest right word."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -327,7 +339,8 @@ def read_claims(path: Path) -> list[Claim]:
             ):
                 if key in seen:
                     raise ClaimError(
-                        f"{place}, column {column}: the {what} {' / '.join(key[1:])} stands already in line {seen[key]}"
+                        f"{place}, column {column}: the {what} {' / '.join(key[1:])} "
+                        f"stands already in line {seen[key]}"
                     )
                 seen[key] = reader.line_num
             claims.append(claim)
@@ -344,7 +357,9 @@ def _check_header(path: Path, header: list[str]) -> None:
             raise ClaimError(f"{path}, line 1: column {name!r} stands twice")
     for name in COLUMNS:
         if name not in header:
-            raise ClaimError(f"{path}, line 1: column {name!r} is missing; the columns are {', '.join(COLUMNS)}")
+            raise ClaimError(
+                f"{path}, line 1: column {name!r} is missing; the columns are {', '.join(COLUMNS)}"
+            )
 
 
 def _claim(place: str, cells: dict[str, str]) -> Claim:
@@ -369,9 +384,13 @@ def _claim(place: str, cells: dict[str, str]) -> Claim:
     _check_parameters(f"{place}, column parameters", cells["attack"], cells["parameters"])
     evidence = cells["evidence"]
     if evidence != "measured" and not re.fullmatch(r"copied from \S.*", evidence):
-        raise ClaimError(f"{place}, column evidence: {evidence!r} should be 'measured' or 'copied from <paper>'")
+        raise ClaimError(
+            f"{place}, column evidence: {evidence!r} should be 'measured' or 'copied from <paper>'"
+        )
     value = _value(place, cells["metric"], cells["printed"], cells["value"])
-    return Claim(**{field.name: cells[field.name] for field in fields(Claim) if field.name != "value"}, value=value)
+    return Claim(
+        **{field.name: cells[field.name] for field in fields(Claim) if field.name != "value"}, value=value
+    )
 
 
 def _check_parameters(place: str, attack: str, text: str) -> None:
@@ -390,7 +409,9 @@ def _check_parameters(place: str, attack: str, text: str) -> None:
         except (ValueError, OverflowError):
             raise ClaimError(f"{place}: {number!r} is no number such as 0.3") from None
         if written != number:
-            raise ClaimError(f"{place}: {part!r} should be written {name}={written}, as measurements write it")
+            raise ClaimError(
+                f"{place}: {part!r} should be written {name}={written}, as measurements write it"
+            )
 
 
 def _value(place: str, metric: str, printed: str, text: str) -> float | None:
@@ -412,7 +433,9 @@ def _value(place: str, metric: str, printed: str, text: str) -> float | None:
         raise ClaimError(f"{place}, column value: {text} lies outside {shown}")
     stands_for = float(match[1]) / 100 if metric == "accuracy" or "%" in printed else float(match[1])
     if abs(value - stands_for) > 1e-9:
-        raise ClaimError(f"{place}, column value: {text} does not mean the printed {printed!r}, which is {stands_for:g}")
+        raise ClaimError(
+            f"{place}, column value: {text} does not mean the printed {printed!r}, which is {stands_for:g}"
+        )
     return value
 
 
@@ -433,12 +456,12 @@ def judge(
 ) -> Verdict:
     """Return the claim's verdict against a study's summary.
 
-    A claim is reproduced when it lies in the measured interval widened by the tolerance (for metrics other than
-    accuracy: by that share of the claim); `lower` and `higher` say where the measurement lies.
+    A claim is reproduced when it lies in the measured interval widened by the tolerance (for metrics other
+    than accuracy: by that share of the claim); `lower` and `higher` say where the measurement lies.
     Only a measurement of the same defense, training, setting, attack, parameters and metric is chosen: of the
-    same data set and network first, then the one with the fewest differences. On another data set or network (a
-    narrower one included), or from another transfer source, it is shown and not judged. Smaller budgets are
-    listed; they change no verdict.
+    same data set and network first, then the one with the fewest differences. On another data set or network
+    (a narrower one included), or from another transfer source, it is shown and not judged. Smaller budgets
+    are listed; they change no verdict.
 
     budgets: model -> what the study gave it. attacks: stanza -> the study's settings of that attack.
     """
@@ -483,7 +506,14 @@ def _same_question(claim: Claim, row: Summary) -> bool:
         row.parameters,
         row.metric,
     )
-    return mine == (claim.defense, claim.training, claim.setting, claim.attack, claim.parameters, claim.metric)
+    return mine == (
+        claim.defense,
+        claim.training,
+        claim.setting,
+        claim.attack,
+        claim.parameters,
+        claim.metric,
+    )
 
 
 def _is_worst_case(claim: Claim, row: Summary, other: Summary) -> bool:
@@ -514,7 +544,12 @@ def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: P
     network = _network(row.architecture, budgets.get(row.model))
     if network != claim.architecture:
         differences.append(f"architecture: {network}, not {claim.architecture}")
-    if claim.setting == "black_box" and paper is not None and paper.black_box_source and row.source in budgets:
+    if (
+        claim.setting == "black_box"
+        and paper is not None
+        and paper.black_box_source
+        and row.source in budgets
+    ):
         source = _network(budgets[row.source].architecture, budgets[row.source])
         if source != paper.black_box_source:
             differences.append(f"source: {source}, not {paper.black_box_source}")

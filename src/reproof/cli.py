@@ -28,14 +28,22 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="reproof", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--configfile", nargs="+", default=[], type=Path, help="studies laid over config.yaml")
-    shared.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="single values laid on top")
+    shared.add_argument(
+        "--configfile", nargs="+", default=[], type=Path, help="studies laid over config.yaml"
+    )
+    shared.add_argument(
+        "--config", nargs="+", default=[], metavar="KEY=VALUE", help="single values laid on top"
+    )
     commands.add_parser("plan", parents=[shared], help="print jobs, estimated time and disk; run nothing")
     commands.add_parser("schema", help="print the JSON schema of a study file")
     for rule in RULES:
         command = commands.add_parser(rule, parents=[shared], help=f"do one {rule} job, as the workflow does")
-        command.add_argument("output", nargs="?", help="a file that the job makes; needed where the rule has many jobs")
-        command.add_argument("--threads", type=int, default=1, help="processor threads (results depend on it)")
+        command.add_argument(
+            "output", nargs="?", help="a file that the job makes; needed where the rule has many jobs"
+        )
+        command.add_argument(
+            "--threads", type=int, default=1, help="processor threads (results depend on it)"
+        )
         command.add_argument("--expect", help="refuse unless the job's digest is this one")
     return top
 

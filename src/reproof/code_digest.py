@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-_NEUTRAL = frozenset({"reproof.artifacts", "reproof.provenance", "reproof.errors", "reproof.cli", "reproof.code_digest"})
+_NEUTRAL = frozenset(
+    {"reproof.artifacts", "reproof.provenance", "reproof.errors", "reproof.cli", "reproof.code_digest"}
+)
 """Modules that carry results about but make none; editing them reruns nothing."""
 
 
@@ -53,7 +55,9 @@ def _imports(path: Path) -> tuple[str, ...]:
             found += [alias.name for alias in node.names if alias.name.split(".")[0] == "reproof"]
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":
             found.append(node.module)
-            found += [name for alias in node.names if _source(name := f"{node.module}.{alias.name}").is_file()]
+            found += [
+                name for alias in node.names if _source(name := f"{node.module}.{alias.name}").is_file()
+            ]
     return tuple(found)
 
 
@@ -62,9 +66,20 @@ def _module_digest(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
+            node.body = [part for part in node.body if not _is_prose(part)] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _is_prose(node: ast.stmt) -> bool:
+    """Say whether a statement only tells people something: a docstring, or a defense's list of deviations."""
+    if (
+        isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id == "deviations"
+    ):
+        return True
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

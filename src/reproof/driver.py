@@ -68,7 +68,9 @@ def shell_prefix(root: Path) -> str:
 def prepare(workflow: Any) -> None:
     """Make a bare `snakemake` right on this machine: locks, conda, GPUs; jobs end when this process is gone."""
     os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
     _do_without_conda(workflow)
     if "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", count_gpus())

@@ -76,7 +76,9 @@ class Plane:
 
     def project(self, features: Tensor) -> npt.NDArray[np.float32]:
         """Return features (N, D) as points (N, 2)."""
-        projected: npt.NDArray[np.float32] = ((features.double().numpy() - self.centre) @ self.axes.T).astype("f4")
+        projected: npt.NDArray[np.float32] = ((features.double().numpy() - self.centre) @ self.axes.T).astype(
+            "f4"
+        )
         return projected
 
 
@@ -116,7 +118,9 @@ def evaluate(
     plane = Plane.fit(clean_features)
     clean_points = plane.project(clean_features)
     if not torch.equal(adversarial["labels"], labels[: len(adversarial["labels"])]):
-        raise ArtifactError(f"threat {threat}: the adversarial images were made from other test images. Run again.")
+        raise ArtifactError(
+            f"threat {threat}: the adversarial images were made from other test images. Run again."
+        )
 
     def columns(count: int, perturbed: Tensor | None, **same: Any) -> dict[str, Any]:
         predictions, points = clean_predictions[:count], clean_points[:count]
@@ -141,9 +145,21 @@ def evaluate(
             "adversarial_y": points[:, 1],
         }
 
-    blank = {"attack": "none", "kind": "none", "view": "", "norm": "", "parameters": "", "epsilon": None, "source": ""}
+    blank = {
+        "attack": "none",
+        "kind": "none",
+        "view": "",
+        "norm": "",
+        "parameters": "",
+        "epsilon": None,
+        "source": "",
+    }
     tables = [_table(columns(len(labels), None, **blank))]
-    shown = {"clean": images[:examples], "labels": labels[:examples], "predictions": clean_predictions[:examples]}
+    shown = {
+        "clean": images[:examples],
+        "labels": labels[:examples],
+        "predictions": clean_predictions[:examples],
+    }
     for name, stanza, settings, point in _points(attacks):
         perturbed = adversarial[f"{name}/{point.parameters}"]
         count = len(perturbed)
@@ -180,7 +196,9 @@ def _points(
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table:
-    return pa.table({field.name: pa.array(columns[field.name], type=field.type) for field in SCHEMA}, schema=SCHEMA)
+    return pa.table(
+        {field.name: pa.array(columns[field.name], type=field.type) for field in SCHEMA}, schema=SCHEMA
+    )
 
 
 def write(path: Path, rows: pa.Table, identity: Mapping[str, Any]) -> None:

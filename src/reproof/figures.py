@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.path import Path as MatplotlibPath
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator, MultipleLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
 from reproof import wording
 from reproof.errors import ArtifactError
@@ -87,7 +87,7 @@ _STYLE: Any = {
 _POINTS_SHOWN = 200
 _CLASSES_SHOWN = 10
 _EXAMPLES_SHOWN = 6
-_ATTACKS_SHOWN = 4
+_ATTACKS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,7 @@ def accuracy_against_epsilon(summary: Sequence[Row], titles: Mapping[str, str], 
             panel.set_ylim(-3, 103)
             panel.set_xlim(left=0)
             panel.yaxis.set_major_locator(MultipleLocator(25))
-            panel.xaxis.set_major_locator(MaxNLocator(4))
-            panel.set_xlabel("ε")
-            panel.label_outer(remove_inner_ticks=False)
+            panel.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             panel.set_xlabel("ε")
         for panel in axes[:: _columns(len(models))]:
             panel.set_ylabel("accuracy, %")
@@ -245,7 +243,7 @@ def latent_space(model: str, title: str, outcomes: Path, class_names: Sequence[s
                 panel.scatter(
                     x[chosen],
                     y[chosen],
-                    s=30,
+                    s=42,
                     marker=_glyph(str(label)),
                     color=_SERIES[label],
                     linewidths=0.2,
@@ -344,9 +342,9 @@ def training_curves(histories: Mapping[str, Path], titles: Mapping[str, str]) ->
             accuracy.yaxis.set_major_locator(MultipleLocator(50))
             accuracy.set_title(titles[models[position]])
             accuracy.tick_params(labelbottom=False)
-            loss.yaxis.set_major_locator(MaxNLocator(3))
+            loss.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
             for panel in (accuracy, loss):
-                panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+                panel.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
             loss.set_xlabel("epoch")
             if column == 0:
                 accuracy.set_ylabel("accuracy, %")
@@ -357,10 +355,10 @@ def training_curves(histories: Mapping[str, Path], titles: Mapping[str, str]) ->
     return render(
         "training_curves",
         "Training curves",
-        "Above: accuracy on what was trained on (adversarial images included) and on validation images. Below: "
+        "Above: accuracy on what was trained on (adversarial images too) and on validation images. Below: "
         "the method's own loss, whose scale differs between methods.",
         paint,
-        (9.6, 0.6 + 3.0 * blocks),
+        (0.7 + 2.25 * columns, 0.6 + 3.0 * blocks),
     )
 
 
@@ -376,7 +374,7 @@ def _history(path: Path) -> list[dict[str, float]]:
 
 
 def example_images(model: str, title: str, examples: Path, class_names: Sequence[str]) -> str | None:
-    """Draw some test images: clean, under up to four attacks, and what each attack added, amplified.
+    """Draw some test images: clean, under up to three attacks, and what each attack added, amplified.
 
     None where the file holds no adversarial images. Shows each attack at its largest budget.
     """
@@ -397,9 +395,7 @@ def example_images(model: str, title: str, examples: Path, class_names: Sequence
     attacks = sorted(strongest, key=_attack_order)[-_ATTACKS_SHOWN:]
     if not attacks:
         return None
-    rows: list[tuple[str, NDArray[Any], list[str]]] = [
-        ("clean", clean, [f"{_class(class_names, label)}" for label in labels])
-    ]
+    rows = [("clean", clean, [_class(class_names, label) for label in labels])]
     for attack in attacks:
         key = f"{attack}/{strongest[attack]}"
         images = _unit(tensors[key])[: len(clean)]
@@ -412,20 +408,20 @@ def example_images(model: str, title: str, examples: Path, class_names: Sequence
         factor = 0.5 / max(float(np.abs(added).max()), 1e-6)
         rows.append((f"{wording.attack(attack)}\n{wording.parameters(strongest[attack])}", images, marks))
         rows.append((f"what it added\n× {factor:.1f}, grey is 0", 0.5 + factor * added, [""] * len(clean)))
+    mosaic, places = _mosaic([images for _, images, _ in rows])
+    height, width = mosaic.shape[:2]
+    margin = 1.45
+    inches = 0.95 * len(clean)
 
     def paint(figure: Figure) -> None:
-        grid = figure.subplots(len(rows), len(clean), squeeze=False)
-        for panels, (heading, images, marks) in zip(grid, rows, strict=True):
-            for panel, image, mark in zip(panels, images, marks, strict=True):
-                if image.shape[0] == 1:
-                    panel.imshow(image[0], cmap="gray", vmin=0, vmax=1, interpolation="none")
-                else:
-                    panel.imshow(image.transpose(1, 2, 0).clip(0, 1), interpolation="none")
-                panel.set_axis_off()
-                panel.set_title(mark, pad=2, fontsize=8.5)
-            panels[0].text(
-                -0.12, 0.5, heading, transform=panels[0].transAxes, ha="right", va="center", fontsize=8.5
-            )
+        panel = figure.add_axes((margin / (margin + inches), 0, inches / (margin + inches), 1))
+        panel.imshow(mosaic, interpolation="none", aspect="auto")
+        panel.set_axis_off()
+        for (heading, _, marks), line in zip(rows, places, strict=True):
+            for mark, (top, left, size) in zip(marks, line, strict=True):
+                panel.text(left + size / 2, top - 0.04 * size, mark, ha="center", va="bottom", fontsize=8.5)
+            top, left, size = line[0]
+            panel.text(left - 0.1 * size, top + size / 2, heading, ha="right", va="center", fontsize=8.5)
 
     return render(
         f"examples_{model}",
@@ -433,9 +429,33 @@ def example_images(model: str, title: str, examples: Path, class_names: Sequence
         "Test images, the same images under attack with the class that the model then sees (✓ right, ✗ not), "
         "and what the attack added, amplified. Above a clean image: its true class.",
         paint,
-        (1.6 + 0.95 * len(clean), 0.2 + 1.02 * len(rows)),
-        left=1.55 / (1.6 + 0.95 * len(clean)),
+        (margin + inches, inches * height / width),
+        constrained=False,
     )
+
+
+def _mosaic(rows: Sequence[NDArray[Any]]) -> tuple[NDArray[np.uint8], list[list[tuple[int, int, int]]]]:
+    """Return all images in one, RGBA, clear between them, and where each stands: top, left, height in pixels.
+
+    Rows of images under attack and of what was added belong together: room for a mark only above the former.
+    """
+    count, channels, height, width = rows[0].shape
+    gap, mark = max(1, round(0.06 * height)), round(0.27 * height)
+    tops = []
+    bottom = 0
+    for position in range(len(rows)):
+        bottom += mark if position == 0 or position % 2 else gap
+        tops.append(bottom)
+        bottom += height
+    mosaic = np.zeros((bottom + gap, count * (width + gap), 4), dtype=np.uint8)
+    for top, images in zip(tops, rows, strict=True):
+        for column, image in enumerate(images):
+            colour = np.broadcast_to(image if channels == 3 else image[:1], (3, height, width))
+            left = column * (width + gap)
+            place = mosaic[top : top + height, left : left + width]
+            place[..., :3] = np.round(255 * colour.clip(0, 1)).transpose(1, 2, 0)
+            place[..., 3] = 255
+    return mosaic, [[(top, column * (width + gap), height) for column in range(count)] for top in tops]
 
 
 def _unreadable(path: Path, error: Exception) -> ArtifactError:
@@ -495,24 +515,27 @@ def cost_against_robustness(
                 zorder=2,
             )
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.set_ylim(-3, 103)
         panel.yaxis.set_major_locator(MultipleLocator(25))
-        panel.set_xlabel("seconds of training, one seed")
+        panel.set_xlabel("seconds of training")
         panel.set_ylabel("worst case per image, accuracy in %")
         panel.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
 
     return render(
         "cost_against_robustness",
         "Cost against robustness",
-        "Seconds of training against accuracy in the worst case per image over every attack up to "
-        f"ε = {epsilon:g}. Seconds depend on the machine; compare them within the figure only.",
+        "Seconds of training, averaged over seeds, against accuracy in the worst case per image over every "
+        f"attack up to ε = {epsilon:g}. Seconds depend on the machine; compare them within the figure only.",
         paint,
         (7.2, 3.6),
     )
 
 
 def _columns(count: int) -> int:
-    return min(count, 4)
+    return math.ceil(count / math.ceil(count / 4))
 
 
 def _panel_size(count: int) -> tuple[float, float]:
@@ -544,17 +567,15 @@ def render(
     description: str,
     paint: Callable[[Figure], None],
     size: tuple[float, float],
-    left: float | None = None,
+    constrained: bool = True,
 ) -> str:
     """Return a painted figure as SVG text that is deterministic, accessible and fit to be inlined.
 
-    size: inches. left: the left margin as a fraction of the width; None lets matplotlib lay the figure out.
+    size: inches. constrained: let matplotlib lay the panels out.
     """
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained" if left is None else None)
+        figure = Figure(figsize=size, layout="constrained" if constrained else None)
         paint(figure)
-        if left is not None:
-            figure.subplots_adjust(left=left, right=0.99, top=0.96, bottom=0.01, wspace=0.08, hspace=0.26)
         text = io.StringIO()
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)

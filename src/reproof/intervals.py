@@ -11,7 +11,7 @@ Interval = tuple[float, float]
 
 
 def wilson(correct: int, total: int, level: float = LEVEL) -> Interval:
-    """Return Wilson's score interval of the share correct / total; ValueError unless 0 <= correct <= total > 0."""
+    """Return Wilson's score interval of correct / total; ValueError unless 0 <= correct <= total > 0."""
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"a share needs 0 <= correct <= total and total > 0, not {correct} of {total}")
     z = statistics.NormalDist().inv_cdf((1 + level) / 2)
@@ -26,7 +26,7 @@ def wilson(correct: int, total: int, level: float = LEVEL) -> Interval:
 
 
 def seed_spread(values: Sequence[float], level: float = LEVEL) -> Interval | None:
-    """Return the interval of the mean over seeds: Student's t for three or more, min to max for two, else None."""
+    """Return the interval of the mean over seeds: Student's t for three or more, min to max for two."""
     if len(values) < 2:
         return None
     if len(values) == 2:
@@ -41,7 +41,7 @@ def seed_spread(values: Sequence[float], level: float = LEVEL) -> Interval | Non
 
 
 def combined(correct: int, total: int, values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Return the wider of the pooled counts' Wilson interval and the spread of the seeds' shares, within [0, 1]."""
+    """Return the wider of the pooled counts' Wilson interval and the spread over seeds, within [0, 1]."""
     pooled = wilson(correct, total, level)
     spread = seed_spread(values, level)
     if spread is None or spread[1] - spread[0] <= pooled[1] - pooled[0]:
@@ -50,7 +50,7 @@ def combined(correct: int, total: int, values: Sequence[float], level: float = L
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided exact p-value that two classifiers seen on the same images are equally often right.
+    """Return the two-sided exact p-value of two classifiers being equally often right on the same images.
 
     only_first, only_second: images on which only the one, only the other is right; the rest says nothing.
     """
@@ -58,13 +58,13 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def mcnemar_one_sided(only_first: int, only_second: int) -> float:
-    """Return the exact probability of at least `only_first` of the discordant images, were both equally good."""
+    """Return the exact probability that so many discordant images, or more, fall to the first by chance."""
     if only_first < 0 or only_second < 0:
         raise ValueError(f"counts of images are not negative: {only_first}, {only_second}")
     discordant = only_first + only_second
-    # P(first >= only_first) = P(second <= only_second), both Binomial(n, 1/2): sum the shorter tail's integers.
+    # At least only_first on one side is at most only_second on the other: Binomial(n, 1/2) in whole numbers.
     term, ways = 1, 0
     for index in range(only_second + 1):
         ways += term
         term = term * (discordant - index) // (index + 1)
-    return ways / 2**discordant
+    return ways / (1 << discordant)

@@ -50,7 +50,9 @@ def read_dataset(path: Path) -> Dataset:
         images=tensors["images"],
         labels=tensors["labels"],
         splits={"train": tensors["train"], "validation": tensors["validation"], "test": tensors["test"]},
-        description=DataDescription(**{**described, "mean": tuple(described["mean"]), "std": tuple(described["std"])}),
+        description=DataDescription(
+            **{**described, "mean": tuple(described["mean"]), "std": tuple(described["std"])}
+        ),
     )
 
 

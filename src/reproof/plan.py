@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reproof import code_digest
+from reproof import code_digest, registry
 from reproof.study import Choice, Model, Study, ThreatSettings
 
 PACKAGE = Path(__file__).parent
@@ -185,7 +185,11 @@ class Plan:
                 "history": f"{folder}/history.csv",
                 "record": f"{folder}/record.json",
             },
-            slice={**self._network(chosen), "training": chosen.training.model_dump(mode="json"), "seed": seed},
+            slice={
+                **self._network(chosen),
+                "training": chosen.training.model_dump(mode="json"),
+                "seed": seed,
+            },
             modules=("reproof.stages.train", *self._network_modules(chosen)),
             seed=seed,
         )
@@ -284,12 +288,16 @@ class Plan:
             self.study.name,
             inputs={"outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes())},
             outputs={
-                **{table: self.table_path(table) for table in ("measurements", "summary", "verdicts", "red_flags")},
+                **{
+                    table: self.table_path(table)
+                    for table in ("measurements", "summary", "verdicts", "red_flags")
+                },
                 "record": f"{folder}/record.json",
             },
             slice={
                 "study": self.study.name,
                 "tolerance": self.study.tolerance,
+                "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
                 "budgets": {name: self._budget(model) for name, model in self.study.models.items()},
             },
             modules=("reproof.stages.tabulate",),
@@ -309,21 +317,37 @@ class Plan:
         }
 
     def draw(self) -> Job:
-        """Return the job that draws the figures."""
+        """Return the job that draws the figures, from every table and from the first seed's files."""
         folder = f"{self.folder}/figures"
-        evaluations = self.outcomes()
-        trained = [self.train(model, seed) for model in self.study.models for seed in self.study.seeds]
+        seed = self.study.seeds[0]
+        shown = {}
+        for model in self.study.models:
+            white_box = [
+                name for name, threat in self.threats_on(model).items() if threat.setting == "white_box"
+            ]
+            if white_box:
+                shown[model] = white_box[0]
+        evaluations = [self.evaluate(model, seed, threat) for model, threat in shown.items()]
+        trained = [self.train(model, seed) for model in self.study.models]
         return self._job(
             "draw",
             self.study.name,
             inputs={
-                "tables": (self.table_path("measurements"), self.table_path("summary")),
+                "tables": (self.table_path("summary"),),
                 "outcomes": tuple(job.outputs["outcomes"] for job in evaluations),
                 "examples": tuple(job.outputs["examples"] for job in evaluations),
                 "histories": tuple(job.outputs["history"] for job in trained),
             },
-            outputs={"figures": f"{folder}/figures.json", "record": f"{folder}/record.json"},
-            slice={"study": self.study.name, "models": list(self.study.models)},
+            outputs={"figures": f"{folder}/index.json", "record": f"{folder}/record.json"},
+            slice={
+                "study": self.study.name,
+                "titles": {name: model.title for name, model in self.study.models.items()},
+                "class_names": {
+                    name: list(self.study.datasets[model.dataset].settings.class_names)
+                    for name, model in self.study.models.items()
+                },
+                "models": {"histories": list(self.study.models), "outcomes": list(shown)},
+            },
             modules=("reproof.stages.draw",),
         )
 
@@ -340,7 +364,15 @@ class Plan:
                 ),
             },
             outputs={"page": self.page_path},
-            slice={"study": self.study.source, "files": list(self.study.files)},
+            slice={
+                "study": self.study.source,
+                "files": list(self.study.files),
+                "overrides": self.study.overrides,
+                "deviations": {
+                    kind: registry.deviations(kind)
+                    for kind in sorted({model.defense.kind for model in self.study.models.values()})
+                },
+            },
             modules=("reproof.stages.report",),
             data_files=(*_paper_files(), *_files(PACKAGE / "report")),
         )
@@ -368,7 +400,9 @@ class Plan:
 
 
 def _files(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")))
+    return tuple(
+        sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
+    )
 
 
 def _paper_files() -> tuple[Path, ...]:

@@ -20,7 +20,17 @@ from reproof import artifacts
 
 ROOT = Path(__file__).parents[2]
 """The checkout that this code belongs to."""
-_PACKAGES = ("torch", "foolbox", "numpy", "scikit-learn", "safetensors", "pyarrow", "pandas", "matplotlib", "snakemake")
+_PACKAGES = (
+    "torch",
+    "foolbox",
+    "numpy",
+    "scikit-learn",
+    "safetensors",
+    "pyarrow",
+    "pandas",
+    "matplotlib",
+    "snakemake",
+)
 _CODE = ("src", "workflow", "Snakefile", "config.yaml", "studies", "requirements.lock", "environment.yml")
 
 
@@ -108,7 +118,8 @@ def recording(record: Path, job: Mapping[str, Any], threads: int = 1) -> Iterato
             "inputs": run.inputs,
             "notes": run.notes,
             "files": {
-                path.name: {"sha256": artifacts.sha256(path), "bytes": path.stat().st_size} for path in run.files
+                path.name: {"sha256": artifacts.sha256(path), "bytes": path.stat().st_size}
+                for path in run.files
             },
         },
     )

@@ -9,6 +9,8 @@ import ast
 import difflib
 import functools
 import importlib
+import inspect
+import itertools
 import sys
 import types
 from pathlib import Path
@@ -64,10 +66,23 @@ def settings_class(family: Family, name: str) -> type[Settings]:
             f"{path}: Settings uses {error.name!r}; it may use only typing, pydantic, math and reproof.settings, "
             "because the plan reads it without importing the rest of the file"
         ) from error
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            _describe(vars(module)[node.name], node)
     found = getattr(module, "Settings", None)
     if not (isinstance(found, type) and issubclass(found, BASES[family])):
         raise StudyError(f"{path}: defines no class Settings({BASES[family].__name__}) (see CONTRIBUTING.md)")
     return found
+
+
+def _describe(declared: type[Settings], node: ast.ClassDef) -> None:
+    """Give the fields their docstrings: pydantic looks for them in the module's file; this one has none."""
+    for statement, following in itertools.pairwise(node.body):
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=field)), ast.Expr(value=ast.Constant(value=str(text))):
+                if field in declared.model_fields:
+                    declared.model_fields[field].description = inspect.cleandoc(text)
+    declared.model_rebuild(force=True)
 
 
 def _is_declaration(node: ast.stmt) -> bool:
@@ -93,5 +108,18 @@ def load_class(family: Family, name: str, base: type[T]) -> type[T]:
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise StudyError(f"{module.__file__}: expected one class derived from {base.__name__}, found {len(found)}")
+        raise StudyError(
+            f"{module.__file__}: expected one class derived from {base.__name__}, found {len(found)}"
+        )
     return found[0]
+
+
+def deviations(defense: str) -> tuple[str, ...]:
+    """Return the Deviations list of a defense's file, read without importing it (and with it torch)."""
+    tree = ast.parse(require("defenses", defense).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            if any(isinstance(target, ast.Name) and target.id == "deviations" for target in targets):
+                return tuple(ast.literal_eval(node.value))
+    return ()

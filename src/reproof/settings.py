@@ -63,8 +63,14 @@ class Settings(BaseModel):
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), list(cls.model_fields), n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(cls.model_fields))}"
-                raise PydanticCustomError("unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint})
+                hint = (
+                    f"did you mean {near[0]!r}?"
+                    if near
+                    else f"there are: {', '.join(sorted(cls.model_fields))}"
+                )
+                raise PydanticCustomError(
+                    "unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint}
+                )
         return data
 
 
@@ -143,8 +149,6 @@ class AttackSettings(Settings):
 
     norm: ClassVar[Norm | None] = None
     """The threat model's norm; None where the attack is free of one."""
-    view: str = "logits"
-    """What is differentiated: `logits` (cross-entropy on them), or a view that the defense declares."""
     images: Count | None = None
     """Attack only the first so many test images of the suite (a fixed, stratified, nested order)."""
 
@@ -170,3 +174,7 @@ class DatasetSettings(Settings):
 
     key: ClassVar[str] = ""
     """The name that claims use: digits, mnist, cifar10."""
+    downloads: ClassVar[bool] = False
+    """Whether its files must be fetched before it can be prepared."""
+    class_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the classes, in the order of the labels."""

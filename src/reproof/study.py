@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +22,7 @@ from reproof import registry
 from reproof.errors import StudyError
 from reproof.settings import (
     ArchitectureSettings,
-    AttackSettings,
     Count,
-    DatasetSettings,
     DefenseSettings,
     Flag,
     NonNegative,
@@ -80,6 +79,7 @@ class Model:
     """A network to train: data, architecture, defense and training."""
 
     name: str
+    title: str
     dataset: str
     architecture: Choice
     defense: Choice
@@ -137,7 +137,9 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} stands twice", key_node.start_mark
+            )
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
@@ -148,7 +150,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return a study file's mapping; StudyError names file, line and column of what is wrong."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise StudyError(f"{path}: there is no such study file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -181,6 +183,7 @@ def study_file_class() -> type[Settings]:
         "ModelStanza",
         __base__=Settings,
         __doc__="A network to train; what it leaves out comes from the study's defaults.",
+        title=(str, Field("", description="What the page calls it.")),
         dataset=(Name | None, None),
         architecture=(architecture | None, None),
         defense=(defense, ...),
@@ -193,9 +196,15 @@ def study_file_class() -> type[Settings]:
         study=(Name, Field(description="Name of the study: its folder under results/ and its page.")),
         title=(str, ""),
         summary=(str, ""),
-        smoke=(Flag, Field(False, description="True: the page warns that the study is too small for verdicts.")),
+        smoke=(
+            Flag,
+            Field(False, description="True: the page warns that the study is too small for verdicts."),
+        ),
         seeds=(tuple[Whole, ...], Field(min_length=1)),
-        data_root=(str, Field("data", description="Folder where real data sets are looked for or downloaded to.")),
+        data_root=(
+            str,
+            Field("data", description="Folder where real data sets are looked for or downloaded to."),
+        ),
         dataset=(Name, Field(description="The models' data set where their stanza names none.")),
         architecture=(architecture, ...),
         training=(TrainingSettings, ...),
@@ -207,10 +216,18 @@ def study_file_class() -> type[Settings]:
         attack_batch_size=(Count, 256),
         tolerance=(
             Annotated[NonNegative, Field(le=0.5)],
-            Field(0.02, description="A claim is reproduced within the measured interval widened by this much."),
+            Field(
+                0.02, description="A claim is reproduced within the measured interval widened by this much."
+            ),
         ),
-        keep_adversarial=(Flag, Field(False, description="Keep adversarial images after they were evaluated.")),
-        examples=(Whole, Field(6, ge=0, le=64, description="Example images that the page shows per model and attack.")),
+        keep_adversarial=(
+            Flag,
+            Field(False, description="Keep adversarial images after they were evaluated."),
+        ),
+        examples=(
+            Whole,
+            Field(6, ge=0, le=64, description="Example images that the page shows per model and attack."),
+        ),
     )
 
 
@@ -269,7 +286,9 @@ def parse(
         return layers[-1][0] if layers else "study"
 
     def fail(path: Sequence[Any], message: str) -> StudyError:
-        return StudyError(f"{where(path)}: {_dotted(path)}: {message}" if path else f"{where(path)}: {message}")
+        return StudyError(
+            f"{where(path)}: {_dotted(path)}: {message}" if path else f"{where(path)}: {message}"
+        )
 
     try:
         raw: Any = study_file_class().model_validate(dict(merged))
@@ -311,10 +330,17 @@ def parse(
                 inner = _real_path(stanza.training, first["loc"])
                 raise fail(["models", name, "training", *inner], _sentence(first)) from None
         models[name] = Model(
-            name, dataset, choice(stanza.architecture or raw.architecture), choice(stanza.defense), training
+            name=name,
+            title=stanza.title or name.replace("_", " "),
+            dataset=dataset,
+            architecture=choice(stanza.architecture or raw.architecture),
+            defense=choice(stanza.defense),
+            training=training,
         )
     attacks = {name: choice(stanza) for name, stanza in raw.attacks.items()}
-    views = {"logits"}.union(*(registry.settings_class("defenses", name).views for name in registry.names("defenses")))
+    views = {"logits"}.union(
+        *(registry.settings_class("defenses", name).views for name in registry.names("defenses"))
+    )
     for name, suite in raw.suites.items():
         known(["suites", name, "view"], suite.view, dict.fromkeys(sorted(views)), "view of a defense")
         for position, attack_name in enumerate(suite.attacks):
@@ -329,10 +355,22 @@ def parse(
         if threat.source is not None:
             known([*here, "source"], threat.source, models, "model")
             if raw.suites[threat.suite].view != "logits":
-                raise fail([*here, "suite"], "a black_box suite attacks the source's logits, not a defense's view")
+                raise fail(
+                    [*here, "suite"], "a black_box suite attacks the source's logits, not a defense's view"
+                )
         for key, names in (("targets", threat.targets or ()), ("exclude", threat.exclude)):
             for position, target in enumerate(names):
                 known([*here, key, position], target, models, "model")
+
+    for (first, one), (second, other) in itertools.combinations(raw.threats.items(), 2):
+        if (one.setting, one.source) == (other.setting, other.source):
+            both = set(raw.suites[one.suite].attacks) & set(raw.suites[other.suite].attacks)
+            if both and _share_targets(one, other, models):
+                raise fail(
+                    ["threats", second],
+                    f"attack {sorted(both)[0]!r} is already in threat {first!r} with the same setting, so the tables could "
+                    "not tell the two apart; give the attack another name, or the threats other targets",
+                )
 
     return Study(
         name=raw.study,
@@ -356,11 +394,16 @@ def parse(
     )
 
 
+def _share_targets(one: ThreatSettings, other: ThreatSettings, models: Mapping[str, Model]) -> bool:
+    first, second = (set(threat.targets or models) - set(threat.exclude) for threat in (one, other))
+    return bool(first & second)
+
+
 def _reaches(layer: Any, path: Sequence[Any]) -> bool:
     for key in path:
-        if isinstance(layer, Mapping) and key in layer:
-            layer = layer[key]
-        elif isinstance(layer, list) and isinstance(key, int) and key < len(layer):
+        if (isinstance(layer, Mapping) and key in layer) or (
+            isinstance(layer, list) and isinstance(key, int) and key < len(layer)
+        ):
             layer = layer[key]
         else:
             return False
@@ -378,13 +421,17 @@ def _real_path(data: Any, loc: Sequence[Any]) -> list[Any]:
     """
     path: list[Any] = []
     for position, key in enumerate(loc):
-        if isinstance(data, Mapping) and key in data and not (key == "[key]"):
+        if (isinstance(data, Mapping) and key in data and not (key == "[key]")) or (
+            isinstance(data, list | tuple) and isinstance(key, int) and key < len(data)
+        ):
             data = data[key]
             path.append(key)
-        elif isinstance(data, list | tuple) and isinstance(key, int) and key < len(data):
-            data = data[key]
-            path.append(key)
-        elif position == len(loc) - 1 and isinstance(data, Mapping) and isinstance(key, str) and key.isidentifier():
+        elif (
+            position == len(loc) - 1
+            and isinstance(data, Mapping)
+            and isinstance(key, str)
+            and key.isidentifier()
+        ):
             path.append(key)
     return path
 
@@ -395,7 +442,9 @@ def _sentence(error: Any) -> str:
     if kind == "missing":
         return "this key is missing"
     if kind == "union_tag_not_found":
-        return f"the key 'kind' is missing; it is one of {context.get('discriminator', '')}".replace("'kind'", "kind", 1)
+        return f"the key 'kind' is missing; it is one of {context.get('discriminator', '')}".replace(
+            "'kind'", "kind", 1
+        )
     if kind == "union_tag_invalid":
         expected = [word.strip("' ") for word in context["expected_tags"].split(",")]
         near = difflib.get_close_matches(str(context["tag"]), expected, n=1)

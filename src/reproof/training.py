@@ -1,8 +1,9 @@
 """The only training loop: data resident on the device, adversarial examples, schedule, history, checkpoint.
 
-Everything random is drawn from generators seeded by (seed, epoch, step), so that a run that was stopped goes on, from
-the last epoch that its checkpoint holds, to the very weights of an undisturbed run (on a CPU, with as many threads).
-The model is what the last epoch leaves; accuracy on the validation split is recorded and selects nothing.
+Everything random is drawn from generators seeded by (seed, epoch, step), so that a run that was stopped goes
+on, from the last epoch that its checkpoint holds, to the very weights of an undisturbed run (on a CPU, with
+as many threads). The model is what the last epoch leaves; accuracy on the validation split is recorded and
+selects nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from reproof.training_attacks import Loss, fgsm, pgd
 from reproof.training_settings import TrainingSettings
 
 History = list[dict[str, Any]]
-"""A row per epoch: epoch (from 1), loss, train_accuracy, validation_accuracy (None: not measured), learning_rate."""
+"""A row per epoch: epoch (from 1), loss, train_accuracy, validation_accuracy (None: not measured),
+learning_rate."""
 
 _CHECKPOINT_VERSION = 1
 _STEPS_BETWEEN_CHECKS = 50
@@ -55,15 +57,18 @@ def train(
 ) -> History:
     """Train in place and return the history; the trainee ends on `device`, in evaluation mode.
 
-    The caller builds the trainee under `torch.manual_seed(seed)`; the global random state is as before on return.
-    train_images: only the first so many of the training split. digest: what else a checkpoint must agree on, such as
-    the job's code; a checkpoint of anything else, or a damaged one, is ignored with a warning. The caller deletes the
-    checkpoint once the weights are stored. TrainingError when the loss is not finite or a batch does not fit.
+    The caller builds the trainee under `torch.manual_seed(seed)`; the global random state is as before on
+    return. train_images: only the first so many of the training split. digest: what else a checkpoint must
+    agree on, such as the job's code; a checkpoint of anything else, or a damaged one, is ignored with a
+    warning. The caller deletes the checkpoint once the weights are stored. TrainingError when the loss is not
+    finite or a batch does not fit.
     """
     device = torch.device(device)
     images, labels = data.select("train", train_images)
     if len(images) < 2:
-        raise TrainingError(f"{data.name}: training needs at least two images, and {len(images)} are selected")
+        raise TrainingError(
+            f"{data.name}: training needs at least two images, and {len(images)} are selected"
+        )
     run = _Run(defense, trainee, data, images, labels, settings, seed, device)
     identity = run.identity(digest) if checkpoint is not None else ""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -72,7 +77,11 @@ def train(
         for epoch in range(len(history), settings.epochs):
             history.append(run.epoch(epoch, progress))
             now = time.monotonic()
-            if checkpoint is not None and epoch + 1 < settings.epochs and now - saved >= settings.checkpoint_seconds:
+            if (
+                checkpoint is not None
+                and epoch + 1 < settings.epochs
+                and now - saved >= settings.checkpoint_seconds
+            ):
                 run.save(checkpoint, identity, history, elapsed + now - started)
                 saved = now
     trainee.to(memory_format=torch.contiguous_format)
@@ -81,13 +90,15 @@ def train(
 
 
 def accuracy(trainee: Trainee, images: Tensor, labels: Tensor, batch_size: int = 500) -> float:
-    """Return the fraction classified correctly, in evaluation mode and float32. images: uint8, on any device."""
+    """Return the fraction classified correctly, in evaluation mode and float32. images: uint8."""
     was_training = trainee.training
     device = next(trainee.parameters()).device
     trainee.eval()
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with torch.inference_mode():
-        for batch, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+        for batch, truth in zip(
+            torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
+        ):
             predictions = trainee(to_unit(batch.to(device))).argmax(dim=1)
             correct += (predictions == truth.to(device)).sum()
     trainee.train(was_training)
@@ -109,7 +120,7 @@ def learning_rate_factor(settings: TrainingSettings, step: int, steps_per_epoch:
 
 def split_batches(order: Tensor, batch_size: int) -> list[Tensor]:
     """Return the epoch's batches of indices; a last batch of one image joins the one before it."""
-    batches = list(order.split(batch_size))
+    batches = list(torch.split(order, batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
@@ -172,7 +183,9 @@ def craft(
     progress: Progress,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return adversarial examples of the images; no parameter, gradient or running statistic of the trainee changes."""
+    """Return adversarial examples of the images; no parameter, gradient or running statistic of the trainee
+    changes.
+    """
     low, high = _interval(adversarial.epsilon)
     epsilon = torch.empty(len(images), device=images.device).uniform_(low, high, generator=generator)
     with _crafting_mode(trainee, training=adversarial.mode == "train"):
@@ -209,7 +222,10 @@ def _crafting_mode(trainee: Trainee, *, training: bool) -> Iterator[None]:
     """Set the mode of batch norm and dropout for a while; batch norm uses statistics and gathers none."""
     was_training = trainee.training
     trainee.train(training)
-    tracking = [m for m in trainee.modules() if getattr(m, "track_running_stats", False)] if training else []
+    norms = (
+        [m for m in trainee.modules() if isinstance(m, nn.modules.batchnorm._NormBase)] if training else []
+    )
+    tracking = [module for module in norms if module.track_running_stats]
     for module in tracking:
         module.track_running_stats = False
     try:
@@ -221,7 +237,9 @@ def _crafting_mode(trainee: Trainee, *, training: bool) -> Iterator[None]:
 
 
 class _TrainingAccuracy:
-    """Counts correct predictions from the logits that the loss computes anyway: on its first pass over the batch."""
+    """Counts correct predictions from the logits that the loss computes anyway: on its first pass over the
+    batch.
+    """
 
     def __init__(self, trainee: Trainee, device: torch.device):
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -280,7 +298,7 @@ class _Run:
         channels_last = settings.channels_last
         use_channels_last = device.type == "cuda" if channels_last == "auto" else channels_last
         self.memory_format = torch.channels_last if use_channels_last else torch.contiguous_format
-        self.trainee = trainee.to(device=device, memory_format=self.memory_format)
+        self.trainee = trainee.to(device).to(memory_format=self.memory_format)
         self.optimizer = _make_optimizer(defense, trainee, settings)
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -289,7 +307,9 @@ class _Run:
     def epoch(self, epoch: int, show_progress: bool) -> dict[str, Any]:
         """Train one epoch and return its row of the history."""
         torch.manual_seed(_seed_from(self.seed, epoch))
-        order = torch.randperm(len(self.images), generator=generator_for(torch.device("cpu"), self.seed, epoch, "order"))
+        order = torch.randperm(
+            len(self.images), generator=generator_for(torch.device("cpu"), self.seed, epoch, "order")
+        )
         batches = split_batches(order.to(self.device), self.settings.batch_size)
         counter = _TrainingAccuracy(self.trainee, self.device)
         losses = torch.zeros(len(batches), device=self.device)
@@ -348,7 +368,7 @@ class _Run:
             with counter.counting(batch.labels):
                 loss = batch.mean(self.defense.loss(self.trainee, batch.images, batch.labels, progress))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if self.settings.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
         self.optimizer.step()
@@ -367,8 +387,8 @@ class _Run:
 
     def identity(self, digest: str) -> str:
         """Return a digest of all that decides the weights, as far as the loop sees it."""
-        images = zlib.crc32(self.images.cpu().contiguous().numpy())
-        labels = zlib.crc32(self.labels.cpu().contiguous().numpy())
+        images = zlib.crc32(self.images.cpu().contiguous().numpy().data)
+        labels = zlib.crc32(self.labels.cpu().contiguous().numpy().data)
         shapes = {name: [str(value.dtype), *value.shape] for name, value in self.trainee.state_dict().items()}
         settings = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds"})
         parts = {
@@ -403,7 +423,9 @@ class _Run:
             aside.unlink(missing_ok=True)
 
     def resume(self, checkpoint: Path, identity: str) -> tuple[History, float]:
-        """Restore the checkpoint's state and return its history and seconds; ([], 0) where there is none to use."""
+        """Restore the checkpoint's state and return its history and seconds; ([], 0) where there is none to
+        use.
+        """
         for orphan in checkpoint.parent.glob(f".{checkpoint.name}.*.partial"):
             orphan.unlink(missing_ok=True)
         if not checkpoint.exists():
@@ -411,7 +433,8 @@ class _Run:
         try:
             with safetensors.safe_open(checkpoint, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
             if metadata["crc32"] != str(_checksum(metadata["reproof"], tensors)):
                 raise ValueError("its checksum is wrong")
             body = json.loads(metadata["reproof"])
@@ -419,16 +442,23 @@ class _Run:
             _warn(f"{checkpoint} is damaged ({error}); training starts over")
             return [], 0.0
         if body["identity"] != identity:
-            _warn(f"{checkpoint} belongs to another run (settings, data or code differ); training starts over")
+            _warn(
+                f"{checkpoint} belongs to another run (settings, data or code differ); training starts over"
+            )
             return [], 0.0
         self._restore(tensors)
         history: History = body["history"]
         elapsed: float = body["elapsed_seconds"]
-        _warn(f"resuming after epoch {len(history)} of {self.settings.epochs} ({elapsed:.0f} s) from {checkpoint}")
+        _warn(
+            f"resuming after epoch {len(history)} of {self.settings.epochs} ({elapsed:.0f} s), "
+            f"from {checkpoint}"
+        )
         return history, elapsed
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        state = {name.removeprefix("trainee."): t for name, t in tensors.items() if name.startswith("trainee.")}
+        state = {
+            name.removeprefix("trainee."): t for name, t in tensors.items() if name.startswith("trainee.")
+        }
         self.trainee.load_state_dict(state)
         kept: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
@@ -443,7 +473,9 @@ class _Run:
                     values[key] = torch.empty_like(parameter).copy_(value)
 
 
-def _make_optimizer(defense: Defense[Any], trainee: Trainee, settings: TrainingSettings) -> torch.optim.Optimizer:
+def _make_optimizer(
+    defense: Defense[Any], trainee: Trainee, settings: TrainingSettings
+) -> torch.optim.Optimizer:
     groups = list(defense.parameter_groups(trainee, settings.learning_rate))
     if settings.optimizer == "adam":
         return torch.optim.Adam(
@@ -465,7 +497,7 @@ def _checksum(text: str, tensors: dict[str, Tensor]) -> int:
     value = zlib.crc32(text.encode())
     for name in sorted(tensors):
         value = zlib.crc32(name.encode(), value)
-        value = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy().data, value)
     return value
 
 

@@ -19,7 +19,7 @@ from reproof.settings import (
 
 
 class TrainingSettings(Settings):
-    """Settings of the training loop. The last epoch's weights are the model: no checkpoint is ever selected."""
+    """How to train. The last epoch's weights are the model: no checkpoint is ever selected."""
 
     epochs: Count
     """Passes over the training images."""
@@ -58,7 +58,8 @@ class TrainingSettings(Settings):
     validation: Flag = True
     """Measure accuracy on the validation split after each epoch. It selects nothing."""
     checkpoint_seconds: NonNegative = 60.0
-    """Keep a checkpoint at the end of an epoch when the last one is at least so old; 0 keeps one per epoch."""
+    """Keep a checkpoint at the end of an epoch when the last one is at least so old; 0 keeps one per epoch.
+    """
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingSettings:

@@ -48,8 +48,17 @@ def parameters(text: str) -> str:
         elif name == "norm":
             words.append(NORMS.get(value, value))
         else:
-            words.append(f"{SYMBOLS.get(name, name)} = {value}")
+            words.append(f"{SYMBOLS.get(name, name)} = {_fraction(value)}")
     return ", ".join(words)
+
+
+def _fraction(value: str) -> str:
+    """Return `8/255` for what was printed so and is stored as 0.03137254901960784."""
+    try:
+        levels = float(value) * 255
+    except ValueError:
+        return value
+    return f"{round(levels)}/255" if len(value) > 8 and abs(levels - round(levels)) < 1e-9 else value
 
 
 def parameter(text: str, name: str) -> str | None:

@@ -149,7 +149,7 @@ def test_files_agree_on_every_machine(target: dict[str, str]) -> None:
 def closure(roots: list[str], pins: dict[str, str], target: dict[str, str]) -> set[str]:
     """Return all that `roots` need there, direct or not, and check that a fitting pin stands for each.
 
-    What a package needs is read from its installed metadata. A package that is pinned for another machine only
+    What a package needs is read from its installed metadata. A package pinned for another machine only
     is not installed here, so nothing is known of what it needs.
     """
     seen: set[tuple[str, str]] = set()

@@ -37,8 +37,8 @@ def order(labels: Indices, generator: np.random.Generator) -> Indices:
 def carve(labels: Indices, sizes: tuple[int, ...], generator: np.random.Generator) -> tuple[Indices, ...]:
     """Return disjoint parts of range(len(labels)) of the given sizes, then what is left, each in `order`.
 
-    The first part is nested: from the same seed a smaller one is the beginning of a larger one. DataError when
-    a size is not positive or nothing would be left.
+    The first part is nested: from the same seed a smaller one is the beginning of a larger one. DataError
+    when a size is not positive or nothing would be left.
     """
     if min(sizes, default=1) < 1 or sum(sizes) >= len(labels):
         parts = " + ".join(str(size) for size in sizes)

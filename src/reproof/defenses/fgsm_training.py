@@ -1,7 +1,7 @@
 """A. Kurakin, I. Goodfellow, S. Bengio. Adversarial Machine Learning at Scale. ICLR 2017 ("AdvTrain").
 
-Part of every batch is replaced by single-step adversarial examples made against the current weights. Clean and
-adversarial images share one forward pass, and the adversarial ones weigh λ in the mean loss (Eq. 1).
+Part of every batch is replaced by single-step adversarial examples made against the current weights. Clean
+and adversarial images share one forward pass, and the adversarial ones weigh λ in the mean loss (Eq. 1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Settings(DefenseSettings):
     trains_on: ClassVar[str] = "fgsm"
 
     epsilon: tuple[NonNegative, NonNegative] | NonNegative = (0.1, 0.5)
-    """Budget in [0, 1], uniform per image. The interval is Mustafa's for MNIST (Sec. 5.1); for CIFAR: [0.01, 0.05]."""
+    """Budget in [0, 1], uniform per image. The interval is Mustafa's for MNIST (Sec. 5.1); for CIFAR: [0.01,
+    0.05]."""
     share: UnitInterval = 0.5
     """k / m: share of each batch that is replaced (Sec. 3: 16 of 32)."""
     weight: Positive = 0.3
@@ -40,10 +41,10 @@ class FgsmTraining(Defense[Settings]):
     """Cross-entropy on batches that are partly FGSM examples."""
 
     deviations: ClassVar[tuple[str, ...]] = (
-        "Epsilon is drawn uniformly from its interval, as Mustafa's Sec. 5.1 says; Kurakin draws it from a truncated "
-        "normal distribution.",
-        "The step climbs the predicted class's loss; Kurakin's models take the step towards the least likely class, "
-        "and both avoid label leaking.",
+        "Epsilon is drawn uniformly from its interval, as Mustafa's Sec. 5.1 says; Kurakin draws it from a "
+        "truncated normal distribution.",
+        "The step climbs the predicted class's loss; Kurakin's models take the step towards the least likely "
+        "class, and both avoid label leaking.",
     )
 
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:

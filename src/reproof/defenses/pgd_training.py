@@ -1,8 +1,9 @@
-"""A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards Deep Learning Models Resistant to Adversarial
-Attacks. ICLR 2018.
+"""A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards Deep Learning Models Resistant to
+Adversarial Attacks. ICLR 2018.
 
-Training is a saddle point: the weights minimise the loss that the strongest perturbation in the ball maximises.
-Every image of every batch is replaced by the end of a projected gradient ascent from a random start.
+Training is a saddle point: the weights minimise the loss that the strongest perturbation in the ball
+maximises. Every image of every batch is replaced by the end of a projected gradient ascent from a random
+start.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class PgdTraining(Defense[Settings]):
     )
 
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return the cross-entropy per image, on the adversarial images that the loop hands over (Eq. 2.1)."""
+        """Return the cross-entropy per image, on the adversarial images that the loop hands over."""
         return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
 
     def adversarial_training(self) -> AdversarialTraining:

@@ -1,9 +1,10 @@
-"""A. Mustafa, S. Khan, M. Hayat, R. Goecke, J. Shen, L. Shao. Adversarial Defense by Restricting the Hidden Space of
-Deep Neural Networks. ICCV 2019.
+"""A. Mustafa, S. Khan, M. Hayat, R. Goecke, J. Shen, L. Shao. Adversarial Defense by Restricting the Hidden
+Space of Deep Neural Networks. ICCV 2019.
 
-Each class owns a trainable prototype at several depths of the network; the prototype conformity loss (Eq. 5) pulls
-features to their own class's prototype, and pushes them from the others' and the prototypes from one another. The
-classes' regions in the hidden space thus end far apart, which should leave a small perturbation no way across.
+Each class owns a trainable prototype at several depths of the network; the prototype conformity loss (Eq. 5)
+pulls features to their own class's prototype, and pushes them from the others' and the prototypes from one
+another. The classes' regions in the hidden space thus end far apart, which should leave a small perturbation
+no way across.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from reproof.defense import Defense, Progress, Trainee, View
 from reproof.errors import StudyError
 from reproof.settings import DefenseSettings, Flag, NonNegative, Positive, Whole
 
-
 T = TypeVar("T")
 
 
@@ -32,16 +32,17 @@ class Settings(DefenseSettings):
     paper: ClassVar[str] = "mustafa_pcl"
 
     variant: Literal["paper", "released_code"] = "paper"
-    """`paper`: Eq. 5. `released_code`: the authors' public code: squared distances, one set of centres to be near and
-    another to be far from, no distance between centres, weights 1 and 1e-4, two layers."""
+    """`paper`: Eq. 5. `released_code`: the authors' public code: squared distances, one set of centres to be
+    near and another to be far from, no distance between centres, weights 1 and 1e-4, two layers."""
     layers: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Features that the loss acts on. paper: layer3, layer4, layer5 (Table 1); released_code: the last two of them."""
+    """Features that the loss acts on. paper: layer3, layer4, layer5 (Table 1); released_code: the last two of
+    them."""
     branch_sizes: tuple[Annotated[Whole, Field(ge=0)], ...] = ()
-    """Size of G_φ's fully connected layer on each of `layers`, 0 for none (ResNet-110: [512, 0, 0], Table 1); maps are
-    averaged over their area first. Empty: none on any."""
+    """Size of G_φ's fully connected layer on each of `layers`, 0 for none (ResNet-110: [512, 0, 0], Table 1);
+    maps are averaged over their area first. Empty: none on any."""
     warmup_epochs: NonNegative = 1 / 7
-    """T' of Algorithm 1, cross-entropy only: below 1 a fraction of the study's epochs (50 of 350 for MNIST, 200 of 500
-    for CIFAR-10), otherwise a number of epochs."""
+    """T' of Algorithm 1, cross-entropy only: below 1 a fraction of the study's epochs (50 of 350 for MNIST,
+    200 of 500 for CIFAR-10), otherwise a number of epochs."""
     weight: Positive = 1.0
     """Weight of L_PC beside L_CE (Eq. 7); in the released code, of its proximity term."""
     contrast_weight: NonNegative | None = None
@@ -49,14 +50,15 @@ class Settings(DefenseSettings):
     distance: Literal["euclidean", "squared"] | None = None
     """paper: euclidean (Eq. 5); released_code: squared."""
     centre_learning_rate: Positive = 0.5
-    """Rate of the prototypes, without momentum or weight decay; the paper names none, the released code has 0.5."""
+    """Rate of the prototypes, without momentum or weight decay; the paper names none, the released code has
+    0.5."""
     contrast_learning_rate: Positive | None = None
     """Rate of the released code's second set of centres, 1e-4."""
     centre_scale: Positive = 1.0
     """Standard deviation of the normal distribution that the prototypes start from (released code: 1)."""
     auxiliary_cross_entropy: Flag = False
-    """True adds L_CE, through a linear classifier, on every feature before the last (Eq. 8). Algorithm 1, line 6, which
-    is followed otherwise, has one L_CE."""
+    """True adds L_CE, through a linear classifier, on every feature before the last (Eq. 8). Algorithm 1,
+    line 6, which is followed otherwise, has one L_CE."""
     margin: Positive | None = None
     """Distances that are pushed apart count only up to this; Eq. 5 has no such bound and no minimum."""
 
@@ -78,7 +80,9 @@ class Settings(DefenseSettings):
 
 
 class Prototypes(nn.Module):
-    """Auxiliary branches G_φ, class prototypes w^c and, where asked for, classifiers of the auxiliary features."""
+    """Auxiliary branches G_φ, class prototypes w^c and, where asked for, classifiers of the auxiliary
+    features.
+    """
 
     def __init__(self, settings: Settings, classifier: Classifier):
         super().__init__()
@@ -117,22 +121,25 @@ class PrototypeConformity(Defense[Settings]):
     """Cross-entropy jointly with the prototype conformity loss at several depths (Eq. 7, Algorithm 1)."""
 
     deviations: ClassVar[tuple[str, ...]] = (
-        "The sum over images of Eq. 1 and 5 is a mean, so that the learning rate does not depend on the batch size.",
+        "The sum over images of Eq. 1 and 5 is a mean, so that the learning rate does not depend on the "
+        "batch size.",
         "The auxiliary branches carry the prototype loss only, as Algorithm 1, line 6, says; Eq. 8 adds a "
         "cross-entropy to each (auxiliary_cross_entropy).",
-        "The prototypes start from a normal distribution and move by their own rate without momentum and weight "
-        "decay, as in the authors' public code; the paper says neither.",
+        "The prototypes start from a normal distribution and move by their own rate without momentum and "
+        "weight decay, as in the authors' public code; the paper says neither.",
         "Prediction is by softmax, as in the paper's experiments; the nearest prototype (Eq. 6) is not used.",
-        "Adversarial examples, where trained on, are made before the update rather than after it, and from the first "
-        "epoch on rather than after T'.",
-        "released_code: the schedule lowers every rate; in the public code it has no effect, because it writes to "
-        "keys that the optimiser does not read.",
+        "Adversarial examples, where trained on, are made before the update rather than after it, and from "
+        "the first epoch on rather than after T'.",
+        "released_code: the schedule lowers every rate; in the public code it has no effect, because it "
+        "writes to keys that the optimiser does not read.",
         "released_code: the public code starts from a network trained by a script of its own; here the first "
         "T' epochs of the same run take its place.",
     )
 
     def build(self, classifier: Classifier, data: DataDescription) -> Trainee:
-        """Return the classifier with prototypes at its loss points; StudyError where it has none of that name."""
+        """Return the classifier with prototypes at its loss points; StudyError where it has none of that
+        name.
+        """
         return Trainee(classifier, Prototypes(self.settings, classifier))
 
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
@@ -158,7 +165,9 @@ class PrototypeConformity(Defense[Settings]):
         for layer, feature in embedded.items():
             centres = prototypes.centres[layer]
             if self.settings.variant == "released_code":
-                terms.append(self._released_term(feature, labels, centres, prototypes.contrast_centres[layer]))
+                terms.append(
+                    self._released_term(feature, labels, centres, prototypes.contrast_centres[layer])
+                )
             else:
                 terms.append(self._paper_term(feature, labels, centres))
         return torch.stack(terms).sum(dim=0)
@@ -181,9 +190,7 @@ class PrototypeConformity(Defense[Settings]):
 
     def _distances(self, points: Tensor, centres: Tensor) -> Tensor:
         """Return distances (N, K); the gradient at distance zero is zero, not infinite."""
-        distances = torch.cdist(
-            points.float(), centres.float(), compute_mode="donot_use_mm_for_euclid_dist"
-        )
+        distances = torch.cdist(points.float(), centres.float(), compute_mode="donot_use_mm_for_euclid_dist")
         default = "euclidean" if self.settings.variant == "paper" else "squared"
         return distances.square() if _or(self.settings.distance, default) == "squared" else distances
 
@@ -228,7 +235,9 @@ def _loss_points(settings: Settings, classifier: Classifier) -> tuple[str, ...]:
     if settings.layers is None:
         points = [name for name in known if name in ("layer3", "layer4", "layer5")]
         if not points:
-            raise StudyError(f"layers: say where the loss acts; this network's features are {', '.join(known)}")
+            raise StudyError(
+                f"layers: say where the loss acts; this network's features are {', '.join(known)}"
+            )
         return tuple(points if settings.variant == "paper" else points[-2:])
     for name in settings.layers:
         if name not in known:
@@ -248,7 +257,4 @@ def _or(value: T | None, default: T) -> T:
 
 def _with_gradient_times(centres: Tensor, factor: float) -> Tensor:
     """Return the centres; the gradient that flows back to them is multiplied."""
-    view = centres.view_as(centres)
-    if view.requires_grad:
-        view.register_hook(lambda gradient: gradient * factor)
-    return view
+    return centres.detach() + factor * (centres - centres.detach())

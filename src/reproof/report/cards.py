@@ -16,10 +16,10 @@ _SHOWN_VERSIONS = ("python", "torch", "foolbox", "numpy")
 
 @dataclass(frozen=True)
 class Link:
-    """A step of a chain: the word to show, and the record it leads to ('' where there is none)."""
+    """A step of a chain, its words to show, and the record it leads to ('' where there is none)."""
 
     stage: str
-    path: str
+    name: str
     record: str
     stale: str
 
@@ -39,11 +39,11 @@ class Card:
     """What stands behind one number."""
 
     id: str
+    ordinal: int
+    """Its number, for readers of a printed page."""
     title: str
     facts: tuple[tuple[str, str], ...]
     runs: tuple[Run, ...]
-    related: tuple[tuple[str, str], ...] = ()
-    """Card id, text: other numbers that this one is compared with."""
 
     @property
     def stale(self) -> str:
@@ -88,7 +88,7 @@ class Cards:
     # Ids.
 
     def _id(self, key: tuple[str, ...], words: Sequence[object]) -> str:
-        """Return the id under which a key's card stands; the same key has the same id, other keys have others."""
+        """Return the id under which a key's card stands; every key has its own."""
         if key not in self._ids:
             base = number = f"card-{slug(*words)}"
             count = 1
@@ -98,21 +98,26 @@ class Cards:
             self._ids[key] = number
         return self._ids[key]
 
+    def _add(self, identity: str, title: str, facts: Iterable[tuple[str, str]], runs: Iterable[Run]) -> None:
+        self.cards[identity] = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs))
+
     # Numbers.
 
     def of_summary(self, row: Row) -> Card:
         """Return the card of a row of summary.csv."""
         key = ("summary", *_quantity(row))
         words = [row["model"], row["setting"], row["source"] if row["source"] != row["model"] else ""]
-        identity = self._id(key, [*words, row["attack"], row["parameters"], row["metric"].replace("accuracy", "")])
+        identity = self._id(
+            key, [*words, row["attack"], row["parameters"], row["metric"].replace("accuracy", "")]
+        )
         if identity not in self.cards:
-            self.cards[identity] = Card(
-                identity, self.describe(row), tuple(self._facts(row)), tuple(self._runs(row))
-            )
+            self._add(identity, self.describe(row), self._facts(row), self._runs(row))
         return self.cards[identity]
 
-    def of_claim(self, claim_facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: Row | None) -> Card:
-        """Return the card of a claim: what was printed, the verdict, and all behind the measurement if there is one."""
+    def of_claim(
+        self, claim_facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: Row | None
+    ) -> Card:
+        """Return the card of a claim: what was printed, the verdict, and all that is behind a measurement."""
         key = ("claim", claim_id)
         identity = self._id(key, ["claim", claim_id])
         if identity not in self.cards:
@@ -120,27 +125,38 @@ class Cards:
             runs = tuple(self._runs(row)) if row is not None else ()
             if row is None and "verdicts" in self.data.tables:
                 runs = (self._file_run("The verdict", Step("table", self.data.tables["verdicts"])),)
-            self.cards[identity] = Card(identity, title, tuple(facts), runs)
+            self._add(identity, title, facts, runs)
         return self.cards[identity]
 
-    def of_file(self, words: Sequence[object], title: str, facts: Sequence[tuple[str, str]], step: Step) -> Card:
+    def of_file(
+        self, words: Sequence[object], title: str, facts: Sequence[tuple[str, str]], step: Step
+    ) -> Card:
         """Return the card of something that comes out of one file as a whole: a figure, a table's counts."""
         identity = self._id(("file", *map(str, words)), words)
         if identity not in self.cards:
-            self.cards[identity] = Card(identity, title, tuple(facts), (self._file_run("", step),))
+            self._add(identity, title, facts, [self._file_run("", step)])
         return self.cards[identity]
 
     def of_figure(self, figure: Figure) -> Card:
         """Return the card of a figure."""
         return self.of_file(
-            ["figure", figure.name], f"Figure: {figure.title}", [("shows", figure.caption)], Step("figure", figure.path)
+            ["figure", figure.name],
+            f"Figure: {figure.title}",
+            [("shows", figure.caption)],
+            Step("figure", figure.path),
         )
 
     def of_flag(self, flag: Flag, position: int) -> Card:
         """Return the card of a red-flag check."""
-        facts = [("model", self._titles.get(flag.model, flag.model)), ("check", flag.check), ("finding", flag.sentence)]
+        facts = [
+            ("model", self._titles.get(flag.model, flag.model)),
+            ("check", flag.check),
+            ("finding", flag.sentence),
+        ]
         path = self.data.tables.get("red_flags", self.data.tables.get("measurements", ""))
-        return self.of_file(["flag", flag.model, position], f"Check: {flag.check}", facts, Step("table", path))
+        return self.of_file(
+            ["flag", flag.model, position], f"Check: {flag.check}", facts, Step("table", path)
+        )
 
     def describe(self, row: Row) -> str:
         """Return a number's name: model, attack, budget, setting."""
@@ -166,28 +182,31 @@ class Cards:
             yield "correct", f"{row['correct']} of {row['total']} images"
         seeds = row.get("seeds", "")
         if seeds and seeds != "1":
-            least, most = (wording.measure(wording.number(row[f"value_{end}"]), row["metric"]) for end in ("min", "max"))
+            least, most = (
+                wording.measure(wording.number(row[f"value_{end}"]), row["metric"]) for end in ("min", "max")
+            )
             yield "over seeds", f"{seeds} seeds, from {least} to {most}{unit}"
-        yield "network", f"{row['defense']}, trained on {row['training']}, {row['architecture']}, {row['dataset']}"
+        yield (
+            "network",
+            f"{row['defense']}, trained on {row['training']}, {row['architecture']}, {row['dataset']}",
+        )
 
     # What is behind a number.
 
     def _runs(self, row: Row) -> Iterable[Run]:
-        for measured in self._measurements.get(_quantity(row), []):
+        seeds = self._measurements.get(_quantity(row), [])
+        for measured in seeds:
             seed = int(measured["seed"])
             trails = self._fitting(row, seed)
-            facts = []
-            if measured["total"]:
-                facts.append(("correct", f"{measured['correct']} of {measured['total']}"))
-            low, high = wording.number(measured["low"]), wording.number(measured["high"])
-            share = wording.measure(wording.number(measured["value"]), measured["metric"])
-            facts.append(("value", f"{share} {wording.interval(low, high, measured['metric'])}".strip()))
+            facts = list(_of_seed(measured)) if len(seeds) > 1 else []
             outcomes = [step.path for trail in trails for step in trail.steps if step.stage == "outcome"]
             for path in outcomes[:1]:
                 facts += self._provenance(path)
             for path in outcomes[1:]:
                 facts.append(("file", path))
-            yield Run(f"Seed {seed}", tuple(facts), self._chain(step for trail in trails for step in trail.steps))
+            yield Run(
+                f"Seed {seed}", tuple(facts), self._chain(step for trail in trails for step in trail.steps)
+            )
 
     def _fitting(self, row: Row, seed: int) -> list[Trail]:
         """Return the trails behind a row: one, or for the worst case every one of the model."""
@@ -216,13 +235,23 @@ class Cards:
         yield from provenance(record)
 
     def _chain(self, steps: Iterable[Step]) -> tuple[Link, ...]:
-        links: dict[str, Link] = {}
-        for step in steps:
-            if step.path:
-                stale = self.data.stale.get(step.path, "")
-                links[step.path] = Link(step.stage, step.path, self._record_ids.get(step.path, ""), stale)
+        files = {step.path: step.stage for step in steps if step.path}
+        stages = list(files.values())
+        links = [
+            Link(
+                stage,
+                self._step_name(stage, path, stages),
+                self._record_ids.get(path, ""),
+                self.data.stale.get(path, ""),
+            )
+            for path, stage in files.items()
+        ]
         order = {stage: position for position, stage in enumerate(STAGES)}
-        return tuple(sorted(links.values(), key=lambda link: order.get(link.stage, len(order))))
+        return tuple(sorted(links, key=lambda link: order.get(link.stage, len(order))))
+
+    def _step_name(self, stage: str, path: str, stages: Sequence[str]) -> str:
+        """Return the stage, with the file's name where the chain has several of it."""
+        return stage if stages.count(stage) == 1 else f"{stage} {path.rsplit('/', 1)[-1].split('.')[0]}"
 
     # Records.
 
@@ -247,10 +276,18 @@ class Cards:
         ]
 
 
+def _of_seed(measured: Row) -> Iterable[tuple[str, str]]:
+    value, low, high = (wording.number(measured[key]) for key in ("value", "low", "high"))
+    metric = measured["metric"]
+    yield "value", f"{wording.measure(value, metric)} {wording.interval(low, high, metric)}".strip()
+    if measured["total"]:
+        yield "correct", f"{measured['correct']} of {measured['total']}"
+
+
 def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple[str, str]]:
     """Yield what a record says, for people; `whole` adds what only the record's own card shows."""
     yield "command", str(record.get("command", "not recorded"))
-    yield "commit", commit(record)
+    yield "commit", commit(record, 40 if whole else 12)
     if record.get("seed") is not None:
         yield "seed", str(record["seed"])
     yield "device", f"{record.get('device', 'not recorded')}, {record.get('threads', '?')} threads"
@@ -267,12 +304,22 @@ def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple
         yield "code digest", str(record.get("digest", "not recorded"))
 
 
-def commit(record: Mapping[str, Any]) -> str:
+def commit(record: Mapping[str, Any], digits: int = 12) -> str:
     """Return a record's commit, with the warning that its tree was not clean."""
-    name = str(record.get("commit", "not recorded"))[:12]
+    name = str(record.get("commit", "not recorded"))[:digits]
     return f"{name} (tree had local changes)" if record.get("dirty", True) else f"{name} (clean tree)"
 
 
 def _quantity(row: Row) -> tuple[str, ...]:
-    keys = ("model", "dataset", "architecture", "defense", "training", "setting", "source", "attack", "parameters")
+    keys = (
+        "model",
+        "dataset",
+        "architecture",
+        "defense",
+        "training",
+        "setting",
+        "source",
+        "attack",
+        "parameters",
+    )
     return (*(row[key] for key in keys), row["metric"])

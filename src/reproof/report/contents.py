@@ -1,4 +1,4 @@
-"""What the page is made of, as plain frozen data. Whoever reads a results tree fills it; `page.render` draws it."""
+"""What the page is made of, as plain frozen data. Who reads a results tree fills it; `render` draws it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Trail:
     model: str
     seed: int
     setting: str
-    """As in the tables; attack `none` belongs to white_box; `all` (worst case) takes every trail of the model."""
+    """As in the tables; the worst case (`all`) stands on every trail of its model."""
     steps: tuple[Step, ...]
     """From the data to the table. The step with the stage `outcome` is the file that the card names."""
     source: str = ""
@@ -118,13 +118,15 @@ class Figure:
     def from_svg(cls, name: str, svg: str, path: str = "") -> Figure:
         """Return the figure with the title and description that the SVG carries.
 
-        ArtifactError when it is no SVG, or holds what a page must not inline: scripts, handlers, foreign content,
-        links to anywhere.
+        ArtifactError when it is no SVG, or holds what a page must not inline: scripts, handlers, foreign
+        content, links to anywhere.
         """
         try:
             root = ElementTree.fromstring(svg)
         except ElementTree.ParseError as error:
-            raise ArtifactError(f"figure {name}: {path or 'it'} is no SVG ({error}). Delete it and run again.") from error
+            raise ArtifactError(
+                f"figure {name}: {path or 'it'} is no SVG ({error}). Delete it and run again."
+            ) from error
         words = {"title": "", "desc": ""}
         for element in root.iter():
             tag = element.tag.rpartition("}")[2]
@@ -133,15 +135,21 @@ class Figure:
             for key, value in element.attrib.items():
                 plain = key.rpartition("}")[2].lower()
                 inside = value.startswith(("#", "data:image/png;base64,"))
-                if plain.startswith("on") or (plain in ("href", "src") and not inside) or _FOREIGN.search(value):
-                    raise ArtifactError(f"figure {name}: {path or 'it'} holds {plain}={value[:40]!r}, which no page may.")
+                if (
+                    plain.startswith("on")
+                    or (plain in ("href", "src") and not inside)
+                    or _FOREIGN.search(value)
+                ):
+                    raise ArtifactError(
+                        f"figure {name}: {path or 'it'} holds {plain}={value[:40]!r}, which no page may."
+                    )
             if tag not in _SAFE_TAGS:
                 raise ArtifactError(f"figure {name}: {path or 'it'} holds <{tag}>, which no page may.")
         return cls(name, svg, words["title"] or name.replace("_", " "), words["desc"], path)
 
 
 _SAFE_TAGS = frozenset(
-    "svg title desc g defs path use text tspan image clipPath rect circle ellipse line polyline polygon".split()
+    ("svg", "title", "desc", "g", "defs", "path", "use", "text", "tspan", "image", "clipPath", "rect", "line")
 )
 _FOREIGN = re.compile(r"url\(\s*['\"]?(?!#)|javascript:", re.IGNORECASE)
 
@@ -157,7 +165,7 @@ class ReportData:
     settings: Mapping[str, Any]
     """The merged study, nested as in the YAML; shown whole, for the record."""
     data_set: Mapping[str, str]
-    """What was run on, in words, in the order to be shown: {"images": "1,797 of 28 x 28", "test images": "360"}."""
+    """What was run on, in words, in the order to be shown: {"images": "1,797 of 28 x 28 pixels"}."""
     seeds: Sequence[int]
     models: Sequence[Model]
     attacks: Sequence[Attack]
@@ -178,8 +186,8 @@ class ReportData:
     tables: Mapping[str, str] = field(default_factory=dict)
     """Path of each table by its name: measurements, summary, verdicts, red_flags."""
     warning: str = ""
-    """Why this study is no verdict on the papers; shown in a box on top. Empty for a study of the papers' size."""
+    """Why this study is no verdict on the papers, in a box on top; empty for a study of their size."""
     stale: Mapping[str, str] = field(default_factory=dict)
-    """Path of an artifact -> why it no longer fits the study or the code. Everything that stands on it is marked."""
+    """Path of an artifact -> why it no longer fits the study or the code; what stands on it is marked."""
     rerun: str = ""
     """The command that makes the whole page again."""

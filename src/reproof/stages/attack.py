@@ -8,6 +8,7 @@ import torch
 
 from reproof import artifacts, attack_engine, device, networks, registry
 from reproof.data import to_unit
+from reproof.errors import StudyError
 from reproof.plan import Job
 from reproof.provenance import Run
 
@@ -21,9 +22,15 @@ def attack(job: Job, run: Run) -> None:
     defense, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     trainee.to(chosen)
     view = None if facts["view"] == "logits" else defense.views(trainee)[facts["view"]]
+    available = len(data.splits["test"])
+    if facts["images"] > available:
+        raise StudyError(
+            f"suites.{facts['suite']}.images: asks for {facts['images']} test images, and {facts['dataset']} has "
+            f"{available}; lower it, or give the data set more test images"
+        )
     stored, labels = data.select("test", facts["images"])
     images = to_unit(stored)
-    clean = attack_engine.predict(trainee.classifier, images, facts["batch_size"], chosen).argmax(1)
+    clean = attack_engine.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
 
     tensors: dict[str, torch.Tensor] = {"labels": labels}
     notes = {}
@@ -33,7 +40,7 @@ def attack(job: Job, run: Run) -> None:
         settings = module.Settings(**{key: value for key, value in stanza.items() if key != "kind"})
         count = settings.images or len(labels)
         crafted = attack_engine.craft(
-            trainee.classifier,
+            trainee,
             settings,
             kind,
             images[:count],
@@ -44,7 +51,6 @@ def attack(job: Job, run: Run) -> None:
             batch_size=facts["batch_size"],
             device=chosen,
             skip_misclassified=facts["skip_misclassified"],
-            progress=None,
         )
         for parameters, adversarial in crafted.images.items():
             tensors[f"{name}/{parameters}"] = adversarial
@@ -53,6 +59,9 @@ def attack(job: Job, run: Run) -> None:
             "unchanged": crafted.unchanged,
             "gradient_zero_share": crafted.gradient_zero_share,
             "images": count,
+            "attacked": crafted.attacked,
         }
     run.notes = notes
-    artifacts.write_tensors(run.wrote(Path(job.outputs["adversarial"])), tensors, {"attacks": facts["attacks"]})
+    artifacts.write_tensors(
+        run.wrote(Path(job.outputs["adversarial"])), tensors, {"attacks": facts["attacks"]}
+    )

@@ -41,4 +41,6 @@ def evaluate(job: Job, run: Run) -> None:
         "threat": facts["threat"],
     }
     evaluation.write(run.wrote(Path(job.outputs["outcomes"])), judged.rows, identity)
-    artifacts.write_tensors(run.wrote(Path(job.outputs["examples"])), judged.examples, {"attacks": facts["attacks"]})
+    artifacts.write_tensors(
+        run.wrote(Path(job.outputs["examples"])), judged.examples, {"attacks": facts["attacks"]}
+    )

@@ -19,4 +19,6 @@ def prepare(job: Job, run: Run) -> None:
         "images": len(dataset.labels),
         "splits": {split: len(indices) for split, indices in dataset.splits.items()},
         "classes": dataset.description.classes,
+        "height": dataset.description.height,
+        "width": dataset.description.width,
     }

@@ -29,7 +29,7 @@ def train(job: Job, run: Run) -> None:
         seed=job.slice["seed"],
         device=chosen,
         checkpoint=checkpoint,
-        identity=job.expectation,
+        digest=job.digest,
         progress=sys.stderr.isatty(),
     )
     artifacts.write_tensors(run.wrote(model), trainee.state_dict(), {"network": job.slice})
@@ -39,4 +39,4 @@ def train(job: Job, run: Run) -> None:
     writer.writerows(history)
     artifacts.write_text(run.wrote(history_path), text.getvalue())
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
-    training.forget(checkpoint)
+    checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,37 @@
+"""Draw the study's figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from reproof import artifacts, figures
+from reproof.plan import Job
+from reproof.provenance import Run
+
+
+def draw(job: Job, run: Run) -> None:
+    """Do the draw job (plan.Plan.draw)."""
+    facts = job.slice
+    (summary,) = (artifacts.read_csv(run.read(Path(path))) for path in job.inputs["tables"])
+
+    def named(names: list[str], paths: tuple[str, ...]) -> dict[str, Path]:
+        return {name: run.read(Path(path)) for name, path in zip(names, paths, strict=True)}
+
+    attacked = facts["models"]["outcomes"]
+    drawn = figures.draw(
+        figures.FigureInputs(
+            summary=summary,
+            titles=facts["titles"],
+            class_names=next(iter(facts["class_names"].values())),
+            histories=named(facts["models"]["histories"], job.inputs["histories"]),
+            outcomes=named(attacked, job.inputs["outcomes"]),
+            examples=named(attacked, job.inputs["examples"]),
+        )
+    )
+    index = Path(job.outputs["figures"])
+    for old in index.parent.glob("*.svg"):
+        old.unlink()
+    for name, svg in drawn.items():
+        artifacts.write_text(run.wrote(index.with_name(f"{name}.svg")), svg)
+    artifacts.write_text(run.wrote(index), json.dumps(list(drawn), indent=1) + "\n")

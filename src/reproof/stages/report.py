@@ -1,0 +1,170 @@
+"""Fill the page from the results tree and render it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reproof import artifacts, claims, red_flags, registry, study
+from reproof.plan import Job, Plan
+from reproof.provenance import Run
+from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail, render
+
+
+def report(job: Job, run: Run) -> None:
+    """Do the report job (plan.Plan.report)."""
+    source = job.slice
+    plan = Plan(
+        study.parse(source["study"], [("study", source["study"])], source["files"], source["overrides"])
+    )
+    artifacts.write_text(Path(job.outputs["page"]), render(gather(plan, job, run)))
+
+
+def gather(plan: Plan, job: Job, run: Run) -> ReportData:
+    """Return everything that the page shows, read from the results tree and verified."""
+    chosen = plan.study
+    tables = {name: path for name, path in plan.tabulate().outputs.items() if name != "record"}
+    rows = {name: artifacts.read_csv(run.read(Path(path))) for name, path in tables.items()}
+    records, stale = _records(plan)
+    prepared = [
+        records[plan.data_path(name)]["notes"] for name in chosen.datasets if plan.data_path(name) in records
+    ]
+    index = Path(plan.draw().outputs["figures"])
+    drawn = json.loads(run.read(index).read_text(encoding="utf-8"))
+    figures = []
+    for name in drawn:
+        path = run.read(index.with_name(f"{name}.svg"))
+        records[str(path)] = records[str(index)]
+        figures.append(Figure.from_svg(name, path.read_text(encoding="utf-8"), str(path)))
+    return ReportData(
+        study=chosen.name,
+        title=chosen.title,
+        description=chosen.summary,
+        settings=chosen.source,
+        data_set=_data_words(prepared),
+        seeds=chosen.seeds,
+        models=[_model(plan, name, records) for name in chosen.models],
+        attacks=[Attack(name, attack.kind, attack.dump()) for name, attack in chosen.attacks.items()],
+        threats=[
+            Threat(
+                name,
+                threat.setting,
+                threat.suite,
+                chosen.suites[threat.suite].images,
+                chosen.suites[threat.suite].attacks,
+                threat.source or "",
+            )
+            for name, threat in chosen.threats.items()
+        ],
+        summary=rows["summary"],
+        measurements=rows["measurements"],
+        verdicts=rows["verdicts"],
+        papers=claims.papers(),
+        trails=list(_trails(plan)),
+        records=records,
+        flags=[
+            Flag(
+                row["model"],
+                red_flags.GATES[row["gate"]].rstrip("."),
+                {"true": True, "false": False}.get(row["raised"]),
+                row["evidence"],
+            )
+            for row in rows["red_flags"]
+        ],
+        figures=figures,
+        tables=tables,
+        warning=(
+            f"{chosen.title} is a smoke study: small data, small networks, short training. It shows that every part "
+            "runs and how the page reads; its numbers are no verdict on the papers."
+            if chosen.smoke
+            else ""
+        ),
+        stale=stale,
+        rerun=job.command.replace(" --force", "").rsplit(" ", 1)[0],
+    )
+
+
+def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    """Return each artifact's record by the artifact's path, and why an artifact no longer fits study or code."""
+    records: dict[str, Mapping[str, Any]] = {}
+    stale: dict[str, str] = {}
+    for made in plan.jobs(("prepare", "train", "attack", "evaluate", "tabulate", "draw")):
+        record = artifacts.read_json(Path(made.outputs["record"]))
+        expected = made.description
+        reason = ""
+        if record["digest"] != expected["digest"]:
+            reason = "the code that makes it has changed since"
+        elif record["job"] != json.loads(json.dumps(expected["job"])):
+            reason = "the study's settings for it have changed since"
+        for name, path in made.outputs.items():
+            if name != "record":
+                records[path] = record
+                if reason:
+                    stale[path] = reason
+    return records, stale
+
+
+def _data_words(prepared: list[Mapping[str, Any]]) -> dict[str, str]:
+    words = {}
+    for notes in prepared:
+        splits = notes["splits"]
+        words = {
+            "images": f"{notes['images']:,} of {notes['height']} x {notes['width']} pixels, {notes['classes']} classes",
+            "split": f"{splits['train']:,} training, {splits['validation']:,} validation, {splits['test']:,} test",
+        }
+    return words
+
+
+def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> Model:
+    chosen = plan.study.models[name]
+    training = chosen.training
+    record = records[plan.train(name, plan.study.seeds[0]).outputs["model"]]
+    data = records[plan.data_path(chosen.dataset)]["notes"]
+    return Model(
+        name=name,
+        title=chosen.title,
+        dataset=plan.study.datasets[chosen.dataset].settings.key,
+        architecture=chosen.architecture_key,
+        defense=chosen.defense_key,
+        training=chosen.training_key,
+        budget={
+            "epochs": training.epochs,
+            "training images": data["splits"]["train"],
+            "parameters": f"{record['notes']['parameters']:,}",
+            "seeds": len(plan.study.seeds),
+        },
+        settings={
+            "architecture": chosen.architecture.dump(),
+            "defense": chosen.defense.dump(),
+            "training": training.model_dump(mode="json"),
+        },
+        deviations=registry.deviations(chosen.defense.kind),
+    )
+
+
+def _trails(plan: Plan) -> Iterator[Trail]:
+    """Yield the files behind every number: data, model, adversarial images, outcomes, tables."""
+    for target in plan.study.models:
+        for seed in plan.study.seeds:
+            for name, threat in plan.threats_on(target).items():
+                source = threat.source or target
+                data = plan.data_path(plan.study.models[target].dataset)
+                steps = [Step("data", data)]
+                if source != target:
+                    steps.append(Step("source model", plan.train(source, seed).outputs["model"]))
+                steps += [
+                    Step("model", plan.train(target, seed).outputs["model"]),
+                    Step("adversarial", plan.adversarial_path(source, seed, threat.suite)),
+                    Step("outcome", plan.outcome_path(target, seed, name)),
+                    Step("table", plan.table_path("measurements")),
+                ]
+                yield Trail(
+                    model=target,
+                    seed=seed,
+                    setting=threat.setting,
+                    steps=tuple(steps),
+                    source=source if source != target else "",
+                    attacks=plan.study.suites[threat.suite].attacks,
+                )

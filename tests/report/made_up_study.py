@@ -1,0 +1,631 @@
+"""A complete results tree with made-up numbers, small and the same every time, and the page's data from it.
+
+Nothing here was trained: accuracies are chosen so that every kind of verdict, a red flag, a stale file, a
+missing cell and a title that looks like HTML occur. Tables are counted from the outcomes written beside them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import save_file
+
+from reproof import figures
+from reproof.claims import Claim, Contradiction, Paper, Reading
+from reproof.intervals import wilson
+from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail
+
+IMAGES = 40
+CLASSES = 10
+SEED = 0
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HOSTILE = "<script>alert('title')</script>"
+"""A model's title: the page must show it as text."""
+STALE = "results/made_up/models/pgd_training/seed0/model.safetensors"
+"""A file that tests say no longer fits the code."""
+
+ATTACKS: dict[str, dict[str, Any]] = {
+    "fgsm": {"kind": "fgsm", "epsilons": [0.1, 0.2, 0.3]},
+    "pgd": {"kind": "pgd", "epsilons": [0.1, 0.2, 0.3], "steps": 10, "step_size": 0.1},
+    "carlini_wagner": {"kind": "carlini_wagner", "constants": [1.0, 10.0], "steps": 100},
+    "random_noise": {"kind": "random_noise", "epsilons": [0.1, 0.2, 0.3]},
+    "pgd_adaptive": {"kind": "pgd", "view": "joint", "epsilons": [0.3], "steps": 10},
+}
+THREATS = {
+    "white_box": ("white_box", "papers", ("fgsm", "pgd", "carlini_wagner", "random_noise"), ""),
+    "adaptive": ("adaptive", "adaptive", ("pgd_adaptive",), ""),
+    "black_box": ("black_box", "transfer", ("fgsm", "pgd"), "vgg19"),
+}
+
+
+@dataclass(frozen=True)
+class MadeUpModel:
+    """A model, how many of the 40 images it gets right clean, and how many per attack and parameters."""
+
+    name: str
+    title: str
+    defense: str
+    training: str
+    architecture: str
+    clean: int
+    correct: Mapping[tuple[str, str, str], int]
+    deviations: tuple[str, ...] = ()
+    seconds: float = 10.0
+    transferred: bool = True
+    adaptive: bool = False
+
+
+def _counts(
+    fgsm: Sequence[int], pgd: Sequence[int], noise: Sequence[int], c: Sequence[int]
+) -> dict[Any, int]:
+    budgets = ("epsilon=0.1", "epsilon=0.2", "epsilon=0.3")
+    counts = {}
+    for attack, values in (("fgsm", fgsm), ("pgd", pgd), ("random_noise", noise)):
+        counts |= {("white_box", attack, p): v for p, v in zip(budgets, values, strict=True)}
+    counts |= {("white_box", "carlini_wagner", p): v for p, v in zip(("c=1", "c=10"), c, strict=True)}
+    for attack, values in (("fgsm", fgsm), ("pgd", pgd)):
+        counts |= {("black_box", attack, p): min(39, v + 9) for p, v in zip(budgets, values, strict=True)}
+    return counts
+
+
+MODELS = (
+    MadeUpModel(
+        "undefended",
+        "undefended",
+        "undefended",
+        "clean",
+        "cnn6",
+        39,
+        _counts((20, 8, 2), (9, 1, 0), (38, 36, 33), (12, 0)),
+    ),
+    MadeUpModel(
+        "pgd_training",
+        "PGD training (Madry)",
+        "pgd_training",
+        "pgd",
+        "cnn6",
+        37,
+        _counts((34, 30, 24), (33, 27, 19), (37, 37, 36), (30, 21)),
+        seconds=64.0,
+    ),
+    MadeUpModel(
+        "prototype_conformity",
+        "prototype conformity",
+        "prototype_conformity",
+        "clean",
+        "cnn6",
+        38,
+        # Under FGSM at 0.3 15 of 40 stay right: 37.5 %, Wilson [24.2, 53.0]. PGD is weaker there: a red flag.
+        _counts((31, 22, 15), (30, 20, 17), (38, 37, 35), (26, 11))
+        | {("adaptive", "pgd_adaptive", "epsilon=0.3"): 4},
+        deviations=(
+            "Features are projected to 64 dimensions; the paper is silent.",
+            "Rates are halved: <b>not bold</b>.",
+        ),
+        seconds=21.5,
+        adaptive=True,
+    ),
+    MadeUpModel(
+        "hostile",
+        HOSTILE,
+        "prototype_conformity",
+        "fgsm",
+        "cnn6",
+        36,
+        _counts((33, 28, 20), (31, 24, 14), (36, 36, 35), (28, 17)),
+        seconds=33.0,
+    ),
+    MadeUpModel(
+        "vgg19",
+        "VGG-19 (source)",
+        "undefended",
+        "clean",
+        "vgg19",
+        38,
+        _counts((18, 7, 3), (8, 2, 1), (37, 35, 31), (10, 1)),
+        seconds=48.0,
+        transferred=False,
+    ),
+)
+
+
+def paper() -> Paper:
+    """Return a made-up paper whose two tables hold every kind of cell."""
+    claims = []
+
+    def claim(table: str, row: str, column: str, printed: str, **facts: str) -> None:
+        known = {
+            "dataset": "digits",
+            "architecture": "cnn6",
+            "defense": "prototype_conformity",
+            "training": "clean",
+            "setting": "white_box",
+            "attack": "none",
+            "parameters": "",
+            "metric": "accuracy",
+            "evidence": "measured",
+            "note": "",
+        } | facts
+        claims.append(
+            Claim(
+                claim_id=f"made_up.{len(claims)}",
+                paper="made_up",
+                table=table,
+                row=row,
+                column=column,
+                printed=printed,
+                value=None if printed == "-" else float(printed) / 100,
+                **known,
+            )
+        )
+
+    at = {"parameters": "epsilon=0.3"}
+    for group, dataset in (("Digits (ε = 0.3, c = 10)", "digits"), ("MNIST (ε = 0.3, c = 10)", "mnist")):
+        for label, defense in (("Softmax", "undefended"), ("Ours", "prototype_conformity")):
+            ours = defense == "prototype_conformity"
+            same = {"dataset": dataset, "defense": defense}
+            row = f"{group} · {label}"
+            claim("Table 1", row, "No Attack", "95.0" if ours else "97.5", **same)
+            claim("Table 1", row, "White-Box · FGSM", "60.00" if ours else "4.9", **same, **at, attack="fgsm")
+            claim("Table 1", row, "White-Box · PGD", "19.9" if ours else "0.0", **same, **at, attack="pgd")
+            claim(
+                "Table 1",
+                row,
+                "White-Box · C&W",
+                "29.1" if ours else "-",
+                **same,
+                parameters="c=10",
+                attack="carlini_wagner",
+            )
+            black = {"setting": "black_box", "note": "transfer from VGG-19", "attack": "pgd"}
+            claim("Table 1", row, "Black-Box · PGD", "69.5" if ours else "11.9", **same, **at, **black)
+    for attack, title in (("pgd", "PGD"), ("deepfool", "DeepFool")):
+        for epsilon in ("0.2", "0.3"):
+            facts = {"attack": attack, "parameters": f"epsilon={epsilon}"}
+            row = f"{title} · ε = {epsilon}"
+            copied = {"evidence": "copied from the first paper", "defense": "undefended"}
+            claim("Table 2", row, "Baseline", "6.3", **facts | copied)
+            if epsilon == "0.2":
+                claim(
+                    "Table 2",
+                    row,
+                    "Other [17]",
+                    "-",
+                    **facts | {"defense": "fgsm_training", "training": "fgsm"},
+                )
+            claim("Table 2", row, "Ours_f*", "78.8", **facts | {"training": "fgsm"})
+    return Paper(
+        key="made_up",
+        title="A made-up paper on hidden spaces",
+        citation="Nobody. A made-up paper on hidden spaces. Nowhere, no year.",
+        summary="It claims what the tests need; nobody wrote it.",
+        threat_model="L-infinity on [0, 1].",
+        tables={"Table 1": "Two settings on two data sets", "Table 2": "Comparison with another defense"},
+        budgets={},
+        attacks={},
+        hyper_parameters=(),
+        readings=(Reading(gap="Eq. 1 has no weight.", choice="1", reason="The simplest.", setting="weight"),),
+        contradictions=(
+            Contradiction(
+                places=("Table 1", "the text"), values=("19.9", "20.9"), meaning="Two numbers for one run."
+            ),
+        ),
+        claims=tuple(claims),
+    )
+
+
+@dataclass
+class Tree:
+    """The results tree as written."""
+
+    root: Path
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measurements: list[dict[str, str]] = field(default_factory=list)
+    summary: list[dict[str, str]] = field(default_factory=list)
+    verdicts: list[dict[str, str]] = field(default_factory=list)
+    drawn: dict[str, str] = field(default_factory=dict)
+
+    def path(self, text: str) -> Path:
+        """Return a file's place under the root, its folder made."""
+        path = self.root / text
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def write(root: Path) -> Tree:
+    """Write the whole tree under `root`."""
+    tree = Tree(root)
+    rng = np.random.default_rng(SEED)
+    images = np.sort(rng.random((IMAGES, 1, 12, 12), dtype=np.float32), axis=-1)
+    labels = np.arange(IMAGES, dtype=np.int16) % CLASSES
+    data = "results/made_up/data/digits.safetensors"
+    save_file({"images": (images * 255).astype(np.uint8), "labels": labels}, tree.path(data))
+    _record(tree, "prepare", [data], [], 1.5)
+    for model in MODELS:
+        _write_model(tree, model, data)
+        _write_outcomes(tree, model, images, labels)
+    _write_tables(tree)
+    inputs = figures.FigureInputs(
+        summary=tree.summary,
+        titles={model.name: model.title for model in MODELS},
+        class_names=[str(index) for index in range(CLASSES)],
+        histories={m.name: tree.path(f"results/made_up/models/{m.name}/seed0/history.csv") for m in MODELS},
+        outcomes={
+            m.name: tree.path(f"results/made_up/outcomes/{m.name}/seed0/white_box.parquet") for m in MODELS
+        },
+        examples={
+            m.name: tree.path(f"results/made_up/outcomes/{m.name}/seed0/white_box.examples.safetensors")
+            for m in MODELS
+        },
+    )
+    tree.drawn = figures.draw(inputs)
+    for name, svg in tree.drawn.items():
+        tree.path(f"results/made_up/figures/{name}.svg").write_text(svg, encoding="utf-8")
+        _record(
+            tree, "draw", [f"results/made_up/figures/{name}.svg"], ["results/made_up/tables/summary.csv"], 2.0
+        )
+    return tree
+
+
+def _record(tree: Tree, rule: str, files: Sequence[str], inputs: Sequence[str], seconds: float) -> None:
+    digests = {name: hashlib.sha256(tree.path(name).read_bytes()).hexdigest() for name in (*files, *inputs)}
+    record = {
+        "rule": rule,
+        "job": {"study": "made_up"},
+        "digest": "f00dcafe",
+        "command": f"snakemake --cores all --force {files[0]}",
+        "commit": COMMIT,
+        "dirty": rule == "draw",
+        "seed": SEED if rule not in ("prepare", "tabulate", "draw") else None,
+        "versions": {"python": "3.11.2", "torch": "2.14.1", "foolbox": "3.3.4", "numpy": "2.4.6"},
+        "device": "CPU: a made-up processor",
+        "threads": 2,
+        "started": "2000-01-01T00:00:00+00:00",
+        "seconds": seconds,
+        "peak_memory_bytes": 600_000_000,
+        "inputs": {name: digests[name] for name in inputs},
+        "files": {
+            Path(name).name: {"sha256": digests[name], "bytes": tree.path(name).stat().st_size}
+            for name in files
+        },
+    }
+    target = tree.path(files[0])
+    name = (
+        f"{target.name.split('.')[0]}.record.json"
+        if rule in ("prepare", "attack", "evaluate", "draw")
+        else "record.json"
+    )
+    target.with_name(name).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+    for file in files:
+        tree.records[file] = record
+
+
+def _write_model(tree: Tree, model: MadeUpModel, data: str) -> None:
+    folder = f"results/made_up/models/{model.name}/seed0"
+    save_file({"weight": np.zeros(4, dtype=np.float32)}, tree.path(f"{folder}/model.safetensors"))
+    with tree.path(f"{folder}/history.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["epoch", "loss", "train_accuracy", "validation_accuracy", "learning_rate"])
+        for epoch in range(1, 13):
+            done = 1 - 0.75**epoch
+            writer.writerow(
+                [
+                    epoch,
+                    2.3 * (1 - done) + 0.02,
+                    0.1 + 0.88 * done,
+                    0.1 + done * (model.clean / IMAGES - 0.1),
+                    0.05,
+                ]
+            )
+    _record(tree, "train", [f"{folder}/model.safetensors", f"{folder}/history.csv"], [data], model.seconds)
+
+
+def _threats(model: MadeUpModel) -> Iterator[tuple[str, str, str, tuple[str, ...], str]]:
+    for threat, (setting, suite, attacks, source) in THREATS.items():
+        if (setting == "adaptive" and not model.adaptive) or (
+            setting == "black_box" and not model.transferred
+        ):
+            continue
+        yield threat, setting, suite, attacks, source
+
+
+def _points(attack: str) -> Iterator[tuple[str, float | None]]:
+    stanza = ATTACKS[attack]
+    for epsilon in stanza.get("epsilons", ()):
+        yield f"epsilon={epsilon:g}", epsilon
+    for constant in stanza.get("constants", ()):
+        yield f"c={constant:g}", None
+
+
+def _write_outcomes(tree: Tree, model: MadeUpModel, images: np.ndarray, labels: np.ndarray) -> None:
+    rng = np.random.default_rng(sum(map(ord, model.name)))
+    centres = np.stack([np.cos(np.arange(CLASSES) * 0.63), np.sin(np.arange(CLASSES) * 0.63)], axis=1) * 4
+    clean_place = centres[labels] + rng.normal(0, 0.45, (IMAGES, 2))
+    order = rng.permutation(IMAGES)
+
+    def predictions(correct: int) -> np.ndarray:
+        """The first so many images of a fixed order are right: what fools more, fools the same and others."""
+        guessed = (labels + 1) % CLASSES
+        guessed[order[:correct]] = labels[order[:correct]]
+        return guessed
+
+    for threat, setting, suite, attacks, source in _threats(model):
+        columns: dict[str, list[Any]] = {}
+        examples = {"clean": (images[:6] * 255).astype(np.uint8), "labels": labels[:6].astype(np.int64)}
+
+        def add(columns: dict[str, list[Any]] = columns, **values: Any) -> None:
+            for key, value in values.items():
+                many = value.tolist() if isinstance(value, np.ndarray) else [value] * IMAGES
+                columns.setdefault(key, []).extend(many)
+
+        def rows(
+            attack: str, parameters: str, epsilon: float | None, correct: int, place: np.ndarray, **same: Any
+        ) -> None:
+            add(
+                image=np.arange(IMAGES),
+                label=labels,
+                attack=attack,
+                parameters=parameters,
+                epsilon=epsilon,
+                clean_prediction=predictions(model.clean),
+                adversarial_prediction=predictions(correct),
+                clean_x=clean_place[:, 0],
+                clean_y=clean_place[:, 1],
+                adversarial_x=place[:, 0],
+                adversarial_y=place[:, 1],
+                **same,
+            )
+
+        none = {
+            "setting": "white_box",
+            "threat": threat,
+            "source": "",
+            "kind": "none",
+            "view": "",
+            "norm": "",
+        }
+        rows("none", "", None, model.clean, clean_place, **none, linf=0.0, l2=0.0, l0=0.0)
+        for attack in attacks:
+            for parameters, epsilon in _points(attack):
+                if (setting, attack, parameters) not in model.correct:
+                    continue
+                correct = model.correct[setting, attack, parameters]
+                fooled = predictions(correct) != labels
+                place = np.where(fooled[:, None], centres[(labels + 1) % CLASSES] * 0.8, clean_place)
+                place = place + rng.normal(0, 0.4, (IMAGES, 2))
+                rows(
+                    attack,
+                    parameters,
+                    epsilon,
+                    correct,
+                    place,
+                    setting=setting,
+                    threat=threat,
+                    source=source or model.name,
+                    kind=ATTACKS[attack]["kind"],
+                    view=ATTACKS[attack].get("view", "logits"),
+                    norm="linf" if epsilon else "",
+                    linf=epsilon or 0.4,
+                    l2=2.5,
+                    l0=100.0,
+                )
+                size = epsilon or 0.15
+                noise = np.sign(rng.normal(size=images[:6].shape)).astype(np.float32)
+                examples[f"{attack}/{parameters}"] = np.clip(images[:6] + size * noise, 0, 1).astype(
+                    np.float32
+                )
+                examples[f"predictions/{attack}/{parameters}"] = predictions(correct)[:6].astype(np.int64)
+        stem = f"results/made_up/outcomes/{model.name}/seed0/{threat}"
+        adversarial = f"results/made_up/adversarial/{source or model.name}/seed0/{suite}.safetensors"
+        if adversarial not in tree.records:
+            save_file({"images": images[:1]}, tree.path(adversarial))
+            _record(tree, "attack", [adversarial], [], 7.25)
+        table = pa.table(columns)
+        pq.write_table(table, tree.path(f"{stem}.parquet"))
+        save_file(examples, tree.path(f"{stem}.examples.safetensors"))
+        _record(tree, "evaluate", [f"{stem}.parquet", f"{stem}.examples.safetensors"], [adversarial], 3.0)
+        _count(tree, model, threat, table)
+
+
+KEY = ("study", "dataset", "architecture", "defense", "training")
+PLACE = ("setting", "source", "attack", "parameters", "metric")
+VALUE = ("value", "correct", "total", "low", "high", "model")
+
+
+def _row(model: MadeUpModel, place: Sequence[str], correct: int, total: int) -> dict[str, str]:
+    low, high = wilson(correct, total)
+    known = ("made_up", "digits", model.architecture, model.defense, model.training)
+    values = (correct / total, correct, total, low, high, model.name)
+    return dict(zip((*KEY, *PLACE, *VALUE), (*known, *place, *map(str, values)), strict=True))
+
+
+def _count(tree: Tree, model: MadeUpModel, threat: str, table: pa.Table) -> None:
+    """Count one outcomes file into measurements."""
+    right: dict[tuple[str, str, str, str], int] = {}
+    for row in table.to_pylist():
+        if row["attack"] == "none" and threat != "white_box":
+            continue
+        key = (row["setting"], row["source"], row["attack"], row["parameters"])
+        right[key] = right.get(key, 0) + (row["adversarial_prediction"] == row["label"])
+    for key, correct in right.items():
+        tree.measurements.append({**_row(model, (*key, "accuracy"), correct, IMAGES), "seed": str(SEED)})
+        if key[2] == "carlini_wagner":
+            length = {**_row(model, (*key, "l2_mean"), 1, 2), "value": "2.5", "seed": str(SEED)}
+            tree.measurements.append(length | dict.fromkeys(("correct", "total", "low", "high"), ""))
+
+
+def _write_tables(tree: Tree) -> None:
+    for model in MODELS:
+        for budget in (0.1, 0.2, 0.3):
+            # Images are fooled in one order, so the worst case is the least count up to the budget.
+            reached = [
+                count
+                for (_, _, p), count in model.correct.items()
+                if p.startswith("eps") and float(p[8:]) <= budget
+            ]
+            place = ("all", "", "worst_case", f"norm=linf epsilon={budget:g}", "accuracy")
+            row = {**_row(model, place, min([model.clean, *reached]), IMAGES), "seed": str(SEED)}
+            tree.measurements.append(row)
+    tree.measurements.sort(key=lambda row: [row[key] for key in ("model", *PLACE)])
+    for row in tree.measurements:
+        pooled = {key: value for key, value in row.items() if key != "seed"}
+        tree.summary.append(pooled | {"seeds": "1", "value_min": row["value"], "value_max": row["value"]})
+    for claim in paper().claims:
+        tree.verdicts.append(_verdict(tree, claim))
+    folder = "results/made_up/tables"
+    for name, rows in (
+        ("measurements", tree.measurements),
+        ("summary", tree.summary),
+        ("verdicts", tree.verdicts),
+        ("red_flags", [{"model": "prototype_conformity", "gate": "iterative", "raised": "true"}]),
+    ):
+        with tree.path(f"{folder}/{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    names = [f"{folder}/{name}.csv" for name in ("measurements", "summary", "verdicts", "red_flags")]
+    _record(tree, "tabulate", names, [], 0.75)
+
+
+def _verdict(tree: Tree, claim: Claim) -> dict[str, str]:
+    """Return a verdict by a simple rule that gives every kind; `claims.judge` is neither used nor tested."""
+    row = {
+        "claim_id": claim.claim_id,
+        "claimed": "" if claim.value is None else str(claim.value),
+        **dict.fromkeys(("measured", "low", "high"), ""),
+        "verdict": "not measured",
+        "differences": "",
+        "paper": claim.paper,
+        "table": claim.table,
+        "row": claim.row,
+        "column": claim.column,
+        **dict.fromkeys(
+            ("model", "strongest_attack", "strongest_value", "strongest_low", "strongest_high"), ""
+        ),
+        "strongest_verdict": "",
+    }
+    if claim.value is None:
+        return row | {"verdict": "not claimed", "differences": "the paper prints a dash"}
+    keys = ("defense", "training", "setting", "attack", "parameters", "metric")
+    found = [
+        s
+        for s in tree.summary
+        if s["architecture"] == "cnn6" and all(s[k] == getattr(claim, k) for k in keys)
+    ]
+    if not found:
+        return row | {"differences": f"attack {claim.attack} was not run in setting {claim.setting}"}
+    measured = found[0]
+    if claim.dataset != "digits":
+        word, differences = "not comparable", f"dataset: digits, not {claim.dataset}; images: 40 of 10000"
+    else:
+        low, high = float(measured["low"]) - 0.02, float(measured["high"]) + 0.02
+        word = "lower" if claim.value > high else "higher" if claim.value < low else "reproduced"
+        differences = "images: 40 of 10000"
+    worst = [
+        s
+        for s in tree.summary
+        if s["model"] == measured["model"] and s["parameters"] == f"norm=linf {claim.parameters}"
+    ]
+    strongest = {}
+    if worst:
+        strongest = {f"strongest_{key}": worst[0][key] for key in ("attack", "value", "low", "high")}
+        strongest["strongest_verdict"] = "lower"
+    return row | {
+        "measured": measured["value"],
+        "low": measured["low"],
+        "high": measured["high"],
+        "verdict": word,
+        "differences": differences,
+        "model": measured["model"],
+        **strongest,
+    }
+
+
+def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportData:
+    """Return the tree as the page's data."""
+    data = "results/made_up/data/digits.safetensors"
+    trails = []
+    for model in MODELS:
+        for threat, setting, suite, attacks, source in _threats(model):
+            steps = [Step("data", data)]
+            if source:
+                steps.append(Step("source model", f"results/made_up/models/{source}/seed0/model.safetensors"))
+            steps += [
+                Step("model", f"results/made_up/models/{model.name}/seed0/model.safetensors"),
+                Step(
+                    "adversarial",
+                    f"results/made_up/adversarial/{source or model.name}/seed0/{suite}.safetensors",
+                ),
+                Step("outcome", f"results/made_up/outcomes/{model.name}/seed0/{threat}.parquet"),
+                Step("table", "results/made_up/tables/measurements.csv"),
+            ]
+            trails.append(Trail(model.name, SEED, setting, tuple(steps), source, attacks))
+    gate = "Iterative attacks are at least as strong as one step in the same budget"
+    return ReportData(
+        study="made_up",
+        title="A made-up study of handwritten digits",
+        description="Numbers chosen by hand to show every kind of cell that the page can hold.",
+        settings={"study": "made_up", "seeds": [SEED], "attacks": ATTACKS},
+        data_set={
+            "images": "1,797 of 8 x 8 pixels, 10 classes",
+            "split": "1,257 training, 180 validation, 360 test",
+        },
+        seeds=(SEED,),
+        models=[
+            Model(
+                model.name,
+                model.title,
+                "digits",
+                model.architecture,
+                model.defense,
+                model.training,
+                {"epochs": 12, "training images": "1,257"},
+                {"training": {"learning_rate": 0.05}},
+                model.deviations,
+            )
+            for model in MODELS
+        ],
+        attacks=[Attack(name, stanza["kind"], stanza) for name, stanza in ATTACKS.items()],
+        threats=[
+            Threat(name, setting, suite, IMAGES, attacks, source)
+            for name, (setting, suite, attacks, source) in THREATS.items()
+        ],
+        summary=tree.summary,
+        measurements=tree.measurements,
+        verdicts=tree.verdicts,
+        papers=[paper()],
+        trails=trails,
+        records=tree.records,
+        flags=[
+            Flag("undefended", gate, False, "FGSM leaves 5.0 % and PGD 0.0 % of the same 40 images."),
+            Flag(
+                "prototype_conformity", gate, True, "FGSM leaves 37.5 % and PGD 42.5 % of the same 40 images."
+            ),
+            Flag(
+                "prototype_conformity",
+                "White-box at least as strong as transfer",
+                None,
+                "No transfer attack was run.",
+            ),
+        ],
+        figures=[
+            Figure.from_svg(name, svg, f"results/made_up/figures/{name}.svg")
+            for name, svg in tree.drawn.items()
+        ],
+        tables={
+            name: f"results/made_up/tables/{name}.csv"
+            for name in ("measurements", "summary", "verdicts", "red_flags")
+        },
+        warning=f"A smoke study of {IMAGES} images; its numbers are no verdict on any paper.",
+        stale=stale or {},
+        rerun="snakemake --cores all",
+    )

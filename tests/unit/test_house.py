@@ -1,0 +1,557 @@
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reproof import cli, plan, study
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "reproof"
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+GENERATED = {".git", ".venv", ".snakemake", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+GENERATED_AT_ROOT = {"results", "report", "data"}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def committed_files() -> list[Path]:
+    """Return what is, or is about to be, committed; in an unpacked archive, all that no run has made."""
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    found = []
+    for path in ROOT.rglob("*"):
+        parts = path.relative_to(ROOT).parts
+        if path.is_file() and not GENERATED.intersection(parts) and parts[0] not in GENERATED_AT_ROOT:
+            found.append(path)
+    return [path for path in found if "__pycache__" not in path.parts]
+
+
+# What is committed.
+
+
+def test_no_large_file_is_committed() -> None:
+    large = {str(path.relative_to(ROOT)) for path in committed_files() if path.stat().st_size > 2**20}
+    assert not large
+
+
+MACHINE_PATH = re.compile(r"(?<![\w.<>:/-])/(?:work|root|Users/\w+|home/\w+)(?=[/\s\"'`)]|$)", re.MULTILINE)
+
+
+def test_no_committed_text_names_a_place_on_somebodys_machine() -> None:
+    found = {}
+    for path in committed_files():
+        content = path.read_bytes()
+        if b"\0" not in content and (hits := MACHINE_PATH.findall(content.decode("utf-8"))):
+            found[str(path.relative_to(ROOT))] = hits
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "text", ["/wor" + "k/data", "see '/roo" + "t'", "cd /hom" + "e/sam/x", "/Use" + "rs/sam/"]
+)
+def test_machine_paths_are_recognised(text: str) -> None:
+    assert MACHINE_PATH.search(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["workflow/root/x", "https://example.org/work/", "a/work/b", "/workflow", "</root>"]
+)
+def test_other_paths_are_not(text: str) -> None:
+    assert not MACHINE_PATH.search(text)
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
+    named = {path for path in (ROOT / "src").rglob("*.py") if path.stem.strip("_") in drawers}
+    named |= {path for path in (ROOT / "src").rglob("*") if path.is_dir() and path.name in drawers}
+    named |= {path for path in (ROOT / "tests").rglob("*.py") if path.stem.strip("_") in drawers}
+    assert not named
+
+
+def test_citation_and_changelog_name_this_version() -> None:
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == VERSION
+    assert citation["type"] == "software"
+    assert citation["license"] == "MIT"
+    assert citation["title"]
+    assert citation["message"]
+    assert citation["authors"] == [{"name": "The reproof contributors"}]
+    entries = re.findall(r"^## \[(.+?)\](.*)$", read("CHANGELOG.md"), re.MULTILINE)
+    assert [name for name, _ in entries[:2]] == ["Unreleased", VERSION]
+    assert re.fullmatch(r" - \d{4}-\d{2}-\d{2}", entries[1][1])
+    assert read("LICENSE").startswith("MIT License")
+
+
+# What the documents promise.
+
+
+def code_of(document: str) -> str:
+    """Return a document's code: fenced blocks and `spans`, a line each."""
+    text = read(document)
+    fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return "\n".join([*fenced, *spans])
+
+
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ".ci/run", ".github/workflows/ci.yml", ".pre-commit-config.yaml"]
+)
+def test_make_targets_that_are_named_exist(document: str) -> None:
+    text = code_of(document) if document in DOCUMENTS else read(document)
+    named = set(re.findall(r"(?:^|run: |[#`(] ?)make ([a-z][a-z-]*)\b", text, re.MULTILINE))
+    if document != ".pre-commit-config.yaml":
+        assert named & {"report", "test", "check"}
+    assert named <= TARGETS
+
+
+def test_readme_gives_both_commands_and_the_test_command() -> None:
+    code = code_of("README.md").splitlines()
+    for command in ("make report", "snakemake --cores all --use-conda", "make test"):
+        assert any(line.partition("#")[0].strip() == command for line in code), command
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_sub_commands_and_rules_that_are_named_exist(document: str) -> None:
+    code = code_of(document)
+    sub_commands = set(re.findall(r"python -m reproof ([a-z]+)", code))
+    forced = set(re.findall(r"--forcerun ([a-z]+)", code))
+    assert sub_commands | forced or document != "README.md"
+    assert forced <= set(plan.RULES)
+    for command in sub_commands:
+        with pytest.raises(SystemExit) as ended:
+            cli.parser().parse_args([command, "--help"])
+        assert ended.value.code == 0
+
+
+def test_the_readme_s_own_study_is_valid(tmp_path: Path) -> None:
+    (overlay,) = re.findall(r"^```yaml\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "overlay.yaml").write_text(overlay, encoding="utf-8")
+    base = study.load([ROOT / "config.yaml"])
+    wide = study.load([ROOT / "config.yaml", tmp_path / "overlay.yaml"])
+    assert (wide.name, wide.seeds) == ("digits_wide", (0, 1, 2))
+    assert wide.models.keys() == base.models.keys()
+    assert wide.models["prototype_conformity"].architecture.settings.width == 1
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_are_named_exist(document: str) -> None:
+    named = set(re.findall(r"(?<![\w./<>{}*-])((?:[\w.-]+/)+[\w.-]*)(?![\w/<>{}*])", code_of(document)))
+    committed = {name for name in named if name.split("/")[0] not in {*GENERATED, *GENERATED_AT_ROOT}}
+    assert committed
+    invented = set(
+        re.findall(r"^# (\S+\.\S+)$", code_of(document), re.MULTILINE)
+    )  # files that an example creates
+    missing = {name for name in committed - invented if not (ROOT / name).exists()}
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", read(document))
+    assert links
+    assert not {link for link in links if not (ROOT / link).exists()}
+
+
+# make
+
+
+MAKE_VARIABLES = ("PYTHON", "STUDY", "CORES", "WORKERS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS", "CONFIRM")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a folder with the files that make needs, and no .venv."""
+    folder = tmp_path / "a copy"
+    folder.mkdir()
+    for name in ("Makefile", "config.yaml", "requirements.lock", "requirements-dev.lock"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "tools", folder / "tools")
+    (folder / "src").symlink_to(ROOT / "src")
+    return folder
+
+
+def run(folder: Path, *command: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as from a fresh shell: without what an outer make has put into the environment."""
+    environment = {k: v for k, v in os.environ.items() if k not in MAKE_VARIABLES and "MAKE" not in k}
+    environment.pop("MFLAGS", None)
+    environment.update(extra)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def disguised_python(folder: Path, disguise: str) -> str:
+    """Put a python3 into a folder that runs a line before anything else; return a PATH that begins there."""
+    (folder / "disguise").mkdir(parents=True)
+    (folder / "disguise" / "sitecustomize.py").write_text(f"import sys\n{disguise}\n", encoding="utf-8")
+    script(folder / "python3", f'PYTHONPATH="{folder}/disguise" exec "{sys.executable}" "$@"')
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def finished_venv(folder: Path) -> Path:
+    """Put a .venv there that looks finished and whose Python only notes its arguments; return its notes."""
+    script(folder / ".venv" / "bin" / "python", '[ "$1" = -I ] || echo "$@" >> notes')
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        shutil.copy(folder / lock, folder / ".venv")
+    return folder / "notes"
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_every_target_parses(target: str, copy: Path) -> None:
+    done = run(copy, "make", "-n", target)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert not done.stderr
+    assert not (copy / ".venv").exists()
+
+
+def test_help_names_every_target_but_the_parts(copy: Path) -> None:
+    shown = set(re.findall(r"^make ([a-z-]+)", run(copy, "make").stdout, re.MULTILINE))
+    assert shown == TARGETS - {"help", "install", "install-dev"}
+
+
+def test_report_runs_snakemake_and_prints_the_page(copy: Path) -> None:
+    notes = finished_venv(copy)
+    done = run(copy, "make", "report")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "The page: report/digits.html"
+    assert notes.read_text() == "-m snakemake --cores all\n"
+
+
+def test_report_takes_a_study_and_a_number_of_cores(copy: Path) -> None:
+    notes = finished_venv(copy)
+    (copy / "bigger.yaml").write_text("title: x\nstudy: bigger  # a comment\n")
+    done = run(copy, "make", "report", "STUDY=bigger.yaml", "CORES=3")
+    assert done.stdout.splitlines()[-1] == "The page: report/bigger.html"
+    assert notes.read_text() == "-m snakemake --cores 3 --configfile bigger.yaml\n"
+
+
+def test_report_that_fails_names_no_page(copy: Path) -> None:
+    finished_venv(copy)
+    script(copy / ".venv" / "bin" / "python", '[ "$1" = -I ] || exit 7')
+    done = run(copy, "make", "report")
+    assert done.returncode != 0
+    assert "The page" not in done.stdout
+
+
+def test_test_runs_everything_and_test_quick_all_but_the_slow(copy: Path) -> None:
+    notes = finished_venv(copy)
+    assert run(copy, "make", "test").returncode == 0
+    assert run(copy, "make", "test-quick").returncode == 0
+    all_of_it, quick = notes.read_text().splitlines()
+    assert all_of_it == "-m pytest -n 2 --dist loadgroup"
+    assert quick == "-m pytest -n 2 --dist loadgroup -m not slow"
+
+
+def test_clean_keeps_results_and_distclean_asks(copy: Path) -> None:
+    for folder in ("results", "report", ".mypy_cache", ".venv"):
+        (copy / folder).mkdir()
+        (copy / folder / "file").write_text("x")
+    for folder in ("tests", "benchmarks", "workflow"):
+        (copy / folder).mkdir()
+    assert run(copy, "make", "clean").returncode == 0
+    assert not (copy / ".mypy_cache").exists()
+    asked = run(copy, "make", "distclean")
+    assert asked.returncode == 0
+    assert "CONFIRM=yes" in asked.stdout
+    assert {line.split("\t")[1] for line in asked.stdout.splitlines() if "\t" in line} == {
+        "results",
+        "report",
+        ".venv",
+    }
+    assert (copy / "results" / "file").exists()
+    assert run(copy, "make", "distclean", "CONFIRM=yes").returncode == 0
+    assert not (copy / "results").exists()
+    assert not (copy / ".venv").exists()
+
+
+# tools/set_up.sh
+
+
+def only_message(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one message of ours; make adds a line of its own, and nothing else may stand there."""
+    assert done.returncode != 0
+    assert not done.stdout
+    ours = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(ours) == 1, done.stderr
+    return ours[0]
+
+
+@pytest.mark.parametrize("target", ["report", "test"])
+def test_old_python_gives_one_message(target: str, copy: Path, tmp_path: Path) -> None:
+    path = disguised_python(tmp_path / "bin", "sys.version_info = (3, 10, 14, 'final', 0)")
+    message = only_message(run(copy, "make", target, PATH=path))
+    assert "is Python 3.10; 3.11 or newer is needed" in message
+    assert "PYTHON=" in message
+    assert not (copy / ".venv").exists()
+
+
+def test_missing_venv_module_gives_one_message(copy: Path, tmp_path: Path) -> None:
+    path = disguised_python(tmp_path / "bin", "sys.modules['ensurepip'] = None")
+    assert "apt install python3-venv" in only_message(run(copy, "make", "report", PATH=path))
+    assert not (copy / ".venv").exists()
+
+
+def test_no_python_gives_one_message(copy: Path, tmp_path: Path) -> None:
+    for tool in ("sh", "make", "cat", "basename", "cmp", "env"):
+        found = shutil.which(tool)
+        assert found
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / tool).symlink_to(found)
+    path = str(tmp_path / "bin")
+    assert "there is no python3 here" in only_message(run(copy, "make", "report", PATH=path))
+    assert "there is no python3.99 here" in only_message(
+        run(copy, "make", "report", "PYTHON=python3.99", PATH=path)
+    )
+
+
+def test_python_may_be_named_past_an_old_one(copy: Path, tmp_path: Path) -> None:
+    path = disguised_python(tmp_path / "bin", "sys.version_info = (3, 10, 14, 'final', 0)")
+    (copy / "requirements.lock").write_text("")
+    done = run(copy, "make", "install", f"PYTHON={sys.executable}", PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert (copy / ".venv" / "requirements.lock").exists()
+
+
+def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> None:
+    lock, stamp, unfinished = (
+        copy / "requirements.lock",
+        copy / ".venv/requirements.lock",
+        copy / ".venv/unfinished",
+    )
+    set_up = ("sh", "tools/set_up.sh", "requirements.lock")
+
+    lock.write_text("a-package-that-is-nowhere==1\n")
+    broken = run(copy, *set_up, PIP_NO_INDEX="1", PYTHON=sys.executable)
+    assert broken.returncode != 0
+    assert broken.stderr.splitlines()[-1].startswith("reproof: installing failed")
+    assert not stamp.exists()
+    assert unfinished.exists()
+    leftover = copy / ".venv" / "leftover"
+    leftover.write_text("of the broken install")
+
+    lock.write_text("# nothing to install\n")
+    mended = run(copy, *set_up, PIP_NO_INDEX="1", PYTHON=sys.executable)
+    assert mended.returncode == 0, mended.stderr
+    assert not leftover.exists()
+    assert not unfinished.exists()
+    assert stamp.read_text() == lock.read_text()
+
+    code = "import reproof, pathlib; print(pathlib.Path(reproof.__file__).resolve())"
+    found = run(copy, str(copy / ".venv/bin/python"), "-c", code)
+    assert found.stdout.strip() == str(PACKAGE / "__init__.py")
+
+    again = run(copy, *set_up, PIP_NO_INDEX="1")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+    lock.write_text("# another lock\n")
+    os.utime(lock, (0, 0))  # older than the stamp, as after unpacking an archive
+    assert "Installing" in run(copy, *set_up, PIP_NO_INDEX="1").stderr
+    assert stamp.read_text() == lock.read_text()
+
+
+# One direction
+
+
+LEVELS: tuple[tuple[str, ...], ...] = (
+    ("errors", "settings", "training_settings", "registry", "data"),
+    ("artifacts", "code_digest", "provenance", "study", "plan", "estimate", "wording"),
+    ("classifier", "architectures", "datasets", "defense", "defenses"),
+    ("device", "networks", "augmentation", "training_attacks", "training"),
+    ("threat_models", "attacks", "attack_engine"),
+    ("evaluation", "latent_space"),
+    ("papers", "intervals", "claims", "tables", "red_flags"),
+    ("figures", "report"),
+    ("stages",),
+    ("cli", "__main__", "driver"),
+)
+"""Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
+
+NEVER = {
+    # Evaluation must not share code with training: a fault common to both would hide itself.
+    "attacks": {"training_attacks", "training", "defenses", "networks"},
+    "attack_engine": {"training_attacks", "training", "defenses", "networks"},
+    # Claims meet measurements in judge() alone; tables and pages are made from files, without torch.
+    "claims": {"threat_models", "attacks", "attack_engine", "evaluation", "networks", "training", "tables"},
+    "tables": {"attacks", "attack_engine", "evaluation", "networks", "training"},
+    "figures": {"attacks", "attack_engine", "evaluation", "networks", "training"},
+    "report": {"attacks", "attack_engine", "evaluation", "networks", "training"},
+}
+"""Imports that the order alone would let pass."""
+
+DYNAMIC = {"registry", "cli"}
+"""The modules that may import by a computed name: plugins by their file's name, stages by their rule's."""
+
+
+def level(part: str) -> int:
+    (found,) = [position for position, parts in enumerate(LEVELS) if part in parts]
+    return found
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the modules of the package that a file imports: on top, in a function, for types only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide what is imported"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] == "reproof":
+                inner = name.removeprefix("reproof").removeprefix(".")
+                while inner not in MODULES:
+                    inner = inner.rpartition(".")[0]
+                yield inner
+
+
+GRAPH = {name: set(imports(path)) for name, path in MODULES.items()}
+
+
+def part(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_every_module_has_its_place() -> None:
+    placed = [name for parts in LEVELS for name in parts]
+    assert len(placed) == len(set(placed))
+    assert {part(name) for name in MODULES} - {""} <= set(placed), "give the new module a level"
+    assert {name for names in NEVER.values() for name in names} | set(NEVER) <= set(placed)
+
+
+def test_imports_point_backwards_only() -> None:
+    forward = {
+        f"{name} -> {used}"
+        for name, all_used in GRAPH.items()
+        for used in all_used
+        if used and (not name or level(part(used)) > level(part(name)))
+    }
+    assert not forward
+    assert sum(map(len, GRAPH.values())) > 50
+
+
+def test_imports_that_would_mix_what_is_kept_apart_are_absent() -> None:
+    mixed = {
+        f"{name} -> {used}"
+        for name, all_used in GRAPH.items()
+        for used in all_used
+        if part(used) in NEVER.get(part(name), ())
+    }
+    assert not mixed
+
+
+def test_plugins_do_not_lean_on_each_other() -> None:
+    families = ("architectures", "attacks", "datasets", "defenses")
+    leaning = {
+        f"{name} -> {used}"
+        for name, all_used in GRAPH.items()
+        for used in all_used
+        if part(name) in families
+        and part(used) == part(name)
+        and used != part(name)
+        and not used.split(".")[1].startswith("_")
+    }
+    assert not leaning, "code that two plugins share belongs in a file whose name begins with an underscore"
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail, name])
+        if name not in done:
+            for used in sorted(GRAPH[name]):
+                if used:
+                    visit(used, (*trail, name))
+            done.add(name)
+
+    for name in GRAPH:
+        visit(name, ())
+
+
+def test_only_the_registry_and_the_command_line_import_by_a_computed_name() -> None:
+    words = {"import_module", "__import__", "spec_from_file_location"}
+    users = set()
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            word = (
+                node.attr
+                if isinstance(node, ast.Attribute)
+                else node.id
+                if isinstance(node, ast.Name)
+                else ""
+            )
+            if word in words:
+                users.add(name)
+    assert users == DYNAMIC
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the top-level packages that are in memory after some code ran in a fresh Python."""
+    show = "import sys; print(' '.join({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{show}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+def test_claims_tables_and_report_start_without_torch() -> None:
+    loaded = loaded_by(
+        "import reproof.plan, reproof.claims, reproof.tables, reproof.red_flags, reproof.report"
+    )
+    assert not loaded & {"torch", "torchvision", "foolbox"}
+
+
+def test_the_whole_plan_is_made_without_torch_or_other_slow_imports() -> None:
+    code = (
+        "from reproof import cli, plan\n"
+        "jobs = list(plan.Plan(cli.load_study([], [])).jobs())\n"
+        "assert len(jobs) > 10 and all(job.expectation for job in jobs)"
+    )
+    assert not loaded_by(code) & {
+        "torch",
+        "torchvision",
+        "foolbox",
+        "pandas",
+        "scipy",
+        "sklearn",
+        "matplotlib",
+        "pyarrow",
+    }

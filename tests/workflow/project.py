@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CODE = ("Snakefile", "workflow", "src", "profiles", "environment.yml", "config.yaml")
+
+TINY = """\
+study: tiny
+title: Tiny
+smoke: true
+seeds: [0]
+dataset: digits
+datasets:
+  digits: {kind: digits, test_images: 40, validation_images: 20}
+architecture: {kind: cnn6, width: 0.0625}
+training: {epochs: 1, batch_size: 128, optimizer: adam, learning_rate: 2e-3}
+models:
+  plain: {title: Plain, defense: {kind: undefended}}
+  centred: {title: Centred, defense: {kind: prototype_conformity}}
+attacks:
+  fgsm: {kind: fgsm, epsilons: [0.1, 0.3]}
+  pgd: {kind: pgd, epsilons: [0.3], steps: 2}
+  carlini_wagner: {kind: carlini_wagner, constants: [10], steps: 5, images: 10}
+suites:
+  papers: {attacks: [fgsm, pgd, carlini_wagner], images: 20}
+  adaptive: {attacks: [pgd], images: 20, view: joint}
+threats:
+  white_box: {setting: white_box, suite: papers}
+  adaptive: {setting: adaptive, suite: adaptive, targets: [centred]}
+  black_box: {setting: black_box, suite: papers, source: plain}
+"""
+
+SMALLEST = """\
+study: tiny
+smoke: true
+seeds: [0]
+dataset: digits
+datasets:
+  digits: {kind: digits, test_images: 40, validation_images: 20}
+architecture: {kind: cnn6, width: 0.0625}
+training: {epochs: 6, batch_size: 64, optimizer: adam, learning_rate: 2e-3, checkpoint_seconds: 0}
+models:
+  plain: {defense: {kind: undefended}}
+attacks:
+  pgd: {kind: pgd, epsilons: [0.1, 0.3], steps: 20}
+suites:
+  papers: {attacks: [pgd], images: 40}
+threats:
+  white_box: {setting: white_box, suite: papers}
+"""
+
+
+@dataclass
+class Project:
+    """A copy of the project with a study of its own."""
+
+    path: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        log = (self.path / "driver.log").open("a")
+        with log:
+            return subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.path,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def reproof(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "reproof", *arguments],
+            cwd=self.path,
+            env={**self.environment, "PYTHONPATH": str(self.path / "src")},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def make(self, *arguments: str) -> str:
+        """Run Snakemake, expect success, return what it printed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def pending(self, *arguments: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run would start."""
+        printed = self.make("-n", *arguments)
+        jobs: dict[str, int] = {}
+        if "Job stats:" in printed:
+            for line in printed.split("Job stats:")[1].strip().splitlines()[2:]:
+                words = line.split()
+                if len(words) != 2 or words[0] == "total":
+                    break
+                jobs[words[0]] = int(words[1])
+        return jobs
+
+    def jobs(self, *arguments: str) -> set[str]:
+        """Return the output files that a dry run would make."""
+        printed = self.make("-n", *arguments)
+        lines = [line.strip() for line in printed.splitlines()]
+        return {
+            name.strip()
+            for line in lines
+            if line.startswith("output: ")
+            for name in line.removeprefix("output: ").split(",")
+        }
+
+    def tables(self) -> dict[str, str]:
+        return {
+            path.name: path.read_text() for path in sorted((self.path / "results/tiny/tables").glob("*.csv"))
+        }
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.path / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+def clone(folder: Path, study: str, environment: dict[str, str] | None = None) -> Project:
+    folder.mkdir(parents=True)
+    for name in CODE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+    (folder / "config.yaml").write_text(study)
+    base = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "REPROOF_DRIVER")}
+    return Project(folder, {**base, "OMP_NUM_THREADS": "1", **(environment or {})})
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that descend from one, by the kernel's own list."""
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        parent = todo.pop()
+        try:
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                born = [int(word) for word in (task / "children").read_text().split()]
+                found += born
+                todo += born
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()

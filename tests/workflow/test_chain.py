@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from project import ROOT, Project
+
+TABLES = ["measurements.csv", "red_flags.csv", "summary.csv", "verdicts.csv"]
+
+
+def rows(project: Project, table: str) -> list[dict[str, str]]:
+    with (project.path / f"results/tiny/tables/{table}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_chain_ends_with_the_page_and_its_tables(finished: Project) -> None:
+    page = (finished.path / "report/tiny.html").read_text()
+    assert "<title>" in page
+    assert "Centred" in page
+    assert list(finished.tables()) == TABLES
+    measured = {
+        (row["model"], row["setting"], row["attack"], row["parameters"])
+        for row in rows(finished, "measurements")
+    }
+    assert {
+        ("plain", "white_box", "none", ""),
+        ("plain", "white_box", "pgd", "epsilon=0.3"),
+        ("plain", "white_box", "carlini_wagner", "c=10"),
+        ("centred", "adaptive", "pgd", "epsilon=0.3"),
+        ("centred", "black_box", "fgsm", "epsilon=0.1"),
+        ("centred", "all", "worst_case", "norm=linf epsilon=0.3"),
+    } <= measured
+    assert not any(setting == "adaptive" and model == "plain" for model, setting, _, _ in measured)
+    assert not any(setting == "black_box" and model == "plain" for model, setting, _, _ in measured)
+
+
+def test_denominators_are_the_images_that_the_study_asked_for(finished: Project) -> None:
+    totals = {
+        (row["attack"], int(row["total"]))
+        for row in rows(finished, "measurements")
+        if row["metric"] == "accuracy"
+    }
+    assert {("none", 40), ("fgsm", 20), ("pgd", 20), ("carlini_wagner", 10), ("worst_case", 20)} == totals
+
+
+def test_adversarial_images_are_temporary_and_their_records_stay(finished: Project) -> None:
+    folder = finished.path / "results/tiny/adversarial/plain/seed0"
+    assert [path.name for path in folder.iterdir()] == ["papers.record.json"]
+
+
+def test_every_artifact_has_a_record_with_its_hash_and_origin(finished: Project) -> None:
+    from reproof import artifacts
+
+    results = finished.path / "results/tiny"
+    made = [
+        p
+        for p in results.rglob("*")
+        if p.is_file() and p.suffix in (".safetensors", ".csv", ".parquet", ".svg")
+    ]
+    assert len(made) > 12
+    for path in made:
+        artifacts.verify(path)
+    record = json.loads((results / "models/centred/seed0/record.json").read_text())
+    assert record["rule"] == "train"
+    assert record["seed"] == 0
+    assert record["command"] == (
+        "snakemake --cores all --force results/tiny/models/centred/seed0/model.safetensors"
+    )
+    assert record["versions"]["torch"]
+    assert record["device"]
+    assert record["seconds"] > 0
+    assert set(record["inputs"]) == {"results/tiny/data/digits.safetensors"}
+
+
+def test_nothing_half_written_is_left(finished: Project) -> None:
+    names = [path.name for path in finished.path.rglob("*") if ".snakemake" not in path.parts]
+    assert not [
+        name for name in names if name.endswith((".part", ".partial")) or name.startswith("checkpoint")
+    ]
+
+
+def test_second_run_has_nothing_to_do_and_says_so_quickly(finished: Project) -> None:
+    started = time.monotonic()
+    printed = finished.make()
+    assert "Nothing to be done" in printed
+    assert time.monotonic() - started < 10, "a run without work should take under 5 s on an idle machine"
+
+
+def test_forcerun_evaluate_remakes_outcomes_and_ends_with_the_same_tables(changeable: Project) -> None:
+    before = changeable.tables()
+    page = changeable.path / "report/tiny.html"
+    page.unlink()
+    changeable.make("report", "--forcerun", "evaluate")
+    assert changeable.tables() == before
+    assert page.exists()
+
+
+def test_one_named_output_can_be_made_again(changeable: Project) -> None:
+    before = changeable.tables()
+    output = "results/tiny/tables/measurements.csv"
+    printed = changeable.make("--force", output)
+    assert "rule tabulate" in printed
+    assert "rule train" not in printed
+    assert changeable.tables() == before
+
+
+def test_command_of_a_record_makes_the_same_weights_again(changeable: Project) -> None:
+    model = changeable.path / "results/tiny/models/plain/seed0/model.safetensors"
+    before = model.read_bytes()
+    command = json.loads(model.with_name("record.json").read_text())["command"]
+    assert command.startswith("snakemake ")
+    subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=changeable.path, env=changeable.environment, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert model.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_same_seed_twice_gives_the_same_bytes(finished: Project, fresh: Callable[..., Project]) -> None:
+    again = fresh()
+    again.make()
+    compared = 0
+    for path in sorted((finished.path / "results/tiny").rglob("*")):
+        if (
+            path.is_file()
+            and path.suffix in (".safetensors", ".csv", ".parquet", ".svg")
+            and "logs" not in path.parts
+        ):
+            other = again.path / path.relative_to(finished.path)
+            assert other.read_bytes() == path.read_bytes(), path.name
+            compared += 1
+    assert compared > 12
+
+
+def test_another_seed_gives_other_weights(finished: Project, fresh: Callable[..., Project]) -> None:
+    other = fresh()
+    other.make("results/tiny/models/plain/seed7/model.safetensors", "--config", "seeds=[7]")
+    ours = (finished.path / "results/tiny/models/plain/seed0/model.safetensors").read_bytes()
+    assert (other.path / "results/tiny/models/plain/seed7/model.safetensors").read_bytes() != ours
+
+
+def test_adversarial_images_can_be_kept(changeable: Project) -> None:
+    changeable.edit("config.yaml", "seeds: [0]", "seeds: [0]\nkeep_adversarial: true")
+    changeable.make("results/tiny/adversarial/plain/seed0/papers.safetensors")
+    assert (changeable.path / "results/tiny/adversarial/plain/seed0/papers.safetensors").exists()
+
+
+def test_default_study_lists_its_jobs_without_torch() -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom reproof import study, plan\n"
+        "jobs = list(plan.Plan(study.load([Path('config.yaml')])).jobs())\n"
+        "assert len(jobs) > 20 and all(job.expectation for job in jobs)\nassert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT / "src")}, check=True)
+
+
+def test_lint_finds_nothing(fresh: Callable[..., Project]) -> None:
+    printed = fresh().run("--lint")
+    assert printed.returncode == 0, printed.stdout + printed.stderr
+    assert "Congratulations" in printed.stdout + printed.stderr
+
+
+def test_schema_in_the_repository_is_the_one_of_the_types() -> None:
+    from reproof import cli
+
+    assert (ROOT / "workflow/schemas/study.schema.json").read_text(encoding="utf-8") == cli.schema_text()
+
+
+def test_every_study_file_is_valid_by_type_and_by_schema() -> None:
+    import jsonschema
+    import yaml
+
+    from reproof import study
+
+    schema = study.json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    base = ROOT / "config.yaml"
+    for path in [base, *sorted((ROOT / "studies").glob("*.yaml"))]:
+        loaded = study.load([base] if path == base else [base, path])
+        jsonschema.validate(yaml.safe_load(json.dumps(loaded.source)), schema)
+
+
+def test_plan_prints_jobs_time_and_disk(finished: Project) -> None:
+    done = finished.reproof("plan")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
+    assert lines["train"][1] == "2"
+    assert lines["attack"][1] == "3"
+    assert lines["evaluate"][1] == "4"
+
+
+def test_sub_command_names_the_files_that_it_could_make(finished: Project) -> None:
+    done = finished.reproof("train", "results/tiny/models/nobody/seed0/model.safetensors")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "results/tiny/models/plain/seed0/model.safetensors" in done.stderr
+
+
+def test_config_file_path_does_not_matter(finished: Project, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("title: Another title\n")
+    printed = finished.make("-n", "--configfile", str(overlay))
+    assert "rule report" in printed
+    assert "rule train" not in printed

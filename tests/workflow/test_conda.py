@@ -1,0 +1,76 @@
+"""`--use-conda` with a conda and without one. The stand-in makes environments that see this Python's packages."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from project import Project
+
+STAND_IN = """\
+#!{python}
+import json, os, subprocess, sys
+base = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+with open(os.path.join(base, "calls.log"), "a") as log:
+    log.write(" ".join(sys.argv[1:]) + "\\n")
+words = sys.argv[1:]
+if words[:1] == ["info"]:
+    print(json.dumps({{"conda_version": "24.7.1", "conda_prefix": base, "root_prefix": base, "platform": "linux-64",
+                       "channels": [], "envs_dirs": [os.path.join(base, "envs")]}}))
+elif words[:1] == ["--version"]:
+    print("conda 24.7.1")
+elif words[:2] == ["config", "--get"] or words[:2] == ["config", "--show"]:
+    print("--set channel_priority strict" if "--get" in words else json.dumps({{"channel_priority": "strict"}}))
+elif "create" in words:
+    prefix = words[words.index("--prefix") + 1] if "--prefix" in words else words[words.index("-p") + 1]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
+    found = subprocess.run([os.path.join(prefix, "bin/python"), "-c", "import site; print(site.getsitepackages()[0])"],
+                           capture_output=True, text=True, check=True).stdout.strip()
+    with open(os.path.join(found, "outer.pth"), "w") as file:
+        file.write({packages!r})
+    os.makedirs(os.path.join(prefix, "conda-meta"), exist_ok=True)
+    open(os.path.join(prefix, "conda-meta", "history"), "w").close()
+"""
+ACTIVATE = 'export PATH="$1/bin:$PATH" CONDA_PREFIX="$1"\n'
+
+
+def stand_in(folder: Path) -> Path:
+    (folder / "bin").mkdir(parents=True)
+    packages = "".join(f"{path}\n" for path in sys.path if path.endswith("site-packages"))
+    conda = folder / "bin/conda"
+    conda.write_text(STAND_IN.format(python=sys.executable, packages=packages))
+    conda.chmod(conda.stat().st_mode | stat.S_IXUSR)
+    (folder / "bin/activate").write_text(ACTIVATE)
+    return folder
+
+
+def without_conda(path: str) -> str:
+    return os.pathsep.join(part for part in path.split(os.pathsep) if not (Path(part) / "conda").exists())
+
+
+def test_use_conda_without_conda_runs_in_this_python(fresh: Callable[..., Project]) -> None:
+    project = fresh(environment={"PATH": without_conda(os.environ["PATH"])})
+    printed = project.make("--use-conda", "results/tiny/data/digits.safetensors")
+    assert "no conda here" in printed
+    assert (project.path / "results/tiny/data/digits.safetensors").exists()
+
+
+def test_use_conda_with_conda_builds_the_environment_and_runs_there(
+    fresh: Callable[..., Project], tmp_path: Path
+) -> None:
+    base = stand_in(tmp_path / "conda")
+    path = os.pathsep.join([str(base / "bin"), without_conda(os.environ["PATH"])])
+    project = fresh(environment={"PATH": path})
+    printed = project.make("--use-conda", "results/tiny/models/plain/seed0/model.safetensors")
+    assert "no conda here" not in printed
+    calls = (base / "calls.log").read_text()
+    assert "create" in calls
+    environments = list((project.path / ".snakemake/conda").glob("*_/bin/python"))
+    assert len(environments) == 1, "one environment for all rules"
+    assert (project.path / "results/tiny/models/plain/seed0/model.safetensors").exists()
+    assert project.pending("results/tiny/models/plain/seed0/model.safetensors") == {}, (
+        "conda or not reruns nothing"
+    )
