@@ -2,8 +2,8 @@
 
 Prints one table of medians over interleaved repeats of this process's CPU time on one thread, so that a busy
 machine disturbs all rows alike. `bare` is the undefended epoch in plain PyTorch over batches made beforehand:
-what the training loop adds to it is the loop's own overhead. Every defense runs with its default settings; where
-it has a time of cross-entropy alone, that time is over.
+what the training loop adds to it is the loop's own overhead. Every defense runs with its default settings;
+where it has a time of cross-entropy alone, that time is over.
 
     PYTHONPATH=src python benchmarks/training.py [--width 0.25] [--images 512] [--repeats 5]
 """
@@ -59,9 +59,10 @@ def epoch_of(name: str, width: float, data: Dataset) -> Callable[[], Any]:
 
 def bare_epoch(width: float, data: Dataset) -> Callable[[], None]:
     """Return a function that trains one epoch in plain PyTorch, on batches made beforehand."""
-    classifier = build_classifier(width).train()
+    classifier = build_classifier(width).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(classifier.parameters(), lr=LEARNING_RATE, momentum=0.9)
-    batches = list(zip(to_unit(data.images).split(BATCH_SIZE), data.labels.split(BATCH_SIZE), strict=True))
+    images = to_unit(data.images).contiguous(memory_format=torch.channels_last)
+    batches = list(zip(images.split(BATCH_SIZE), data.labels.split(BATCH_SIZE), strict=True))
 
     def run() -> None:
         for images, labels in batches:

@@ -86,8 +86,11 @@ def look(classifier: Classifier, images: Tensor, device: torch.device) -> tuple[
     """Return predictions (N,) and penultimate features (N, D) in float32, both on the CPU. images: in [0, 1]."""
     predictions, features = [], []
     with torch.inference_mode():
-        for batch in images.split(BATCH):
+        for first in range(0, len(images), BATCH):
+            batch = images[first : first + BATCH]
             logits, named = classifier.logits_and_features(batch.to(device))
+            if not logits.isfinite().all():
+                raise ArtifactError("the network answers with numbers that are not finite; train it again")
             predictions.append(logits.argmax(1).cpu())
             features.append(named[next(reversed(classifier.feature_shapes))].float().cpu())
     return torch.cat(predictions), torch.cat(features)

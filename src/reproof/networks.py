@@ -60,6 +60,10 @@ def write_dataset(path: Path, dataset: Dataset) -> None:
     """Write a prepared data set: uint8 images, labels, and the splits' fixed indices."""
     artifacts.write_tensors(
         path,
-        {"images": dataset.images, "labels": dataset.labels, **dataset.splits},
+        {
+            "images": dataset.images,
+            "labels": dataset.labels,
+            **{str(split): indices for split, indices in dataset.splits.items()},
+        },
         {"name": dataset.name, "description": vars(dataset.description)},
     )

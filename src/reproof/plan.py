@@ -312,7 +312,7 @@ class Plan:
             "architecture": model.architecture_key,
             "width": getattr(model.architecture.settings, "width", 1.0),
             "epochs": model.training.epochs,
-            "train_images": getattr(self.study.datasets[model.dataset].settings, "train_images", None),
+            "train_images": self.study.datasets[model.dataset].settings.sizes()["train"],
             "seeds": len(self.study.seeds),
         }
 

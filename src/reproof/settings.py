@@ -42,6 +42,11 @@ def format_number(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 
+def scaled(size: int, width: float) -> int:
+    """Return a layer's channels or units at a width multiplier: the nearest whole number, at least 1."""
+    return max(1, round(size * width))
+
+
 Number = Annotated[float, BeforeValidator(parse_number, json_schema_input_type=float | str)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
@@ -89,6 +94,11 @@ class Point(Settings):
         return f"{self.name}={format_number(self.value)}"
 
 
+ADVERSARIAL_STEP = 0.75
+"""Cost of a gradient to the images, of a whole training step on them: CNN-6's epochs take 1.76 (FGSM), 3.24 (3
+steps of PGD) and 6.2 (7 steps) times as long as undefended ones."""
+
+
 class AdversarialTraining(Settings):
     """Train on adversarial examples made in the loop (Madry 2018; Kurakin 2017; Mustafa, Algorithm 1)."""
 
@@ -114,6 +124,11 @@ class AdversarialTraining(Settings):
     weight: Positive = 1.0
     """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
 
+    def passes(self) -> float:
+        """Return what the examples add to the cost of a training step, which is 1 without them."""
+        steps = self.steps if self.attack == "pgd" else 1
+        return self.share * (ADVERSARIAL_STEP * steps + self.augment)
+
     @model_validator(mode="after")
     def _ordered(self) -> AdversarialTraining:
         if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
@@ -127,6 +142,18 @@ class ArchitectureSettings(Settings):
     def key(self, name: str) -> str:
         """Return the name under which claims and measurements know this architecture: variants apart."""
         return name
+
+    def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
+        """Return each convolution's and linear layer's weights and the positions where each weight is used.
+
+        channels, height, width: of an image. A linear layer uses its weights once, at one position.
+        """
+        raise TypeError(f"{type(self).__module__}: an architecture's Settings defines layers()")
+
+    def multiply_adds(self, channels: int, height: int, width: int, classes: int) -> float:
+        """Return the multiply-adds of convolutions and linear layers in one forward pass of one image."""
+        layers = self.layers(channels, height, width, classes)
+        return float(sum(weights * positions for weights, positions in layers))
 
 
 class DefenseSettings(Settings):
@@ -143,6 +170,15 @@ class DefenseSettings(Settings):
         """Return the name under which claims and measurements know this method: variants apart."""
         return name
 
+    def passes(self) -> float:
+        """Return what a training step costs, an undefended one being 1, with the method's own adversarial
+        examples. A method with further passes, or with such examples, overrides it."""
+        return 1.0
+
+
+FORWARD = 0.4
+"""Cost of a pass forward, of a pass forward and back to the image."""
+
 
 class AttackSettings(Settings):
     """What an attack's file declares about itself."""
@@ -155,6 +191,13 @@ class AttackSettings(Settings):
     def points(self) -> tuple[Point, ...]:
         """Return the points at which accuracy is measured, in the order of the stanza."""
         raise TypeError(f"{type(self).__module__}: an attack's Settings defines points()")
+
+    def passes(self) -> float:
+        """Return how many passes forward and back an image takes at one point when nothing stops early.
+
+        A pass forward alone counts FORWARD. Here: steps times restarts, where there are such settings.
+        """
+        return float(getattr(self, "steps", 1) * getattr(self, "restarts", 1))
 
 
 class EpsilonAttackSettings(AttackSettings):
@@ -178,3 +221,12 @@ class DatasetSettings(Settings):
     """Whether its files must be fetched before it can be prepared."""
     class_names: ClassVar[tuple[str, ...]] = ()
     """Names of the classes, in the order of the labels."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return an image's channels, height and width."""
+        raise TypeError(f"{type(self).__module__}: a data set's Settings defines shape")
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of images of each split: train, validation, test."""
+        raise TypeError(f"{type(self).__module__}: a data set's Settings defines sizes()")

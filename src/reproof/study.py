@@ -135,7 +135,7 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key!r} stands twice", key_node.start_mark
@@ -208,9 +208,9 @@ def study_file_class() -> type[Settings]:
         dataset=(Name, Field(description="The models' data set where their stanza names none.")),
         architecture=(architecture, ...),
         training=(TrainingSettings, ...),
-        datasets=(dict[Name, dataset], Field(min_length=1)),
-        models=(dict[Name, model], Field(min_length=1)),
-        attacks=(dict[Name, attack], Field(min_length=1)),
+        datasets=(_stanzas(dataset), Field(min_length=1)),
+        models=(_stanzas(model), Field(min_length=1)),
+        attacks=(_stanzas(attack), Field(min_length=1)),
         suites=(dict[Name, SuiteSettings], Field(min_length=1)),
         threats=(dict[Name, ThreatSettings], Field(min_length=1)),
         attack_batch_size=(Count, 256),
@@ -231,17 +231,21 @@ def study_file_class() -> type[Settings]:
     )
 
 
+def _stanzas(member: Any) -> Any:
+    """Return the type of a section of the study: a mapping from names to stanzas."""
+    return dict.__class_getitem__((Name, member))
+
+
 def _alternatives(family: registry.Family) -> Any:
     """Return the union of a family's plugins, told apart by `kind`."""
-    members = tuple(
-        create_model(
-            "".join(word.title() for word in (*name.split("_"), family[:-1])),
-            __base__=registry.settings_class(family, name),
-            kind=(Literal[name], ...),
-        )
-        for name in registry.names(family)
-    )
-    return Annotated[Union[members], Field(discriminator="kind")] if len(members) > 1 else members[0]  # noqa: UP007
+    members = []
+    for name in registry.names(family):
+        title = "".join(word.title() for word in (*name.split("_"), family[:-1]))
+        kind: Any = (Literal.__getitem__(name), ...)
+        members.append(create_model(title, __base__=registry.settings_class(family, name), kind=kind))
+    if len(members) == 1:
+        return members[0]
+    return Annotated[Union.__getitem__(tuple(members)), Field(discriminator="kind")]
 
 
 def json_schema() -> dict[str, Any]:
@@ -280,10 +284,8 @@ def parse(
     """Return the study that a merged mapping describes; `layers` say which file a key came from."""
 
     def where(path: Sequence[Any]) -> str:
-        for name, layer in reversed(layers):
-            if _reaches(layer, path):
-                return name
-        return layers[-1][0] if layers else "study"
+        holders = [name for name, layer in layers if _reaches(layer, path)]
+        return (holders or [name for name, _ in layers] or ["study"])[-1]
 
     def fail(path: Sequence[Any], message: str) -> StudyError:
         return StudyError(
@@ -338,9 +340,9 @@ def parse(
             training=training,
         )
     attacks = {name: choice(stanza) for name, stanza in raw.attacks.items()}
-    views = {"logits"}.union(
-        *(registry.settings_class("defenses", name).views for name in registry.names("defenses"))
-    )
+    views = {"logits"}
+    for name in registry.names("defenses"):
+        views.update(cast(type[DefenseSettings], registry.settings_class("defenses", name)).views)
     for name, suite in raw.suites.items():
         known(["suites", name, "view"], suite.view, dict.fromkeys(sorted(views)), "view of a defense")
         for position, attack_name in enumerate(suite.attacks):

@@ -296,7 +296,7 @@ class _Run:
             settings.adversarial if settings.adversarial is not None else defense.adversarial_training()
         )
         channels_last = settings.channels_last
-        use_channels_last = device.type == "cuda" if channels_last == "auto" else channels_last
+        use_channels_last = device.type in ("cpu", "cuda") if channels_last == "auto" else channels_last
         self.memory_format = torch.channels_last if use_channels_last else torch.contiguous_format
         self.trainee = trainee.to(device).to(memory_format=self.memory_format)
         self.optimizer = _make_optimizer(defense, trainee, settings)

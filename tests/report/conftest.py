@@ -31,9 +31,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> made_up_study.Tree:
 
 @pytest.fixture(scope="session")
 def html(tree: made_up_study.Tree) -> str:
-    return render(
-        made_up_study.report_data(tree, {made_up_study.STALE: "the code that makes it has changed since"})
-    )
+    return render(made_up_study.report_data(tree, made_up_study.STALE))
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,10 @@ SEED = 0
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HOSTILE = "<script>alert('title')</script>"
 """A model's title: the page must show it as text."""
-STALE = "results/made_up/models/pgd_training/seed0/model.safetensors"
-"""A file that tests say no longer fits the code."""
+STALE = {
+    "results/made_up/models/pgd_training/seed0/model.safetensors": "the code that makes it has changed since"
+}
+"""What tests say of a file that no longer fits the code."""
 
 ATTACKS: dict[str, dict[str, Any]] = {
     "fgsm": {"kind": "fgsm", "epsilons": [0.1, 0.2, 0.3]},

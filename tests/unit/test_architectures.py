@@ -17,6 +17,7 @@ from reproof.architectures import _layers, cnn6, lenet, resnet, vgg
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
 from reproof.errors import StudyError
+from reproof.settings import scaled
 
 TABLE_1 = {"depth": 110, "block": "bottleneck", "hidden": 1024}
 
@@ -59,7 +60,7 @@ class TestLayers:
         [(64, 1, 64), (64, 0.25, 16), (16, 0.01, 1), (6, 0.25, 2), (84, 0.5, 42)],
     )
     def test_scaled(self, size: int, width: float, expected: int) -> None:
-        assert _layers.scaled(size, width) == expected
+        assert scaled(size, width) == expected
 
     @pytest.mark.parametrize(("fan", "size"), [("fan_in", 8), ("fan_out", 64)])
     def test_he_initialisation(self, fan: Any, size: int) -> None:

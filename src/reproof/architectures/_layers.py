@@ -1,15 +1,10 @@
-"""What every network shares: scaled layer sizes and He's initialisation."""
+"""What every network shares: He's initialisation."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from torch import nn
-
-
-def scaled(size: int, width: float) -> int:
-    """Return a layer's channels or units at a width multiplier: the nearest whole number, at least 1."""
-    return max(1, round(size * width))
 
 
 def initialise_convolutions(

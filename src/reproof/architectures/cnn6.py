@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions, scaled
+from reproof.architectures._layers import initialise_convolutions
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
 from reproof.errors import StudyError
-from reproof.settings import ArchitectureSettings, Positive
+from reproof.settings import ArchitectureSettings, Positive, scaled
 
 INITIAL_SLOPE = 0.25
 
@@ -33,6 +33,20 @@ class Settings(ArchitectureSettings):
 
     width: Positive = 1.0
     """Multiplies every layer's channels and units; 1 is Mustafa, Table 1: 32, 64, 128, 512, 64."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the channels of the three blocks and the units of the two layers after them."""
+        return tuple(scaled(size, self.width) for size in (32, 64, 128, 512, 64))
+
+    def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
+        """Return each layer's weights and the positions where each is used."""
+        *blocks, fourth, fifth = self.sizes
+        found = []
+        for size in blocks:
+            found += [(25 * channels * size, height * width), (25 * size * size, height * width)]
+            channels, height, width = size, height // 2, width // 2
+        return [*found, (channels * height * width * fourth, 1), (fourth * fifth, 1), (fifth * classes, 1)]
 
 
 def _block(channels: int, width: int) -> nn.Sequential:
@@ -50,9 +64,7 @@ class CNN6(Classifier):
 
     def __init__(self, settings: Settings, data: DataDescription):
         super().__init__(data)
-        first, second, third, fourth, fifth = (
-            scaled(size, settings.width) for size in (32, 64, 128, 512, 64)
-        )
+        first, second, third, fourth, fifth = settings.sizes
         height, width = data.height // 8, data.width // 8
         if min(height, width) < 1:
             raise StudyError(f"cnn6 needs images of at least 8 x 8 pixels, not {data.height} x {data.width}")

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions, scaled
+from reproof.architectures._layers import initialise_convolutions
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
 from reproof.errors import StudyError
-from reproof.settings import ArchitectureSettings, Positive
+from reproof.settings import ArchitectureSettings, Positive, scaled
 
 
 class Settings(ArchitectureSettings):
@@ -31,13 +31,30 @@ class Settings(ArchitectureSettings):
     width: Positive = 1.0
     """Multiplies every layer's channels and units; 1 is LeCun 1998, Sec. II-B: 6, 16, 120, 84."""
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the channels of the two convolutions and the units of the two layers after them."""
+        return tuple(scaled(size, self.width) for size in (6, 16, 120, 84))
+
+    def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
+        """Return each layer's weights and the positions where each is used."""
+        first, second, third, fourth = self.sizes
+        inner = (height // 2 - 4, width // 2 - 4)
+        return [
+            (25 * channels * first, height * width),
+            (25 * first * second, inner[0] * inner[1]),
+            (second * (inner[0] // 2) * (inner[1] // 2) * third, 1),
+            (third * fourth, 1),
+            (fourth * classes, 1),
+        ]
+
 
 class LeNet(Classifier):
     """LeNet-5 with ReLU and max pooling."""
 
     def __init__(self, settings: Settings, data: DataDescription):
         super().__init__(data)
-        first, second, third, fourth = (scaled(size, settings.width) for size in (6, 16, 120, 84))
+        first, second, third, fourth = settings.sizes
         height, width = data.height // 2, data.width // 2
         last_height, last_width = (height - 4) // 2, (width - 4) // 2
         if min(last_height, last_width) < 1:

@@ -28,10 +28,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions, scaled
+from reproof.architectures._layers import initialise_convolutions
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
-from reproof.settings import ArchitectureSettings, Count, Flag, Positive, Whole
+from reproof.settings import ArchitectureSettings, Count, Flag, Positive, Whole, scaled
 
 
 class Settings(ArchitectureSettings):
@@ -97,6 +97,48 @@ class Settings(ArchitectureSettings):
         """Return resnet20, resnet110: what claims say, however many blocks are set by hand."""
         return f"resnet{self.depth}"
 
+    @property
+    def stage_planes(self) -> list[int]:
+        """Return the planes of each stage."""
+        base = 16 if self.stem == "cifar" else 64
+        return [scaled(base * 2**index, self.width) for index in range(len(self.stage_blocks))]
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """Return the units of the layers between the last stage and the classifier."""
+        return (scaled(self.hidden, self.width),) if self.hidden else ()
+
+    def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
+        """Return each layer's weights and the positions where each is used."""
+        bottleneck = self.block == "bottleneck"
+        planes = self.stage_planes[0]
+        if self.stem_pool and self.stem == "imagenet":
+            height, width = (height + 1) // 2, (width + 1) // 2
+            found = [(49 * channels * planes, height * width)]
+        else:
+            found = [(9 * channels * planes, height * width)]
+        if self.stem_pool:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        channels = planes
+        for index, (planes, count) in enumerate(zip(self.stage_planes, self.stage_blocks, strict=True)):
+            for block in range(count):
+                outputs, entered = planes * (4 if bottleneck else 1), height * width
+                strided = index > 0 and block == 0
+                if strided:
+                    height, width = (height + 1) // 2, (width + 1) // 2
+                left = height * width
+                if bottleneck:
+                    found += [(channels * planes, entered), (9 * planes**2, left), (planes * outputs, left)]
+                else:
+                    found += [(9 * channels * planes, left), (9 * planes**2, left)]
+                if strided or channels != outputs:
+                    found.append((channels * outputs, left))
+                channels = outputs
+        for units in (*self.hidden_units, classes):
+            found.append((channels * units, 1))
+            channels = units
+        return found
+
 
 class Block(nn.Module):
     """A residual block: relu(body(x) + shortcut(x))."""
@@ -145,30 +187,30 @@ class ResNet(Classifier):
     def __init__(self, settings: Settings, data: DataDescription):
         super().__init__(data)
         make, expansion = (_basic, 1) if settings.block == "basic" else (_bottleneck, 4)
-        base = 16 if settings.stem == "cifar" else 64
-        channels = scaled(base, settings.width)
+        channels = settings.stage_planes[0]
         self.stem, divisor = _stem(settings, data.channels, channels)
         size = _divided((data.height, data.width), divisor)
         shapes: list[tuple[int, ...]] = [(channels, *size)]
         self.stages = nn.ModuleList()
-        for index, count in enumerate(settings.stage_blocks):
-            planes = scaled(base * 2**index, settings.width)
+        for index, (planes, count) in enumerate(
+            zip(settings.stage_planes, settings.stage_blocks, strict=True)
+        ):
             stage = nn.Sequential()
             for stride in [1 if index == 0 else 2] + [1] * (count - 1):
                 stage.append(make(channels, planes, stride))
                 channels, size = planes * expansion, _divided(size, stride)
             self.stages.append(stage)
             shapes.append((channels, *size))
-        hidden = scaled(settings.hidden, settings.width) if settings.hidden else 0
         self.hidden = nn.Sequential()
-        if hidden:
-            self.hidden.append(nn.Linear(channels, hidden))
+        for units in settings.hidden_units:
+            self.hidden.append(nn.Linear(channels, units))
             if settings.hidden_relu:
                 self.hidden.append(nn.ReLU())
-        self.classify = nn.Linear(hidden or channels, data.classes)
+            channels = units
+        self.classify = nn.Linear(channels, data.classes)
         last = "layer5" if settings.stem == "cifar" else "penultimate"
         self.feature_shapes = {f"layer{i}": shape for i, shape in enumerate(shapes, 1)}
-        self.feature_shapes[last] = (hidden or channels,)
+        self.feature_shapes[last] = (channels,)
         initialise_convolutions(self, "fan_out")
 
     def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

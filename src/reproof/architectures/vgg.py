@@ -22,14 +22,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions, scaled
+from reproof.architectures._layers import initialise_convolutions
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
-from reproof.settings import ArchitectureSettings, Flag, Number, Positive
-
-CHANNELS = (64, 128, 256, 512, 512)
-CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-UNITS = 4096
+from reproof.settings import ArchitectureSettings, Flag, Number, Positive, scaled
 
 
 class Settings(ArchitectureSettings):
@@ -49,6 +45,32 @@ class Settings(ArchitectureSettings):
     def key(self, name: str) -> str:
         """Return vgg11 to vgg19."""
         return f"vgg{self.depth}"
+
+    @property
+    def stages(self) -> list[tuple[int, int]]:
+        """Return the channels and the number of convolutions of each stage."""
+        convolutions = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+        channels = (scaled(size, self.width) for size in (64, 128, 256, 512, 512))
+        return list(zip(channels, convolutions[self.depth], strict=True))
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Return the units of the layers between the last stage and the classifier."""
+        return () if self.global_average_pooling else (scaled(4096, self.width),) * 2
+
+    def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
+        """Return each layer's weights and the positions where each is used."""
+        found = []
+        for planes, count in self.stages:
+            for _ in range(count):
+                found.append((9 * channels * planes, height * width))
+                channels = planes
+            height, width = -(-height // 2), -(-width // 2)
+        inputs = channels if self.global_average_pooling else channels * height * width
+        for units in (*self.hidden, classes):
+            found.append((inputs * units, 1))
+            inputs = units
+        return found
 
 
 def _stage(channels: int, width: int, convolutions: int, batch_norm: bool) -> nn.Sequential:
@@ -70,20 +92,18 @@ class VGG(Classifier):
         channels, height, width = data.channels, data.height, data.width
         self.feature_shapes = {}
         self.stages = nn.ModuleList()
-        for index, (size, count) in enumerate(zip(CHANNELS, CONVOLUTIONS[settings.depth], strict=True), 1):
-            planes = scaled(size, settings.width)
+        for index, (planes, count) in enumerate(settings.stages, 1):
             self.stages.append(_stage(channels, planes, count, settings.batch_norm))
             channels, height, width = planes, -(-height // 2), -(-width // 2)
             self.feature_shapes[f"layer{index}"] = (channels, height, width)
         self.pooled = settings.global_average_pooling
         self.hidden = nn.Sequential()
-        units = channels
-        if not self.pooled:
-            units = scaled(UNITS, settings.width)
-            for inputs in (channels * height * width, units):
-                self.hidden.extend((nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(settings.dropout)))
-        self.classify = nn.Linear(units, data.classes)
-        self.feature_shapes["penultimate"] = (units,)
+        inputs = channels if self.pooled else channels * height * width
+        for units in settings.hidden:
+            self.hidden.extend((nn.Linear(inputs, units), nn.ReLU(), nn.Dropout(settings.dropout)))
+            inputs = units
+        self.classify = nn.Linear(inputs, data.classes)
+        self.feature_shapes["penultimate"] = (inputs,)
         initialise_convolutions(self, "fan_in")
 
     def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -53,6 +53,10 @@ class Settings(AttackSettings):
         """Return one point per constant."""
         return tuple(Point(name="c", value=c, epsilon=None) for c in self.constants)
 
+    def passes(self) -> float:
+        """Return the steps of all searches."""
+        return float(self.steps * self.binary_search_steps)
+
 
 class FixedConstantAttack(MinimizationAttack):
     """Eq. 14 and 15 with gradients taken to the image only; the rest of the chain is written out.

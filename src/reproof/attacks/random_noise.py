@@ -20,7 +20,7 @@ from foolbox.distances import linf
 from foolbox.models.base import Model
 
 from reproof.attacks._noise import Noisy
-from reproof.settings import Count, EpsilonAttackSettings, Point
+from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point
 
 
 class Settings(EpsilonAttackSettings):
@@ -30,6 +30,10 @@ class Settings(EpsilonAttackSettings):
     """Noise differentiates nothing, so there is no other view to choose."""
     repeats: Count = 10
     """Draws per image; later ones only for images that are still classified correctly."""
+
+    def passes(self) -> float:
+        """Return the passes forward that show which images need another draw."""
+        return FORWARD * (self.repeats - 1)
 
 
 class UniformNoiseAttack(Noisy, FixedEpsilonAttack):

@@ -50,9 +50,19 @@ class Settings(DatasetSettings):
             )
         return self
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return an image's channels, height and width."""
+        return 1, self.image_size, self.image_size
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of images of each split."""
+        rest = self.available - self.test_images - self.validation_images
+        return {"train": rest, "validation": self.validation_images, "test": self.test_images}
+
 
 def resize(images: torch.Tensor, size: int, method: str) -> torch.Tensor:
-    """Return float images (N, C, H, W) as (N, C, size, size); unchanged where they already have that size."""
+    """Return float images (N, C, H, W) as (N, C, size, size); unchanged where they have that size."""
     if images.shape[-2:] == (size, size):
         return images
     return torch.nn.functional.interpolate(images, size=(size, size), mode=method, align_corners=False)
@@ -61,8 +71,7 @@ def resize(images: torch.Tensor, size: int, method: str) -> torch.Tensor:
 def quantise(images: torch.Tensor) -> torch.Tensor:
     """Return float64 images in [0, 255] as uint8, the same on every machine.
 
-    Level 8 is 127.5, and interpolating it leaves that a few last bits off, not alike everywhere: those bits go
-    first.
+    Level 8 is 127.5, and interpolation leaves it a few last bits off, not alike everywhere: those go first.
     """
     return images.round(decimals=6).round().to(torch.uint8)
 

@@ -12,7 +12,14 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from reproof.defense import Defense, Progress, Trainee
-from reproof.settings import AdversarialTraining, DefenseSettings, NonNegative, Positive, UnitInterval
+from reproof.settings import (
+    ADVERSARIAL_STEP,
+    AdversarialTraining,
+    DefenseSettings,
+    NonNegative,
+    Positive,
+    UnitInterval,
+)
 
 
 class Settings(DefenseSettings):
@@ -35,6 +42,10 @@ class Settings(DefenseSettings):
         if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
             raise ValueError("epsilon's range should go from low to high")
         return self
+
+    def passes(self) -> float:
+        """Return a step's cost with one gradient to the images of the share."""
+        return 1 + self.share * ADVERSARIAL_STEP
 
 
 class FgsmTraining(Defense[Settings]):

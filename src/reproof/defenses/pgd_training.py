@@ -14,7 +14,15 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from reproof.defense import Defense, Progress, Trainee
-from reproof.settings import AdversarialTraining, Count, DefenseSettings, NonNegative, Positive, UnitInterval
+from reproof.settings import (
+    ADVERSARIAL_STEP,
+    AdversarialTraining,
+    Count,
+    DefenseSettings,
+    NonNegative,
+    Positive,
+    UnitInterval,
+)
 
 
 class Settings(DefenseSettings):
@@ -36,6 +44,10 @@ class Settings(DefenseSettings):
         if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
             raise ValueError("epsilon's range should go from low to high")
         return self
+
+    def passes(self) -> float:
+        """Return a step's cost with so many gradients to the images of the share."""
+        return 1 + self.share * self.steps * ADVERSARIAL_STEP
 
 
 class PgdTraining(Defense[Settings]):

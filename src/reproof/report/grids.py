@@ -72,7 +72,8 @@ class Group:
     """Rows under one printed group heading."""
 
     title: str
-    common: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What its cells have in common, said once."""
     rows: list[tuple[str, list[ClaimCell | None]]] = field(default_factory=list)
 
 
@@ -85,7 +86,7 @@ class PaperTable:
     caption: str
     headings: list[list[Heading]]
     groups: list[Group]
-    common: tuple[str, ...]
+    notes: tuple[str, ...]
     width: int
 
 
@@ -182,7 +183,7 @@ class Grids:
             [claim.column for claim in claims], [(claim.row, claim.column) for claim in claims]
         )
         cells = {(claim.row, claim.column): claim for claim in claims}
-        common = self._common(claims)
+        whole = self._common(claims)
         groups: list[Group] = []
         by_group: dict[str, Group] = {}
         for row in dict.fromkeys(claim.row for claim in claims):
@@ -196,27 +197,36 @@ class Grids:
             full = [f"{group.title}{SEPARATOR}{label}" if group.title else label for label, _ in group.rows]
             inside = [cells[row, column] for row in full for column in columns if (row, column) in cells]
             own = self._common(inside)
-            group.common = tuple(reason for reason in own if reason not in common)
+            group.notes = _notes({kind: [c for c in own[kind] if c not in whole[kind]] for kind in own})
             for row, (_, found) in zip(full, group.rows, strict=True):
                 for column in columns:
                     claim = cells.get((row, column))
-                    found.append(None if claim is None else self._claim_cell(paper, claim, own))
+                    found.append(
+                        None if claim is None else self._claim_cell(paper, claim, own["not measured"])
+                    )
         return PaperTable(
             name,
             f"table-{paper.key}-{name.lower().replace(' ', '-')}",
             paper.tables.get(name, "").rstrip("."),
             levels(columns, [Heading("")]),
             groups,
-            common,
+            _notes(whole),
             len(columns) + 1,
         )
 
-    def _common(self, claims: Iterable[Claim]) -> tuple[str, ...]:
-        """Return what every claim's verdict names as different, so that it is said once."""
-        clauses = [self._clauses(claim) for claim in claims if claim.value is not None]
-        if len(clauses) < 2:
-            return ()
-        return tuple(clause for clause in clauses[0] if all(clause in other for other in clauses[1:]))
+    def _common(self, claims: Sequence[Claim]) -> dict[str, list[str]]:
+        """Return what the verdicts of all measured and of all other claims name alike, to be said once."""
+        common = {}
+        for kind in ("measured", "not measured"):
+            clauses = [
+                self._clauses(claim)
+                for claim in claims
+                if claim.value is not None
+                and (self.verdict(claim) == "not measured") == (kind == "not measured")
+            ]
+            shared = clauses[0] if len(clauses) > 1 else ()
+            common[kind] = [clause for clause in shared if all(clause in other for other in clauses)]
+        return common
 
     def _clauses(self, claim: Claim) -> tuple[str, ...]:
         row = self.verdicts.get(claim.claim_id)
@@ -483,6 +493,10 @@ def _ordered(columns: Sequence[str], cells: Sequence[tuple[str, str]]) -> list[s
             if name not in order:
                 order.insert(order.index(names[position - 1]) + 1 if position else 0, name)
     return order
+
+
+def _notes(common: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    return tuple(f"Where {kind}: {'; '.join(clauses)}." for kind, clauses in common.items() if clauses)
 
 
 def _changes(columns: Sequence[tuple[str, ...]]) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reproof import figures, wording
 from reproof.claims import Paper
@@ -85,6 +85,7 @@ def render(data: ReportData) -> str:
     environment.filters["attack"] = wording.attack
     environment.filters["setting"] = wording.setting
     environment.filters["settings_text"] = flat
+    environment.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
     cards = Cards(data)
     grids = Grids(data, cards)
     papers = [_paper_view(paper, grids) for paper in data.papers]

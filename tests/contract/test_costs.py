@@ -1,0 +1,224 @@
+"""What every plugin says it costs is what it costs, so that the plan's estimate can be believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from reproof import attack_engine, registry, training
+from reproof.data import DataDescription
+from reproof.defense import Defense, Progress
+from reproof.settings import (
+    FORWARD,
+    AdversarialTraining,
+    ArchitectureSettings,
+    AttackSettings,
+    DatasetSettings,
+    DefenseSettings,
+    Settings,
+)
+from tests.tiny_classifier import PlainDefense, TinyClassifier, build_tiny, make_data
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("resnet", {"depth": 11, "block": "bottleneck", "hidden": 64}),
+    ("resnet", {"depth": 14, "stem_pool": True}),
+    ("resnet", {"depth": 18, "stem": "imagenet"}),
+    ("resnet", {"depth": 50, "stem": "imagenet", "block": "bottleneck", "blocks": 2, "stem_pool": True}),
+    ("vgg", {"depth": 11, "batch_norm": False, "global_average_pooling": False}),
+    ("vgg", {"depth": 16}),
+]
+ARCHITECTURES = [(name, {}) for name in registry.names("architectures")] + VARIANTS
+
+
+def declare(family: registry.Family, name: str, **stanza: Any) -> Any:
+    declared = registry.settings_class(family, name)
+    return declared(**{key: value for key, value in stanza.items() if key in declared.model_fields})
+
+
+def count(network: nn.Module, images: Tensor) -> int:
+    """Return the multiply-adds of one image's pass, as hooks on its convolutions and linear layers see them."""
+    total = 0
+
+    def add(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        total += module.weight.numel() * output[0, 0].numel()
+
+    for module in network.modules():
+        assert not isinstance(module, nn.Conv1d | nn.Conv3d | nn.Bilinear | nn.RNNBase)
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(add)
+    with torch.no_grad():
+        network.eval()(images)
+    return total
+
+
+@pytest.mark.parametrize("width", [1 / 16, 0.1])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 28, 28), (1, 32, 32), (3, 32, 32), (1, 29, 36)])
+@pytest.mark.parametrize(
+    ("name", "stanza"), ARCHITECTURES, ids=[f"{name}-{i}" for i, (name, _) in enumerate(ARCHITECTURES)]
+)
+def test_a_network_s_multiply_adds_and_weights_are_the_declared_ones(
+    name: str, stanza: dict[str, Any], shape: tuple[int, int, int], width: float
+) -> None:
+    settings: ArchitectureSettings = declare("architectures", name, width=width, **stanza)
+    channels = shape[0]
+    network = registry.load("architectures", name).build(
+        settings, DataDescription(*shape, 7, (0.5,) * channels, (0.5,) * channels)
+    )
+    assert settings.multiply_adds(*shape, 7) == count(network, torch.zeros(1, *shape))
+    weights = [m.weight.numel() for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert sorted(weights) == sorted(weights for weights, _ in settings.layers(*shape, 7))
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_a_data_set_says_how_many_classes_images_and_pixels_it_has(name: str) -> None:
+    settings: DatasetSettings = declare("datasets", name)
+    assert len(settings.class_names) > 1
+    assert set(settings.sizes()) == {"train", "validation", "test"}
+    assert all(size > 0 for size in (*settings.shape, *settings.sizes().values()))
+
+
+EMBEDDED = [name for name in registry.names("datasets") if not declare("datasets", name).downloads]
+
+
+@pytest.mark.parametrize("stanza", [{}, {"image_size": 32, "test_images": 300, "validation_images": 100}])
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_prepared_data_set_has_the_declared_shape_and_sizes(
+    name: str, stanza: dict[str, Any], tmp_path: Path
+) -> None:
+    settings: DatasetSettings = declare("datasets", name, **stanza)
+    data = registry.load("datasets", name).prepare(settings, tmp_path)
+    assert settings.shape == data.images.shape[1:]
+    assert settings.sizes() == {split: len(rows) for split, rows in data.splits.items()}
+    assert len(settings.class_names) == data.description.classes
+
+
+class Meter:
+    """Counts an evaluated network's work: images forward, and images back to the input."""
+
+    def __init__(self, network: nn.Module):
+        self.passes = 0.0
+        network.register_forward_hook(self._forward)
+
+    def _forward(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if torch.is_inference_mode_enabled():
+            return  # the engine judges
+        self.passes += FORWARD * len(output)
+        if output.requires_grad:
+            output.register_hook(self._backward)
+
+    def _backward(self, gradient: Tensor) -> None:
+        self.passes += (1 - FORWARD) * len(gradient)
+
+
+def attack(name: str, epsilon: float, constant: float) -> tuple[float, AttackSettings]:
+    """Return an attack's counted passes per image at one point, on a tiny network, and its settings."""
+    settings: AttackSettings = declare(
+        "attacks",
+        name,
+        epsilons=[epsilon],
+        constants=[constant],
+        steps=20,
+        restarts=3,
+        binary_search_steps=2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5)).eval()
+        images = torch.rand(24, 1, 6, 6)
+    labels = attack_engine.predict(network, images, 24, "cpu").argmax(1)
+    meter = Meter(network)
+    attack_engine.craft(
+        network,
+        settings,
+        name,
+        images,
+        labels,
+        labels,
+        view=None,
+        seed=0,
+        batch_size=24,
+        device="cpu",
+        skip_misclassified=False,
+    )
+    return meter.passes / len(images), settings
+
+
+@pytest.mark.parametrize("name", registry.names("attacks"))
+def test_an_attack_that_fools_nobody_takes_the_declared_passes(name: str) -> None:
+    counted, settings = attack(name, epsilon=1e-6, constant=1e-6)
+    assert counted == pytest.approx(settings.passes(), rel=0.02)
+
+
+@pytest.mark.parametrize("name", registry.names("attacks"))
+def test_an_attack_that_fools_takes_no_more_than_the_declared_passes(name: str) -> None:
+    counted, settings = attack(name, epsilon=0.2, constant=10)
+    assert 0 < counted <= 1.02 * settings.passes()
+
+
+def train(defense: Defense[Any], adversarial: AdversarialTraining | None) -> float:
+    """Return a training batch's counted work in thirds: forward, back to the images, back to the weights."""
+    trainee = build_tiny(defense)
+    assert isinstance(trainee.classifier, TinyClassifier)
+    work = 0.0
+    made = False
+
+    def forward(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal work
+        work += len(output) / 3
+        if output.requires_grad:
+            output.register_hook(backward)
+
+    def backward(gradient: Tensor) -> None:
+        nonlocal work
+        work += (2 if made else 1) * len(gradient) / 3
+
+    trainee.classifier.layer3.register_forward_hook(forward)
+    images, labels = make_data().select("train", 60)
+    batch = training.Batch(images / 255, labels)
+    if adversarial is not None:
+        generator = torch.Generator().manual_seed(0)
+        training.mix_in_adversarial(batch, adversarial, defense, trainee, Progress(9, 10, 90), generator)
+    made = True
+    losses = defense.loss(trainee, batch.images, batch.labels, Progress(9, 10, 90))
+    batch.mean(losses).backward()
+    return work
+
+
+@pytest.mark.parametrize("name", registry.names("defenses"))
+def test_a_defense_s_training_step_costs_what_it_declares(name: str) -> None:
+    settings: DefenseSettings = declare("defenses", name)
+    defense = registry.load_class("defenses", name, Defense)(settings)
+    counted = train(defense, defense.adversarial_training()) / train(PlainDefense(), None)
+    assert settings.passes() == pytest.approx(counted, rel=0.25)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("share", [0.5, 1])
+@pytest.mark.parametrize(("kind", "steps"), [("fgsm", 10), ("pgd", 4)])
+def test_adversarial_examples_cost_what_their_settings_say(
+    kind: str, steps: int, share: float, augment: bool
+) -> None:
+    settings = AdversarialTraining.model_validate(
+        {"attack": kind, "epsilon": 0.1, "steps": steps, "share": share, "augment": augment}
+    )
+    counted = train(PlainDefense(), settings) / train(PlainDefense(), None)
+    assert 1 + settings.passes() == pytest.approx(counted, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (ArchitectureSettings(), lambda declared: declared.multiply_adds(1, 28, 28, 10)),
+        (DatasetSettings(), lambda declared: declared.shape),
+        (DatasetSettings(), lambda declared: declared.sizes()),
+    ],
+)
+def test_a_plugin_that_declares_no_cost_is_named(settings: Settings, missing: Any) -> None:
+    with pytest.raises(TypeError, match=r"reproof\.settings: an? .*'s Settings defines (layers|shape|sizes)"):
+        missing(settings)

@@ -1,0 +1,250 @@
+"""Figures: the same bytes twice, safe to inline side by side, and drawn from the right numbers."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import made_up_study
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from safetensors.numpy import save_file
+
+import reproof.report
+from reproof import figures
+from reproof.errors import ArtifactError
+from reproof.report import Figure
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def row(
+    attack: str, parameters: str, value: float, setting: str = "white_box", model: str = "m"
+) -> dict[str, str]:
+    return {
+        "model": model,
+        "metric": "accuracy",
+        "setting": setting,
+        "attack": attack,
+        "parameters": parameters,
+        "value": str(value),
+        "low": str(max(value - 0.1, 0)),
+        "high": str(min(value + 0.1, 1)),
+    }
+
+
+def marks(svg: str, colour: str) -> list[tuple[float, float]]:
+    """Return where the markers of one colour stand, legend apart, from left to right."""
+    root = ElementTree.fromstring(svg)
+    places = []
+    for group in root.iter(f"{SVG}g"):
+        uses = group.findall(f"{SVG}use")
+        style = group.get("style") or (uses[0].get("style") if uses else "") or ""
+        if len(uses) > 1 and colour in style:
+            places += [(float(use.attrib["x"]), float(use.attrib["y"])) for use in uses]
+    return sorted(places)
+
+
+def test_same_inputs_same_bytes(tree: made_up_study.Tree, tmp_path: Path) -> None:
+    assert made_up_study.write(tmp_path).drawn == tree.drawn
+
+
+def test_draws_what_the_page_needs(tree: made_up_study.Tree) -> None:
+    kinds = ("accuracy_against_epsilon_white_box", "accuracy_against_epsilon_black_box", "training_curves")
+    per_model = [
+        f"{kind}_{model.name}" for kind in ("latent_space", "examples") for model in made_up_study.MODELS
+    ]
+    assert set(tree.drawn) == {*kinds, *per_model}
+    # One adaptive attack at one budget is no curve.
+    assert "accuracy_against_epsilon_adaptive" not in tree.drawn
+
+
+def test_figures_can_stand_on_one_page(tree: made_up_study.Tree) -> None:
+    ids = [found for svg in tree.drawn.values() for found in re.findall(r' id="([^"]+)"', svg)]
+    assert len(ids) == len(set(ids)) > 50
+    for name, svg in tree.drawn.items():
+        own = set(re.findall(r' id="([^"]+)"', svg))
+        used = set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg))
+        assert used <= own, name
+        figure = Figure.from_svg(name, svg)
+        assert figure.title
+        assert figure.caption
+        assert "<style" not in svg
+        assert "<metadata" not in svg
+        assert len(svg) < 200_000
+        # Colours come from the page: no text is painted in a colour of its own, no placeholder is left.
+        assert not re.search(r"#01020[3-6]|#040506", svg)
+        root = ElementTree.fromstring(svg)
+        assert root.get("role") == "img"
+        texts = list(root.iter(f"{SVG}text"))
+        assert texts
+        assert all("fill: currentColor" in (text.get("style") or "") for text in texts)
+
+
+def test_accuracy_is_drawn_to_scale() -> None:
+    summary = [
+        row("none", "", 1.0),
+        row("fgsm", "epsilon=0.1", 0.75),
+        row("fgsm", "epsilon=0.3", 0.25),
+        row("fgsm", "epsilon=0.2", 0.5),
+        row("pgd", "epsilon=0.2", 0.9, setting="black_box"),
+        row("carlini_wagner", "c=10", 0.0),
+    ]
+    svg = figures.accuracy_against_epsilon(summary, {"m": "A model"}, "white_box")
+    assert svg is not None
+    places = np.array(marks(svg, "--series-1"))
+    assert places.shape == (4, 2)
+    assert np.allclose(np.diff(places[:, 0]), np.diff(places[:, 0])[0], atol=0.05)
+    # SVG's y points down: a fall of 25 points each time.
+    steps = np.diff(places[:, 1])
+    assert np.allclose(steps, steps[0], atol=0.05)
+    assert steps[0] > 5
+    assert marks(svg, "--series-2") == []
+    assert figures.accuracy_against_epsilon(summary, {"m": "A model"}, "black_box") is None
+    assert figures.accuracy_against_epsilon(summary, {"other": "Another"}, "white_box") is None
+
+
+def test_latent_space_shows_the_strongest_pgd(tree: made_up_study.Tree) -> None:
+    svg = tree.drawn["latent_space_prototype_conformity"]
+    assert ">PGD, ε = 0.3: 17 of 40 right<" in svg
+    assert ">clean: 38 of 40 right<" in svg
+    root = ElementTree.fromstring(svg)
+    glyphs = [use for use in root.iter(f"{SVG}use") if "y" in use.attrib]
+    per_class = [group for group in root.iter(f"{SVG}g") if "--series" in (group.get("style") or "")]
+    assert len(per_class) == 2 * made_up_study.CLASSES
+    assert sum(len(group.findall(f"{SVG}use")) for group in per_class) == 2 * made_up_study.IMAGES
+    assert len(glyphs) > 2 * made_up_study.IMAGES
+
+
+def test_examples_show_images_and_what_was_added(tmp_path: Path) -> None:
+    clean = np.full((2, 1, 4, 4), 102, dtype=np.uint8)
+    attacked = np.full((2, 1, 4, 4), 0.4, dtype=np.float32)
+    attacked[0, 0, 0, 0] = 0.6
+    attacked[1, 0, 1, 1] = 0.3
+    weaker = np.full((2, 1, 4, 4), 0.4, dtype=np.float32)
+    path = tmp_path / "examples.safetensors"
+    save_file(
+        {
+            "clean": clean,
+            "labels": np.array([0, 1]),
+            "pgd/epsilon=0.2": attacked,
+            "predictions/pgd/epsilon=0.2": np.array([2, 1]),
+            "pgd/epsilon=0.1": weaker,
+            "predictions/pgd/epsilon=0.1": np.array([0, 1]),
+        },
+        path,
+    )
+    svg = figures.example_images("m", "A model", path, ["cat", "dog", "bird"])
+    assert svg is not None
+    assert ">✗ bird<" in svg
+    assert ">✓ dog<" in svg
+    assert ">PGD<" in svg.replace("\n", "")
+    assert "ε = 0.1" not in svg
+    (encoded,) = re.findall(r'href="data:image/png;base64,([^"]+)"', svg)
+    mosaic = np.asarray(imread(io.BytesIO(base64.b64decode(encoded))) * 255).round().astype(int)
+    opaque = mosaic[..., 3] == 255
+    assert opaque.sum() == 3 * 2 * 16
+    rows = np.flatnonzero(opaque.any(axis=1)).reshape(3, 4)
+    columns = np.flatnonzero(opaque.any(axis=0)).reshape(2, 4)
+    shown = mosaic[..., 0]
+    assert (shown[np.ix_(rows[0], columns[0])] == 102).all()
+    assert shown[rows[1][0], columns[0][0]] == 153
+    assert shown[rows[1][1], columns[1][1]] == 76
+    # The largest change (+0.2) fills the scale; half as much the other way reaches half as far from grey.
+    assert "× 2.5" in svg
+    assert shown[rows[2][0], columns[0][0]] == 255
+    assert abs(shown[rows[2][1], columns[1][1]] - 64) <= 1
+    assert abs(shown[rows[2][3], columns[0][3]] - 128) <= 1
+
+
+def test_examples_in_colour(tmp_path: Path) -> None:
+    clean = np.zeros((1, 3, 4, 4), dtype=np.float32)
+    clean[0, 0] = 1.0
+    path = tmp_path / "examples.safetensors"
+    save_file(
+        {
+            "clean": clean,
+            "labels": np.array([0]),
+            "fgsm/epsilon=0.1": clean,
+            "predictions/fgsm/epsilon=0.1": np.array([0]),
+        },
+        path,
+    )
+    svg = figures.example_images("m", "A model", path, [])
+    assert svg is not None
+    (encoded,) = re.findall(r'href="data:image/png;base64,([^"]+)"', svg)
+    mosaic = imread(io.BytesIO(base64.b64decode(encoded)))
+    assert tuple(mosaic[mosaic[..., 3] > 0][0]) == (1.0, 0.0, 0.0, 1.0)
+
+
+def test_cost_needs_two_models_with_seconds() -> None:
+    summary = [
+        row("worst_case", f"norm=linf epsilon={epsilon}", value, "all", model)
+        for model, value in (("a", 0.5), ("b", 0.25))
+        for epsilon in (0.1, 0.3)
+    ]
+    titles = {"a": "First", "b": "Second"}
+    assert figures.cost_against_robustness(summary, titles, {"a": 10.0}) is None
+    svg = figures.cost_against_robustness(summary, titles, {"a": 10.0, "b": 100.0})
+    assert svg is not None
+    assert "up to ε = 0.3" in svg
+    assert ">First<" in svg
+
+
+def test_texts_are_text_whatever_they_hold() -> None:
+    summary = [row("none", "", 1.0), row("fgsm", "epsilon=0.1", 0.5), row("fgsm", "epsilon=0.2", 0.2)]
+    svg = figures.accuracy_against_epsilon(summary, {"m": "costs $5$ & <b>"}, "white_box")
+    assert svg is not None
+    texts = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+    assert "costs $5$ & <b>" in texts
+
+
+def test_nothing_to_draw_is_no_figure() -> None:
+    inputs = figures.FigureInputs(summary=[], titles={"m": "A model"}, class_names=[])
+    assert figures.draw(inputs) == {}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path: figures.latent_space("m", "A model", path, []),
+        lambda path: figures.example_images("m", "A model", path, []),
+        lambda path: figures.training_curves({"m": path}, {"m": "A model"}),
+    ],
+    ids=["outcomes", "examples", "history"],
+)
+@pytest.mark.parametrize("content", [b"\xff\x00 not what it should be", None], ids=["damaged", "missing"])
+def test_unreadable_files_are_named(
+    tmp_path: Path, draw: Callable[[Path], str | None], content: bytes | None
+) -> None:
+    path = tmp_path / "odd.file"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"odd\.file cannot be read"):
+        draw(path)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_lines_stand_out_from_the_paper(scheme: str) -> None:
+    style = (Path(reproof.report.__file__).parent / "style.css").read_text(encoding="utf-8")
+    light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
+    part = light if scheme == "light" else dark.split("* { box-sizing", 1)[0]
+    paper = re.findall(r"--paper: (#\w{6})", part)[0]
+    lines = figures._SERIES if scheme == "light" else re.findall(r"--series-\d+: (#\w{6})", part)
+    assert len(lines) == 10
+    assert all(contrast(colour, paper) >= 3 for colour in lines)
+
+
+def contrast(first: str, second: str) -> float:
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted((luminance(first), luminance(second)))
+    return (bright + 0.05) / (dark + 0.05)

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from reproof import artifacts, provenance
+from reproof.errors import ArtifactError
+
+
+def record(folder: Path, *names: str) -> None:
+    files = {
+        name: {"sha256": artifacts.sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names
+    }
+    artifacts.write_json(folder / "record.json", {"files": files})
+
+
+def dead_process() -> int:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    artifacts.write_text(path, "first")
+    with pytest.raises(RuntimeError), artifacts.writing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "first"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_reader_never_sees_a_half_written_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with artifacts.writing(path) as temporary:
+        temporary.write_text("new, half of")
+        assert path.read_text() == "old"
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_leftovers_of_dead_jobs_are_swept_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    dead = tmp_path / f".file.txt.{dead_process()}.part"
+    living = tmp_path / f".file.txt.{os.getppid()}.part"
+    other = tmp_path / f".other.txt.{dead_process()}.part"
+    for path in (dead, living, other):
+        path.write_text("x")
+    artifacts.write_text(tmp_path / "file.txt", "done")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"file.txt", living.name, other.name}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no room left on the disk"),
+        (errno.EDQUOT, "no room left on the disk"),
+        (errno.EACCES, "Make"),
+        (errno.EROFS, "may not be written"),
+        (errno.EIO, "Nothing half-written is kept"),
+    ],
+)
+def test_write_failure_says_how_to_mend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(ArtifactError, match=words) as caught:
+        artifacts.write_text(path, "new")
+    assert str(path) in str(caught.value)
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_system_error_inside_safetensors_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(ArtifactError, match="no room left"), artifacts.writing(path) as temporary:
+        temporary.touch()
+        raise OSError(errno.ENOSPC, "full")
+    assert not path.exists()
+
+
+def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    tensors = {"a": torch.arange(6).view(2, 3).t(), "b": torch.zeros(0, 3)}
+    artifacts.write_tensors(path, tensors, {"facts": {"x": [1, 2.5, None]}})
+    found, metadata = artifacts.read_tensors(path)
+    assert metadata == {"facts": {"x": [1, 2.5, None]}}
+    assert torch.equal(found["a"], tensors["a"])
+    assert found["b"].shape == (0, 3)
+
+
+def test_verify_accepts_what_was_recorded(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    record(tmp_path, "a.bin")
+    assert artifacts.verify(tmp_path / "a.bin") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2
+    )
+
+
+def test_own_record_goes_before_the_folders(tmp_path: Path) -> None:
+    (tmp_path / "a.examples.bin").write_bytes(b"abc")
+    record(tmp_path, "a.examples.bin")
+    own = json.loads((tmp_path / "record.json").read_text())
+    artifacts.write_json(tmp_path / "a.record.json", own)
+    (tmp_path / "record.json").write_text("{}")
+    artifacts.verify(tmp_path / "a.examples.bin")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"ab", "2 bytes"), (b"abcd", "4 bytes"), (b"abd", "SHA-256"), (b"", "0 bytes")]
+)
+def test_verify_refuses_what_changed(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    record(tmp_path, "a.bin")
+    (tmp_path / "a.bin").write_bytes(data)
+    with pytest.raises(ArtifactError, match=words):
+        artifacts.verify(tmp_path / "a.bin")
+
+
+def test_verify_refuses_a_file_that_its_record_does_not_list(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    record(tmp_path, "a.bin")
+    (tmp_path / "b.bin").write_bytes(b"abc")
+    with pytest.raises(ArtifactError, match=r"does not list b\.bin"):
+        artifacts.verify(tmp_path / "b.bin")
+
+
+def test_record_is_written_only_when_the_job_ends_well(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    with pytest.raises(RuntimeError), provenance.recording(path, {"rule": "train"}) as run:
+        run.wrote(tmp_path / "x").write_text("x")
+        raise RuntimeError
+    assert not path.exists()
+
+
+def test_record_says_what_was_read_and_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.bin").write_bytes(b"abc")
+    record(tmp_path / "in", "a.bin")
+    with provenance.recording(tmp_path / "record.json", {"rule": "train", "seed": 3}, threads=2) as run:
+        run.read(tmp_path / "in/a.bin")
+        run.wrote(tmp_path / "out.bin").write_bytes(b"abc")
+    found = artifacts.read_json(tmp_path / "record.json")
+    assert found["inputs"] == {str(tmp_path / "in/a.bin"): artifacts.sha256(tmp_path / "in/a.bin")}
+    assert found["files"] == {"out.bin": {"bytes": 3, "sha256": artifacts.sha256(tmp_path / "in/a.bin")}}
+    assert (found["rule"], found["seed"], found["threads"]) == ("train", 3, 2)
+    assert found["peak_memory_bytes"] > 1 << 20
+    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_commit_and_local_changes(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        name = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), *name, *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert provenance.commit(tmp_path / "nowhere") == ("unknown", True)
+    git("init", "-q")
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    git("add", "-A")
+    git("commit", "-qm", "x")
+    head = git("rev-parse", "HEAD")
+    (tmp_path / "notes.txt").write_text("no code")
+    assert provenance.commit(tmp_path) == (head, False)
+    provenance.commit.cache_clear()
+    (tmp_path / "config.yaml").write_text("a: 2\n")
+    assert provenance.commit(tmp_path) == (head, True)
+    provenance.commit.cache_clear()
