@@ -6,9 +6,9 @@ include: "workflow/rules/study.smk"
 
 
 rule all:
+    default_target: True
     input:
         PLAN.page_path,
-    default_target: True
 
 
 include: "workflow/rules/data.smk"

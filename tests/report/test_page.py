@@ -96,10 +96,10 @@ def test_tells_hand_computed_numbers(open_page: Open) -> None:
         "▼ lower 3",
         "▲ higher 1",
         "≠ not comparable 9",
-        "○ not measured 4",
+        "○ not measured 5",
     ]
     assert (
-        "22 of 26 claims were measured here; 4 of the claims were copied"
+        "22 of 27 claims were measured here; 4 of the claims were copied"
         in page.locator(".fell").inner_text()
     )
 
@@ -121,8 +121,18 @@ def test_lays_tables_out_as_printed(open_page: Open) -> None:
     assert table.locator("td.dash").all_inner_texts() == ["-\nthe paper prints a dash"] * 2
     # A column that only some rows have stands where those rows print it; what is not printed stays empty.
     second = page.locator("#table-made_up-table-2")
-    assert second.locator("thead th").all_inner_texts()[1:] == ["Baseline", "Other [17]", "Ours_f*"]
-    assert second.locator("td.empty").count() == 2
+    assert second.locator("thead th").all_inner_texts()[1:] == [
+        "Baseline",
+        "Other [17]",
+        "Ours_f*",
+        "Ours_p*",
+    ]
+    assert second.locator("td.empty").count() == 2 + 3
+    # What all cells of a group lack is said once, at its head; what one cell lacks is said in it.
+    assert second.locator(".reason", has_text="deepfool was not run").count() == 0
+    assert second.locator("td", has_text="80.2").locator(".reason").inner_text() == (
+        "attack pgd was not run in setting white_box"
+    )
     assert "deepfool was not run in setting white_box" in second.locator("tr.group").nth(1).inner_text()
     assert second.locator("td", has_text="copied from the first paper").count() == 4
     # Printed tables of the real papers keep their shape, whatever was measured.

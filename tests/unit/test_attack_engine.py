@@ -243,6 +243,8 @@ def test_the_classifier_comes_back_after_an_error_too(plug, net, images, labels)
         def run(self, model, inputs, criterion, *, epsilon, **kwargs):
             assert not any(p.requires_grad for p in net.parameters())
             assert not net.training
+            for parameter in net.parameters():
+                parameter.grad = torch.ones_like(parameter)
             raise RuntimeError("broken")
 
     plug(Broken())
@@ -251,6 +253,7 @@ def test_the_classifier_comes_back_after_an_error_too(plug, net, images, labels)
         craft(net, images, labels, "toy", BUDGET)
     assert net.training
     assert all(p.requires_grad for p in net.parameters())
+    assert all(p.grad is None for p in net.parameters())
 
 
 def test_parameters_outside_the_classifier_get_no_gradient(net, images, labels):

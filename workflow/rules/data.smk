@@ -2,12 +2,12 @@ rule prepare:
     output:
         data=f"{PLAN.folder}/data/{{dataset}}.safetensors",
         record=f"{PLAN.folder}/data/{{dataset}}.record.json",
-    params:
-        job=lambda wildcards: job_arguments(PLAN.prepare(wildcards.dataset)),
     log:
         f"{PLAN.folder}/logs/prepare/{{dataset}}.log",
     conda:
         "../../environment.yml"
     threads: 1
+    params:
+        job=lambda wildcards: job_arguments(PLAN.prepare(wildcards.dataset)),
     shell:
         "python -m reproof prepare {output.data} {params.job} --threads {threads} 2> >(tee {log} >&2)"

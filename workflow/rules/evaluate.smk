@@ -1,8 +1,3 @@
-def evaluation(wildcards):
-    """Return the plan's evaluate job for these wildcards."""
-    return PLAN.evaluate(wildcards.model, int(wildcards.seed), wildcards.threat)
-
-
 rule evaluate:
     input:
         data=lambda wildcards: evaluation(wildcards).inputs["data"],
@@ -12,12 +7,12 @@ rule evaluate:
         outcomes=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.parquet",
         examples=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.examples.safetensors",
         record=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.record.json",
-    params:
-        job=lambda wildcards: job_arguments(evaluation(wildcards)),
     log:
         f"{PLAN.folder}/logs/evaluate/{{model}}-seed{{seed}}-{{threat}}.log",
     conda:
         "../../environment.yml"
     threads: 1
+    params:
+        job=lambda wildcards: job_arguments(evaluation(wildcards)),
     shell:
         "python -m reproof evaluate {output.outcomes} {params.job} --threads {threads} 2> >(tee {log} >&2)"

@@ -3,13 +3,13 @@ rule tabulate:
         **PLAN.tabulate().inputs,
     output:
         **PLAN.tabulate().outputs,
-    params:
-        job=job_arguments(PLAN.tabulate()),
     log:
         f"{PLAN.folder}/logs/tabulate.log",
     conda:
         "../../environment.yml"
     threads: 1
+    params:
+        job=job_arguments(PLAN.tabulate()),
     shell:
         "python -m reproof tabulate {params.job} --threads {threads} 2> >(tee {log} >&2)"
 
@@ -19,13 +19,13 @@ rule draw:
         **PLAN.draw().inputs,
     output:
         **PLAN.draw().outputs,
-    params:
-        job=job_arguments(PLAN.draw()),
     log:
         f"{PLAN.folder}/logs/draw.log",
     conda:
         "../../environment.yml"
     threads: 1
+    params:
+        job=job_arguments(PLAN.draw()),
     shell:
         "python -m reproof draw {params.job} --threads {threads} 2> >(tee {log} >&2)"
 
@@ -35,12 +35,12 @@ rule report:
         **PLAN.report().inputs,
     output:
         **PLAN.report().outputs,
-    params:
-        job=job_arguments(PLAN.report()),
     log:
         f"{PLAN.folder}/logs/report.log",
     conda:
         "../../environment.yml"
     threads: 1
+    params:
+        job=job_arguments(PLAN.report()),
     shell:
         "python -m reproof report {params.job} --threads {threads} 2> >(tee {log} >&2)"

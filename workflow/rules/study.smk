@@ -23,6 +23,21 @@ def job_arguments(job):
     return driver.arguments(job, PLAN)
 
 
+def training(wildcards):
+    """Return the plan's train job for these wildcards."""
+    return PLAN.train(wildcards.model, int(wildcards.seed))
+
+
+def crafting(wildcards):
+    """Return the plan's attack job for these wildcards."""
+    return PLAN.attack(wildcards.model, int(wildcards.seed), wildcards.suite)
+
+
+def evaluation(wildcards):
+    """Return the plan's evaluate job for these wildcards."""
+    return PLAN.evaluate(wildcards.model, int(wildcards.seed), wildcards.threat)
+
+
 wildcard_constraints:
     study=PLAN.study.name,
     dataset="|".join(PLAN.study.datasets),
