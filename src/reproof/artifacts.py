@@ -94,11 +94,14 @@ def read_json(path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors as safetensors; `metadata` values travel as JSON in its header."""
+    """Write tensors as safetensors; `metadata` travels as JSON in its header.
+
+    All of it under one key: the header's keys come in another order at every writing.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
+    header = {"reproof": json.dumps(metadata, sort_keys=True)}
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with writing(path) as temporary:
         try:
@@ -116,9 +119,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            metadata = json.loads((file.metadata() or {})["reproof"])
             return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}). Delete it and run snakemake again.") from error
 
 

@@ -1,105 +1,155 @@
-"""What a study will cost before anyone starts it: jobs, core seconds and disk per stage. Imports no torch.
+"""What a study will cost before anyone starts it: jobs, core time and disk per stage. Imports no torch.
 
-Seconds are the measured ones where a job's record is at hand (same slice and code), else passes x images x the
-network's multiply-adds at a speed measured on one core of an ordinary server; a GPU is many times faster.
+A job's cost is the measured one where its record is at hand (same slice of the study, same code). Else it is
+passes x images x one pass forward, as architectures, attacks and defenses declare them, at the speed of one
+core of an ordinary server; a GPU is many times faster. Attacks may stop early, so theirs is an upper bound.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reproof.errors import ArtifactError
 from reproof.artifacts import read_json
+from reproof.errors import ArtifactError
 from reproof.plan import RULES, Job, Plan
-from reproof.settings import ArchitectureSettings, AttackSettings, DatasetSettings
+from reproof.settings import FORWARD, ArchitectureSettings, AttackSettings, DatasetSettings, DefenseSettings
 from reproof.study import Model
+from reproof.wording import duration, memory
 
 START_SECONDS = 2.5
 """Starting Python, importing torch, reading and verifying inputs."""
-MULTIPLY_ADDS_PER_SECOND = 6e9
-"""One core, small convolutions in float32, measured on the default study (see benchmarks/README.md)."""
+MULTIPLY_ADDS_PER_SECOND = 7e10
+LAYER_SECONDS = 1e-5
+"""One image's pass forward takes its multiply-adds and, in each layer, as long as this. Fitted to the
+processor time of one thread on a server's core (float32, 28 x 28 pixels, batches of 64, the best of 15):
+training steps and gradients to the images of LeNet, CNN-6, VGG-16 and 19, ResNet-18, 20 and 110, of widths
+1/8 to 1, agree within a factor of 2. Without the layers' part, ResNet-110 of width 1/4 would take 15 times
+its estimate."""
+TRAINING_STEP = 3.0
+"""A training step on an image, in passes forward: forward, back to the features, back to the weights."""
+SUMMARY_SECONDS, SUMMARY_BYTES = 0.3, 100_000
+"""Tables, figures and page: each of the three, per file of outcomes."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A job's estimated cost on one core, and the bytes that it leaves on disk."""
+    """A job's seconds on one core, the bytes that it leaves on disk, and those that are removed later."""
 
     seconds: float
-    bytes: int
+    kept_bytes: int
+    temporary_bytes: int = 0
     measured: bool = False
 
 
 def table(plan: Plan) -> str:
-    """Return the plan's cost as text: a line per stage, then the sum."""
-    lines = [f"{'stage':<10} {'jobs':>6} {'core time':>12} {'disk':>10}"]
-    total_jobs, total_seconds, total_bytes, measured = 0, 0.0, 0, 0
-    for rule in RULES:
-        jobs = list(plan.jobs([rule]))
-        costs = [cost(plan, job) for job in jobs]
-        seconds, size = sum(one.seconds for one in costs), sum(one.bytes for one in costs)
-        measured += sum(one.measured for one in costs)
-        lines.append(f"{rule:<10} {len(jobs):>6} {_duration(seconds):>12} {_size(size):>10}")
-        total_jobs, total_seconds, total_bytes = total_jobs + len(jobs), total_seconds + seconds, total_bytes + size
-    lines.append(f"{'total':<10} {total_jobs:>6} {_duration(total_seconds):>12} {_size(total_bytes):>10}")
-    lines.append("")
-    lines.append(
-        f"Study {plan.study.name!r}, {len(plan.study.models)} models, {len(plan.study.seeds)} seed(s). {measured} of "
-        f"{total_jobs} jobs were measured by an earlier run; the others are estimated, for one core and no GPU. "
-        + (
-            "Adversarial images stay on disk."
-            if plan.study.keep_adversarial
-            else "Adversarial images are removed once they were evaluated."
-        )
+    """Return the plan's cost as text: a line per stage, the sum, and what the sum rests on."""
+    costs = {rule: [cost(plan, job) for job in plan.jobs([rule])] for rule in RULES}
+    everything = [one for stage in costs.values() for one in stage]
+    measured = sum(one.measured for one in everything)
+    temporary = sum(one.temporary_bytes for one in everything)
+    lines = [f"{'stage':<10} {'jobs':>6} {'core time':>14} {'disk':>10}"]
+    for name, stage in {**costs, "total": everything}.items():
+        seconds, size = sum(one.seconds for one in stage), sum(one.kept_bytes for one in stage)
+        lines.append(f"{name:<10} {len(stage):>6} {duration(seconds):>14} {memory(size):>10}")
+    images = (
+        f"Adversarial images are removed once they were evaluated: at most {memory(temporary)} at a time."
+        if temporary
+        else "Adversarial images stay on disk."
     )
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Study {plan.study.name!r}: {len(plan.study.models)} models, {len(plan.study.seeds)} seed(s). "
+            f"{measured} of {len(everything)} jobs were measured by an earlier run; the others are "
+            f"estimated, for one core and no GPU. {images}",
+        ]
+    )
 
 
 def cost(plan: Plan, job: Job) -> Cost:
     """Return a job's cost: measured where its record fits, else estimated."""
     record = _record(job)
-    if record is not None:
-        return Cost(record["seconds"], sum(file["bytes"] for file in record["files"].values()), measured=True)
-    facts = job.slice
-    study = plan.study
-    if job.rule == "prepare":
-        data: DatasetSettings = study.datasets[facts["dataset"]].settings
-        return Cost(START_SECONDS, data.images * (_pixels(data) + 8))
-    if job.rule == "train":
-        return _training(plan, study.models[facts["model"]])
-    if job.rule == "attack":
-        return _attack(plan, facts)
-    if job.rule == "evaluate":
-        images = sum(_images(plan, facts, name, suite_images(plan, facts)) for name in facts["attacks"])
-        data = study.datasets[facts["dataset"]].settings
-        passes = (images + data.test_images) * _multiply_adds(plan, study.models[facts["model"]])
-        return Cost(START_SECONDS + passes / MULTIPLY_ADDS_PER_SECOND, 30 * images + 30 * data.test_images)
-    outcomes = len(plan.outcomes())
-    return Cost(START_SECONDS + 0.02 * outcomes, 20_000 + 10_000 * outcomes)
+    if record is None:
+        seconds, size = _estimate(plan, job)
+    else:
+        seconds = record["seconds"] * record["threads"]
+        size = sum(file["bytes"] for file in record["files"].values())
+    removed = size if job.rule == "attack" and not plan.study.keep_adversarial else 0
+    return Cost(START_SECONDS + seconds, size - removed, removed, measured=record is not None)
 
 
 def _record(job: Job) -> dict[str, Any] | None:
+    """Return the record of an earlier run of the very same job."""
     if "record" not in job.outputs:
         return None
     try:
-        record: dict[str, Any] = read_json(Path(job.outputs["record"]))
+        record = read_json(Path(job.outputs["record"]))
     except ArtifactError:
         return None
-    fits = record.get("digest") == job.digest and record.get("job") == json.loads(json.dumps(job.slice))
-    return record if fits else None
+    same = isinstance(record, dict) and record.get("job") == json.loads(json.dumps(job.slice))
+    return record if same and record.get("digest") == job.digest else None
 
 
-def suite_images(plan: Plan, facts: dict[str, Any]) -> int:
-    """Return how many test images the suite of an evaluate job has."""
-    return plan.study.suites[plan.study.threats[facts["threat"]].suite].images
+def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
+    """Return a job's seconds after its start, and the bytes of its files."""
+    facts, study = job.slice, plan.study
+    if job.rule == "prepare":
+        data: DatasetSettings = study.datasets[facts["dataset"]].settings
+        return 0.0, sum(data.sizes().values()) * (_pixels(data) + 16)  # and each label and index, 8 bytes
+    if job.rule == "train":
+        return _train(plan, study.models[facts["model"]])
+    if job.rule == "attack":
+        return _attack(plan, facts)
+    if job.rule == "evaluate":
+        return _evaluate(plan, facts)
+    outcomes = len(plan.outcomes())
+    return SUMMARY_SECONDS * outcomes, SUMMARY_BYTES * outcomes
 
 
-def _images(plan: Plan, facts: dict[str, Any], attack: str, images: int) -> int:
-    """Return how many adversarial images an attack makes, over all its points."""
-    settings: AttackSettings = plan.study.attacks[attack].settings
-    return min(images, settings.images or images) * len(settings.points())
+def _train(plan: Plan, model: Model) -> tuple[float, int]:
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    defense: DefenseSettings = model.defense.settings
+    passes = defense.passes()
+    if model.training.adversarial is not None:
+        passes = model.training.adversarial.passes() + (passes if defense.trains_on == "clean" else 1.0)
+    images = model.training.epochs * data.sizes()["train"]
+    layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
+    seconds = images * passes * TRAINING_STEP * _forward_seconds(plan, model)
+    return seconds, 4 * sum(weights for weights, _ in layers) + 70 * model.training.epochs
+
+
+def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+    model = plan.study.models[facts["model"]]
+    seconds, images = 0.0, 0
+    for attack, count in _crafted(plan, facts["attacks"], facts["images"]):
+        passes = attack.passes() + FORWARD  # and one to judge
+        seconds += count * passes / FORWARD * _forward_seconds(plan, model)
+        images += count
+    return seconds, 4 * images * _pixels(plan.study.datasets[model.dataset].settings)
+
+
+def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+    model = plan.study.models[facts["model"]]
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    suite = plan.study.suites[plan.study.threats[facts["threat"]].suite]
+    rows, shown = data.sizes()["test"], 1
+    for attack, count in _crafted(plan, facts["attacks"], suite.images):
+        rows += count
+        shown += len(attack.points())
+    pictures = 4 * facts["examples"] * shown * _pixels(data)
+    return rows * _forward_seconds(plan, model), 20 * rows + pictures
+
+
+def _crafted(plan: Plan, attacks: Iterable[str], images: int) -> Iterator[tuple[AttackSettings, int]]:
+    """Yield each attack with the number of images that it makes of a suite's, over all its points."""
+    for name in attacks:
+        settings: AttackSettings = plan.study.attacks[name].settings
+        yield settings, min(images, settings.images or images) * len(settings.points())
 
 
 def _pixels(data: DatasetSettings) -> int:
@@ -107,49 +157,12 @@ def _pixels(data: DatasetSettings) -> int:
     return channels * height * width
 
 
-def _multiply_adds(plan: Plan, model: Model) -> float:
-    """Return the multiply-adds of one forward pass of one image."""
+def _forward_seconds(plan: Plan, model: Model) -> float:
+    """Return the seconds of one image's pass forward, in a batch, on one core."""
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     architecture: ArchitectureSettings = model.architecture.settings
-    return architecture.multiply_adds(*data.shape, len(data.class_names) or 10)
-
-
-def _training(plan: Plan, model: Model) -> Cost:
-    data: DatasetSettings = plan.study.datasets[model.dataset].settings
-    forward = _multiply_adds(plan, model)
-    adversarial = model.training.adversarial or model.defense.settings.adversarial_training()
-    passes = 3.0
-    if adversarial is not None:
-        steps = adversarial.steps if adversarial.attack == "pgd" else 1
-        passes += adversarial.share * steps * 2.5 + (3.0 * adversarial.share if adversarial.augment else 0.0)
-    work = model.training.epochs * data.train_images * forward * passes
-    parameters = model.architecture.settings.multiply_adds(*data.shape, 10) / 50
-    return Cost(START_SECONDS + work / MULTIPLY_ADDS_PER_SECOND, int(4 * parameters) + 100 * model.training.epochs)
-
-
-def _attack(plan: Plan, facts: dict[str, Any]) -> Cost:
-    model = plan.study.models[facts["model"]]
-    forward = _multiply_adds(plan, model)
-    size, work = 0, 0.0
-    for name in facts["attacks"]:
-        settings: AttackSettings = plan.study.attacks[name].settings
-        images = _images(plan, facts, name, facts["images"])
-        work += images * settings.passes() * 2.5 * forward
-        size += images * _pixels(plan.study.datasets[model.dataset].settings) * 4
-    return Cost(START_SECONDS + work / MULTIPLY_ADDS_PER_SECOND, size if plan.study.keep_adversarial else 2_000)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.1f} h"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} GB"
+    image = (*data.shape, len(data.class_names))
+    return (
+        architecture.multiply_adds(*image) / MULTIPLY_ADDS_PER_SECOND
+        + len(architecture.layers(*image)) * LAYER_SECONDS
+    )

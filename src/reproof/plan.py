@@ -1,7 +1,7 @@
-"""From a study to its jobs: what each reads, writes and must know, and a digest of the code it runs. Imports no torch.
+"""From a study to its jobs: what each reads, writes and must know, and a digest of the code it runs.
 
-One relation explains every experiment: a suite of attacks is made on a source model; a threat shows it to a
-target. White-box and adaptive threats have source = target.
+Imports no torch. One relation explains every experiment: a suite of attacks is made on a source model; a
+threat shows it to a target. White-box and adaptive threats have source = target.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,6 @@ class Job:
     configfiles: tuple[str, ...] = ()
     data_files: tuple[Path, ...] = ()
     seed: int | None = None
-    seconds: float = field(default=0.0, compare=False)
-    """Estimated seconds on one processor core."""
-    bytes: int = field(default=0, compare=False)
-    """Estimated bytes of its outputs."""
 
     @functools.cached_property
     def digest(self) -> str:
@@ -65,9 +61,9 @@ class Job:
 
     @functools.cached_property
     def expectation(self) -> str:
-        """Return a digest of all that this job depends on beside its input files: its slice, its code, its paths.
+        """Return a digest of all that this job depends on beside its input files: slice, code and paths.
 
-        It is the job's `params` in Snakemake, so that a change of any of these and nothing else runs it again;
+        It is the job's `params` in Snakemake, so that a change of these and nothing else runs it again;
         the job itself refuses to start when its own view of the study and the code has another one.
         """
         facts = {**self.description, "inputs": self.inputs, "outputs": self.outputs, "command": ""}

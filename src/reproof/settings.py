@@ -95,8 +95,8 @@ class Point(Settings):
 
 
 ADVERSARIAL_STEP = 0.75
-"""Cost of a gradient to the images, of a whole training step on them: CNN-6's epochs take 1.76 (FGSM), 3.24 (3
-steps of PGD) and 6.2 (7 steps) times as long as undefended ones."""
+"""Cost of a gradient to the images, as a share of a training step on them: CNN-6's epochs take 1.76 (FGSM),
+3.24 (3 steps of PGD) and 6.2 (7 steps) times as long as undefended ones."""
 
 
 class AdversarialTraining(Settings):
@@ -162,7 +162,7 @@ class DefenseSettings(Settings):
     views: ClassVar[tuple[str, ...]] = ()
     """Names of the losses, beside plain cross-entropy on the logits, that an adaptive attacker climbs."""
     paper: ClassVar[str] = ""
-    """Key of the paper under papers/ that proposes it; empty where the study's papers only compare with it."""
+    """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
     trains_on: ClassVar[str] = "clean"
     """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
 
@@ -171,13 +171,15 @@ class DefenseSettings(Settings):
         return name
 
     def passes(self) -> float:
-        """Return what a training step costs, an undefended one being 1, with the method's own adversarial
-        examples. A method with further passes, or with such examples, overrides it."""
+        """Return what a training step costs, an undefended one being 1; a method with more overrides it.
+
+        Adversarial examples that the method itself trains on count; those of the study's training do not.
+        """
         return 1.0
 
 
 FORWARD = 0.4
-"""Cost of a pass forward, of a pass forward and back to the image."""
+"""Cost of a pass forward, as a share of a pass forward and back to the images."""
 
 
 class AttackSettings(Settings):
@@ -185,6 +187,8 @@ class AttackSettings(Settings):
 
     norm: ClassVar[Norm | None] = None
     """The threat model's norm; None where the attack is free of one."""
+    takes_view: ClassVar[bool] = True
+    """Whether it climbs a gradient, so that a suite's `view` can stand in for cross-entropy on the logits."""
     images: Count | None = None
     """Attack only the first so many test images of the suite (a fixed, stratified, nested order)."""
 

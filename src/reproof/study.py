@@ -347,6 +347,11 @@ def parse(
         known(["suites", name, "view"], suite.view, dict.fromkeys(sorted(views)), "view of a defense")
         for position, attack_name in enumerate(suite.attacks):
             known(["suites", name, "attacks", position], attack_name, attacks, "attack")
+            if suite.view != "logits" and not attacks[attack_name].settings.takes_view:
+                raise fail(
+                    ["suites", name, "attacks", position],
+                    f"{attack_name} climbs no gradient of a loss, so it cannot attack the view {suite.view!r}",
+                )
         if len(set(suite.attacks)) != len(suite.attacks):
             raise fail(["suites", name, "attacks"], "an attack stands twice")
     for name, threat in raw.threats.items():

@@ -52,7 +52,7 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: mixed precision while training and crafting; predictions always use float32."""
     channels_last: Flag | Literal["auto"] = "auto"
-    """Memory layout of images and kernels; auto means yes on CPUs and NVIDIA GPUs, which are faster with it."""
+    """Memory layout of images and kernels; auto means yes on CPUs and NVIDIA GPUs."""
     adversarial: AdversarialTraining | None = None
     """Adversarial training, with any defense; None leaves it to the defense."""
     validation: Flag = True

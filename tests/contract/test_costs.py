@@ -40,7 +40,7 @@ def declare(family: registry.Family, name: str, **stanza: Any) -> Any:
 
 
 def count(network: nn.Module, images: Tensor) -> int:
-    """Return the multiply-adds of one image's pass, as hooks on its convolutions and linear layers see them."""
+    """Return the multiply-adds of one image's pass, seen by hooks on convolutions and linear layers."""
     total = 0
 
     def add(module: nn.Module, _: Any, output: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -468,7 +469,11 @@ def test_same_data_same_bytes_and_small(tree: made_up_study.Tree, html: str) -> 
     assert len(html.encode()) < 1_500_000
     cards = re.findall(r'<article class="card" id=.*?</article>', html, re.DOTALL)
     assert len(cards) > 100
-    # Records stand once; a card of one seed stays small, so that thousands of numbers fit on a page.
+    # Model and history, outcomes and examples share a record, which stands once.
+    records = re.findall(r'<article class="card record" id=.*?</article>', html, re.DOTALL)
+    assert len(records) == len({json.dumps(record, sort_keys=True) for record in tree.records.values()})
+    assert len(records) < len(tree.records)
+    # A card of one seed stays small, so that thousands of numbers fit on a page.
     assert sum(map(len, cards)) / len(cards) < 2_000
 
 

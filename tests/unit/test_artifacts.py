@@ -101,6 +101,16 @@ def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:
     assert found["b"].shape == (0, 3)
 
 
+def test_tensors_and_metadata_are_the_same_bytes_every_time(tmp_path: Path) -> None:
+    facts = {name: name for name in "abcdefgh"}
+    written = set()
+    for number in range(20):
+        path = tmp_path / f"{number}.safetensors"
+        artifacts.write_tensors(path, {"b": torch.ones(2), "a": torch.zeros(3)}, facts)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
 def test_verify_accepts_what_was_recorded(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"abc")
     record(tmp_path, "a.bin")

@@ -195,14 +195,16 @@ class TestLearning:
         assert accuracy(trainee, *data.select("test")) > 0.95
         assert not trainee.training
 
-    def test_first_row_is_what_plain_code_computes(self) -> None:
+    def test_one_epoch_is_what_plain_code_computes(self) -> None:
         data = make_data()
         defense = PlainDefense()
-        _, history = run(defense, settings(epochs=1, momentum=0), data=data)
-        trainee = build_tiny(defense)
-        optimizer = torch.optim.SGD(trainee.parameters(), lr=0.05)
+        chosen = settings(epochs=1, schedule="cosine", weight_decay=0.01, channels_last=False)
+        trained, history = run(defense, chosen, data=data)
+        trainee = build_tiny(defense).train()
+        optimizer = torch.optim.SGD(trainee.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
         loss, correct = 0.0, 0
-        for _, images, labels in list(defense.seen):
+        for step, (_, images, labels) in enumerate(list(defense.seen)):
+            optimizer.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * step / 6))
             logits = trainee(images)
             batch_loss = nn.functional.cross_entropy(logits, labels)
             optimizer.zero_grad()
@@ -212,6 +214,7 @@ class TestLearning:
             correct += int((logits.argmax(dim=1) == labels).sum())
         assert history[0]["loss"] == pytest.approx(loss / 90, rel=1e-6)
         assert history[0]["train_accuracy"] == correct / 90
+        assert_same_weights(trained, trainee)
 
     def test_no_validation_leaves_the_column_empty(self) -> None:
         _, history = run(PlainDefense(), settings(epochs=1, validation=False))
@@ -343,6 +346,20 @@ class TestCheckpoint:
         assert again == history
         if isinstance(resumed, PlainDefense):
             assert {progress.epoch for progress, _, _ in resumed.seen} == {2}
+
+    def test_resumes_what_draws_from_the_global_generator(self, tmp_path: Path) -> None:
+        class Dropping(PlainDefense):
+            def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+                return super().loss(trainee, nn.functional.dropout(images, 0.2), labels, progress)
+
+        training = settings(checkpoint_seconds=0)
+        expected, history = run(Dropping(), training)
+        checkpoint = tmp_path / "checkpoint.safetensors"
+        with pytest.raises(StoppedError):
+            run(stopping(Dropping(), 2), training, checkpoint=checkpoint)
+        trainee, again = run(Dropping(), training, checkpoint=checkpoint)
+        assert_same_weights(trainee, expected)
+        assert again == history
 
     @pytest.fixture
     def checkpoint(self, tmp_path: Path) -> Path:

@@ -53,6 +53,8 @@ MISTAKES = [
     Mistake("black box without source", ", source: plain}", "}", ("threats.black_box", "source")),
     Mistake("unknown target", "targets: [centred]", "targets: [centered]", ("threats.adaptive.targets[0]", "'centred'")),
     Mistake("unknown view", "view: joint", "view: jont", ("suites.adaptive.view", "'joint'")),
+    Mistake("view for an attack without a gradient", "attacks: [pgd], images: 20, view",
+            "attacks: [carlini_wagner], images: 20, view", ("suites.adaptive.attacks[0]", "no gradient")),
     Mistake("unknown setting", "setting: adaptive", "setting: adaptve", ("threats.adaptive.setting", "'adaptive'")),
     Mistake("seed twice", "seeds: [0]", "seeds: [0, 0]", ("seeds", "twice")),
     Mistake("key twice", "smoke: true\n", "smoke: true\nsmoke: true\n", ("smoke", "twice", "line 4")),

@@ -13,7 +13,7 @@ distance. More `binary_search_steps` make it another, stronger attack. The dista
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from eagerpy.astensor import astensor, astensor_
@@ -37,8 +37,7 @@ class Settings(AttackSettings):
     norm: ClassVar[Norm | None] = "l2"
     example: ClassVar[dict[str, Any]] = {"constants": [1.0], "steps": 20}
     """Settings with which a short run makes sense; the contract tests use them."""
-    view: Literal["logits"] = "logits"
-    """The attack minimises its own loss on the logits, so there is no other view to choose."""
+    takes_view: ClassVar[bool] = False
     constants: tuple[Positive, ...] = Field(min_length=1)
     """Weights of a wrong answer against distortion: c in Eq. 14. Each is an attack of its own."""
     steps: Count = 1000

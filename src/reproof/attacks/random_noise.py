@@ -10,7 +10,7 @@ leave the ball.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import torch
 from eagerpy.astensor import astensor, astensor_
@@ -26,8 +26,7 @@ from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point
 class Settings(EpsilonAttackSettings):
     """The noise's budgets and draws."""
 
-    view: Literal["logits"] = "logits"
-    """Noise differentiates nothing, so there is no other view to choose."""
+    takes_view: ClassVar[bool] = False
     repeats: Count = 10
     """Draws per image; later ones only for images that are still classified correctly."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,10 +54,10 @@ class Card:
 
 @dataclass(frozen=True)
 class RecordCard:
-    """A record.json, shown once for every card that refers to it."""
+    """A record.json, shown once for every card and file that refers to it."""
 
     id: str
-    path: str
+    paths: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     inputs: tuple[tuple[str, str, str], ...]
     """Path, SHA-256, the id of its own record or ''."""
@@ -76,7 +77,11 @@ class Cards:
         self.data = data
         self.cards: dict[str, Card] = {}
         self._ids: dict[tuple[str, ...], str] = {}
-        self._record_ids = {path: f"record-{slug(path)}" for path in data.records}
+        self._record_ids: dict[str, str] = {}
+        same: dict[str, str] = {}
+        for path, record in data.records.items():
+            content = json.dumps(record, sort_keys=True, default=str)
+            self._record_ids[path] = same.setdefault(content, f"record-{slug(path)}")
         self._trails: dict[tuple[str, int], list[Trail]] = {}
         for trail in data.trails:
             self._trails.setdefault((trail.model, trail.seed), []).append(trail)
@@ -257,23 +262,27 @@ class Cards:
 
     def records(self) -> list[RecordCard]:
         """Return every record, in the order of the data flow as given."""
-        return [
-            RecordCard(
-                self._record_ids[path],
-                path,
-                tuple(provenance(record, whole=True)),
-                tuple(
-                    (name, str(digest), self._record_ids.get(name, ""))
-                    for name, digest in record.get("inputs", {}).items()
-                ),
-                tuple(
-                    (name, f"{facts['bytes']:,} bytes, SHA-256 {facts['sha256']}")
-                    for name, facts in record.get("files", {}).items()
-                ),
-                self.data.stale.get(path, ""),
-            )
-            for path, record in self.data.records.items()
-        ]
+        paths: dict[str, list[str]] = {}
+        for path, identity in self._record_ids.items():
+            paths.setdefault(identity, []).append(path)
+        return [self._record_card(identity, found) for identity, found in paths.items()]
+
+    def _record_card(self, identity: str, paths: Sequence[str]) -> RecordCard:
+        record = self.data.records[paths[0]]
+        return RecordCard(
+            identity,
+            tuple(paths),
+            tuple(provenance(record, whole=True)),
+            tuple(
+                (name, str(digest), self._record_ids.get(name, ""))
+                for name, digest in record.get("inputs", {}).items()
+            ),
+            tuple(
+                (name, f"{facts['bytes']:,} bytes, SHA-256 {facts['sha256']}")
+                for name, facts in record.get("files", {}).items()
+            ),
+            next((self.data.stale[path] for path in paths if path in self.data.stale), ""),
+        )
 
 
 def _of_seed(measured: Row) -> Iterable[tuple[str, str]]:
