@@ -30,7 +30,9 @@ class Classifier(nn.Module, ABC):
     def normalise(self, images: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [0, 1] with the training data's mean removed and its spread made 1."""
         if images.shape[1] != self.mean.shape[1]:
-            raise ValueError(f"images have {images.shape[1]} channels; this network takes {self.mean.shape[1]}")
+            raise ValueError(
+                f"images have {images.shape[1]} channels; this network takes {self.mean.shape[1]}"
+            )
         return (images - self.mean) / self.std
 
     @abstractmethod

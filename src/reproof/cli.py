@@ -101,7 +101,9 @@ def find(plan: Plan, rule: str, output: str | None) -> Job:
         if output in job.outputs.values():
             return job
     example = next(iter(jobs[0].outputs.values()))
-    wanted = "which file?" if output is None else f"no {rule} job of study {plan.study.name!r} makes {output}."
+    wanted = (
+        "which file?" if output is None else f"no {rule} job of study {plan.study.name!r} makes {output}."
+    )
     raise StudyError(f"reproof {rule}: {wanted} For example: python -m reproof {rule} {example}")
 
 

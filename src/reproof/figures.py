@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,7 +188,7 @@ def accuracy_against_epsilon(summary: Sequence[Row], titles: Mapping[str, str], 
                     label=wording.attack(name),
                     zorder=3 if worst else 2,
                 )
-            panel.set_title(titles[model])
+            panel.set_title(_wrapped(titles[model]))
             panel.set_ylim(-3, 103)
             panel.set_xlim(left=0)
             panel.yaxis.set_major_locator(MultipleLocator(25))
@@ -340,7 +341,7 @@ def training_curves(histories: Mapping[str, Path], titles: Mapping[str, str]) ->
             )
             accuracy.set_ylim(-3, 103)
             accuracy.yaxis.set_major_locator(MultipleLocator(50))
-            accuracy.set_title(titles[models[position]])
+            accuracy.set_title(_wrapped(titles[models[position]]))
             accuracy.tick_params(labelbottom=False)
             loss.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
             for panel in (accuracy, loss):
@@ -532,6 +533,11 @@ def cost_against_robustness(
         paint,
         (7.2, 3.6),
     )
+
+
+def _wrapped(title: str) -> str:
+    """Return a title in lines that fit a small panel."""
+    return textwrap.fill(title, 26)
 
 
 def _columns(count: int) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from reproof import wording
 from reproof.intervals import mcnemar_one_sided
 from reproof.tables import Bools, Outcomes, Trial
 
@@ -216,6 +217,14 @@ def _compare(first: Results, second: Results) -> list[_Comparison]:
     ]
 
 
+def _plain_words(name: str) -> str:
+    """Return a trial's name for people: `white_box pgd epsilon=0.3` is `white-box PGD at ε = 0.3`."""
+    setting, attack, *rest = name.split(" ")
+    parameters, _, source = " ".join(rest).partition(" from ")
+    words = f"{wording.setting(setting).lower()} {wording.attack(attack)} at {wording.parameters(parameters)}"
+    return f"{words} from {source}" if source else words
+
+
 def _judge(
     model: str,
     gate: str,
@@ -229,9 +238,10 @@ def _judge(
     corrected = min(1.0, worst.p_value * len(comparisons))
     raised = corrected < ALPHA
     count = f"{len(comparisons)} comparison" + ("s" if len(comparisons) > 1 else "")
+    first, second = _plain_words(worst.first), _plain_words(worst.second)
     evidence = (
-        f"{worst.first} leaves {worst.first_correct} of {worst.total} images standing, "
-        f"{worst.second} leaves {worst.second_correct}; {worst.only_first} stand only the former, "
+        f"{first[0].upper()}{first[1:]} leaves {worst.first_correct} of {worst.total} images standing, "
+        f"{second} leaves {worst.second_correct}; {worst.only_first} stand only the former, "
         f"{worst.only_second} only the latter (p = {corrected:.2g}, corrected for {count})."
     )
     suspicious = (

@@ -119,7 +119,7 @@ def deviations(defense: str) -> tuple[str, ...]:
     tree = ast.parse(require("defenses", defense).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            if any(isinstance(target, ast.Name) and target.id == "deviations" for target in targets):
-                return tuple(ast.literal_eval(node.value))
+        named = any(isinstance(target, ast.Name) and target.id == "deviations" for target in targets)
+        if named and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            return tuple(ast.literal_eval(node.value))
     return ()

@@ -52,7 +52,7 @@ class ThreatSettings(Settings):
     """Who attacks whom: a suite, made on the target itself or on another model, shown to every target."""
 
     setting: Setting
-    """white_box: made on the target; adaptive: on the target, through its defense's own views; black_box: on `source`."""
+    """white_box: made on the target; adaptive: made on it through its defense's own views; black_box: on `source`."""
     suite: str
     source: str | None = None
     """The model on which a black_box suite is made."""
@@ -375,8 +375,8 @@ def parse(
             if both and _share_targets(one, other, models):
                 raise fail(
                     ["threats", second],
-                    f"attack {sorted(both)[0]!r} is already in threat {first!r} with the same setting, so the tables could "
-                    "not tell the two apart; give the attack another name, or the threats other targets",
+                    f"attack {sorted(both)[0]!r} is already in threat {first!r} with the same setting, so the tables "
+                    "could not tell the two apart; give the attack another name, or the threats other targets",
                 )
 
     return Study(
@@ -428,7 +428,7 @@ def _real_path(data: Any, loc: Sequence[Any]) -> list[Any]:
     """
     path: list[Any] = []
     for position, key in enumerate(loc):
-        if (isinstance(data, Mapping) and key in data and not (key == "[key]")) or (
+        if (isinstance(data, Mapping) and key in data and key != "[key]") or (
             isinstance(data, list | tuple) and isinstance(key, int) and key < len(data)
         ):
             data = data[key]

@@ -16,7 +16,8 @@ from reproof.errors import ArtifactError
 
 def record(folder: Path, *names: str) -> None:
     files = {
-        name: {"sha256": artifacts.sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names
+        name: {"sha256": artifacts.sha256(folder / name), "bytes": (folder / name).stat().st_size}
+        for name in names
     }
     artifacts.write_json(folder / "record.json", {"files": files})
 

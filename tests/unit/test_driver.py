@@ -67,9 +67,13 @@ def test_job_ends_when_its_driver_is_gone() -> None:
 
 @pytest.mark.parametrize("value", ["", "otherhost:1", "nonsense"])
 def test_job_without_a_driver_on_this_machine_lives(value: str) -> None:
-    code = "from reproof import cli; import threading; cli._end_with_driver(); print(threading.active_count())"
+    code = (
+        "from reproof import cli; import threading; cli._end_with_driver(); print(threading.active_count())"
+    )
     environment = {**os.environ, cli.DRIVER: value, "PYTHONPATH": str(Path(driver.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "1\n"
 
 
@@ -78,7 +82,9 @@ def test_conda_is_dropped_only_where_there_is_none(
 ) -> None:
     def workflow() -> SimpleNamespace:
         return SimpleNamespace(
-            deployment_settings=SimpleNamespace(deployment_method=frozenset({Method("CONDA"), Method("APPTAINER")})),
+            deployment_settings=SimpleNamespace(
+                deployment_method=frozenset({Method("CONDA"), Method("APPTAINER")})
+            ),
             is_main_process=True,
         )
 
@@ -88,7 +94,7 @@ def test_conda_is_dropped_only_where_there_is_none(
     assert {method.name for method in flow.deployment_settings.deployment_method} == {"APPTAINER"}
     assert "no conda here" in capsys.readouterr().err
     program = tmp_path / "conda"
-    program.write_text("#!/bin/sh\necho '{\"conda_version\": \"24\"}'\n")
+    program.write_text('#!/bin/sh\necho \'{"conda_version": "24"}\'\n')
     program.chmod(0o755)
     flow = workflow()
     driver._do_without_conda(flow)

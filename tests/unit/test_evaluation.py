@@ -40,7 +40,11 @@ def data() -> Dataset:
     images[:, 0, 0, 0] = torch.tensor([0, 110, 120, 140, 250, 255])
     images[:, 0, 1, 1] = torch.arange(6, dtype=torch.uint8) * 7
     labels = torch.tensor([0, 0, 0, 1, 1, 0])
-    splits = {"train": torch.tensor([]).long(), "validation": torch.tensor([]).long(), "test": torch.arange(6)}
+    splits = {
+        "train": torch.tensor([]).long(),
+        "validation": torch.tensor([]).long(),
+        "test": torch.arange(6),
+    }
     return Dataset("toy", images, labels, splits, DESCRIPTION)  # type: ignore[arg-type]
 
 
@@ -49,7 +53,11 @@ def adversarial(data: Dataset, shift: float = 0.1, count: int = 4) -> dict[str, 
     moved = clean.clone()
     direction = torch.tensor([1.0, 1.0, 1.0, -1.0, -1.0, 1.0])
     moved[:, 0, 0, 0] = (moved[:, 0, 0, 0] + shift * direction).clamp(0, 1)
-    return {"labels": data.labels[:count], "fgsm/epsilon=0.1": moved[:count], "fgsm/epsilon=0.3": clean[:count]}
+    return {
+        "labels": data.labels[:count],
+        "fgsm/epsilon=0.1": moved[:count],
+        "fgsm/epsilon=0.3": clean[:count],
+    }
 
 
 def judge(data: Dataset, images: dict[str, Tensor], model: Classifier | None = None) -> evaluation.Judged:

@@ -181,7 +181,7 @@ def test_seeds_are_pooled_and_models_are_not():
 def test_evidence_has_numbers_and_rows():
     (flag, *_) = find([outcomes(trial("white_box", "fgsm", 0.3, 40), trial("white_box", "pgd", 0.3, 90))])
     assert flag.evidence == (
-        "white_box pgd epsilon=0.3 leaves 90 of 100 images standing, white_box fgsm epsilon=0.3 leaves 40; "
+        "White-box PGD at ε = 0.3 leaves 90 of 100 images standing, white-box FGSM at ε = 0.3 leaves 40; "
         "50 stand only the former, 0 only the latter (p = 8.9e-16, corrected for 1 comparison)."
     )
     assert flag.rows == ("white_box fgsm epsilon=0.3", "white_box pgd epsilon=0.3")

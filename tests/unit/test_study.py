@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field
 from project import TINY
+from pydantic import Field
 
 from reproof import registry, study
 from reproof.errors import StudyError
@@ -15,7 +15,15 @@ from reproof.settings import Count, Number, Point, Settings, format_number, pars
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("8/255", 8 / 255), ("1e-3", 0.001), (" 4 / 255 ", 4 / 255), (0.3, 0.3), (1, 1), ("-2.5E+1", -25.0), ("1/3", 1 / 3)],
+    [
+        ("8/255", 8 / 255),
+        ("1e-3", 0.001),
+        (" 4 / 255 ", 4 / 255),
+        (0.3, 0.3),
+        (1, 1),
+        ("-2.5E+1", -25.0),
+        ("1/3", 1 / 3),
+    ],
 )
 def test_numbers_as_yaml_gives_them(text: Any, value: float) -> None:
     assert parse_number(text) == value
@@ -34,7 +42,9 @@ def test_counts() -> None:
         parse_count(2.5)
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.3, "0.3"), (10.0, "10"), (1e-6, "1e-06"), (8 / 255, "0.03137254901960784")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.3, "0.3"), (10.0, "10"), (1e-6, "1e-06"), (8 / 255, "0.03137254901960784")]
+)
 def test_number_text_reads_back_as_the_same_number(value: float, text: str) -> None:
     assert format_number(value) == text
     assert float(text) == value
@@ -91,7 +101,9 @@ def test_values_on_the_command_line_come_last(tmp_path: Path) -> None:
 
 
 def test_model_lays_its_training_over_the_studys(tmp_path: Path) -> None:
-    loaded = load(tmp_path, "models: {plain: {training: {epochs: 7, adversarial: {attack: fgsm, epsilon: 8/255}}}}")
+    loaded = load(
+        tmp_path, "models: {plain: {training: {epochs: 7, adversarial: {attack: fgsm, epsilon: 8/255}}}}"
+    )
     plain, centred = loaded.models["plain"], loaded.models["centred"]
     assert (plain.training.epochs, centred.training.epochs) == (7, 1)
     assert plain.training.adversarial is not None
@@ -165,7 +177,9 @@ def test_every_input_is_somebodys_output(tmp_path: Path) -> None:
 
 def test_transferred_images_are_made_for_mistaken_images_too(tmp_path: Path) -> None:
     plan = Plan(load(tmp_path))
-    assert plan.attack("plain", 0, "papers").slice["skip_misclassified"] is False, "it is the source of black_box"
+    assert plan.attack("plain", 0, "papers").slice["skip_misclassified"] is False, (
+        "it is the source of black_box"
+    )
     assert plan.attack("centred", 0, "papers").slice["skip_misclassified"] is True
 
 
@@ -177,14 +191,19 @@ def test_undefended_model_stands_under_no_adaptive_threat(tmp_path: Path) -> Non
 
 def test_expectation_depends_on_the_slice_of_the_job_alone(tmp_path: Path) -> None:
     def expectations(*overlays: str) -> dict[str, str]:
-        return {job.name: job.expectation for job in Plan(load(tmp_path, *overlays)).jobs(["train", "attack", "evaluate"])}
+        return {
+            job.name: job.expectation
+            for job in Plan(load(tmp_path, *overlays)).jobs(["train", "attack", "evaluate"])
+        }
 
     before = expectations()
     after = expectations("attacks: {pgd: {steps: 3}}")
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {name for name in before if "papers" in name or "adaptive" in name or "_box" in name}
     after = expectations("models: {centred: {defense: {weight: 0.5}}}")
-    assert {name for name in before if before[name] != after[name]} == {n for n in before if n.startswith("centred")}
+    assert {name for name in before if before[name] != after[name]} == {
+        n for n in before if n.startswith("centred")
+    }
     assert expectations("title: Other\nsmoke: false\n") == before
 
 

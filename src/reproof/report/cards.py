@@ -299,7 +299,7 @@ def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple
     yield "commit", commit(record, 40 if whole else 12)
     if record.get("seed") is not None:
         yield "seed", str(record["seed"])
-    yield "device", f"{record.get('device', 'not recorded')}, {record.get('threads', '?')} threads"
+    yield "device", device_words(record)
     if "seconds" in record:
         yield "took", wording.duration(float(record["seconds"]))
     versions = record.get("versions", {})
@@ -311,6 +311,12 @@ def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple
         if "peak_memory_bytes" in record:
             yield "peak memory", wording.memory(float(record["peak_memory_bytes"]))
         yield "code digest", str(record.get("digest", "not recorded"))
+
+
+def device_words(record: Mapping[str, Any]) -> str:
+    """Return the device that a record names, and its threads."""
+    threads = record.get("threads", "?")
+    return f"{record.get('device', 'not recorded')}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def commit(record: Mapping[str, Any], digits: int = 12) -> str:

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from reproof import figures, wording
 from reproof.claims import Paper
-from reproof.report.cards import Card, Cards, commit
+from reproof.report.cards import Card, Cards, commit, device_words
 from reproof.report.contents import Figure, Flag, ReportData
 from reproof.report.grids import VERDICTS, Grids, PaperTable
 
@@ -250,10 +250,7 @@ def _sources(data: ReportData) -> list[tuple[str, list[Source]]]:
         ("commit", counted(commit(record) for record in records)),
         (
             "device",
-            counted(
-                f"{record.get('device', 'not recorded')}, {record.get('threads', '?')} threads"
-                for record in records
-            ),
+            counted(device_words(record) for record in records),
         ),
         (
             "versions",

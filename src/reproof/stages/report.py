@@ -46,7 +46,12 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         data_set=_data_words(prepared),
         seeds=chosen.seeds,
         models=[_model(plan, name, records) for name in chosen.models],
-        attacks=[Attack(name, attack.kind, attack.dump()) for name, attack in chosen.attacks.items()],
+        attacks=[
+            Attack(
+                name, attack.kind, {key: value for key, value in attack.dump().items() if value is not None}
+            )
+            for name, attack in chosen.attacks.items()
+        ],
         threats=[
             Threat(
                 name,
