@@ -9,6 +9,7 @@ rule all:
     default_target: True
     input:
         PLAN.page_path,
+        [job.outputs["model"] for job in PLAN.jobs(["train"])],
 
 
 include: "workflow/rules/data.smk"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shlex
 import socket
 import sys
 import threading
@@ -21,6 +22,8 @@ from reproof.plan import RULES, Job, Plan
 
 DRIVER = "REPROOF_DRIVER"
 """Environment variable `host:pid` of the Snakemake that started a job; the job ends when it is gone."""
+STUDY = "REPROOF_STUDY"
+"""Environment variable with the --configfile and --config of the Snakemake that started a job."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +53,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend."""
-    chosen = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    inherited = shlex.split(os.environ.get(STUDY, ""))
+    if given[:1] != ["schema"] and not {"--configfile", "--config"} & set(given):
+        given += inherited
+    chosen = parser().parse_args(given)
     try:
         if chosen.command == "schema":
             print(schema_text(), end="")

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from reproof import study
-from reproof.cli import DRIVER
+from reproof.cli import DRIVER, STUDY
 from reproof.errors import ReproofError
-from reproof.plan import Job, Plan
+from reproof.plan import Plan
 
 _held: list[Any] = []
 
@@ -44,17 +44,20 @@ def stop(error: ReproofError) -> NoReturn:
     sys.exit(1)
 
 
-def arguments(job: Job, plan: Plan) -> str:
-    """Return a sub-command's arguments: the study's files and the digest of what this job should be."""
+def study_arguments(plan: Plan) -> str:
+    """Return the arguments with which a sub-command reads the same study.
+
+    Jobs get them through the environment, not as `params`: where a study's file lies changes no result.
+    """
     words = []
-    if job.configfiles:
-        words += ["--configfile", *job.configfiles]
+    if len(plan.study.files) > 1:
+        words += ["--configfile", *plan.study.files[1:]]
     if plan.study.overrides:
         words += ["--config", *(f"{key}={json.dumps(value)}" for key, value in plan.study.overrides.items())]
-    return shlex.join([*words, "--expect", job.expectation])
+    return shlex.join(words)
 
 
-def keep_or_temp(plan: Plan, path: str, temp: Callable[[str], Any]) -> Any:
+def temporary_unless_kept(plan: Plan, path: str, temp: Callable[[str], Any]) -> Any:
     """Return an output that Snakemake removes when nobody needs it any more, unless the study keeps it."""
     return path if plan.study.keep_adversarial else temp(path)
 
@@ -65,8 +68,9 @@ def shell_prefix(root: Path) -> str:
     return f"set -euo pipefail; export PYTHONPATH={shlex.quote(path)} PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive; "
 
 
-def prepare(workflow: Any) -> None:
+def prepare(workflow: Any, plan: Plan) -> None:
     """Make a bare `snakemake` right on this machine: locks, conda, GPUs; jobs end when this process is gone."""
+    os.environ[STUDY] = study_arguments(plan)
     os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]

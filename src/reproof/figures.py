@@ -537,7 +537,7 @@ def cost_against_robustness(
 
 def _wrapped(title: str) -> str:
     """Return a title in lines that fit a small panel."""
-    return textwrap.fill(title, 26)
+    return textwrap.fill(title, 26, break_long_words=False)
 
 
 def _columns(count: int) -> int:

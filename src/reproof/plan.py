@@ -121,9 +121,20 @@ class Plan:
         """Return the folder of a trained model."""
         return f"{self.folder}/models/{model}/seed{seed}"
 
+    def transfers(self, source: str, suite: str) -> bool:
+        """Say whether a suite made on a source is shown to other models too."""
+        return any(
+            threat.source == source and threat.suite == suite for threat in self.study.threats.values()
+        )
+
     def adversarial_path(self, source: str, seed: int, suite: str) -> str:
-        """Return the path of the images that a suite made on a source model."""
-        return f"{self.folder}/adversarial/{source}/seed{seed}/{suite}.safetensors"
+        """Return the path of the images that a suite made on a source model.
+
+        What is shown to other models lies apart and is kept: a new model must not have it made again, and with it
+        the outcomes of all the others.
+        """
+        folder = "transfer" if self.transfers(source, suite) else "adversarial"
+        return f"{self.folder}/{folder}/{source}/seed{seed}/{suite}.safetensors"
 
     def outcome_path(self, target: str, seed: int, threat: str) -> str:
         """Return the path of a target's outcomes under a threat."""
@@ -195,9 +206,6 @@ class Plan:
         chosen = self.study.models[source]
         path = self.adversarial_path(source, seed, suite)
         attacks = self.attacks_on(source, suite)
-        transferred = any(
-            threat.source == source and threat.suite == suite for threat in self.study.threats.values()
-        )
         return self._job(
             "attack",
             f"{source} seed {seed} {suite}",
@@ -214,7 +222,7 @@ class Plan:
                 "images": self.study.suites[suite].images,
                 "view": self.study.suites[suite].view,
                 "batch_size": self.study.attack_batch_size,
-                "skip_misclassified": not transferred,
+                "skip_misclassified": not self.transfers(source, suite),
             },
             modules=(
                 "reproof.stages.attack",

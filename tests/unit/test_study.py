@@ -183,6 +183,17 @@ def test_transferred_images_are_made_for_mistaken_images_too(tmp_path: Path) -> 
     assert plan.attack("centred", 0, "papers").slice["skip_misclassified"] is True
 
 
+def test_transferred_images_lie_apart_where_they_are_kept(tmp_path: Path) -> None:
+    plan = Plan(load(tmp_path))
+    assert (
+        plan.adversarial_path("plain", 0, "papers") == "results/tiny/transfer/plain/seed0/papers.safetensors"
+    )
+    assert plan.adversarial_path("centred", 0, "papers").startswith("results/tiny/adversarial/")
+    assert plan.evaluate("plain", 0, "white_box").inputs["adversarial"] == (
+        "results/tiny/transfer/plain/seed0/papers.safetensors",
+    )
+
+
 def test_undefended_model_stands_under_no_adaptive_threat(tmp_path: Path) -> None:
     plan = Plan(load(tmp_path, "threats: {adaptive: {targets: null}}"))
     assert "adaptive" not in plan.threats_on("plain")

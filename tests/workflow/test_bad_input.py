@@ -119,7 +119,10 @@ def test_wrong_config_value_on_the_command_line(finished: Project) -> None:
 
 
 def test_missing_config_file_on_the_command_line(finished: Project) -> None:
-    expect_refusal(finished.run("-n", "--configfile", "nowhere.yaml"), "nowhere.yaml")
+    """Snakemake itself reads --configfile first and ends with a traceback of its own; our commands do not."""
+    expect_refusal(
+        finished.reproof("plan", "--configfile", "nowhere.yaml"), "nowhere.yaml", "no such study file"
+    )
 
 
 @dataclass(frozen=True)
@@ -132,31 +135,31 @@ class Damage:
 
 
 def truncate(results: Path) -> None:
-    path = results / "models/plain/seed0/model.safetensors"
+    path = results / "models/centred/seed0/model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
 def flip_a_bit(results: Path) -> None:
-    path = results / "models/plain/seed0/model.safetensors"
+    path = results / "models/centred/seed0/model.safetensors"
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
 
 
 def lose_the_record(results: Path) -> None:
-    (results / "models/plain/seed0/record.json").unlink()
+    (results / "models/centred/seed0/record.json").unlink()
 
 
 def spoil_the_record(results: Path) -> None:
-    (results / "models/plain/seed0/record.json").write_text('{"files": {')
+    (results / "models/centred/seed0/record.json").write_text('{"files": {')
 
 
 def lose_the_model(results: Path) -> None:
-    (results / "models/plain/seed0/model.safetensors").unlink()
+    (results / "models/centred/seed0/model.safetensors").unlink()
 
 
 def swap_models(results: Path) -> None:
-    a, b = (results / f"models/{name}/seed0/model.safetensors" for name in ("plain", "centred"))
+    a, b = (results / f"models/{name}/seed0/model.safetensors" for name in ("centred", "plain"))
     a.write_bytes(b.read_bytes())
 
 
@@ -174,9 +177,9 @@ DAMAGES = [
 def test_damaged_artifact_is_refused_by_the_job_that_needs_it(damage: Damage, changeable: Project) -> None:
     before = changeable.tables()
     damage.spoil(changeable.path / "results/tiny")
-    done = changeable.reproof("attack", "results/tiny/adversarial/plain/seed0/papers.safetensors")
+    done = changeable.reproof("attack", "results/tiny/adversarial/centred/seed0/papers.safetensors")
     expect_refusal(done, *damage.words)
-    assert not (changeable.path / "results/tiny/adversarial/plain/seed0/papers.safetensors").exists()
+    assert not (changeable.path / "results/tiny/adversarial/centred/seed0/papers.safetensors").exists()
     assert changeable.tables() == before
 
 

@@ -50,8 +50,13 @@ def test_denominators_are_the_images_that_the_study_asked_for(finished: Project)
 
 
 def test_adversarial_images_are_temporary_and_their_records_stay(finished: Project) -> None:
-    folder = finished.path / "results/tiny/adversarial/plain/seed0"
-    assert [path.name for path in folder.iterdir()] == ["papers.record.json"]
+    folder = finished.path / "results/tiny/adversarial/centred/seed0"
+    assert sorted(path.name for path in folder.iterdir()) == ["adaptive.record.json", "papers.record.json"]
+
+
+def test_images_for_transfer_are_kept(finished: Project) -> None:
+    folder = finished.path / "results/tiny/transfer/plain/seed0"
+    assert sorted(path.name for path in folder.iterdir()) == ["papers.record.json", "papers.safetensors"]
 
 
 def test_every_artifact_has_a_record_with_its_hash_and_origin(finished: Project) -> None:
@@ -148,8 +153,9 @@ def test_another_seed_gives_other_weights(finished: Project, fresh: Callable[...
 
 def test_adversarial_images_can_be_kept(changeable: Project) -> None:
     changeable.edit("config.yaml", "seeds: [0]", "seeds: [0]\nkeep_adversarial: true")
-    changeable.make("results/tiny/adversarial/plain/seed0/papers.safetensors")
-    assert (changeable.path / "results/tiny/adversarial/plain/seed0/papers.safetensors").exists()
+    images = "results/tiny/adversarial/centred/seed0/adaptive.safetensors"
+    changeable.make(images)
+    assert (changeable.path / images).exists()
 
 
 def test_default_study_lists_its_jobs_without_torch() -> None:

@@ -22,8 +22,8 @@ if words[:1] == ["info"]:
                        "channels": [], "envs_dirs": [os.path.join(base, "envs")]}}))
 elif words[:1] == ["--version"]:
     print("conda 24.7.1")
-elif words[:2] == ["config", "--get"] or words[:2] == ["config", "--show"]:
-    print("--set channel_priority strict" if "--get" in words else json.dumps({{"channel_priority": "strict"}}))
+elif words[:2] == ["config", "--get"]:
+    print(json.dumps({{"get": {{"channel_priority": "strict"}}}}))
 elif "create" in words:
     prefix = words[words.index("--prefix") + 1] if "--prefix" in words else words[words.index("-p") + 1]
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)

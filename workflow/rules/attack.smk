@@ -1,9 +1,10 @@
+# Images that only their own model is shown are removed once that was done; the others are kept.
 rule attack:
     input:
         data=lambda wildcards: crafting(wildcards).inputs["data"],
         model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
     output:
-        adversarial=driver.keep_or_temp(
+        adversarial=driver.temporary_unless_kept(
             PLAN, f"{PLAN.folder}/adversarial/{{model}}/seed{{seed}}/{{suite}}.safetensors", temp
         ),
         record=f"{PLAN.folder}/adversarial/{{model}}/seed{{seed}}/{{suite}}.record.json",
@@ -15,6 +16,15 @@ rule attack:
     resources:
         gpu=1,
     params:
-        job=lambda wildcards: job_arguments(crafting(wildcards)),
+        job=lambda wildcards: crafting(wildcards).expectation,
     shell:
-        "python -m reproof attack {output.adversarial} {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof attack {output.adversarial} --expect {params.job}"
+        " --threads {threads} 2> >(tee {log} >&2)"
+
+
+use rule attack as attack_for_transfer with:
+    output:
+        adversarial=f"{PLAN.folder}/transfer/{{model}}/seed{{seed}}/{{suite}}.safetensors",
+        record=f"{PLAN.folder}/transfer/{{model}}/seed{{seed}}/{{suite}}.record.json",
+    log:
+        f"{PLAN.folder}/logs/attack_for_transfer/{{model}}-seed{{seed}}-{{suite}}.log",

@@ -8,6 +8,6 @@ rule prepare:
         "../../environment.yml"
     threads: 1
     params:
-        job=lambda wildcards: job_arguments(PLAN.prepare(wildcards.dataset)),
+        job=lambda wildcards: PLAN.prepare(wildcards.dataset).expectation,
     shell:
-        "python -m reproof prepare {output.data} {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof prepare {output.data} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

@@ -13,6 +13,6 @@ rule evaluate:
         "../../environment.yml"
     threads: 1
     params:
-        job=lambda wildcards: job_arguments(evaluation(wildcards)),
+        job=lambda wildcards: evaluation(wildcards).expectation,
     shell:
-        "python -m reproof evaluate {output.outcomes} {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof evaluate {output.outcomes} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

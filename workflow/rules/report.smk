@@ -9,9 +9,9 @@ rule tabulate:
         "../../environment.yml"
     threads: 1
     params:
-        job=job_arguments(PLAN.tabulate()),
+        job=PLAN.tabulate().expectation,
     shell:
-        "python -m reproof tabulate {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof tabulate --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
 
 
 rule draw:
@@ -25,9 +25,9 @@ rule draw:
         "../../environment.yml"
     threads: 1
     params:
-        job=job_arguments(PLAN.draw()),
+        job=PLAN.draw().expectation,
     shell:
-        "python -m reproof draw {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof draw --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
 
 
 rule report:
@@ -41,6 +41,6 @@ rule report:
         "../../environment.yml"
     threads: 1
     params:
-        job=job_arguments(PLAN.report()),
+        job=PLAN.report().expectation,
     shell:
-        "python -m reproof report {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof report --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

@@ -14,13 +14,8 @@ try:
 except ReproofError as error:
     driver.stop(error)
 
-driver.prepare(workflow)
+driver.prepare(workflow, PLAN)
 shell.prefix(driver.shell_prefix(ROOT))
-
-
-def job_arguments(job):
-    """Return what a sub-command needs to find its job, and refuse when study or code changed meanwhile."""
-    return driver.arguments(job, PLAN)
 
 
 def training(wildcards):

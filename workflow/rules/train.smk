@@ -13,6 +13,6 @@ rule train:
     resources:
         gpu=1,
     params:
-        job=lambda wildcards: job_arguments(training(wildcards)),
+        job=lambda wildcards: training(wildcards).expectation,
     shell:
-        "python -m reproof train {output.model} {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

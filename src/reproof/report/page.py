@@ -95,7 +95,7 @@ def render(data: ReportData) -> str:
         FigureGroup(
             title,
             chosen[0].caption if len({figure.caption for figure in chosen}) == 1 < len(chosen) else "",
-            len(chosen) > 2,
+            len(chosen) > 3,
             [(figure, cards.of_figure(figure), Markup(figure.svg)) for figure in chosen],
         )
         for title, chosen in _figure_kinds([*data.figures, *_cost_figure(data)])
