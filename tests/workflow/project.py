@@ -153,7 +153,11 @@ def clone(folder: Path, study: str, environment: dict[str, str] | None = None) -
         else:
             shutil.copy2(source, folder / name)
     (folder / "config.yaml").write_text(study)
-    base = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "REPROOF_DRIVER", "REPROOF_STUDY")}
+    base = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONPATH", "REPROOF_DRIVER", "REPROOF_STUDY")
+    }
     return Project(folder, {**base, "OMP_NUM_THREADS": "1", **(environment or {})})
 
 
