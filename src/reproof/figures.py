@@ -115,9 +115,14 @@ class FigureInputs:
 def draw(inputs: FigureInputs) -> dict[str, str]:
     """Return every figure that the inputs allow, name -> SVG text, in the page's order."""
     figures: dict[str, str | None] = {}
-    for setting in ("white_box", "adaptive", "black_box"):
+    for setting in ("white_box", "adaptive"):
         figures[f"accuracy_against_epsilon_{setting}"] = accuracy_against_epsilon(
             inputs.summary, inputs.titles, setting
+        )
+    transferred = {row["source"] for row in inputs.summary if row["setting"] == "black_box"}
+    for source in sorted(transferred):
+        figures[f"accuracy_against_epsilon_black_box_{source}"] = accuracy_against_epsilon(
+            inputs.summary, inputs.titles, "black_box", source
         )
     for model, path in _in_order(inputs.outcomes, inputs.titles):
         figures[f"latent_space_{model}"] = latent_space(model, inputs.titles[model], path, inputs.class_names)
@@ -136,11 +141,13 @@ def _in_order(files: Mapping[str, Path], titles: Mapping[str, str]) -> list[tupl
     return [(model, files[model]) for model in titles if model in files]
 
 
-def accuracy_against_epsilon(summary: Sequence[Row], titles: Mapping[str, str], setting: str) -> str | None:
+def accuracy_against_epsilon(
+    summary: Sequence[Row], titles: Mapping[str, str], setting: str, source: str = ""
+) -> str | None:
     """Draw accuracy against epsilon, a panel per model and a line per attack (as Mustafa Fig. 4).
 
-    The thick line is the worst case per image. None where no attack of this setting was measured at two
-    budgets.
+    The thick line is the worst case per image. source: the model that black-box attacks were made on. None where
+    no attack of this setting was measured at two budgets.
     """
     curves: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
     clean: dict[str, tuple[float, float, float]] = {}
@@ -153,7 +160,8 @@ def accuracy_against_epsilon(summary: Sequence[Row], titles: Mapping[str, str], 
         if row["attack"] == "none":
             clean[row["model"]] = (value, low, high)
         elif epsilon is not None and (
-            row["setting"] == setting or (row["attack"] == "worst_case" and setting == "white_box")
+            (row["setting"] == setting and (setting != "black_box" or row["source"] == source))
+            or (row["attack"] == "worst_case" and setting == "white_box")
         ):
             curves.setdefault(row["model"], {}).setdefault(row["attack"], []).append(
                 (epsilon, value, low, high)
@@ -198,11 +206,11 @@ def accuracy_against_epsilon(summary: Sequence[Row], titles: Mapping[str, str], 
             panel.set_ylabel("accuracy, %")
         _legend(figure, axes, len(attacks))
 
-    words = wording.setting(setting)
+    words = wording.setting(setting) + (f" from {titles.get(source, source)}" if source else "")
     worst_case_words = " The thick line counts an image only if no attack of the study fooled it."
     return render(
-        f"accuracy_against_epsilon_{setting}",
-        f"Accuracy against ε, {words.lower()}",
+        f"accuracy_against_epsilon_{setting}" + (f"_{source}" if source else ""),
+        f"Accuracy against ε, {words[0].lower()}{words[1:]}",
         "Each panel is a model, each line an attack, from no attack at ε = 0 to the largest budget measured. "
         "Bars are 95 % intervals." + (worst_case_words if setting == "white_box" else ""),
         paint,

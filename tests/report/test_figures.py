@@ -30,6 +30,7 @@ def row(
         "model": model,
         "metric": "accuracy",
         "setting": setting,
+        "source": "vgg19" if setting == "black_box" else "",
         "attack": attack,
         "parameters": parameters,
         "value": str(value),
@@ -55,7 +56,11 @@ def test_same_inputs_same_bytes(tree: made_up_study.Tree, tmp_path: Path) -> Non
 
 
 def test_draws_what_the_page_needs(tree: made_up_study.Tree) -> None:
-    kinds = ("accuracy_against_epsilon_white_box", "accuracy_against_epsilon_black_box", "training_curves")
+    kinds = (
+        "accuracy_against_epsilon_white_box",
+        "accuracy_against_epsilon_black_box_vgg19",
+        "training_curves",
+    )
     per_model = [
         f"{kind}_{model.name}" for kind in ("latent_space", "examples") for model in made_up_study.MODELS
     ]
@@ -248,3 +253,25 @@ def contrast(first: str, second: str) -> float:
 
     dark, bright = sorted((luminance(first), luminance(second)))
     return (bright + 0.05) / (dark + 0.05)
+
+
+def test_each_source_of_transfer_has_its_own_figure() -> None:
+    summary = [row("none", "", 0.99)]
+    for source, values in (("vgg19", (0.9, 0.8)), ("undefended", (0.4, 0.1))):
+        for epsilon, value in zip((0.1, 0.2), values, strict=True):
+            summary.append({**row("pgd", f"epsilon={epsilon}", value, "black_box"), "source": source})
+    titles = {"m": "A model", "vgg19": "VGG-19"}
+    drawn = {
+        source: figures.accuracy_against_epsilon(summary, titles, "black_box", source)
+        for source in ("vgg19", "undefended")
+    }
+    for source, svg in drawn.items():
+        assert svg is not None
+        assert len(marks(svg, figures._SERIES[0])) == 3, "no attack and two budgets, of one source"
+        assert f"black-box from {titles.get(source, source)}" in svg
+    assert drawn["vgg19"] != drawn["undefended"]
+    made = figures.draw(figures.FigureInputs(summary=summary, titles=titles, class_names=()))
+    assert [name for name in made if "black_box" in name] == [
+        "accuracy_against_epsilon_black_box_undefended",
+        "accuracy_against_epsilon_black_box_vgg19",
+    ]
