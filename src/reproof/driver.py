@@ -69,17 +69,27 @@ def shell_prefix(root: Path) -> str:
 
 
 def prepare(workflow: Any, plan: Plan) -> None:
-    """Make a bare `snakemake` right on this machine: locks, conda, GPUs; jobs end when this process is gone."""
+    """Make a bare `snakemake` right on this machine: locks, conda, the study; jobs end when this process is gone."""
     os.environ[STUDY] = study_arguments(plan)
     os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     )
     _do_without_conda(workflow)
-    if "gpu" not in workflow.global_resources:
-        workflow.register_resource("gpu", count_gpus())
-    if workflow.is_main_process and not workflow.dryrun:
+    if workflow.is_main_process:
         _drop_stale_locks(Path(".snakemake"))
+
+
+def gpus(workflow: Any) -> int:
+    """Return how many GPUs a job asks for.
+
+    Where jobs run on this machine, the GPUs that it has are registered as the limit first, unless the command line
+    gave one; a cluster has a limit of its own. Called when a job's resources are wanted: while the Snakefile is
+    read, Snakemake does not know yet where jobs will run.
+    """
+    if workflow.is_main_process and workflow.local_exec and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", count_gpus())
+    return 1
 
 
 def _drop_stale_locks(folder: Path) -> None:

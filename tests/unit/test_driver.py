@@ -105,3 +105,27 @@ def test_conda_is_dropped_only_where_there_is_none(
 class Method:
     def __init__(self, name: str):
         self.name = name
+
+
+class Flow:
+    """As much of Snakemake's workflow as the GPU count needs."""
+
+    def __init__(self, *, local: bool, main: bool = True, given: int | None = None):
+        self.local_exec, self.is_main_process = local, main
+        self.global_resources = {} if given is None else {"gpu": given}
+
+    def register_resource(self, name: str, value: int) -> None:
+        self.global_resources[name] = value
+
+
+def test_gpus_of_this_machine_are_the_limit_here_and_not_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    here, cluster, packed, inside = (
+        Flow(local=True), Flow(local=False), Flow(local=True, given=4), Flow(local=True, main=False),
+    )  # fmt: skip
+    for flow in (here, cluster, packed, inside):
+        assert driver.gpus(flow) == 1
+    assert here.global_resources == {"gpu": 2}
+    assert cluster.global_resources == {}
+    assert packed.global_resources == {"gpu": 4}, "what the command line says stays"
+    assert inside.global_resources == {}

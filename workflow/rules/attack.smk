@@ -14,7 +14,7 @@ rule attack:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=lambda wildcards: driver.gpus(workflow),
     params:
         job=lambda wildcards: crafting(wildcards).expectation,
     shell:

@@ -11,7 +11,7 @@ rule train:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=lambda wildcards: driver.gpus(workflow),
     params:
         job=lambda wildcards: training(wildcards).expectation,
     shell:
