@@ -60,18 +60,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(given)
     try:
         if chosen.command == "schema":
-            print(schema_text(), end="")
+            print(schema_text(), end="", flush=True)
             return 0
         plan = Plan(load_study(chosen.configfile, chosen.config))
         if chosen.command == "plan":
             from reproof import estimate
 
-            print(estimate.table(plan))
+            print(estimate.table(plan), flush=True)
             return 0
         do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads)
     except ReproofError as error:
         print(f"reproof: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except (
+        BrokenPipeError
+    ):  # whoever read our output has seen enough; nothing may be flushed into the closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("reproof: interrupted; the same command goes on from here", file=sys.stderr)
         return 130

@@ -20,7 +20,7 @@ def build(network: Mapping[str, Any], data: DataDescription, seed: int) -> tuple
     architecture, defense_stanza = dict(network["architecture"]), dict(network["defense"])
     module = registry.load("architectures", architecture.pop("kind"))
     kind = defense_stanza.pop("kind")
-    defense_class: type[Defense[Any]] = registry.load_class("defenses", kind, Defense)  # type: ignore[type-abstract]
+    defense_class: type[Defense[Any]] = registry.load_class("defenses", kind, Defense)
     defense = defense_class(registry.load("defenses", kind).Settings(**defense_stanza))
     torch.manual_seed(seed)
     classifier: Classifier = module.build(module.Settings(**architecture), data)

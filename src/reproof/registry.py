@@ -14,12 +14,11 @@ import itertools
 import sys
 import types
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 from reproof.errors import StudyError
 from reproof.settings import ArchitectureSettings, AttackSettings, DatasetSettings, DefenseSettings, Settings
 
-T = TypeVar("T")
 Family = Literal["architectures", "attacks", "datasets", "defenses"]
 FAMILIES: tuple[Family, ...] = ("architectures", "attacks", "datasets", "defenses")
 BASES: dict[Family, type[Settings]] = {
@@ -99,7 +98,7 @@ def load(family: Family, name: str) -> types.ModuleType:
     return importlib.import_module(f"reproof.{family}.{name}")
 
 
-def load_class(family: Family, name: str, base: type[T]) -> type[T]:
+def load_class(family: Family, name: str, base: type) -> Any:
     """Return the one class of the plugin's file that derives from `base`; StudyError when there are 0 or 2."""
     module = load(family, name)
     found = [

@@ -118,7 +118,9 @@ class Flow:
         self.global_resources[name] = value
 
 
-def test_gpus_of_this_machine_are_the_limit_here_and_not_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_of_this_machine_are_the_limit_here_and_not_on_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     here, cluster, packed, inside = (
         Flow(local=True), Flow(local=False), Flow(local=True, given=4), Flow(local=True, main=False),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from project import TINY, Project
 
-from reproof import study
+from reproof import cli, study
 from reproof.errors import StudyError
 
 
@@ -69,17 +69,21 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_mistake_in_a_study_is_named(mistake: Mistake, tmp_path: Path) -> None:
+def test_mistake_in_a_study_is_named(
+    mistake: Mistake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert mistake.old in TINY, "the edit must change something"
     file = tmp_path / "config.yaml"
     file.write_text(TINY.replace(mistake.old, mistake.new, 1))
-    with pytest.raises(StudyError) as caught:
-        study.load([file])
-    message = str(caught.value)
-    assert str(file) in message
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["plan"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("reproof: StudyError: config.yaml")
+    assert printed.err.count("\n") == 1, "one message"
     for word in mistake.words:
-        assert word in message, message
-    assert "\n" not in message
+        assert word in printed.err
+    assert list(tmp_path.iterdir()) == [file], "nothing was begun"
 
 
 def test_message_names_the_overlay_that_holds_the_mistake(tmp_path: Path) -> None:
