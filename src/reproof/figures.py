@@ -493,7 +493,7 @@ def _class(names: Sequence[str], label: Any) -> str:
 def cost_against_robustness(
     summary: Sequence[Row], titles: Mapping[str, str], training_seconds: Mapping[str, float]
 ) -> str | None:
-    """Draw worst-case accuracy at the study's largest budget against the seconds of training.
+    """Draw worst-case accuracy against the seconds of training, at the budget that tells the models apart best.
 
     None where fewer than two models have both.
     """
@@ -509,7 +509,12 @@ def cost_against_robustness(
     shared = set.intersection(*(set(worst[model]) for model in models))
     if not shared:
         return None
-    epsilon = max(shared)
+
+    def spread(budget: float) -> tuple[float, float]:
+        left = [worst[model][budget] for model in models]
+        return max(left) - min(left), budget
+
+    epsilon = max(shared, key=spread)
 
     def paint(figure: Figure) -> None:
         panel = figure.subplots()

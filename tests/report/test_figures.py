@@ -199,6 +199,10 @@ def test_cost_needs_two_models_with_seconds() -> None:
     assert svg is not None
     assert "up to ε = 0.3" in svg
     assert ">First<" in svg
+    both_lost = [{**one, "value": "0.0"} if "0.3" in one["parameters"] else one for one in summary]
+    svg = figures.cost_against_robustness(both_lost, titles, {"a": 10.0, "b": 100.0})
+    assert svg is not None
+    assert "up to ε = 0.1" in svg, "the budget that tells the models apart"
 
 
 def test_texts_are_text_whatever_they_hold() -> None:

@@ -62,6 +62,8 @@ class Threat:
     attacks: tuple[str, ...] = ()
     source: str = ""
     """The model on which a black_box suite is made."""
+    view: str = ""
+    """The defense's own loss that the attacks climb; empty for the plain one on the logits."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
                 chosen.suites[threat.suite].images,
                 chosen.suites[threat.suite].attacks,
                 threat.source or "",
+                "" if chosen.suites[threat.suite].view == "logits" else chosen.suites[threat.suite].view,
             )
             for name, threat in chosen.threats.items()
         ],
