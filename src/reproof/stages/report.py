@@ -28,9 +28,11 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
     tables = {name: path for name, path in plan.tabulate().outputs.items() if name != "record"}
     rows = {name: artifacts.read_csv(run.read(Path(path))) for name, path in tables.items()}
     records, stale = _records(plan)
-    prepared = [
-        records[plan.data_path(name)]["notes"] for name in chosen.datasets if plan.data_path(name) in records
-    ]
+    prepared = {
+        name: records[plan.data_path(name)]["notes"]
+        for name in chosen.datasets
+        if plan.data_path(name) in records
+    }
     index = Path(plan.draw().outputs["figures"])
     drawn = json.loads(run.read(index).read_text(encoding="utf-8"))
     figures = []
@@ -43,7 +45,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         title=chosen.title,
         description=chosen.summary,
         settings=chosen.source,
-        data_set=_data_words(prepared),
+        data_set=data_words(prepared),
         seeds=chosen.seeds,
         models=[_model(plan, name, records) for name in chosen.models],
         attacks=[
@@ -112,14 +114,16 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     return records, stale
 
 
-def _data_words(prepared: list[Mapping[str, Any]]) -> dict[str, str]:
+def data_words(prepared: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return what was run on, in words; each data set under its name where there are several."""
     words = {}
-    for notes in prepared:
-        splits = notes["splits"]
-        words = {
-            "images": f"{notes['images']:,} of {notes['height']} x {notes['width']} pixels, {notes['classes']} classes",
-            "split": f"{splits['train']:,} training, {splits['validation']:,} validation, {splits['test']:,} test",
-        }
+    for name, notes in prepared.items():
+        place = f"{name}, " if len(prepared) > 1 else ""
+        splits, size = notes["splits"], f"{notes['height']} x {notes['width']} pixels"
+        words[f"{place}images"] = f"{notes['images']:,} of {size}, {notes['classes']} classes"
+        words[f"{place}split"] = (
+            f"{splits['train']:,} training, {splits['validation']:,} validation, {splits['test']:,} test"
+        )
     return words
 
 
