@@ -459,7 +459,8 @@ def judge(
     A claim is reproduced when it lies in the measured interval widened by the tolerance (for metrics other
     than accuracy: by that share of the claim); `lower` and `higher` say where the measurement lies.
     Only a measurement of the same defense, training, setting, attack, parameters and metric is chosen: of the
-    same data set and network first, then the one with the fewest differences. On another data set or network
+    same data set and network first, made on a transfer source of the paper's kind (a narrower one too), then the
+    one with the fewest differences. On another data set or network
     (a narrower one included), or from another transfer source, it is shown and not judged. Smaller budgets
     are listed; they change no verdict.
 
@@ -478,6 +479,7 @@ def judge(
         order = (
             row.dataset != claim.dataset,
             row.architecture != claim.architecture,
+            _source_of_another_kind(claim, row, budgets, paper),
             len(foreign),
             len(smaller),
             -(row.total or 0),
@@ -554,6 +556,20 @@ def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: P
         if source != paper.black_box_source:
             differences.append(f"source: {source}, not {paper.black_box_source}")
     return differences
+
+
+def _source_of_another_kind(
+    claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: Paper | None
+) -> bool:
+    """Say whether a transfer attack was made on another architecture than the paper's, whatever its width."""
+    if (
+        claim.setting != "black_box"
+        or paper is None
+        or not paper.black_box_source
+        or row.source not in budgets
+    ):
+        return False
+    return budgets[row.source].architecture != paper.black_box_source
 
 
 def _network(architecture: str, budget: Budget | None) -> str:

@@ -328,6 +328,8 @@ def test_transfer_from_another_source_is_another_quantity():
         for n, source in ((30, "lenet"), (90, "small"), (60, "vgg"))
     ]
     assert judge(asked, rows, budgets=budgets, paper=paper()).measured == 0.2
+    narrow = judge(asked, rows[:2], budgets=budgets, paper=paper())
+    assert narrow.measured == 0.3, "a narrow VGG-19 is nearer to the paper's source than any other network"
     verdict = judge(asked, rows[:1], budgets=budgets, paper=paper())
     assert (verdict.verdict, verdict.differences) == (
         "not comparable",

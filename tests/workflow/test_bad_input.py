@@ -265,7 +265,3 @@ def test_defense_file_without_settings(fresh: Callable[..., Project]) -> None:
     project = fresh()
     (project.path / "src/reproof/defenses/odd.py").write_text("x = 1\n")
     expect_refusal(project.run("-n"), "odd.py", "class Settings", "CONTRIBUTING.md")
-
-
-def test_python_that_runs_the_tests_is_the_pinned_series() -> None:
-    assert sys.version_info >= (3, 11)
