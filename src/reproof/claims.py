@@ -1,27 +1,26 @@
-"""What papers claim, what was measured, and `judge`, the only place where the two meet. Imports no torch."""
+"""What papers claim: every printed number as a `Claim`, and what else a paper's folder says. Imports no torch."""
 
 from __future__ import annotations
 
 import csv
 import difflib
+import functools
 import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from reproof import registry
 from reproof.errors import ClaimError
-from reproof.settings import Count, Number, Settings, format_number, parse_number
+from reproof.settings import Count, NonNegative, Number, Settings, format_number, parse_number
 
 FOLDER = Path(__file__).parent / "papers"
-TOLERANCE = 0.02
-"""How far outside the measured interval a claim may lie and still be reproduced: two points of accuracy."""
 
 COLUMNS = (
     "claim_id",
@@ -34,12 +33,15 @@ COLUMNS = (
     "defense",
     "training",
     "setting",
+    "source",
     "attack",
     "parameters",
     "metric",
     "printed",
+    "unit",
     "value",
     "evidence",
+    "certainty",
     "note",
 )
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
@@ -54,13 +56,14 @@ DEFENSES = (
     "adaptive_gravity",
     "defensive_features",
     "polarised_contrastive",
+    "defensive_features+polarised_contrastive",
     "dynamic_training",
     "domain_adaptation",
     "superimposition",
     "virtual_adversarial",
-    "independent",
-    "distilled",
-    "diverse",
+    "independent_ensemble",
+    "distilled_ensemble",
+    "diverse_ensemble",
     "magnet",
     "pixel_defend",
     "defense_gan",
@@ -68,30 +71,102 @@ DEFENSES = (
 ARCHITECTURES = (
     "lenet",
     "cnn6",
+    "vgg13",
+    "vgg16",
+    "vgg19",
     "resnet18",
     "resnet32",
     "resnet34",
     "resnet50",
     "resnet110",
-    "vgg16",
-    "vgg19",
+    "wide_resnet",
+    "dkd_mnist",
+    "dkd_cifar10",
 )
-TRAININGS = ("clean", "fgsm", "pgd")
+TRAININGS = ("clean", "fgsm", "pgd", "carlini_wagner")
 SETTINGS = ("white_box", "black_box", "adaptive")
-ATTACKS = ("none", "fgsm", "bim", "mim", "pgd", "carlini_wagner", "deepfool", "jsma", "autoattack")
-METRICS = ("accuracy", "l2_mean")
-PARAMETERS = ("epsilon", "c")
-NOT_CLAIMED = "-"
+MEMBERS = ("member", "members")
+"""Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
+ATTACKS = (
+    "none",
+    "fgsm",
+    "bim",
+    "mim",
+    "pgd",
+    "carlini_wagner",
+    "deepfool",
+    "jsma",
+    "gradient_ensemble",
+    "autoattack",
+)
+PARAMETERS = ("epsilon", "c", "steps")
+CERTAINTIES = ("certain", "likely", "unsure", "lost")
+"""How sure a cell is: as the text has it; legible and placed with support; placed by a guess; not legible."""
+NOT_CLAIMED = ("-", "-/-")
 """What `printed` holds where the paper's cell is a dash: a place in the layout without a value."""
+LOST = "?"
+"""What `printed` holds where the number is lost in the text that the ledger was typed from."""
 SEPARATOR = " · "
 """Stands in `row` and `column` between a printed group heading and the label below it."""
+TEXT = "Text"
+"""The `table` of numbers that stand in the prose."""
 
-Word = Literal["reproduced", "lower", "higher", "not comparable", "not measured", "not claimed"]
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number measures: the units it is printed in, its range, and whether it is a share."""
+
+    units: tuple[str, ...]
+    words: str
+    upper: float = math.inf
+    lower: float = 0.0
+    share: bool = False
+    """True: a fraction, compared by an absolute tolerance; False: compared by a share of the claim."""
+    parameter: str = ""
+    """A parameter of its own, which is given whatever the attack: the accuracy of a time to reach it."""
+
+
+_SHARE = ("percent", "fraction")
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric(_SHARE, "accuracy", 1.0, share=True),
+    "l2_mean": Metric(("distance",), "mean L2 distance of the successful examples"),
+    "train_accuracy": Metric(_SHARE, "accuracy on the training images", 1.0, share=True),
+    "train_error": Metric(_SHARE, "error on the training images", 1.0, share=True),
+    "fooling_set_accuracy": Metric(
+        _SHARE, "accuracy on the adversarial images that fool all their sources", 1.0, share=True
+    ),
+    "fooling_set_clean_accuracy": Metric(
+        _SHARE, "accuracy on the clean images whose adversarial ones fool all their sources", 1.0, share=True
+    ),
+    "failed_majorities": Metric(("images",), "images on which no majority of the members agrees"),
+    "accuracy_gain": Metric(("points",), "accuracy gained by the boosted vote", 1.0, -1.0, share=True),
+    "epoch_seconds": Metric(("min:s",), "median time of a training epoch"),
+    "seconds_to_accuracy": Metric(
+        ("h:min",), "training time until a validation accuracy", parameter="accuracy"
+    ),
+    "chosen_round": Metric(("rounds",), "the round that was chosen"),
+    "confidence": Metric(_SHARE, "the network's confidence on one image", 1.0, share=True),
+    "strongest_epsilon": Metric(("levels",), "the ε at which a single step succeeds most often", 1.0),
+}
+_NUMBER = r"(?P<number>[-−]?\d+(?:\.\d+)?)"
+_FORMS: Mapping[str, tuple[str, float]] = {
+    "percent": (_NUMBER + " ?%?", 1 / 100),
+    "points": (_NUMBER + " ?%?", 1 / 100),
+    "levels": (_NUMBER, 1 / 255),
+    "fraction": (_NUMBER, 1.0),
+    "distance": (_NUMBER, 1.0),
+    "images": (_NUMBER, 1.0),
+    "rounds": (_NUMBER, 1.0),
+    "min:s": (r"(?P<large>\d+):(?P<small>[0-5]\d) ?m?", 1.0),
+    "h:min": (r"(?P<large>\d+):(?P<small>[0-5]\d) ?h?", 60.0),
+}
+"""Unit -> how a number in it is printed (parentheses apart), and what one of it is in the metric's own unit."""
+UNITS = tuple(_FORMS)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One printed cell of a paper's table; `value` is a fraction or in SI units, None for a dash."""
+    """One printed number of a paper; `value` is a fraction or in SI units, None for a dash or a lost cell."""
 
     claim_id: str
     paper: str
@@ -103,23 +178,30 @@ class Claim:
     defense: str
     training: str
     setting: str
+    source: str
+    """Networks that transferred images were made on, as `Source` reads it; empty where source is target."""
     attack: str
     parameters: str
     metric: str
     printed: str
+    unit: str
+    """How it is printed: percent, fraction, points, images, min:s ..."""
     value: float | None
     evidence: str
+    certainty: str
     note: str
+    """Keys into the paper's `notes`, separated by blanks."""
 
     @property
     def quantity(self) -> tuple[str, ...]:
-        """Return the key that a measurement of the same quantity carries."""
+        """Return the key that names what was measured, whoever claims it."""
         return (
             self.dataset,
             self.architecture,
             self.defense,
             self.training,
             self.setting,
+            self.source,
             self.attack,
             self.parameters,
             self.metric,
@@ -128,96 +210,67 @@ class Claim:
     @property
     def epsilon(self) -> str | None:
         """Return the budget as written in `parameters`; None for claims without one."""
-        return self.parameters.removeprefix("epsilon=") if self.parameters.startswith("epsilon=") else None
+        named = dict(part.split("=") for part in self.parameters.split())
+        return named.get("epsilon")
+
+    @property
+    def copied(self) -> bool:
+        """Say whether its authors took it from another paper: no evidence of theirs."""
+        return self.evidence != "measured"
+
+    @property
+    def half_digit(self) -> float:
+        """Return half a unit of the last printed digit, in the unit of `value`."""
+        return 0.5 * _last_digit(self.printed, self.unit)
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One row of measurements.csv: one seed, counts where the value is a share of images."""
+class Source:
+    """One kind of network that transferred images were made on."""
 
-    study: str
-    dataset: str
     architecture: str
-    defense: str
-    training: str
-    seed: int
-    setting: str
-    source: str
-    attack: str
-    parameters: str
-    metric: str
-    value: float
-    correct: int | None
-    total: int | None
-    low: float | None
-    high: float | None
-    model: str
+    defense: str = "undefended"
+    training: str = "clean"
+    networks: int = 1
+
+    @classmethod
+    def read(cls, text: str) -> tuple[Source, ...]:
+        """Return the sources of `vgg13*3 + vgg19:fgsm_training`; ValueError says which word is unknown."""
+        return tuple(cls._one(part) for part in text.split(" + "))
+
+    @classmethod
+    def _one(cls, text: str) -> Source:
+        network, star, count = text.partition("*")
+        if star and not (count.isdigit() and int(count) > 1):
+            raise ValueError(f"{text!r} should end in *2 or more")
+        architecture, *rest = network.split(":")
+        defense, training = [*rest, *("undefended", "clean")[len(rest) :]][:2]
+        if rest and len(rest) == 1:
+            training = {"fgsm_training": "fgsm", "pgd_training": "pgd"}.get(variant_of(defense), "clean")
+        if len(rest) > 2:
+            raise ValueError(f"{text!r} should read architecture:defense:training")
+        for word, known in (
+            (architecture, ARCHITECTURES),
+            (variant_of(defense), (*DEFENSES, *registry.names("defenses"))),
+            (training, TRAININGS),
+        ):
+            if word not in known:
+                raise ValueError(f"{word!r} is unknown{_nearest(word, known)}")
+        return cls(architecture, defense, training, int(count) if star else 1)
+
+    def __str__(self) -> str:
+        """Return it in words: `5 vgg13`, `vgg19 with fgsm_training`."""
+        text = f"{self.networks} {self.architecture}" if self.networks > 1 else self.architecture
+        if self.defense != "undefended":
+            text += f" with {self.defense}"
+        if self.training not in ("clean", variant_of(self.defense).removesuffix("_training")):
+            text += f", trained on {self.training} examples"
+        return text
 
 
-@dataclass(frozen=True)
-class Summary:
-    """One row of summary.csv: the mean over seeds, pooled counts, the wider interval."""
-
-    study: str
-    dataset: str
-    architecture: str
-    defense: str
-    training: str
-    seeds: int
-    setting: str
-    source: str
-    attack: str
-    parameters: str
-    metric: str
-    value: float
-    correct: int | None
-    total: int | None
-    low: float | None
-    high: float | None
-    model: str
-    value_min: float
-    value_max: float
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a model of the study was given; `width` is the network's share of the paper's channels."""
-
-    model: str
-    dataset: str
-    architecture: str
-    width: float
-    epochs: int
-    train_images: int | None = None
-    test_images: int | None = None
-    seeds: int = 1
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A claim beside its measurement, in the columns of verdicts.csv.
-
-    `differences`: those of the measurement that was chosen, or the reason why there is none. `strongest_*`:
-    what is left of the same model under every attack of the study in the same budget, beside the same claim.
-    """
-
-    claim_id: str
-    claimed: float | None
-    measured: float | None
-    low: float | None
-    high: float | None
-    verdict: Word
-    differences: str
-    paper: str
-    table: str
-    row: str
-    column: str
-    model: str
-    strongest_attack: str
-    strongest_value: float | None
-    strongest_low: float | None
-    strongest_high: float | None
-    strongest_verdict: Word | Literal[""]
+def variant_of(defense: str) -> str:
+    """Return the defense of a variant: `diverse_ensemble` for `diverse_ensemble[boosted]`."""
+    return re.sub(r"\[[\w.=,]+\]$", "", defense)
 
 
 class PaperBudget(Settings):
@@ -227,6 +280,15 @@ class PaperBudget(Settings):
     train_images: Count | None = None
     test_images: Count | None = None
     seeds: Count | None = None
+
+
+class PaperTable(Settings):
+    """A table's shape, which its claims must have, and a caption in our own words."""
+
+    caption: str
+    rows: Count
+    columns: Count
+    cells: Count
 
 
 class HyperParameter(Settings):
@@ -247,11 +309,55 @@ class Reading(Settings):
 
 
 class Contradiction(Settings):
-    """Places of one paper that do not agree with each other, or with its own words."""
+    """Places that do not agree: of one paper with each other or its own words, or with another paper."""
 
-    places: tuple[str, ...]
-    values: tuple[str, ...]
+    places: tuple[str, ...] = Field(min_length=1)
+    values: tuple[str, ...] = Field(min_length=1)
     meaning: str
+    cells: tuple[str, ...] = ()
+    """Patterns of claim ids, `*` for any text, that name the claims it is about."""
+
+
+class Statement(Settings):
+    """A comparison that the prose makes, judged over cells: as printed, and as measured."""
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    place: str
+    words: str
+    left: tuple[str, ...] = Field(min_length=1)
+    """Patterns of claim ids: what is said to be more, less, or about as much."""
+    right: tuple[str, ...] = ()
+    """Patterns of claim ids: what it is compared with. A claim is never compared with itself."""
+    value: Number | None = None
+    """What it is compared with instead: a number."""
+    pair_by: tuple[str, ...] = ()
+    """Columns in which two claims must agree to be a pair."""
+    against: Literal["each", "best", "worst"] = "each"
+    """Of the right claims of a left one: all of them, the largest, or the smallest."""
+    relation: Literal["more", "less", "about"]
+    margin: Number = 0.0
+    """By how much: left - right >= margin, left - right <= -margin, or |left - right - margin| <= tolerance."""
+    scale: Literal["absolute", "relative"] = "absolute"
+    """Differences as they are, or as a share of the right one."""
+    tolerance: NonNegative | None = None
+    """What rounding may take; 0.0005, and 0.005 for `about`, where not given."""
+    holds_for: Literal["all", "some", "mean"] = "all"
+
+    @property
+    def slack(self) -> float:
+        """Return the tolerance."""
+        if self.tolerance is not None:
+            return self.tolerance
+        return 0.005 if self.relation == "about" else 0.0005
+
+    @model_validator(mode="after")
+    def _right_or_value(self) -> Statement:
+        if bool(self.right) == (self.value is not None):
+            raise ValueError("needs either right or value")
+        for name in self.pair_by:
+            if name not in COLUMNS:
+                raise ValueError(f"pair_by: {name!r} is unknown{_nearest(name, COLUMNS)}")
+        return self
 
 
 class Paper(Settings):
@@ -259,13 +365,14 @@ class Paper(Settings):
 
     key: str
     title: str
+    year: int = Field(ge=1950, le=2100)
     citation: str
     summary: str
     threat_model: str
-    black_box_source: str | None = None
-    """Architecture of the model that transfer attacks are made on."""
-    tables: dict[str, str]
-    """A caption in our own words for each table that has claims."""
+    tables: dict[str, PaperTable]
+    """In the order printed; numbers of the prose are the table `Text`."""
+    notes: dict[str, str] = Field(default_factory=dict)
+    """What a cell's `note` names by its key."""
     budgets: dict[str, PaperBudget]
     """Data set -> the paper's own budget."""
     attacks: dict[str, dict[str, Number]]
@@ -273,16 +380,72 @@ class Paper(Settings):
     hyper_parameters: tuple[HyperParameter, ...]
     readings: tuple[Reading, ...]
     contradictions: tuple[Contradiction, ...]
+    statements: tuple[Statement, ...] = ()
     claims: tuple[Claim, ...]
+
+    def note(self, claim: Claim) -> str:
+        """Return a claim's notes as text."""
+        return " ".join(self.notes[key] for key in claim.note.split())
 
 
 def papers(folder: Path = FOLDER) -> list[Paper]:
-    """Return every paper found under the folder, by key; ClaimError names the file and the place."""
+    """Return every paper under the folder, oldest first; ClaimError names the file and the place.
+
+    What names other claims is checked here: patterns that match nothing, notes and sources of copies that do
+    not exist.
+    """
     found = sorted(path.parent for path in folder.glob("*/paper.yaml"))
     for path in folder.glob("*/claims.csv"):
         if path.parent not in found:
             raise ClaimError(f"{path.parent / 'paper.yaml'}: missing; every folder with claims.csv needs one")
-    return [_read_paper(path) for path in found]
+    read = sorted((_read_paper(path) for path in found), key=lambda paper: (paper.year, paper.key))
+    for paper in read:
+        _check_references(folder / paper.key, paper, read)
+    return read
+
+
+def select(patterns: Iterable[str], paper: Paper, among: Sequence[Paper]) -> list[Claim]:
+    """Return the claims whose id fits one of the patterns, in the ledger's order.
+
+    `*` stands for any text. A pattern that does not begin with a paper's key is about `paper` itself.
+    """
+    keys = {other.key for other in among} | {paper.key}
+    expressions = [_expression(pattern, paper.key, frozenset(keys)) for pattern in patterns]
+    return [
+        claim
+        for other in among
+        for claim in other.claims
+        if any(expression.fullmatch(claim.claim_id) for expression in expressions)
+    ]
+
+
+@functools.cache
+def _expression(pattern: str, own: str, keys: frozenset[str]) -> re.Pattern[str]:
+    full = pattern if pattern.partition(".")[0] in keys else f"{own}.{pattern}"
+    return re.compile(".*".join(re.escape(part) for part in full.split("*")))
+
+
+def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None:
+    path = folder / "paper.yaml"
+    named = [
+        (f"contradictions.{position}.cells", pattern)
+        for position, found in enumerate(paper.contradictions)
+        for pattern in found.cells
+    ]
+    for position, statement in enumerate(paper.statements):
+        named += [(f"statements.{position}.left", pattern) for pattern in statement.left]
+        named += [(f"statements.{position}.right", pattern) for pattern in statement.right]
+    for place, pattern in named:
+        if not select([pattern], paper, read):
+            ids = [claim.claim_id for other in read for claim in other.claims]
+            full = pattern if pattern.partition(".")[0] in {p.key for p in read} else f"{paper.key}.{pattern}"
+            raise ClaimError(f"{path}: {place}: {pattern!r} fits no claim{_nearest(full, ids, 1)}")
+    keys = [other.key for other in read]
+    for claim in paper.claims:
+        origin = claim.evidence.removeprefix("copied from ")
+        if claim.copied and " " not in origin and origin not in keys:
+            place = f"{folder / 'claims.csv'}, claim {claim.claim_id}, column evidence"
+            raise ClaimError(f"{place}: there is no paper {origin!r}{_nearest(origin, keys)}")
 
 
 def _read_paper(folder: Path) -> Paper:
@@ -307,11 +470,32 @@ def _read_paper(folder: Path) -> Paper:
         message = first["msg"].removeprefix("Value error, ")
         raise ClaimError(f"{path}: {place}: {message}" if place else f"{path}: {message}") from error
     for claim in paper.claims:
+        place = f"{folder / 'claims.csv'}, claim {claim.claim_id}"
         if claim.paper != paper.key:
-            place = f"{folder / 'claims.csv'}, claim {claim.claim_id}, column paper"
-            raise ClaimError(f"{place}: is {claim.paper!r}; the folder is called {paper.key!r}")
+            raise ClaimError(f"{place}, column paper: is {claim.paper!r}; the folder is called {paper.key!r}")
         if claim.table not in paper.tables:
             raise ClaimError(f"{path}: tables: has no caption for {claim.table!r}, which claims.csv names")
+        for key in claim.note.split():
+            if key not in paper.notes:
+                raise ClaimError(
+                    f"{place}, column note: {path.name} has no note {key!r}{_nearest(key, paper.notes)}"
+                )
+    for name, table in paper.tables.items():
+        own = [claim for claim in claims if claim.table == name]
+        shape = {
+            "rows": len({claim.row for claim in own}),
+            "columns": len({claim.column for claim in own}),
+            "cells": len(own),
+        }
+        for what, number in shape.items():
+            if number != getattr(table, what):
+                raise ClaimError(
+                    f"{path}: tables.{name}.{what}: is {getattr(table, what)}; claims.csv has {number}"
+                )
+    statements = [statement.key for statement in paper.statements]
+    for key in statements:
+        if statements.count(key) > 1:
+            raise ClaimError(f"{path}: statements: the key {key!r} stands twice")
     return paper
 
 
@@ -333,20 +517,41 @@ def read_claims(path: Path) -> list[Claim]:
                 raise ClaimError(f"{place}: has {len(cells)} cells, the header has {len(header)}")
             claim = _claim(place, dict(zip(header, cells, strict=True)))
             for column, what, key in (
-                ("claim_id", "id", ("id", claim.claim_id)),
                 ("row", "cell", ("cell", claim.table, claim.row, claim.column)),
+                ("claim_id", "id", ("id", claim.claim_id)),
                 ("parameters", "quantity", ("quantity", claim.table, *claim.quantity)),
             ):
-                if key in seen:
+                if key in seen and not (what == "quantity" and _may_repeat(claim, claims, seen[key])):
                     raise ClaimError(
                         f"{place}, column {column}: the {what} {' / '.join(key[1:])} "
                         f"stands already in line {seen[key]}"
                     )
-                seen[key] = reader.line_num
+                seen.setdefault(key, reader.line_num)
             claims.append(claim)
     except csv.Error as error:
         raise ClaimError(f"{path}, line {reader.line_num}: is no CSV: {error}") from error
     return claims
+
+
+def _may_repeat(claim: Claim, claims: Sequence[Claim], line: int) -> bool:
+    """Say whether a quantity may stand in a table twice: in the prose, or where the same number is printed."""
+    return claim.table == TEXT or claims[line - 2].printed == claim.printed
+
+
+def claim_id(paper: str, table: str, row: str, column: str) -> str:
+    """Return the id of a cell, made of its labels: `mustafa_pcl.table_9.pgd.eps_0_1.ours_f_star`."""
+    pieces = [piece for label in (table, row, column) for piece in label.split(SEPARATOR)]
+    return ".".join([paper, *(_slug(piece) for piece in pieces)])
+
+
+_SPELLED = {"ε": "eps", "α": "alpha", "λ": "lambda", "ζ": "zeta", "&": "and", "*": "_star_"}
+
+
+def _slug(label: str) -> str:
+    text = label.lower()
+    for sign, word in _SPELLED.items():
+        text = text.replace(sign, word)
+    return "_".join(part for part in re.split(r"[^a-z0-9]+", text) if part)
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -369,41 +574,73 @@ def _claim(place: str, cells: dict[str, str]) -> Claim:
     for name in ("claim_id", "paper", "table", "row", "column", "architecture", "printed"):
         if not cells[name]:
             raise ClaimError(f"{place}, column {name}: is empty")
-    defense = re.sub(r"\[\w+\]$", "", cells["defense"])
     for name, word, known in (
         ("dataset", cells["dataset"], DATASETS),
         ("architecture", cells["architecture"], ARCHITECTURES),
-        ("defense", defense, (*DEFENSES, *registry.names("defenses"))),
+        ("defense", variant_of(cells["defense"]), (*DEFENSES, *registry.names("defenses"))),
         ("training", cells["training"], TRAININGS),
         ("setting", cells["setting"], SETTINGS),
         ("attack", cells["attack"], (*ATTACKS, *registry.names("attacks"))),
-        ("metric", cells["metric"], METRICS),
+        ("metric", cells["metric"], tuple(METRICS)),
+        ("unit", cells["unit"], METRICS[cells["metric"]].units if cells["metric"] in METRICS else UNITS),
+        ("certainty", cells["certainty"], CERTAINTIES),
     ):
         if word not in known:
             raise ClaimError(f"{place}, column {name}: {word!r} is unknown{_nearest(word, known)}")
-    _check_parameters(f"{place}, column parameters", cells["attack"], cells["parameters"])
+    wanted = claim_id(cells["paper"], cells["table"], cells["row"], cells["column"])
+    if cells["claim_id"] != wanted:
+        raise ClaimError(
+            f"{place}, column claim_id: {cells['claim_id']!r} should be {wanted!r}, which paper, table, row and "
+            "column make"
+        )
+    _check_source(f"{place}, column source", cells)
+    _check_parameters(f"{place}, column parameters", cells["attack"], cells["metric"], cells["parameters"])
     evidence = cells["evidence"]
     if evidence != "measured" and not re.fullmatch(r"copied from \S.*", evidence):
         raise ClaimError(
             f"{place}, column evidence: {evidence!r} should be 'measured' or 'copied from <paper>'"
         )
-    value = _value(place, cells["metric"], cells["printed"], cells["value"])
+    value = _value(place, cells)
     return Claim(
         **{field.name: cells[field.name] for field in fields(Claim) if field.name != "value"}, value=value
     )
 
 
-def _check_parameters(place: str, attack: str, text: str) -> None:
-    if attack == "none":
+def _check_source(place: str, cells: Mapping[str, str]) -> None:
+    source, setting = cells["source"], cells["setting"]
+    if setting == "black_box" and not source:
+        raise ClaimError(f"{place}: is empty; a black_box attack names the network its images were made on")
+    if setting == "black_box":
+        try:
+            Source.read(source)
+        except ValueError as error:
+            raise ClaimError(f"{place}: {error}") from error
+    elif source and source not in MEMBERS:
+        raise ClaimError(
+            f"{place}: {source!r} should be empty where the setting is {setting!r}, or, for an ensemble, one of "
+            f"{', '.join(MEMBERS)}"
+        )
+
+
+def _check_parameters(place: str, attack: str, metric: str, text: str) -> None:
+    own = METRICS[metric].parameter
+    if attack == "none" and not own:
         if text:
             raise ClaimError(f"{place}: {text!r} should be empty where the attack is 'none'")
         return
-    for part in text.split():
+    allowed = (own,) if own else PARAMETERS
+    if own and not text:
+        raise ClaimError(f"{place}: is empty; {metric} needs one such as {own}=0.5")
+    seen = set()
+    for part in text.split(" ") if text else ():
         name, equals, number = part.partition("=")
         if not equals:
-            raise ClaimError(f"{place}: {part!r} should read name=number, such as epsilon=0.3")
-        if name not in PARAMETERS:
-            raise ClaimError(f"{place}: {name!r} is unknown{_nearest(name, PARAMETERS)}")
+            raise ClaimError(f"{place}: {part!r} should read name=number, such as {allowed[0]}=0.3")
+        if name not in allowed:
+            raise ClaimError(f"{place}: {name!r} is unknown{_nearest(name, allowed)}")
+        if name in seen:
+            raise ClaimError(f"{place}: {name!r} stands twice")
+        seen.add(name)
         try:
             written = format_number(parse_number(number))
         except (ValueError, OverflowError):
@@ -414,240 +651,62 @@ def _check_parameters(place: str, attack: str, text: str) -> None:
             )
 
 
-def _value(place: str, metric: str, printed: str, text: str) -> float | None:
-    """Return the value, having checked it against the printed text: an accuracy is printed in percent."""
-    if (printed == NOT_CLAIMED) != (text == ""):
-        raise ClaimError(f"{place}, column value: is empty where, and only where, {NOT_CLAIMED!r} is printed")
-    if printed == NOT_CLAIMED:
+def _value(place: str, cells: Mapping[str, str]) -> float | None:
+    """Return the value, having checked it against the printed text and its unit."""
+    printed, text, unit = cells["printed"], cells["value"], cells["unit"]
+    if (printed == LOST) != (cells["certainty"] == "lost"):
+        raise ClaimError(f"{place}, column certainty: is 'lost' where, and only where, {LOST!r} is printed")
+    empty = printed in NOT_CLAIMED or printed == LOST
+    if empty != (text == ""):
+        signs = ", ".join(map(repr, (*NOT_CLAIMED, LOST)))
+        raise ClaimError(f"{place}, column value: is empty where, and only where, one of {signs} is printed")
+    if empty:
         return None
-    match = re.fullmatch(r"\(?(-?\d+(?:\.\d+)?) ?%?\)?", printed)
+    one, match = _read_print(printed, unit)
     if match is None:
-        raise ClaimError(f"{place}, column printed: {printed!r} is no printed number")
+        raise ClaimError(f"{place}, column printed: {printed!r} is no number printed as {unit}")
     try:
         value = float(text)
     except ValueError:
         raise ClaimError(f"{place}, column value: {text!r} is no number") from None
-    upper = 1.0 if metric == "accuracy" else math.inf
-    if not 0 <= value <= upper or math.isinf(value):
-        shown = "[0, 1]; fractions, not percentages" if metric == "accuracy" else "[0, ∞)"
-        raise ClaimError(f"{place}, column value: {text} lies outside {shown}")
-    stands_for = float(match[1]) / 100 if metric == "accuracy" or "%" in printed else float(match[1])
-    if abs(value - stands_for) > 1e-9:
+    metric = METRICS[cells["metric"]]
+    if not metric.lower <= value <= metric.upper or math.isinf(value):
+        upper = "∞)" if math.isinf(metric.upper) else f"{metric.upper:g}]"
+        hint = "; fractions, not percentages" if metric.share else ""
+        raise ClaimError(f"{place}, column value: {text} lies outside [{metric.lower:g}, {upper}{hint}")
+    found = match.groupdict()
+    if "large" in found:
+        stands_for = one * (60 * int(found["large"]) + int(found["small"]))
+    else:
+        stands_for = one * float(found["number"].replace("−", "-"))
+    if abs(value - stands_for) > 1e-9 * max(1.0, abs(stands_for)):
         raise ClaimError(
-            f"{place}, column value: {text} does not mean the printed {printed!r}, which is {stands_for:g}"
+            f"{place}, column value: {text} does not mean the printed {printed!r} in {unit}, "
+            f"which is {stands_for:g}"
         )
     return value
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def _read_print(printed: str, unit: str) -> tuple[float, re.Match[str] | None]:
+    """Return what one is worth in the unit, and the printed number; None where it is not printed so."""
+    form, one = _FORMS[unit]
+    inner = printed[1:-1] if printed.startswith("(") and printed.endswith(")") else printed
+    return one, re.fullmatch(form, inner)
+
+
+def _last_digit(printed: str, unit: str) -> float:
+    one, match = _read_print(printed, unit)
+    if match is None:
+        return 0.0
+    number = match.groupdict().get("number", "")
+    return one * 10.0 ** -len(number.partition(".")[2])
+
+
+def _nearest(word: str, known: Iterable[str], shown: int = 1000) -> str:
     choices = sorted(set(known))
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(choices)}"
-
-
-def judge(
-    claim: Claim,
-    summary_rows: Sequence[Summary],
-    tolerance: float = TOLERANCE,
-    *,
-    budgets: Mapping[str, Budget] | None = None,
-    paper: Paper | None = None,
-    attacks: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Verdict:
-    """Return the claim's verdict against a study's summary.
-
-    A claim is reproduced when it lies in the measured interval widened by the tolerance (for metrics other
-    than accuracy: by that share of the claim); `lower` and `higher` say where the measurement lies.
-    Only a measurement of the same defense, training, setting, attack, parameters and metric is chosen: of the
-    same data set and network first, made on a transfer source of the paper's kind (a narrower one too), then the
-    one with the fewest differences. On another data set or network
-    (a narrower one included), or from another transfer source, it is shown and not judged. Smaller budgets
-    are listed; they change no verdict.
-
-    budgets: model -> what the study gave it. attacks: stanza -> the study's settings of that attack.
-    """
-    if claim.value is None:
-        return _verdict(claim, "not claimed", "the paper prints a dash")
-    candidates = [row for row in summary_rows if _same_question(claim, row)]
-    if not candidates:
-        return _verdict(claim, "not measured", _reason(claim, summary_rows))
-    budgets, attacks = budgets or {}, attacks or {}
-    ranked = []
-    for row in candidates:
-        foreign = _foreign(claim, row, budgets, paper)
-        smaller = _smaller(claim, row, budgets.get(row.model), paper, attacks.get(row.attack, {}))
-        order = (
-            row.dataset != claim.dataset,
-            row.architecture != claim.architecture,
-            _source_of_another_kind(claim, row, budgets, paper),
-            len(foreign),
-            len(smaller),
-            -(row.total or 0),
-            row.model,
-            row.source,
-            row.study,
-            row.dataset,
-        )
-        ranked.append((order, row, foreign, smaller))
-    _, row, foreign, smaller = min(ranked, key=lambda entry: entry[0])
-    allowed = tolerance if claim.metric == "accuracy" else tolerance * claim.value
-    word: Word = "not comparable" if foreign else _compare(claim.value, row, allowed)
-    strongest = next((other for other in summary_rows if _is_worst_case(claim, row, other)), None)
-    strongest_word: Word | Literal[""] = ""
-    if strongest is not None:
-        strongest_word = "not comparable" if foreign else _compare(claim.value, strongest, allowed)
-    return _verdict(claim, word, "; ".join(foreign + smaller), row, strongest, strongest_word)
-
-
-def _same_question(claim: Claim, row: Summary) -> bool:
-    mine = (
-        row.defense,
-        row.training,
-        row.setting,
-        row.attack,
-        row.parameters,
-        row.metric,
-    )
-    return mine == (
-        claim.defense,
-        claim.training,
-        claim.setting,
-        claim.attack,
-        claim.parameters,
-        claim.metric,
-    )
-
-
-def _is_worst_case(claim: Claim, row: Summary, other: Summary) -> bool:
-    return (
-        claim.metric == other.metric == "accuracy"
-        and other.attack == "worst_case"
-        and other.parameters == f"norm=linf epsilon={claim.epsilon}"
-        and (other.study, other.model) == (row.study, row.model)
-    )
-
-
-def _compare(claimed: float, row: Summary, tolerance: float) -> Word:
-    low = row.value if row.low is None else row.low
-    high = row.value if row.high is None else row.high
-    rounding = 1e-12
-    if claimed > high + tolerance + rounding:
-        return "lower"
-    if claimed < low - tolerance - rounding:
-        return "higher"
-    return "reproduced"
-
-
-def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: Paper | None) -> list[str]:
-    """Return the differences that make it another quantity than the claimed one."""
-    differences = []
-    if row.dataset != claim.dataset:
-        differences.append(f"dataset: {row.dataset}, not {claim.dataset}")
-    network = _network(row.architecture, budgets.get(row.model))
-    if network != claim.architecture:
-        differences.append(f"architecture: {network}, not {claim.architecture}")
-    if (
-        claim.setting == "black_box"
-        and paper is not None
-        and paper.black_box_source
-        and row.source in budgets
-    ):
-        source = _network(budgets[row.source].architecture, budgets[row.source])
-        if source != paper.black_box_source:
-            differences.append(f"source: {source}, not {paper.black_box_source}")
-    return differences
-
-
-def _source_of_another_kind(
-    claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: Paper | None
-) -> bool:
-    """Say whether a transfer attack was made on another architecture than the paper's, whatever its width."""
-    if (
-        claim.setting != "black_box"
-        or paper is None
-        or not paper.black_box_source
-        or row.source not in budgets
-    ):
-        return False
-    return budgets[row.source].architecture != paper.black_box_source
-
-
-def _network(architecture: str, budget: Budget | None) -> str:
-    if budget is None or budget.width == 1:
-        return architecture
-    return f"{architecture} (width {format_number(budget.width)})"
-
-
-def _smaller(
-    claim: Claim, row: Summary, budget: Budget | None, paper: Paper | None, attack: Mapping[str, Any]
-) -> list[str]:
-    """Return how the study's budget differs from the paper's, as far as both are known."""
-    own = paper.budgets.get(claim.dataset) if paper is not None else None
-    pairs: list[tuple[str, float | None, float | None]] = []
-    if own is not None:
-        images = row.total // row.seeds if row.total is not None else None
-        pairs.append(("images", images, own.test_images))
-        if budget is not None:
-            pairs.append(("epochs", budget.epochs, own.epochs))
-            pairs.append(("training images", budget.train_images, own.train_images))
-        pairs.append(("seeds", row.seeds, own.seeds))
-    differences = [
-        f"{name}: {format_number(here)} of {format_number(there)}"
-        for name, here, there in pairs
-        if here is not None and there is not None and here != there
-    ]
-    for name, there in sorted(paper.attacks.get(claim.attack, {}).items() if paper is not None else ()):
-        here = attack.get(name)
-        if isinstance(here, int | float) and not math.isclose(here, there):
-            differences.append(f"{claim.attack} {name}: {format_number(here)}, not {format_number(there)}")
-    return differences
-
-
-def _reason(claim: Claim, rows: Sequence[Summary]) -> str:
-    """Return what the study lacks, the first thing a reader would have to add."""
-    left = [row for row in rows if row.defense == claim.defense]
-    reason = f"{claim.metric} was not measured"
-    if not left:
-        reason = f"defense {claim.defense} was not built in this study"
-    elif not (left := [row for row in left if row.training == claim.training]):
-        how = "clean images alone" if claim.training == "clean" else f"{claim.training} examples"
-        reason = f"defense {claim.defense} was not trained on {how} in this study"
-    elif not (left := [row for row in left if row.setting == claim.setting]):
-        reason = f"setting {claim.setting} was not run against {claim.defense}"
-    elif not (left := [row for row in left if row.attack == claim.attack]):
-        reason = f"attack {claim.attack} was not run in setting {claim.setting}"
-    elif not any(row.parameters == claim.parameters for row in left):
-        run = ", ".join(sorted({row.parameters for row in left}))
-        reason = f"parameters: {claim.attack} was not run at {claim.parameters} (only at {run})"
-    if not any(row.dataset == claim.dataset for row in rows):
-        reason += f"; data set {claim.dataset} is not in this study"
-    return reason
-
-
-def _verdict(
-    claim: Claim,
-    word: Word,
-    differences: str,
-    row: Summary | None = None,
-    strongest: Summary | None = None,
-    strongest_word: Word | Literal[""] = "",
-) -> Verdict:
-    return Verdict(
-        claim_id=claim.claim_id,
-        claimed=claim.value,
-        measured=row.value if row else None,
-        low=row.low if row else None,
-        high=row.high if row else None,
-        verdict=word,
-        differences=differences,
-        paper=claim.paper,
-        table=claim.table,
-        row=claim.row,
-        column=claim.column,
-        model=row.model if row else "",
-        strongest_attack=strongest.attack if strongest else "",
-        strongest_value=strongest.value if strongest else None,
-        strongest_low=strongest.low if strongest else None,
-        strongest_high=strongest.high if strongest else None,
-        strongest_verdict=strongest_word,
-    )
+    near = [choice for choice in choices if word and choice.startswith(word)]
+    if len(near) != 1:
+        near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(choices)}" if len(choices) <= shown else ""

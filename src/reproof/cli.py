@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("plan", parents=[shared], help="print jobs, estimated time and disk; run nothing")
     commands.add_parser("schema", help="print the JSON schema of a study file")
+    claims = commands.add_parser("claims", help="say what the ledger of the papers' claims holds")
+    claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
+    claims.add_argument(
+        "--check", action="store_true", help="list what cannot all be right and no contradiction explains"
+    )
     for rule in RULES:
         command = commands.add_parser(rule, parents=[shared], help=f"do one {rule} job, as the workflow does")
         command.add_argument(
@@ -55,13 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     inherited = shlex.split(os.environ.get(STUDY, ""))
-    if given[:1] != ["schema"] and not {"--configfile", "--config"} & set(given):
+    if given[:1] not in (["schema"], ["claims"]) and not {"--configfile", "--config"} & set(given):
         given += inherited
     chosen = parser().parse_args(given)
     try:
         if chosen.command == "schema":
             print(schema_text(), end="", flush=True)
             return 0
+        if chosen.command == "claims":
+            return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
         plan = Plan(load_study(chosen.configfile, chosen.config))
         if chosen.command == "plan":
             from reproof import estimate
@@ -88,6 +95,25 @@ def schema_text() -> str:
     import json
 
     return json.dumps(study.json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def show_claims(*, summary: bool, check: bool) -> int:
+    """Print the ledger's counts, or the anomalies that no contradiction covers; return 1 if there are any."""
+    from reproof import claims, ledger
+
+    papers = claims.papers()
+    if summary:
+        print(ledger.summary(papers), flush=True)
+    if not check:
+        return 0
+    left = ledger.uncovered(papers)
+    for anomaly in left:
+        print(anomaly, flush=True)
+    explained = len(ledger.anomalies(papers)) - len(left)
+    print(
+        f"{explained} anomalies are explained by a contradiction on record, {len(left)} are not", flush=True
+    )
+    return 1 if left else 0
 
 
 def load_study(overlays: Sequence[Path], values: Sequence[str]) -> study.Study:

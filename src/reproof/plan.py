@@ -294,7 +294,7 @@ class Plan:
             outputs={
                 **{
                     table: self.table_path(table)
-                    for table in ("measurements", "summary", "verdicts", "red_flags")
+                    for table in ("measurements", "summary", "verdicts", "statements", "red_flags")
                 },
                 "record": f"{folder}/record.json",
             },
@@ -316,6 +316,8 @@ class Plan:
             "architecture": model.architecture_key,
             "width": getattr(model.architecture.settings, "width", 1.0),
             "epochs": model.training.epochs,
+            "defense": model.defense_key,
+            "training": model.training_key,
             "train_images": self.study.datasets[model.dataset].settings.sizes()["train"],
             "seeds": len(self.study.seeds),
         }

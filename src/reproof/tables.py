@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from reproof import intervals
-from reproof.claims import TOLERANCE, Budget, Measurement, Paper, Summary, Verdict, judge
+from reproof.claims import Paper
 from reproof.errors import ArtifactError
 from reproof.settings import format_number
+from reproof.statements import StatementVerdict, judge_statements
+from reproof.verdicts import TOLERANCE, Budget, Measurement, Summary, Verdict, judge
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +38,7 @@ _NUMBERS = ("image", "label", "clean_prediction", "adversarial_prediction", "l2"
 MEASUREMENT_COLUMNS = tuple(field.name for field in fields(Measurement))
 SUMMARY_COLUMNS = tuple(field.name for field in fields(Summary))
 VERDICT_COLUMNS = tuple(field.name for field in fields(Verdict))
+STATEMENT_COLUMNS = tuple(field.name for field in fields(StatementVerdict))
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,12 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Tables:
-    """The three tables of a study, rows sorted."""
+    """The tables of a study, rows sorted; statements in the order of the papers."""
 
     measurements: list[Measurement]
     summary: list[Summary]
     verdicts: list[Verdict]
+    statements: list[StatementVerdict]
 
     def files(self) -> dict[str, str]:
         """Return each table's file name and its text."""
@@ -99,6 +103,7 @@ class Tables:
             "measurements.csv": to_csv(map(asdict, self.measurements), MEASUREMENT_COLUMNS),
             "summary.csv": to_csv(map(asdict, self.summary), SUMMARY_COLUMNS),
             "verdicts.csv": to_csv(map(asdict, self.verdicts), VERDICT_COLUMNS),
+            "statements.csv": to_csv(map(asdict, self.statements), STATEMENT_COLUMNS),
         }
 
 
@@ -109,7 +114,7 @@ def tabulate(
     attacks: Mapping[str, Mapping[str, Any]] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Tables:
-    """Return the tables of a study. Cells where the paper prints a dash get no verdict.
+    """Return the tables of a study. Cells where the paper prints a dash, or that are lost, get no verdict.
 
     budgets: model -> what it was given. attacks: stanza -> the study's settings of that attack.
     """
@@ -121,7 +126,8 @@ def tabulate(
         for claim in paper.claims
         if claim.value is not None
     ]
-    return Tables(measurements, summary, sorted(verdicts, key=lambda verdict: verdict.claim_id))
+    verdicts.sort(key=lambda verdict: verdict.claim_id)
+    return Tables(measurements, summary, verdicts, judge_statements(papers, verdicts))
 
 
 def read_outcomes(paths: Iterable[Path]) -> list[Outcomes]:

@@ -383,7 +383,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("device", "networks", "augmentation", "training_attacks", "training"),
     ("threat_models", "attacks", "attack_engine"),
     ("evaluation", "latent_space"),
-    ("papers", "intervals", "claims", "tables", "red_flags"),
+    ("papers", "intervals", "claims", "verdicts", "statements", "ledger", "tables", "red_flags"),
     ("figures", "report"),
     ("stages",),
     ("cli", "__main__", "driver"),

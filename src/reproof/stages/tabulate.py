@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reproof import artifacts, claims, red_flags, tables
+from reproof import artifacts, claims, red_flags, tables, verdicts
 from reproof.plan import Job
 from reproof.provenance import Run
 
@@ -13,7 +13,7 @@ def tabulate(job: Job, run: Run) -> None:
     """Do the tabulate job (plan.Plan.tabulate)."""
     outcomes = tables.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
     papers = claims.papers()
-    budgets = {name: claims.Budget(**budget) for name, budget in job.slice["budgets"].items()}
+    budgets = {name: verdicts.Budget(**budget) for name, budget in job.slice["budgets"].items()}
     made = tables.tabulate(outcomes, papers, budgets, job.slice["attacks"], job.slice["tolerance"])
     texts = made.files()
     texts["red_flags.csv"] = tables.to_csv(red_flags.table_rows(red_flags.find(outcomes)), red_flags.COLUMNS)

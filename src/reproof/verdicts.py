@@ -1,0 +1,322 @@
+"""Claims beside measurements: `judge`, the only place where the two meet. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from reproof.claims import LOST, MEMBERS, METRICS, Claim, Paper, Source
+from reproof.settings import format_number
+
+TOLERANCE = 0.02
+"""How far outside the measured interval a claim may lie and still be reproduced: two points of accuracy."""
+
+Word = Literal["reproduced", "lower", "higher", "not comparable", "not measured", "not claimed"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of measurements.csv: one seed, counts where the value is a share of images."""
+
+    study: str
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    seed: int
+    setting: str
+    source: str
+    attack: str
+    parameters: str
+    metric: str
+    value: float
+    correct: int | None
+    total: int | None
+    low: float | None
+    high: float | None
+    model: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row of summary.csv: the mean over seeds, pooled counts, the wider interval."""
+
+    study: str
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    seeds: int
+    setting: str
+    source: str
+    attack: str
+    parameters: str
+    metric: str
+    value: float
+    correct: int | None
+    total: int | None
+    low: float | None
+    high: float | None
+    model: str
+    value_min: float
+    value_max: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a model of the study was given; `width` is the network's share of the paper's channels."""
+
+    model: str
+    dataset: str
+    architecture: str
+    width: float
+    epochs: int
+    defense: str = "undefended"
+    training: str = "clean"
+    train_images: int | None = None
+    test_images: int | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim beside its measurement, in the columns of verdicts.csv.
+
+    `differences`: those of the measurement that was chosen, or the reason why there is none. `strongest_*`:
+    what is left of the same model under every attack of the study in the same budget, beside the same claim.
+    """
+
+    claim_id: str
+    claimed: float | None
+    measured: float | None
+    low: float | None
+    high: float | None
+    verdict: Word
+    differences: str
+    paper: str
+    table: str
+    row: str
+    column: str
+    model: str
+    strongest_attack: str
+    strongest_value: float | None
+    strongest_low: float | None
+    strongest_high: float | None
+    strongest_verdict: Word | Literal[""]
+
+
+def judge(
+    claim: Claim,
+    summary_rows: Sequence[Summary],
+    tolerance: float = TOLERANCE,
+    *,
+    budgets: Mapping[str, Budget] | None = None,
+    paper: Paper | None = None,
+    attacks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Verdict:
+    """Return the claim's verdict against a study's summary.
+
+    A claim is reproduced when it lies in the measured interval widened by the tolerance (for metrics other
+    than shares: by that share of the claim); `lower` and `higher` say where the measurement lies.
+    Only a measurement of the same defense, training, setting, attack, parameters and metric is chosen: of the
+    same data set and network first, made on a transfer source of the paper's kind (a narrower one too), then the
+    one with the fewest differences. On another data set or network
+    (a narrower one included), or from another transfer source, it is shown and not judged. Smaller budgets
+    are listed; they change no verdict.
+
+    budgets: model -> what the study gave it. attacks: stanza -> the study's settings of that attack.
+    """
+    if claim.value is None:
+        lost = claim.printed == LOST
+        reason = "the number is lost in the text that was read" if lost else "the paper prints a dash"
+        return _verdict(claim, "not claimed", reason)
+    candidates = [row for row in summary_rows if _same_question(claim, row)]
+    if not candidates:
+        return _verdict(claim, "not measured", _reason(claim, summary_rows))
+    budgets, attacks = budgets or {}, attacks or {}
+    ranked = []
+    for row in candidates:
+        foreign = _foreign(claim, row, budgets)
+        smaller = _smaller(claim, row, budgets.get(row.model), paper, attacks.get(row.attack, {}))
+        order = (
+            row.dataset != claim.dataset,
+            row.architecture != claim.architecture,
+            _source_of_another_kind(claim, row, budgets),
+            len(foreign),
+            len(smaller),
+            -(row.total or 0),
+            row.model,
+            row.source,
+            row.study,
+            row.dataset,
+        )
+        ranked.append((order, row, foreign, smaller))
+    _, row, foreign, smaller = min(ranked, key=lambda entry: entry[0])
+    allowed = tolerance if METRICS[claim.metric].share else tolerance * abs(claim.value)
+    word: Word = "not comparable" if foreign else _compare(claim.value, row, allowed)
+    strongest = next((other for other in summary_rows if _is_worst_case(claim, row, other)), None)
+    strongest_word: Word | Literal[""] = ""
+    if strongest is not None:
+        strongest_word = "not comparable" if foreign else _compare(claim.value, strongest, allowed)
+    return _verdict(claim, word, "; ".join(foreign + smaller), row, strongest, strongest_word)
+
+
+def _same_question(claim: Claim, row: Summary) -> bool:
+    mine = (
+        row.defense,
+        row.training,
+        row.setting,
+        row.attack,
+        row.parameters,
+        row.metric,
+    )
+    return mine == (
+        claim.defense,
+        claim.training,
+        claim.setting,
+        claim.attack,
+        claim.parameters,
+        claim.metric,
+    ) and _members(claim.source) == _members(row.source)
+
+
+_MEMBERS = {
+    "": "a whole ensemble",
+    "member": "single members of an ensemble",
+    "members": "all members of an ensemble together",
+}
+
+
+def _members(source: str) -> str:
+    """Return which members of an ensemble were attacked; "" for every other kind of source."""
+    return source if source in MEMBERS else ""
+
+
+def _is_worst_case(claim: Claim, row: Summary, other: Summary) -> bool:
+    return (
+        claim.metric == other.metric == "accuracy"
+        and other.attack == "worst_case"
+        and other.parameters == f"norm=linf epsilon={claim.epsilon}"
+        and (other.study, other.model) == (row.study, row.model)
+    )
+
+
+def _compare(claimed: float, row: Summary, tolerance: float) -> Word:
+    low = row.value if row.low is None else row.low
+    high = row.value if row.high is None else row.high
+    rounding = 1e-12
+    if claimed > high + tolerance + rounding:
+        return "lower"
+    if claimed < low - tolerance - rounding:
+        return "higher"
+    return "reproduced"
+
+
+def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget]) -> list[str]:
+    """Return the differences that make it another quantity than the claimed one."""
+    differences = []
+    if row.dataset != claim.dataset:
+        differences.append(f"dataset: {row.dataset}, not {claim.dataset}")
+    network = _network(row.architecture, budgets.get(row.model))
+    if network != claim.architecture:
+        differences.append(f"architecture: {network}, not {claim.architecture}")
+    if claim.setting == "black_box" and row.source in budgets:
+        made_on = budgets[row.source]
+        own = Source(_network(made_on.architecture, made_on), made_on.defense, made_on.training)
+        wanted = Source.read(claim.source)
+        if (own,) != wanted:
+            differences.append(f"source: {own}, not {' and '.join(map(str, wanted))}")
+    return differences
+
+
+def _source_of_another_kind(claim: Claim, row: Summary, budgets: Mapping[str, Budget]) -> bool:
+    """Say whether a transfer attack was made on another network or defense than the paper's, whatever its width."""
+    if claim.setting != "black_box" or row.source not in budgets:
+        return False
+    made_on = budgets[row.source]
+    return (Source(made_on.architecture, made_on.defense, made_on.training),) != Source.read(claim.source)
+
+
+def _network(architecture: str, budget: Budget | None) -> str:
+    if budget is None or budget.width == 1:
+        return architecture
+    return f"{architecture} (width {format_number(budget.width)})"
+
+
+def _smaller(
+    claim: Claim, row: Summary, budget: Budget | None, paper: Paper | None, attack: Mapping[str, Any]
+) -> list[str]:
+    """Return how the study's budget differs from the paper's, as far as both are known."""
+    own = paper.budgets.get(claim.dataset) if paper is not None else None
+    pairs: list[tuple[str, float | None, float | None]] = []
+    if own is not None:
+        images = row.total // row.seeds if row.total is not None else None
+        pairs.append(("images", images, own.test_images))
+        if budget is not None:
+            pairs.append(("epochs", budget.epochs, own.epochs))
+            pairs.append(("training images", budget.train_images, own.train_images))
+        pairs.append(("seeds", row.seeds, own.seeds))
+    differences = [
+        f"{name}: {format_number(here)} of {format_number(there)}"
+        for name, here, there in pairs
+        if here is not None and there is not None and here != there
+    ]
+    for name, there in sorted(paper.attacks.get(claim.attack, {}).items() if paper is not None else ()):
+        here = attack.get(name)
+        if isinstance(here, int | float) and not math.isclose(here, there):
+            differences.append(f"{claim.attack} {name}: {format_number(here)}, not {format_number(there)}")
+    return differences
+
+
+def _reason(claim: Claim, rows: Sequence[Summary]) -> str:
+    """Return what the study lacks, the first thing a reader would have to add."""
+    left = [row for row in rows if row.defense == claim.defense]
+    reason = f"{METRICS[claim.metric].words} was not measured"
+    if not left:
+        reason = f"defense {claim.defense} was not built in this study"
+    elif not (left := [row for row in left if row.training == claim.training]):
+        how = "clean images alone" if claim.training == "clean" else f"{claim.training} examples"
+        reason = f"defense {claim.defense} was not trained on {how} in this study"
+    elif not (left := [row for row in left if row.setting == claim.setting]):
+        reason = f"setting {claim.setting} was not run against {claim.defense}"
+    elif not (left := [row for row in left if row.attack == claim.attack]):
+        reason = f"attack {claim.attack} was not run in setting {claim.setting}"
+    elif not METRICS[claim.metric].parameter and not any(r.parameters == claim.parameters for r in left):
+        run = ", ".join(sorted({row.parameters for row in left}))
+        reason = f"parameters: {claim.attack} was not run at {claim.parameters} (only at {run})"
+    elif not any(_members(row.source) == _members(claim.source) for row in left):
+        reason = f"{claim.attack} was not run against {_MEMBERS[_members(claim.source)]}"
+    if not any(row.dataset == claim.dataset for row in rows):
+        reason += f"; data set {claim.dataset} is not in this study"
+    return reason
+
+
+def _verdict(
+    claim: Claim,
+    word: Word,
+    differences: str,
+    row: Summary | None = None,
+    strongest: Summary | None = None,
+    strongest_word: Word | Literal[""] = "",
+) -> Verdict:
+    return Verdict(
+        claim_id=claim.claim_id,
+        claimed=claim.value,
+        measured=row.value if row else None,
+        low=row.low if row else None,
+        high=row.high if row else None,
+        verdict=word,
+        differences=differences,
+        paper=claim.paper,
+        table=claim.table,
+        row=claim.row,
+        column=claim.column,
+        model=row.model if row else "",
+        strongest_attack=strongest.attack if strongest else "",
+        strongest_value=strongest.value if strongest else None,
+        strongest_low=strongest.low if strongest else None,
+        strongest_high=strongest.high if strongest else None,
+        strongest_verdict=strongest_word,
+    )
