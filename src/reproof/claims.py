@@ -507,7 +507,7 @@ def read_claims(path: Path) -> list[Claim]:
         raise ClaimError(f"{path}: cannot be read: {error}") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     claims: list[Claim] = []
-    seen: dict[tuple[str, ...], int] = {}
+    seen: dict[tuple[str, ...], tuple[int, Claim]] = {}
     try:
         header = next(reader, [])
         _check_header(path, header)
@@ -521,21 +521,21 @@ def read_claims(path: Path) -> list[Claim]:
                 ("claim_id", "id", ("id", claim.claim_id)),
                 ("parameters", "quantity", ("quantity", claim.table, *claim.quantity)),
             ):
-                if key in seen and not (what == "quantity" and _may_repeat(claim, claims, seen[key])):
+                line, first = seen.setdefault(key, (reader.line_num, claim))
+                if first is not claim and not (what == "quantity" and _may_repeat(claim, first)):
                     raise ClaimError(
                         f"{place}, column {column}: the {what} {' / '.join(key[1:])} "
-                        f"stands already in line {seen[key]}"
+                        f"stands already in line {line}"
                     )
-                seen.setdefault(key, reader.line_num)
             claims.append(claim)
     except csv.Error as error:
         raise ClaimError(f"{path}, line {reader.line_num}: is no CSV: {error}") from error
     return claims
 
 
-def _may_repeat(claim: Claim, claims: Sequence[Claim], line: int) -> bool:
+def _may_repeat(claim: Claim, first: Claim) -> bool:
     """Say whether a quantity may stand in a table twice: in the prose, or where the same number is printed."""
-    return claim.table == TEXT or claims[line - 2].printed == claim.printed
+    return claim.table == TEXT or first.printed == claim.printed
 
 
 def claim_id(paper: str, table: str, row: str, column: str) -> str:
@@ -569,8 +569,8 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 def _claim(place: str, cells: dict[str, str]) -> Claim:
     for name, text in cells.items():
-        if text != text.strip():
-            raise ClaimError(f"{place}, column {name}: {text!r} has a blank at its end")
+        if text != " ".join(text.split()):
+            raise ClaimError(f"{place}, column {name}: {text!r} has a line break, or a blank too many")
     for name in ("claim_id", "paper", "table", "row", "column", "architecture", "printed"):
         if not cells[name]:
             raise ClaimError(f"{place}, column {name}: is empty")

@@ -34,6 +34,7 @@ from reproof.claims import (
 )
 from reproof.errors import ClaimError
 from reproof.settings import AdversarialTraining, format_number
+from reproof.statements import judge_statements
 from reproof.training_settings import TrainingSettings
 
 PAPERS = papers()
@@ -301,6 +302,15 @@ def test_attack_protocols_use_the_attacks_own_words():
 def test_budgets_cover_every_data_set():
     for paper in PAPERS:
         assert set(paper.budgets) == {claim.dataset for claim in paper.claims if not claim.copied}, paper.key
+
+
+def test_every_statement_is_about_cells_with_numbers():
+    """None is settled by a lack of pairs, and some hold in print while others do not."""
+    found = judge_statements(PAPERS, [])
+    assert all(one.print_pairs > 0 and one.in_print in ("holds", "does not hold") for one in found)
+    words = collections.Counter(one.in_print for one in found)
+    assert min(words["holds"], words["does not hold"]) >= 30
+    assert {one.measured for one in found} == {"not measured"}
 
 
 WORDS = {

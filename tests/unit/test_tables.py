@@ -1,4 +1,4 @@
-"""From parquet outcomes to the three tables, on cases small enough to count by hand."""
+"""From parquet outcomes to the tables, on cases small enough to count by hand."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reproof.claims import Budget, Claim, Measurement, Paper, Summary, Verdict
+from reproof.claims import Paper
 from reproof.errors import ArtifactError
 from reproof.intervals import wilson
+from reproof.statements import StatementVerdict
 from reproof.tables import (
     IDENTITY,
     MEASUREMENT_COLUMNS,
+    STATEMENT_COLUMNS,
     SUMMARY_COLUMNS,
     VERDICT_COLUMNS,
     from_csv,
@@ -25,6 +27,8 @@ from reproof.tables import (
     tabulate,
     to_csv,
 )
+from reproof.verdicts import Budget, Measurement, Summary, Verdict
+from tests.hand_made_papers import DESCRIPTION, claim
 
 # Four test images of labels 0, 1, 2, 3; the last is misclassified clean.
 LABELS = {0: 0, 1: 1, 2: 2, 3: 3}
@@ -345,6 +349,11 @@ def test_tables_have_the_promised_columns(files):
         "claim_id,claimed,measured,low,high,verdict,differences,paper,table,row,column,model,"
         "strongest_attack,strongest_value,strongest_low,strongest_high,strongest_verdict"
     )
+    assert ",".join(STATEMENT_COLUMNS) == (
+        "statement_id,paper,place,in_print,print_pairs,print_holding,print_left,print_right,print_difference,"
+        "measured,measured_pairs,measured_holding,measured_left,measured_right,measured_difference,judgement,"
+        "differences"
+    )
     text = tabulate(read_outcomes(files), [], {}).files()["measurements.csv"]
     # Wilson's interval of 3 of 4 by the closed form, to full precision.
     line = "tiny,mnist,cnn6,undefended,clean,0,white_box,,none,,accuracy,0.75,3,4,"
@@ -377,37 +386,34 @@ def test_csv_quotes_and_blanks():
     )
 
 
-def stated(claim_id, printed, value, **changes):
-    place = {"dataset": "mnist", "architecture": "cnn6", "defense": "undefended", "training": "clean"}
-    what = {"setting": "white_box", "attack": "fgsm", "parameters": "epsilon=0.3", "metric": "accuracy"}
-    where = {
-        "paper": "p",
-        "table": "Table 1",
-        "row": claim_id,
-        "column": "x",
-        "evidence": "measured",
-        "note": "",
-    }
-    return Claim(claim_id=claim_id, printed=printed, value=value, **{**place, **what, **where, **changes})
+def stated(row, **changes):
+    place = {"row": row, "defense": "undefended", "attack": "fgsm"}
+    return claim(**{**place, **changes})
 
 
 PAPER = Paper(
-    key="p",
-    title="",
-    citation="",
-    summary="",
-    threat_model="",
-    tables={},
-    budgets={"mnist": {"epochs": 5}},
-    attacks={},
-    hyper_parameters=(),
-    readings=(),
-    contradictions=(),
-    claims=(
-        stated("b", "95.0", 0.95),
-        stated("c", "-", None, attack="bim"),
-        stated("a", "50.0", 0.5),
-    ),
+    **{
+        **DESCRIPTION,
+        "key": "p",
+        "tables": {},
+        "budgets": {"mnist": {"epochs": 5}},
+        "claims": (
+            stated("b", printed="95.0"),
+            stated("c", printed="-"),
+            stated("d", printed="?", certainty="lost"),
+            stated("a", printed="50.0"),
+        ),
+        "statements": [
+            {
+                "key": "better",
+                "place": "Sec. 1",
+                "words": "b, c and d are better than a",
+                "left": ["*.pgd"],
+                "right": ["table_1.a.pgd"],
+                "relation": "more",
+            }
+        ],
+    }
 )
 
 
@@ -415,10 +421,46 @@ def test_verdicts_of_all_claims_but_dashes(files):
     budgets = {"net": Budget("net", "mnist", "cnn6", 1, 3)}
     verdicts = tabulate(read_outcomes(files), [PAPER], budgets).verdicts
     assert [(v.claim_id, v.verdict, v.measured, v.strongest_value) for v in verdicts] == [
-        ("a", "reproduced", 0.5, 0.0),
-        ("b", "lower", 0.5, 0.0),
+        ("p.table_1.a.pgd", "reproduced", 0.5, 0.0),
+        ("p.table_1.b.pgd", "lower", 0.5, 0.0),
     ]
     assert verdicts[0].differences == "epochs: 3 of 5"
+
+
+def test_statements_are_judged_by_the_verdicts(files):
+    tables = tabulate(read_outcomes(files), [PAPER], {"net": Budget("net", "mnist", "cnn6", 1, 3)})
+    (better,) = tables.statements
+    assert better == StatementVerdict(
+        statement_id="p.better",
+        paper="p",
+        place="Sec. 1",
+        in_print="holds",
+        print_pairs=1,
+        print_holding=1,
+        print_left="p.table_1.b.pgd",
+        print_right="p.table_1.a.pgd",
+        print_difference=pytest.approx(0.45),
+        measured="undecided",
+        measured_pairs=1,
+        measured_holding=0,
+        measured_left="p.table_1.b.pgd",
+        measured_right="p.table_1.a.pgd",
+        measured_difference=0.0,
+        judgement="undecided",
+        differences="",
+    )
+    header, line = tables.files()["statements.csv"].splitlines()
+    assert header == ",".join(STATEMENT_COLUMNS)
+    cells = dict(zip(header.split(","), line.split(","), strict=True))
+    assert cells["print_difference"] == repr(better.print_difference)
+    assert (cells["print_pairs"], cells["measured_difference"], cells["differences"]) == ("1", "0.0", "")
+
+
+def test_statements_of_no_measurements_have_empty_cells():
+    (line,) = tabulate([], [PAPER], {}).files()["statements.csv"].splitlines()[1:]
+    assert line.endswith(
+        ",not measured,0,0,,,,,defense undefended was not built in this study; data set mnist is not in this study"
+    )
 
 
 def test_identity_is_complete():

@@ -1,0 +1,102 @@
+"""Papers of a few cells, written to a folder as the ledger's papers are."""
+
+from __future__ import annotations
+
+import csv
+from decimal import Decimal
+
+import yaml
+
+from reproof.claims import COLUMNS, Claim, claim_id, papers
+
+CELL = {
+    "paper": "p",
+    "table": "Table 1",
+    "row": "Ours",
+    "column": "PGD",
+    "dataset": "mnist",
+    "architecture": "cnn6",
+    "defense": "prototype_conformity",
+    "training": "clean",
+    "setting": "white_box",
+    "source": "",
+    "attack": "pgd",
+    "parameters": "epsilon=0.3",
+    "metric": "accuracy",
+    "printed": "19.9",
+    "unit": "percent",
+    "evidence": "measured",
+    "certainty": "certain",
+    "note": "",
+}
+DESCRIPTION = {
+    "title": "A paper",
+    "year": 2019,
+    "citation": "A. Author. A paper.",
+    "summary": "One. Two.",
+    "threat_model": "L-infinity.",
+    "budgets": {"mnist": {"epochs": 350, "test_images": 10000, "train_images": 60000}},
+    "attacks": {"pgd": {"steps": 10, "step_size": 0.1}},
+    "hyper_parameters": [],
+    "readings": [],
+    "contradictions": [],
+}
+
+
+def cell(**changes: str) -> dict[str, str]:
+    """Return a line of claims.csv; its id follows from its labels, and its value from a printed percentage."""
+    made = {**CELL, **changes}
+    made.setdefault("claim_id", claim_id(*(made[name] for name in ("paper", "table", "row", "column"))))
+    if "value" not in made:
+        empty = made["printed"] in ("-", "-/-", "?")
+        made["value"] = "" if empty else str(float(Decimal(made["printed"].strip("()%")) / 100))
+    return made
+
+
+def claim(**changes) -> Claim:
+    """Return the same as a claim; `value` is a number, or None."""
+    made = cell(**changes)
+    return Claim(**{**made, "value": float(made["value"]) if made["value"] not in ("", None) else None})
+
+
+def write_claims(folder, *cells, columns=COLUMNS):
+    """Write claims.csv and return its path."""
+    path = folder / "claims.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([made.get(column, "") for column in columns] for made in cells)
+    return path
+
+
+def shapes(cells):
+    """Return the `tables` of paper.yaml that these cells have."""
+    found = {}
+    for made in cells:
+        found.setdefault(made["table"], []).append(made)
+    return {
+        name: {
+            "caption": "Accuracy",
+            "rows": len({made["row"] for made in own}),
+            "columns": len({made["column"] for made in own}),
+            "cells": len(own),
+        }
+        for name, own in found.items()
+    }
+
+
+def write_paper(folder, *changes, key="p", **description):
+    """Write a paper's folder: a cell for each of the changes; `description` goes into paper.yaml."""
+    cells = [cell(**{"paper": key, **change}) for change in changes]
+    (folder / key).mkdir()
+    write_claims(folder / key, *cells)
+    content = {**DESCRIPTION, "tables": shapes(cells), **description}
+    (folder / key / "paper.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return folder / key
+
+
+def read_paper(folder, *changes, **description):
+    """Return such a paper, read."""
+    write_paper(folder, *changes, **description)
+    (found,) = papers(folder)
+    return found
