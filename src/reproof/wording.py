@@ -1,8 +1,10 @@
-"""The words in which attacks, settings, parameters and numbers are shown to people. Imports nothing heavy."""
+"""The words in which papers, attacks, settings, parameters and numbers are shown to people. Imports nothing heavy."""
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 
 ATTACKS = {
     "none": "No attack",
@@ -13,6 +15,7 @@ ATTACKS = {
     "carlini_wagner": "C&W",
     "deepfool": "DeepFool",
     "jsma": "JSMA",
+    "gradient_ensemble": "Gradient ensemble",
     "random_noise": "Random noise",
     "worst_case": "Worst case",
     "autoattack": "AutoAttack",
@@ -20,7 +23,74 @@ ATTACKS = {
 SETTINGS = {"white_box": "White-box", "adaptive": "Adaptive", "black_box": "Black-box", "all": "All attacks"}
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 SYMBOLS = {"epsilon": "ε", "alpha": "α", "beta": "β", "kappa": "κ"}
-METRICS = {"accuracy": "accuracy", "l2_mean": "mean L2 of the successful examples"}
+DATASETS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "svhn": "SVHN",
+    "ilsvrc": "ILSVRC",
+}
+ARCHITECTURES = {
+    "lenet": "LeNet",
+    "cnn6": "CNN-6",
+    "vgg": "VGG",
+    "resnet": "ResNet",
+    "wide_resnet": "Wide ResNet",
+    "dkd_mnist": "DKD’s network for MNIST",
+    "dkd_cifar10": "DKD’s network for CIFAR-10",
+}
+"""`vgg19` is `VGG-19` by its family."""
+DEFENSES = {
+    "undefended": "undefended",
+    "fgsm_training": "FGSM training",
+    "pgd_training": "PGD training",
+    "input_gradient": "input gradient regularisation",
+    "decision_surface": "decision surface regularisation",
+    "adaptive_diversity": "adaptive diversity promoting",
+    "prototype_conformity": "prototype conformity",
+    "adaptive_gravity": "adaptive gravity",
+    "defensive_features": "defensive features",
+    "polarised_contrastive": "polarised contrastive loss",
+    "defensive_features+polarised_contrastive": "defensive features with polarised contrastive loss",
+    "dynamic_training": "dynamic adversarial training",
+    "domain_adaptation": "adversarial training with domain adaptation",
+    "superimposition": "superimposition",
+    "virtual_adversarial": "virtual adversarial training",
+    "independent_ensemble": "independent ensemble",
+    "distilled_ensemble": "distilled ensemble",
+    "diverse_ensemble": "diverse ensemble",
+    "magnet": "MagNet",
+    "pixel_defend": "PixelDefend",
+    "defense_gan": "Defense-GAN",
+}
+TRAININGS = {
+    "clean": "clean images",
+    "fgsm": "FGSM examples",
+    "pgd": "PGD examples",
+    "carlini_wagner": "C&W examples",
+}
+SOURCES = {"member": "one member at a time", "members": "all members together"}
+PAPERS = {
+    "mustafa_pcl": ("Mustafa", ""),
+    "hassanin_dfl": ("Hassanin", ""),
+    "seiler_superimposition": ("Seiler", ""),
+    "mirzaeian_gravity": ("Mirzaeian", "gravity"),
+    "mirzaeian_dkd": ("Mirzaeian", "DKD"),
+}
+"""Author, and the method where the author and the year name two papers."""
+UNITS = {
+    "percent": ("percent", " %"),
+    "fraction": ("fractions of 1", ""),
+    "points": ("percentage points", " points"),
+    "images": ("numbers of images", " images"),
+    "min:s": ("minutes:seconds", " min"),
+    "h:min": ("hours:minutes", " h"),
+    "rounds": ("numbers of rounds", ""),
+    "levels": ("grey levels of 255", " of 255"),
+    "distance": ("L2 distances", ""),
+}
+"""How a claim is printed -> its words for a heading, and what follows a number."""
 
 
 def attack(name: str) -> str:
@@ -78,18 +148,131 @@ def number(text: str | None) -> float | None:
     return None if math.isnan(value) else value
 
 
-def measure(value: float | None, metric: str = "accuracy") -> str:
-    """Return a measurement for people: a fraction in percent with one decimal, a length with three digits."""
+def paper(key: str, year: int) -> str:
+    """Return a paper's short name: `Mustafa 2019`."""
+    author, method = PAPERS.get(key, (key.replace("_", " ").capitalize(), ""))
+    return f"{author} {year} ({method})" if method else f"{author} {year}"
+
+
+def dataset(name: str) -> str:
+    """Return a data set's name for people."""
+    return DATASETS.get(name, name.replace("_", " "))
+
+
+def architecture(name: str) -> str:
+    """Return a network's name for people: `vgg19` is `VGG-19`."""
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    family = name.rstrip("0123456789")
+    if family in ARCHITECTURES:
+        return f"{ARCHITECTURES[family]}-{name.removeprefix(family)}"
+    return name.replace("_", " ")
+
+
+def defense(name: str) -> str:
+    """Return a defense's name for people: `superimposition[beta=2,4]` is `superimposition (β = 2, 4)`."""
+    plain, bracket, variant = name.partition("[")
+    words = DEFENSES.get(plain) or plain.replace("_", " ")
+    if not bracket:
+        return words
+    key, equals, value = variant.removesuffix("]").partition("=")
+    if not equals:
+        return f"{words} ({key.replace('_', ' ')})"
+    return f"{words} ({SYMBOLS.get(key, key)} = {value.replace(',', ', ')})"
+
+
+def training(name: str) -> str:
+    """Return for people what a network was trained on."""
+    return TRAININGS.get(name, name.replace("_", " "))
+
+
+_ORDINARY = frozenset(("none", "clean", "adaptive", "all", "undefended", "member", "members"))
+"""Keys that are words too: replaced where the sentence says what they are, and nowhere else."""
+_SENTENCES = (
+    (r"^attack none was not run", "clean images were not shown"),
+    (r"^defense undefended was not", "an undefended network was not"),
+    (r"^defense ", ""),
+    (r"^attack ", ""),
+    (r"^parameters: (\w+) was not run at  \((only at .*)\)$", r"\1 was run \2, and the claim names none"),
+    (r"^parameters: (?=\w+ was not run)", ""),
+    (r"^setting (\w+) was not run", r"the \1 setting was not run"),
+    (r"in setting (\w+)", r"in the \1 setting"),
+    (r"^dataset: ", "data set: "),
+    (r"^architecture: ", "network: "),
+    (r"\b(made on|source:) members\b", r"\1 all members together"),
+)
+_TOKEN = re.compile(r"(?<![\w.])[a-z]\w*(?:\+[a-z]\w*)?(?:\[[\w.=,]+\])?(?:=[\w.+-]*\w)?")
+
+
+def reason(clause: str) -> str:
+    """Return a clause of a verdict's differences without the keys of the study and the ledger.
+
+    `attack pgd was not run in setting white_box` is `PGD was not run in the white-box setting`.
+    """
+    for form, words in _SENTENCES:
+        clause = re.sub(form, words, clause)
+    clause = _TOKEN.sub(lambda match: _token(match.group()), clause)
+    return re.sub(r"(?<![\d.])\d{5,}(?![\d.])", lambda match: f"{int(match.group()):,}", clause)
+
+
+@functools.cache
+def _token(text: str) -> str:
+    key, equals, _ = text.partition("=")
+    if equals and "[" not in key:
+        return parameters(text)
+    if text in _ORDINARY:
+        return text
+    if text.partition("[")[0] in DEFENSES:
+        return defense(text)
+    for known, word in ((DATASETS, dataset), (ATTACKS, attack), (TRAININGS, training)):
+        if text in known:
+            return word(text)
+    if text in SETTINGS:
+        return SETTINGS[text].lower()
+    named = architecture(text)
+    return named if named != text else attack(text) if "_" in text else text
+
+
+def measure(value: float | None, unit: str = "percent") -> str:
+    """Return a value for people, as claims in this unit are printed: a fraction of 1 in percent is `37.5`."""
     if value is None:
         return "?"
-    return f"{100 * value:.1f}" if metric == "accuracy" else f"{value:.3g}"
+    if unit in ("percent", "points"):
+        return f"{100 * value:.1f}"
+    if unit == "fraction":
+        return f"{value:.3f}"
+    if unit == "levels":
+        return f"{255 * value:.1f}"
+    if unit in ("min:s", "h:min"):
+        whole = round(value if unit == "min:s" else value / 60)
+        return (
+            f"{whole // 60:d}:{whole % 60:02d}" if unit == "min:s" else f"{whole // 60:02d}:{whole % 60:02d}"
+        )
+    if unit in ("images", "rounds"):
+        return f"{value:.0f}" if value == round(value) else f"{value:.1f}"
+    return f"{value:.3g}"
 
 
-def interval(low: float | None, high: float | None, metric: str = "accuracy") -> str:
+def interval(low: float | None, high: float | None, unit: str = "percent") -> str:
     """Return `[24.2–53.0]`, or nothing where no interval was computed."""
     if low is None or high is None:
         return ""
-    return f"[{measure(low, metric)}–{measure(high, metric)}]"
+    return f"[{measure(low, unit)}–{measure(high, unit)}]"
+
+
+def printed(text: str, unit: str) -> str:
+    """Return what a paper prints, with its unit where the print has none: `98.71 %`, `6:43m`, `?`."""
+    return text + UNITS[unit][1] if text.strip("()")[-1:].isdigit() else text
+
+
+def difference(value: float, unit: str = "percent", relative: bool = False) -> str:
+    """Return a difference with its sign: `+18.8 points`, `−0.012`; `+41.4 %` of the second where relative."""
+    sign = "−" if value < 0 else "+"
+    if relative:
+        return f"{sign}{100 * abs(value):.1f} %"
+    if unit in ("percent", "points"):  # two digits, as papers print, without a zero at the end
+        return f"{sign}{re.sub('0$', '', f'{100 * abs(value):.2f}')} points"
+    return f"{sign}{measure(abs(value), unit)}{UNITS[unit][1]}"
 
 
 def duration(seconds: float) -> str:

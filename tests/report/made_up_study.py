@@ -20,7 +20,17 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from reproof import figures
-from reproof.claims import Claim, Contradiction, Paper, Reading
+from reproof.claims import (
+    LOST,
+    METRICS,
+    Claim,
+    Contradiction,
+    HyperParameter,
+    Paper,
+    PaperTable,
+    Reading,
+    Statement,
+)
 from reproof.intervals import wilson
 from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail
 
@@ -140,35 +150,47 @@ MODELS = (
 )
 
 
-def paper() -> Paper:
-    """Return a made-up paper whose two tables hold every kind of cell."""
-    claims = []
+def _claim(paper: str, number: int, table: str, row: str, column: str, printed: str, **facts: Any) -> Claim:
+    known = {
+        "dataset": "digits",
+        "architecture": "cnn6",
+        "defense": "prototype_conformity",
+        "training": "clean",
+        "setting": "white_box",
+        "source": "",
+        "attack": "none",
+        "parameters": "",
+        "metric": "accuracy",
+        "unit": "percent",
+        "evidence": "measured",
+        "certainty": "certain",
+        "note": "",
+    } | facts
+    if "value" not in known:
+        known["value"] = None if printed in ("-", LOST) else float(printed) / 100
+    return Claim(f"{paper}.{number}", paper, table, row, column, printed=printed, **known)
 
-    def claim(table: str, row: str, column: str, printed: str, **facts: str) -> None:
-        known = {
-            "dataset": "digits",
-            "architecture": "cnn6",
-            "defense": "prototype_conformity",
-            "training": "clean",
-            "setting": "white_box",
-            "attack": "none",
-            "parameters": "",
-            "metric": "accuracy",
-            "evidence": "measured",
-            "note": "",
-        } | facts
-        claims.append(
-            Claim(
-                claim_id=f"made_up.{len(claims)}",
-                paper="made_up",
-                table=table,
-                row=row,
-                column=column,
-                printed=printed,
-                value=None if printed == "-" else float(printed) / 100,
-                **known,
-            )
-        )
+
+def _shapes(claims: Sequence[Claim], captions: Mapping[str, str]) -> dict[str, PaperTable]:
+    shapes = {}
+    for name, caption in captions.items():
+        own = [claim for claim in claims if claim.table == name]
+        rows, columns = len({claim.row for claim in own}), len({claim.column for claim in own})
+        shapes[name] = PaperTable(caption=caption, rows=rows, columns=columns, cells=len(own))
+    return shapes
+
+
+def papers() -> list[Paper]:
+    """Return the two made-up papers, the older first."""
+    return [paper(), other_paper()]
+
+
+def paper() -> Paper:
+    """Return a made-up paper whose two tables hold every kind of verdict."""
+    claims: list[Claim] = []
+
+    def claim(table: str, row: str, column: str, printed: str, **facts: Any) -> None:
+        claims.append(_claim("made_up", len(claims), table, row, column, printed, **facts))
 
     at = {"parameters": "epsilon=0.3"}
     for group, dataset in (("Digits (ε = 0.3, c = 10)", "digits"), ("MNIST (ε = 0.3, c = 10)", "mnist")):
@@ -188,7 +210,7 @@ def paper() -> Paper:
                 parameters="c=10",
                 attack="carlini_wagner",
             )
-            black = {"setting": "black_box", "note": "transfer from VGG-19", "attack": "pgd"}
+            black = {"setting": "black_box", "source": "vgg19", "note": "transfer", "attack": "pgd"}
             claim("Table 1", row, "Black-Box · PGD", "69.5" if ours else "11.9", **same, **at, **black)
     for attack, title in (("pgd", "PGD"), ("deepfool", "DeepFool")):
         for epsilon in ("0.2", "0.3"):
@@ -210,13 +232,17 @@ def paper() -> Paper:
     return Paper(
         key="made_up",
         title="A made-up paper on hidden spaces",
-        citation="Nobody. A made-up paper on hidden spaces. Nowhere, no year.",
+        year=2001,
+        citation="Nobody. A made-up paper on hidden spaces. Nowhere, 2001.",
         summary="It claims what the tests need; nobody wrote it.",
         threat_model="L-infinity on [0, 1].",
-        tables={"Table 1": "Two settings on two data sets", "Table 2": "Comparison with another defense"},
+        tables=_shapes(
+            claims, {"Table 1": "Two settings on two data sets", "Table 2": "Comparison with another defense"}
+        ),
+        notes={"transfer": "transfer from VGG-19"},
         budgets={},
         attacks={},
-        hyper_parameters=(),
+        hyper_parameters=(HyperParameter(name="rate", value="0.1", place="Sec. 5"),),
         readings=(Reading(gap="Eq. 1 has no weight.", choice="1", reason="The simplest.", setting="weight"),),
         contradictions=(
             Contradiction(
@@ -225,6 +251,213 @@ def paper() -> Paper:
         ),
         claims=tuple(claims),
     )
+
+
+PROSE = "Text"
+NOTE = "The printed column heading is cut off."
+
+
+def other_paper() -> Paper:
+    """Return a second made-up paper: copied, lost and doubtful cells, every unit, prose, statements."""
+    claims: list[Claim] = []
+
+    def claim(table: str, row: str, column: str, printed: str, **facts: Any) -> None:
+        claims.append(_claim("invented_other", len(claims), table, row, column, printed, **facts))
+
+    at = {"parameters": "epsilon=0.3"}
+    share = {"unit": "fraction"}
+    base = {"evidence": "copied from made_up", "defense": "undefended"}
+    cited = {"evidence": "copied from Yu et al. [43]", "defense": "decision_surface"}
+    # 0: undefended clean, 1: ours clean, 2: decision surface clean
+    claim("Table I", "No Attacks", "Baseline", "0.9750", value=0.975, **share, **base)
+    claim("Table I", "No Attacks", "Ours*", "0.9500", value=0.95, **share)
+    claim("Table I", "No Attacks", "Yu [43]", "0.8310", value=0.831, **share, **cited, certainty="likely")
+    # 3, 4, 5: FGSM; 6, 7: PGD, where the third column is blank; 8, 9: FGSM again, under the heading printed anew
+    fgsm = {"attack": "fgsm", **at, **share}
+    claim("Table I", "FGSM · ε = 0.3", "Baseline", "0.0490", value=0.049, **fgsm, **base)
+    claim("Table I", "FGSM · ε = 0.3", "Ours*", "0.6000", value=0.6, **fgsm, certainty="unsure", note="cut")
+    claim("Table I", "FGSM · ε = 0.3", "Yu [43]", LOST, **fgsm, **cited, certainty="lost", note="cut")
+    pgd = {"attack": "pgd", **at, **share}
+    claim("Table I", "PGD · ε = 0.3", "Baseline", "-", **pgd, **base)
+    claim("Table I", "PGD · ε = 0.3", "Ours*", "0.1990", value=0.199, **pgd)
+    again = {"attack": "fgsm", "parameters": "epsilon=0.2", **share}
+    claim("Table I", "FGSM · ε = 0.2", "Baseline", "0.2000", value=0.2, **again, **base)
+    claim("Table I", "FGSM · ε = 0.2", "Ours*", "0.5500", value=0.55, **again)
+    # 10 to 14: one row each of images, points, min:s, h:min, and a pair of dashes.
+    ensemble = {"defense": "diverse_ensemble[boosted]", "dataset": "cifar10", "architecture": "dkd_cifar10"}
+    images = {"metric": "failed_majorities", "unit": "images", "attack": "fgsm", **at}
+    claim("Table II", "Failed majorities", "Ours", "12", value=12.0, **images)
+    claim("Table II", "Failed majorities", "Boosted", "7", value=7.0, **images | ensemble)
+    points = {"metric": "accuracy_gain", "unit": "points", "attack": "fgsm", **at}
+    claim("Table II", "A.I.(%)", "Ours", "1.52", value=0.0152, **points)
+    minutes = {"metric": "epoch_seconds", "unit": "min:s"}
+    claim("Table II", "Epoch", "Ours", "6:43m", value=403.0, **minutes)
+    hours = {"metric": "seconds_to_accuracy", "unit": "h:min", "parameters": "accuracy=0.5"}
+    claim("Table II", "Time to 50 %", "Ours", "00:59h", value=3540.0, **hours)
+    claim("Table II", "Time to 50 %", "Boosted", "-/-", value=None, **hours | ensemble)
+    # 16, 17: nothing of it was measured, so that it is folded.
+    beta = {
+        "defense": "superimposition[beta=2,4]",
+        "training": "pgd",
+        "architecture": "resnet32",
+        "attack": "mim",
+    }
+    claim(
+        "Table III",
+        "SVHN",
+        "Ours",
+        "33.3",
+        **beta | {"defense": "adaptive_gravity"},
+        **at,
+        dataset="svhn",
+        note="cut",
+    )
+    claim("Table III", "CIFAR-10", "Ours", "44.4", **beta, **at, dataset="cifar10", setting="black_box",
+          source="vgg13*3 + resnet50:pgd_training")  # fmt: skip
+    # 18 to 20: numbers of the prose.
+    claim(PROSE, "Abstract · clean accuracy of ours", "Claim", "95.0", value=0.95)
+    claim(PROSE, "Sec. 5 · grey levels at which one step is best", "Claim", "16", value=16 / 255, unit="levels",
+          metric="strongest_epsilon", dataset="cifar10", attack="fgsm")  # fmt: skip
+    claim(PROSE, "Sec. 5 · what Yu reach", "Claim", "83.1", **cited)
+    every = tuple(Reading(gap=f"Gap {i}.", choice="none", reason="None.", setting="none") for i in range(3))
+    return Paper(
+        key="invented_other",
+        title="An invented paper on ensembles",
+        year=2002,
+        citation="Nobody else. An invented paper on ensembles. Nowhere, 2002.",
+        summary="It prints what the first does not.",
+        threat_model="L-infinity on [0, 1], and time.",
+        tables=_shapes(
+            claims,
+            {
+                "Table I": "In fractions",
+                "Table II": "In other units",
+                "Table III": "Not measured",
+                PROSE: "Numbers of the prose",
+            },
+        ),
+        notes={"cut": NOTE},
+        budgets={},
+        attacks={},
+        hyper_parameters=(),
+        readings=every,
+        contradictions=(
+            Contradiction(
+                places=("Sec. 2", "Made up, Sec. 3"), values=("a", "b"), meaning="Names another paper only."
+            ),
+            Contradiction(
+                places=("Table I", "Sec. 5", "Abstract"),
+                values=("one number", "and another"),
+                meaning="Three places, two numbers.",
+                cells=("*",),
+            ),
+            Contradiction(
+                places=("Table I", "an older table"),
+                values=("0.6000", "60.00"),
+                meaning="One number with two precisions.",
+                cells=("4", "made_up.6"),
+            ),
+        ),
+        statements=(
+            Statement(
+                key="ours_wins",
+                place="Sec. 5.1",
+                words="ours is more accurate than the baseline under FGSM",
+                left=("4", "9"),
+                right=("3", "8"),
+                pair_by=("attack", "parameters"),
+                relation="more",
+                margin=0.1,
+                holds_for="all",
+            ),
+            Statement(
+                key="trivial_impact",
+                place="Abstract",
+                words="no loss of clean accuracy",
+                left=("1",),
+                right=("0",),
+                against="best",
+                relation="about",
+            ),
+            Statement(
+                key="above_half",
+                place="Sec. 6",
+                words="the boosted vote is wrong on fewer than ten images",
+                left=("11",),
+                value=10,
+                relation="less",
+                holds_for="some",
+            ),
+            Statement(
+                key="relative_gain",
+                place="Sec. 7",
+                words="<i>three times</i> the accuracy of the older paper",
+                left=("7",),
+                right=("made_up.2",),
+                against="worst",
+                relation="more",
+                margin=2.0,
+                scale="relative",
+                holds_for="mean",
+            ),
+        ),
+        claims=tuple(claims),
+    )
+
+
+def _statement_row(name: str, **told: Any) -> dict[str, str]:
+    """Return a row of statements.csv by hand; `statements.judge_statements` is neither used nor tested."""
+    ends = ("pairs", "holding", "left", "right", "difference")
+    row = {"statement_id": f"invented_other.{name}", "paper": "invented_other", "place": ""}
+    for kind in ("in_print", "measured"):
+        row[kind] = "not measured"
+        row |= {f"{kind.removeprefix('in_')}_{end}": "0" if end in ends[:2] else "" for end in ends}
+    return row | {"judgement": "", "differences": ""} | {key: str(value) for key, value in told.items()}
+
+
+def _ids(kind: str, pairs: int, holding: int, left: str, right: str, difference: float) -> dict[str, Any]:
+    ends = (pairs, holding, left, right, difference)
+    names = ("pairs", "holding", "left", "right", "difference")
+    return {f"{kind}_{name}": end for name, end in zip(names, ends, strict=True)}
+
+
+def statements() -> list[dict[str, str]]:
+    """Return what tables/statements.csv holds: every kind of judgement."""
+    own = "invented_other."
+    return [
+        _statement_row(
+            "ours_wins",
+            in_print="holds",
+            **_ids("print", 2, 2, own + "9", own + "8", 0.35),
+            measured="does not hold",
+            **_ids("measured", 2, 1, own + "4", own + "3", 0.05),
+            judgement="does not hold",
+        ),
+        _statement_row(
+            "trivial_impact",
+            in_print="does not hold",
+            **_ids("print", 1, 0, own + "1", own + "0", -0.025),
+            measured="not comparable",
+            **_ids("measured", 1, 1, own + "1", own + "0", -0.001),
+            judgement="holds",
+            differences="dataset: digits, not mnist",
+        ),
+        _statement_row(
+            "above_half",
+            in_print="holds",
+            **_ids("print", 1, 1, own + "11", "", -3),
+            differences="defense diverse_ensemble[boosted] was not built in this study",
+        ),
+        _statement_row(
+            "relative_gain",
+            in_print="does not hold",
+            **_ids("print", 1, 0, own + "7", "made_up.2", 1.985),
+            measured="undecided",
+            **_ids("measured", 1, 0, own + "7", "made_up.2", 1.2),
+            judgement="undecided",
+            differences="1 of 3 pairs were measured",
+        ),
+    ]
 
 
 @dataclass
@@ -236,6 +469,7 @@ class Tree:
     measurements: list[dict[str, str]] = field(default_factory=list)
     summary: list[dict[str, str]] = field(default_factory=list)
     verdicts: list[dict[str, str]] = field(default_factory=list)
+    statements: list[dict[str, str]] = field(default_factory=list)
     drawn: dict[str, str] = field(default_factory=dict)
 
     def path(self, text: str) -> Path:
@@ -440,6 +674,7 @@ def _write_outcomes(tree: Tree, model: MadeUpModel, images: np.ndarray, labels: 
         _count(tree, model, threat, table)
 
 
+TABLES = ("measurements", "summary", "verdicts", "statements", "red_flags")
 KEY = ("study", "dataset", "architecture", "defense", "training")
 PLACE = ("setting", "source", "attack", "parameters", "metric")
 VALUE = ("value", "correct", "total", "low", "high", "model")
@@ -479,29 +714,42 @@ def _write_tables(tree: Tree) -> None:
             place = ("all", "", "worst_case", f"norm=linf epsilon={budget:g}", "accuracy")
             row = {**_row(model, place, min([model.clean, *reached]), IMAGES), "seed": str(SEED)}
             tree.measurements.append(row)
+    # What is counted in images, or timed, instead of being a share.
+    ours = next(model for model in MODELS if model.name == "prototype_conformity")
+    for attack, parameters, metric, value in (
+        ("fgsm", "epsilon=0.3", "failed_majorities", "3.0"),
+        ("fgsm", "epsilon=0.3", "accuracy_gain", "0.031"),
+        ("none", "", "epoch_seconds", "61.2"),
+        ("none", "accuracy=0.5", "seconds_to_accuracy", "7260.0"),
+    ):
+        row = {**_row(ours, ("white_box", "", attack, parameters, metric), 1, 2), "value": value}
+        tree.measurements.append(
+            row | {"seed": str(SEED)} | dict.fromkeys(("correct", "total", "low", "high"), "")
+        )
     tree.measurements.sort(key=lambda row: [row[key] for key in ("model", *PLACE)])
     for row in tree.measurements:
         pooled = {key: value for key, value in row.items() if key != "seed"}
         tree.summary.append(pooled | {"seeds": "1", "value_min": row["value"], "value_max": row["value"]})
-    for claim in paper().claims:
-        tree.verdicts.append(_verdict(tree, claim))
+    tree.verdicts += [_verdict(tree, claim) for each in papers() for claim in each.claims]
+    tree.statements += statements()
     folder = "results/made_up/tables"
     for name, rows in (
         ("measurements", tree.measurements),
         ("summary", tree.summary),
         ("verdicts", tree.verdicts),
+        ("statements", tree.statements),
         ("red_flags", [{"model": "prototype_conformity", "gate": "iterative", "raised": "true"}]),
     ):
         with tree.path(f"{folder}/{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    names = [f"{folder}/{name}.csv" for name in ("measurements", "summary", "verdicts", "red_flags")]
+    names = [f"{folder}/{name}.csv" for name in TABLES]
     _record(tree, "tabulate", names, [], 0.75)
 
 
 def _verdict(tree: Tree, claim: Claim) -> dict[str, str]:
-    """Return a verdict by a simple rule that gives every kind; `claims.judge` is neither used nor tested."""
+    """Return a verdict by a simple rule that gives every kind; `verdicts.judge` is neither used nor tested."""
     row = {
         "claim_id": claim.claim_id,
         "claimed": "" if claim.value is None else str(claim.value),
@@ -526,12 +774,24 @@ def _verdict(tree: Tree, claim: Claim) -> dict[str, str]:
         if s["architecture"] == "cnn6" and all(s[k] == getattr(claim, k) for k in keys)
     ]
     if not found:
-        return row | {"differences": f"attack {claim.attack} was not run in setting {claim.setting}"}
+        reason = f"attack {claim.attack} was not run in setting {claim.setting}"
+        if claim.defense not in {model.defense for model in MODELS}:
+            reason = f"defense {claim.defense} was not built in this study"
+        if claim.dataset != "digits":
+            reason += f"; data set {claim.dataset} is not in this study"
+        return row | {"differences": reason}
     measured = found[0]
+    if not METRICS[claim.metric].share:
+        return row | {
+            "measured": measured["value"],
+            "verdict": "lower" if claim.value > float(measured["value"]) else "higher",
+            "model": measured["model"],
+        }
     if claim.dataset != "digits":
         word, differences = "not comparable", f"dataset: digits, not {claim.dataset}; images: 40 of 10000"
     else:
-        low, high = float(measured["low"]) - 0.02, float(measured["high"]) + 0.02
+        low, high = (float(measured[end] or measured["value"]) for end in ("low", "high"))
+        low, high = low - 0.02, high + 0.02
         word = "lower" if claim.value > high else "higher" if claim.value < low else "reproduced"
         differences = "images: 40 of 10000"
     worst = [
@@ -606,7 +866,8 @@ def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportDat
         summary=tree.summary,
         measurements=tree.measurements,
         verdicts=tree.verdicts,
-        papers=[paper()],
+        statements=tree.statements,
+        papers=papers(),
         trails=trails,
         records=tree.records,
         flags=[
@@ -625,10 +886,7 @@ def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportDat
             Figure.from_svg(name, svg, f"results/made_up/figures/{name}.svg")
             for name, svg in tree.drawn.items()
         ],
-        tables={
-            name: f"results/made_up/tables/{name}.csv"
-            for name in ("measurements", "summary", "verdicts", "red_flags")
-        },
+        tables={name: f"results/made_up/tables/{name}.csv" for name in TABLES},
         warning=f"A smoke study of {IMAGES} images; its numbers are no verdict on any paper.",
         stale=stale or {},
         rerun="snakemake --cores all",

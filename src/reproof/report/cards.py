@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reproof import wording
+from reproof.claims import METRICS
 from reproof.report.contents import Figure, Flag, ReportData, Row, Step, Trail
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
@@ -36,8 +37,17 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a card says of one claim only, where many claims share the rest."""
+
+    id: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Card:
-    """What stands behind one number."""
+    """What stands behind one number, or behind many that lack the same."""
 
     id: str
     ordinal: int
@@ -45,6 +55,8 @@ class Card:
     title: str
     facts: tuple[tuple[str, str], ...]
     runs: tuple[Run, ...]
+    groups: dict[str, list[Part]] = field(default_factory=dict)
+    """Reason -> the claims that it holds for."""
 
     @property
     def stale(self) -> str:
@@ -77,6 +89,7 @@ class Cards:
         self.data = data
         self.cards: dict[str, Card] = {}
         self._ids: dict[tuple[str, ...], str] = {}
+        self._taken: set[str] = set()
         self._record_ids: dict[str, str] = {}
         same: dict[str, str] = {}
         for path, record in data.records.items():
@@ -97,9 +110,10 @@ class Cards:
         if key not in self._ids:
             base = number = f"card-{slug(*words)}"
             count = 1
-            while number in self.cards:
+            while number in self._taken:
                 count += 1
                 number = f"{base}-{count}"
+            self._taken.add(number)
             self._ids[key] = number
         return self._ids[key]
 
@@ -120,18 +134,40 @@ class Cards:
         return self.cards[identity]
 
     def of_claim(
-        self, claim_facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: Row | None
+        self, facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: Row | None, unit: str
     ) -> Card:
-        """Return the card of a claim: what was printed, the verdict, and all that is behind a measurement."""
-        key = ("claim", claim_id)
-        identity = self._id(key, ["claim", claim_id])
+        """Return the card of a measured claim: what was printed, the verdict, and all that is behind the number."""
+        identity = self.anchor(claim_id)
         if identity not in self.cards:
-            facts = [*claim_facts, *(self._facts(row) if row is not None else ())]
-            runs = tuple(self._runs(row)) if row is not None else ()
-            if row is None and "verdicts" in self.data.tables:
-                runs = (self._file_run("The verdict", Step("table", self.data.tables["verdicts"])),)
-            self._add(identity, title, facts, runs)
+            if row is None:
+                self._add(identity, title, facts, self._verdict_runs())
+            else:
+                self._add(identity, title, [*facts, *self._facts(row, unit)], self._runs(row, unit))
         return self.cards[identity]
+
+    def of_unmeasured(
+        self,
+        facts: Iterable[tuple[str, str]],
+        claim_id: str,
+        title_of_part: str,
+        reason: str,
+        words: Sequence[str],
+        title: str,
+    ) -> Card:
+        """Return the card that a table's unmeasured claims share; the claim's part of it is added.
+
+        words: what names the table in the card's id.
+        """
+        identity = self._id(("unmeasured", *words), ["unmeasured", *words])
+        if identity not in self.cards:
+            self._add(identity, title, (), self._verdict_runs())
+        card = self.cards[identity]
+        card.groups.setdefault(reason, []).append(Part(self.anchor(claim_id), title_of_part, tuple(facts)))
+        return card
+
+    def anchor(self, claim_id: str) -> str:
+        """Return the id of a claim's card, or of its part of one."""
+        return self._id(("claim", claim_id), ["claim", claim_id])
 
     def of_file(
         self, words: Sequence[object], title: str, facts: Sequence[tuple[str, str]], step: Step
@@ -176,34 +212,37 @@ class Cards:
             words.append(f"made on {self._titles.get(row['source'], row['source'])}")
         return ", ".join(words)
 
-    def _facts(self, row: Row) -> Iterable[tuple[str, str]]:
+    def _facts(self, row: Row, unit: str = "") -> Iterable[tuple[str, str]]:
+        unit = unit or unit_of(row["metric"])
         value, low, high = (wording.number(row[key]) for key in ("value", "low", "high"))
-        unit = " %" if row["metric"] == "accuracy" else ""
-        yield wording.METRICS.get(row["metric"], row["metric"]), wording.measure(value, row["metric"]) + unit
-        between = wording.interval(low, high, row["metric"])
+        after = wording.UNITS[unit][1]
+        words = METRICS[row["metric"]].words if row["metric"] in METRICS else row["metric"].replace("_", " ")
+        yield words, wording.measure(value, unit) + after
+        between = wording.interval(low, high, unit)
         if between:
-            yield "95 % interval", f"{between}{unit}"
+            yield "95 % interval", f"{between}{after}"
         if row["total"]:
             yield "correct", f"{row['correct']} of {row['total']} images"
         seeds = row.get("seeds", "")
         if seeds and seeds != "1":
             least, most = (
-                wording.measure(wording.number(row[f"value_{end}"]), row["metric"]) for end in ("min", "max")
+                wording.measure(wording.number(row[f"value_{end}"]), unit) for end in ("min", "max")
             )
-            yield "over seeds", f"{seeds} seeds, from {least} to {most}{unit}"
+            yield "over seeds", f"{seeds} seeds, from {least} to {most}{after}"
         yield (
             "network",
-            f"{row['defense']}, trained on {row['training']}, {row['architecture']}, {row['dataset']}",
+            f"{wording.defense(row['defense'])}, trained on {wording.training(row['training'])}, "
+            f"{wording.architecture(row['architecture'])}, {wording.dataset(row['dataset'])}",
         )
 
     # What is behind a number.
 
-    def _runs(self, row: Row) -> Iterable[Run]:
+    def _runs(self, row: Row, unit: str = "") -> Iterable[Run]:
         seeds = self._measurements.get(_quantity(row), [])
         for measured in seeds:
             seed = int(measured["seed"])
             trails = self._fitting(row, seed)
-            facts = list(_of_seed(measured)) if len(seeds) > 1 else []
+            facts = list(_of_seed(measured, unit)) if len(seeds) > 1 else []
             outcomes = [step.path for trail in trails for step in trail.steps if step.stage == "outcome"]
             for path in outcomes[:1]:
                 facts += self._provenance(path)
@@ -226,6 +265,10 @@ class Cards:
             and (not trail.source or not row["source"] or trail.source == row["source"])
         ]
         return (fitting or trails)[:1]
+
+    def _verdict_runs(self) -> list[Run]:
+        path = self.data.tables.get("verdicts")
+        return [self._file_run("The verdicts", Step("table", path))] if path else []
 
     def _file_run(self, heading: str, step: Step) -> Run:
         return Run(heading, tuple(self._provenance(step.path)), self._chain([step]))
@@ -256,7 +299,8 @@ class Cards:
 
     def _step_name(self, stage: str, path: str, stages: Sequence[str]) -> str:
         """Return the stage, with the file's name where the chain has several of it."""
-        return stage if stages.count(stage) == 1 else f"{stage} {path.rsplit('/', 1)[-1].split('.')[0]}"
+        name = path.rsplit("/", 1)[-1].split(".")[0].replace("_", " ")
+        return stage if stages.count(stage) == 1 else f"{stage} {name}"
 
     # Records.
 
@@ -285,10 +329,15 @@ class Cards:
         )
 
 
-def _of_seed(measured: Row) -> Iterable[tuple[str, str]]:
+def unit_of(metric: str) -> str:
+    """Return the unit in which a metric is shown where no claim says another."""
+    return METRICS[metric].units[0] if metric in METRICS else "distance"
+
+
+def _of_seed(measured: Row, unit: str) -> Iterable[tuple[str, str]]:
     value, low, high = (wording.number(measured[key]) for key in ("value", "low", "high"))
-    metric = measured["metric"]
-    yield "value", f"{wording.measure(value, metric)} {wording.interval(low, high, metric)}".strip()
+    unit = unit or unit_of(measured["metric"])
+    yield "value", f"{wording.measure(value, unit)} {wording.interval(low, high, unit)}".strip()
     if measured["total"]:
         yield "correct", f"{measured['correct']} of {measured['total']}"
 

@@ -183,10 +183,12 @@ class ReportData:
     trails: Sequence[Trail]
     records: Mapping[str, Mapping[str, Any]]
     """Path of an artifact, as in the trails -> its record.json."""
+    statements: Sequence[Row] = ()
+    """tables/statements.csv"""
     flags: Sequence[Flag] = ()
     figures: Sequence[Figure] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
-    """Path of each table by its name: measurements, summary, verdicts, red_flags."""
+    """Path of each table by its name: measurements, summary, verdicts, statements, red_flags."""
     warning: str = ""
     """Why this study is no verdict on the papers, in a box on top; empty for a study of their size."""
     stale: Mapping[str, str] = field(default_factory=dict)

@@ -1,26 +1,14 @@
-"""The page's large tables: papers' tables as printed, defenses against attacks, sources against targets."""
+"""The page's tables of measurements: defenses against attacks, sources against targets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from reproof import wording
-from reproof.claims import SEPARATOR, Claim, Paper
-from reproof.report.cards import Card, Cards
-from reproof.report.contents import Model, ReportData, Row, Step
-
-VERDICTS = {
-    "reproduced": ("✓", "The claim lies inside the measured interval, widened by the study's tolerance."),
-    "lower": ("▼", "The measurement is lower than the claim by more than interval and tolerance allow."),
-    "higher": ("▲", "The measurement is higher than the claim by more than interval and tolerance allow."),
-    "not comparable": (
-        "≠",
-        "Something like it was measured, on another data set, network or transfer source: shown, not judged.",
-    ),
-    "not measured": ("○", "This study did not run what the claim is about; the cell says what is lacking."),
-    "not claimed": ("–", "The paper prints a dash here."),
-}
+from reproof.claims import SEPARATOR
+from reproof.report.cards import Cards, unit_of
+from reproof.report.contents import Model, ReportData, Row
 
 
 @dataclass(frozen=True)
@@ -50,44 +38,6 @@ class Number:
     def heat(self) -> int:
         """Return 0 to 10, the step of the colour scale."""
         return 0 if self.value is None else min(10, max(0, round(10 * self.value)))
-
-
-@dataclass(frozen=True)
-class ClaimCell:
-    """One cell of a paper's table."""
-
-    printed: str
-    verdict: str
-    symbol: str
-    measured: Number | None = None
-    card: str = ""
-    ordinal: int = 0
-    reason: str = ""
-    """Why it was not measured, in a few words; empty where the table already says it for all."""
-    copied: str = ""
-
-
-@dataclass
-class Group:
-    """Rows under one printed group heading."""
-
-    title: str
-    notes: tuple[str, ...] = ()
-    """What its cells have in common, said once."""
-    rows: list[tuple[str, list[ClaimCell | None]]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A paper's table as printed."""
-
-    name: str
-    id: str
-    caption: str
-    headings: list[list[Heading]]
-    groups: list[Group]
-    notes: tuple[str, ...]
-    width: int
 
 
 @dataclass(frozen=True)
@@ -139,11 +89,6 @@ class Grids:
     def __init__(self, data: ReportData, cards: Cards):
         self.data = data
         self.cards = cards
-        self.verdicts: Mapping[str, Row] = {row["claim_id"]: row for row in data.verdicts}
-        self._summary: dict[tuple[str, ...], list[Row]] = {}
-        for row in data.summary:
-            key = (row["model"], row["setting"], row["parameters"], row["metric"])
-            self._summary.setdefault(key, []).append(row)
         self._order = {attack.name: position for position, attack in enumerate(data.attacks)}
         self._attack_titles = {attack.name: attack.title for attack in data.attacks if attack.title}
         self._titles = {model.name: model.title for model in data.models}
@@ -152,145 +97,15 @@ class Grids:
         """Return a row of summary.csv as a number with its card."""
         card = self.cards.of_summary(row)
         value, low, high = (wording.number(row[key]) for key in ("value", "low", "high"))
-        metric = row["metric"]
+        unit = unit_of(row["metric"])
         return Number(
-            wording.measure(value, metric),
-            wording.interval(low, high, metric),
+            wording.measure(value, unit),
+            wording.interval(low, high, unit),
             value,
             card.id,
             card.ordinal,
             card.stale,
         )
-
-    # A paper's tables.
-
-    def verdict(self, claim: Claim) -> str:
-        """Return a claim's verdict; a claim that no row of verdicts.csv mentions was not measured."""
-        if claim.value is None:
-            return "not claimed"
-        row = self.verdicts.get(claim.claim_id)
-        return row["verdict"] if row else "not measured"
-
-    def paper_tables(self, paper: Paper) -> list[PaperTable]:
-        """Return the paper's tables in the order of its claims, laid out as printed."""
-        tables: dict[str, list[Claim]] = {}
-        for claim in paper.claims:
-            tables.setdefault(claim.table, []).append(claim)
-        return [self._paper_table(paper, name, claims) for name, claims in tables.items()]
-
-    def _paper_table(self, paper: Paper, name: str, claims: Sequence[Claim]) -> PaperTable:
-        columns = _ordered(
-            [claim.column for claim in claims], [(claim.row, claim.column) for claim in claims]
-        )
-        cells = {(claim.row, claim.column): claim for claim in claims}
-        whole = self._common(claims)
-        groups: list[Group] = []
-        by_group: dict[str, Group] = {}
-        for row in dict.fromkeys(claim.row for claim in claims):
-            title, separator, label = row.partition(SEPARATOR)
-            title, label = (title, label) if separator else ("", row)
-            if title not in by_group:
-                by_group[title] = Group(title)
-                groups.append(by_group[title])
-            by_group[title].rows.append((label, []))
-        for group in groups:
-            full = [f"{group.title}{SEPARATOR}{label}" if group.title else label for label, _ in group.rows]
-            inside = [cells[row, column] for row in full for column in columns if (row, column) in cells]
-            own = self._common(inside)
-            group.notes = _notes({kind: [c for c in own[kind] if c not in whole[kind]] for kind in own})
-            for row, (_, found) in zip(full, group.rows, strict=True):
-                for column in columns:
-                    claim = cells.get((row, column))
-                    found.append(
-                        None if claim is None else self._claim_cell(paper, claim, own["not measured"])
-                    )
-        return PaperTable(
-            name,
-            f"table-{paper.key}-{name.lower().replace(' ', '-')}",
-            paper.tables.get(name, "").rstrip("."),
-            levels(columns, [Heading("")]),
-            groups,
-            _notes(whole),
-            len(columns) + 1,
-        )
-
-    def _common(self, claims: Sequence[Claim]) -> dict[str, list[str]]:
-        """Return what the verdicts of all measured and of all other claims name alike, to be said once."""
-        common = {}
-        for kind in ("measured", "not measured"):
-            clauses = [
-                self._clauses(claim)
-                for claim in claims
-                if claim.value is not None
-                and (self.verdict(claim) == "not measured") == (kind == "not measured")
-            ]
-            shared = clauses[0] if len(clauses) > 1 else ()
-            common[kind] = [clause for clause in shared if all(clause in other for other in clauses)]
-        return common
-
-    def _clauses(self, claim: Claim) -> tuple[str, ...]:
-        row = self.verdicts.get(claim.claim_id)
-        text = row["differences"] if row else "no verdict was recorded"
-        return tuple(part for part in text.split("; ") if part)
-
-    def _claim_cell(self, paper: Paper, claim: Claim, said: Sequence[str]) -> ClaimCell:
-        verdict = self.verdict(claim)
-        symbol = VERDICTS.get(verdict, ("?", ""))[0]
-        if verdict == "not claimed":
-            return ClaimCell(claim.printed, verdict, symbol)
-        row = self.verdicts.get(claim.claim_id)
-        measured = self._measured(claim, row) if row and row["measured"] else None
-        facts = [
-            ("claimed", claim.printed),
-            ("evidence", "measured by its authors" if claim.evidence == "measured" else claim.evidence),
-        ]
-        if claim.note:
-            facts.append(("note", claim.note))
-        reasons = "; ".join(self._clauses(claim))
-        facts.append(("verdict", verdict))
-        if reasons:
-            facts.append(("reason" if verdict == "not measured" else "differences", reasons))
-        if row and row.get("strongest_value"):
-            value, low, high = (wording.number(row[f"strongest_{key}"]) for key in ("value", "low", "high"))
-            strongest = wording.measure(value, claim.metric)
-            facts.append(
-                (
-                    "under the strongest",
-                    f"{strongest} % {wording.interval(low, high, claim.metric)}: what is left under every "
-                    f"attack within the same budget together ({row['strongest_verdict']})",
-                )
-            )
-        title = f"{paper.key}, {claim.table}: {claim.row}, {claim.column}"
-        card = self.cards.of_claim(facts, claim.claim_id, title, measured)
-        number = None
-        if row and row["measured"]:
-            value, low, high = (wording.number(row[key]) for key in ("measured", "low", "high"))
-            number = Number(
-                wording.measure(value, claim.metric),
-                wording.interval(low, high, claim.metric),
-                value,
-                card.id,
-                card.ordinal,
-                card.stale,
-            )
-        clauses = self._clauses(claim)
-        reason = ""
-        if verdict == "not measured" and not any(clause in said for clause in clauses):
-            reason = next(
-                (clause for clause in clauses if clause.startswith("data set")), clauses[0] if clauses else ""
-            )
-        copied = claim.evidence if claim.evidence != "measured" else ""
-        return ClaimCell(
-            claim.printed, verdict, symbol, number, card.id, card.ordinal, _short(reason), copied
-        )
-
-    def _measured(self, claim: Claim, verdict: Row) -> Row | None:
-        """Return the row of summary.csv that a verdict was judged by."""
-        names = (claim.attack, f"{claim.attack}_{claim.setting}")
-        rows = self._summary.get((verdict["model"], claim.setting, claim.parameters, claim.metric), [])
-        rows = [row for row in rows if row["attack"] in names]
-        same = [row for row in rows if wording.number(row["value"]) == wording.number(verdict["measured"])]
-        return next(iter(same or rows), None)
 
     # Defenses against attacks.
 
@@ -374,8 +189,8 @@ class Grids:
         budget = wording.parameters(f"{rest} epsilon={epsilon}".strip())
         return Grid(
             f"matrix-{dataset}-{budget.replace(' ', '')}",
-            f"{budget} on {dataset}",
-            f"Accuracy in percent [95 % interval] at {budget} on {dataset}.",
+            f"{budget} on {wording.dataset(dataset)}",
+            f"Accuracy in percent [95 % interval] at {budget} on {wording.dataset(dataset)}.",
             levels(["No attack", *labels, "Worst case per image"], [Heading("Defense", sort=0)]),
             body,
             frozenset(1 + position for position in _changes(columns)),
@@ -387,6 +202,7 @@ class Grids:
             row
             for row in rows
             if row["attack"] not in ("none", "worst_case")
+            and row["metric"] in ("accuracy", "l2_mean")
             and wording.parameter(row["parameters"], "epsilon") is None
         ]
         if not free:
@@ -413,10 +229,10 @@ class Grids:
                 body.append((model.title, _small_print(model), [own.get(column, []) for column in columns]))
         return Grid(
             f"matrix-{dataset}-free",
-            f"Attacks without a budget on {dataset}",
-            f"Accuracy in percent [95 % interval] on {dataset}, and below it the mean L2 distance of the "
-            "successful examples: without an ε accuracy depends on how far an attack may go. Not part of the "
-            "worst case.",
+            f"Attacks without a budget on {wording.dataset(dataset)}",
+            f"Accuracy in percent [95 % interval] on {wording.dataset(dataset)}, and below it the mean L2 "
+            "distance of the successful examples: without an ε accuracy depends on how far an attack may go. Not "
+            "part of the worst case.",
             levels(labels, [Heading("Defense", sort=0)]),
             body,
             frozenset(_changes(columns)),
@@ -464,39 +280,12 @@ class Grids:
                     body.append((title, f"made on {source.title}", cells))
         return Grid(
             f"transfer-{dataset}",
-            f"Transfer on {dataset}",
-            f"Accuracy in percent of each target (columns) on images made on a source (rows), {dataset}. "
-            "Where source and target are one model, the attack is white-box.",
+            f"Transfer on {wording.dataset(dataset)}",
+            "Accuracy in percent of each target (columns) on images made on a source (rows), "
+            f"{wording.dataset(dataset)}. Where source and target are one model, the attack is white-box.",
             levels([model.title for model in targets], [Heading("Attack and source", sort=0)]),
             body,
         )
-
-    def cards_of_counts(self, paper: Paper, counts: Sequence[tuple[str, int]]) -> Card | None:
-        """Return the card behind a paper's counts of verdicts; None without a table of verdicts."""
-        path = self.data.tables.get("verdicts")
-        if path is None:
-            return None
-        facts = [(verdict, f"{count} claims") for verdict, count in counts]
-        return self.cards.of_file(
-            ["counts", paper.key], f"Verdicts on {paper.key}", facts, Step("table", path)
-        )
-
-
-def _ordered(columns: Sequence[str], cells: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the columns as printed: one that first occurs in a later row goes beside its neighbour there."""
-    rows: dict[str, list[str]] = {}
-    for row, column in cells:
-        rows.setdefault(row, []).append(column)
-    order = list(dict.fromkeys(next(iter(rows.values()), columns)))
-    for names in rows.values():
-        for position, name in enumerate(names):
-            if name not in order:
-                order.insert(order.index(names[position - 1]) + 1 if position else 0, name)
-    return order
-
-
-def _notes(common: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    return tuple(f"Where {kind}: {'; '.join(clauses)}." for kind, clauses in common.items() if clauses)
 
 
 def _changes(columns: Sequence[tuple[str, ...]]) -> list[int]:
@@ -504,12 +293,14 @@ def _changes(columns: Sequence[tuple[str, ...]]) -> list[int]:
     return [i for i, column in enumerate(columns) if i == 0 or column[:2] != columns[i - 1][:2]]
 
 
-def _short(reason: str, length: int = 44) -> str:
-    return reason if len(reason) <= length else f"{reason[: length - 1].rstrip()}…"
-
-
 def _small_print(model: Model) -> str:
-    return f"{model.defense}, {model.training}, {model.architecture}"
+    return ", ".join(
+        (
+            wording.defense(model.defense),
+            wording.training(model.training),
+            wording.architecture(model.architecture),
+        )
+    )
 
 
 def _numbers(parameters: str) -> tuple[float, ...]:

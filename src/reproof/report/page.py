@@ -14,12 +14,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from reproof import figures, wording
-from reproof.claims import Paper
+from reproof.claims import LOST, Paper
 from reproof.report.cards import Card, Cards, commit, device_words
 from reproof.report.contents import Figure, Flag, ReportData
-from reproof.report.grids import VERDICTS, Grids, PaperTable
+from reproof.report.findings import ContradictionView, Findings, Judged, StatementView
+from reproof.report.grids import Grids
+from reproof.report.paper_tables import CERTAINTIES, VERDICTS, PaperTable, PaperTables
 
 _FOLDER = Path(__file__).parent
+FELL = tuple(word for word in VERDICTS if word != "not claimed")
 _KINDS = (
     ("accuracy_against_epsilon", "Accuracy against ε"),
     ("latent_space", "Latent space"),
@@ -31,16 +34,58 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class PaperView:
-    """A paper with its counts and tables."""
+    """A paper with its counts, tables, statements and contradictions."""
 
     paper: Paper
+    name: str
+    """Author and year."""
     counts: tuple[tuple[str, int], ...]
-    """Verdict, number of claims; only verdicts that occur."""
+    """Verdict, number of claims that the authors measured; only verdicts that occur."""
     claimed: int
+    """Cells with a number."""
+    own: int
+    """Of these, measured by the authors."""
     measured: int
-    copied: int
+    """Of the authors' own, measured in this study, comparable or not."""
+    copied: tuple[tuple[str, int], ...]
+    """Where the other numbers come from, and how many."""
+    dashes: int
+    lost: int
+    doubtful: int
+    """Cells with a number whose place is not certain."""
     card: Card | None
     tables: Sequence[PaperTable]
+    statements: Sequence[StatementView]
+    within: Sequence[ContradictionView]
+    between: Sequence[ContradictionView]
+
+    @property
+    def overview(self) -> tuple[int, ...]:
+        """Return its numbers for the table of all papers, so that they can be added up."""
+        fell = dict(self.counts)
+        return (
+            self.claimed,
+            self.claimed - self.own,
+            self.own,
+            *(fell.get(word, 0) for word in FELL),
+            len(self.statements),
+            self.in_print.get("holds", 0),
+            self.in_study.get("holds", 0),
+            self.in_study.get("does not hold", 0),
+            len(self.within),
+            len(self.between),
+            len(self.paper.readings),
+        )
+
+    @property
+    def in_print(self) -> dict[str, int]:
+        """Return how many statements fall how over the printed numbers."""
+        return _words(statement.in_print for statement in self.statements)
+
+    @property
+    def in_study(self) -> dict[str, int]:
+        """Return how many statements fall how over the measured numbers."""
+        return _words(statement.measured for statement in self.statements)
 
 
 @dataclass(frozen=True)
@@ -84,11 +129,20 @@ def render(data: ReportData) -> str:
     environment.filters["duration"] = wording.duration
     environment.filters["attack"] = wording.attack
     environment.filters["setting"] = wording.setting
+    environment.filters["told"] = _told
+    environment.filters["defense"] = wording.defense
+    environment.filters["training"] = wording.training
+    environment.filters["architecture"] = wording.architecture
     environment.filters["settings_text"] = flat
     environment.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
+    environment.globals["symbols"] = VERDICTS
     cards = Cards(data)
     grids = Grids(data, cards)
-    papers = [_paper_view(paper, grids) for paper in data.papers]
+    tables = PaperTables(data, cards)
+    environment.filters["worded"] = tables.worded
+    findings = Findings(data, tables)
+    contradictions = findings.contradictions()
+    papers = [_paper_view(paper, tables, findings, contradictions) for paper in data.papers]
     matrices, transfers = grids.matrices(), grids.transfers()
     flags = [(flag, cards.of_flag(flag, position)) for position, flag in enumerate(data.flags, 1)]
     figure_groups = [
@@ -111,17 +165,22 @@ def render(data: ReportData) -> str:
     return environment.get_template("page.html.j2").render(
         data=data,
         papers=papers,
+        between=[found for found in contradictions if found.between],
         matrices=matrices,
         transfers=transfers,
         flags=_flags_by_model(data, flags),
         figures=figure_groups,
         clean=clean,
+        titles={model.name: model.title for model in data.models},
         example=_example(papers, cards),
         stages=_stages(data),
         sources=_sources(data),
         cards=list(cards.cards.values()),
         records=cards.records(),
         verdicts=VERDICTS,
+        fell=FELL,
+        overview=_overview(papers),
+        certainties=CERTAINTIES,
         settings=json.dumps(data.settings, indent=1, ensure_ascii=False, default=str),
         style=Markup(style),
         script=Markup(script),
@@ -149,19 +208,51 @@ def flat(value: Any, prefix: str = "") -> str:
     return f"{prefix} {text}".strip()
 
 
-def _paper_view(paper: Paper, grids: Grids) -> PaperView:
+def _paper_view(
+    paper: Paper, tables: PaperTables, findings: Findings, contradictions: Sequence[ContradictionView]
+) -> PaperView:
     claims = [claim for claim in paper.claims if claim.value is not None]
-    words = [grids.verdict(claim) for claim in claims]
-    counts = tuple((word, words.count(word)) for word in VERDICTS if word in words)
+    counts = tables.counts(claims)
+    origins = [tables.origin(claim) for claim in claims if claim.copied]
+    mine = [found for found in contradictions if found.paper == tables.names[paper.key]]
     return PaperView(
         paper,
+        tables.names[paper.key],
         counts,
         len(claims),
+        len(claims) - len(origins),
         sum(count for word, count in counts if word != "not measured"),
-        sum(claim.evidence != "measured" for claim in claims),
-        grids.cards_of_counts(paper, counts),
-        grids.paper_tables(paper),
+        tuple((origin, origins.count(origin)) for origin in dict.fromkeys(origins)),
+        sum(claim.value is None and claim.printed != LOST for claim in paper.claims),
+        sum(claim.printed == LOST for claim in paper.claims),
+        sum(claim.certainty != "certain" for claim in claims),
+        tables.card_of_counts(paper, counts),
+        tables.tables(paper),
+        findings.statements(paper),
+        [found for found in mine if not found.between],
+        [found for found in mine if found.between],
     )
+
+
+def _overview(papers: Sequence[PaperView]) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Return key, name and numbers of each paper, and of all together where there are several."""
+    rows = [(view.paper.key, view.name, view.overview) for view in papers]
+    if len(rows) > 1:
+        rows.append(("", "All papers", tuple(map(sum, zip(*(row[2] for row in rows), strict=True)))))
+    return rows
+
+
+def _told(words: Mapping[str, int]) -> str:
+    """Return `2 hold, 1 does not hold, 3 undecided`."""
+    many = {"holds": "hold", "does not hold": "do not hold"}
+    return ", ".join(
+        f"{count} {many.get(word, word) if count > 1 else word}" for word, count in words.items()
+    )
+
+
+def _words(judged: Iterable[Judged]) -> dict[str, int]:
+    words = [each.word for each in judged]
+    return {word: words.count(word) for word in dict.fromkeys(words)}
 
 
 def _flags_by_model(

@@ -1,5 +1,6 @@
 "use strict";
-// Opens a number's card beside the page, and sorts tables. Without it, links jump to the cards at the end.
+// Opens a number's card beside the page, unfolds what a link points into, and sorts tables. Without it, links jump
+// to the cards at the end.
 (() => {
   const dialog = document.getElementById("panel");
   if (!dialog || typeof dialog.showModal !== "function") {
@@ -14,7 +15,20 @@
 
   function show(id) {
     const source = document.getElementById(id);
-    const copy = source.cloneNode(true);
+    const copy = source.closest("article").cloneNode(true);
+    if (source.classList.contains("part")) {
+      // Of a card that many claims share, only what is about this one.
+      for (const why of copy.querySelectorAll(".why")) {
+        for (const part of why.querySelectorAll(".part")) {
+          if (part.id !== id) {
+            part.remove();
+          }
+        }
+        if (!why.querySelector(".part")) {
+          why.remove();
+        }
+      }
+    }
     copy.removeAttribute("id");
     for (const element of copy.querySelectorAll("[id]")) {
       element.removeAttribute("id");
@@ -70,14 +84,65 @@
     opener = null;
   });
 
+  function reveal(id) {
+    const target = document.getElementById(id);
+    let folded = false;
+    for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) {
+      folded = folded || !fold.open;
+      fold.open = true;
+    }
+    return folded ? target : null;
+  }
+
   function openFromAddress() {
     const id = decodeURIComponent(location.hash.slice(1));
     if (id.startsWith("card-") || id.startsWith("record-")) {
       open(id, null);
+    } else {
+      reveal(id)?.scrollIntoView();
     }
   }
   window.addEventListener("hashchange", openFromAddress);
   openFromAddress();
+
+  document.addEventListener("click", (event) => {
+    // Before the browser follows it: a link to the place that the address names already changes no hash.
+    const link = event.target.closest('a[href^="#"]');
+    if (link && !event.defaultPrevented) {
+      reveal(decodeURIComponent(link.hash.slice(1)));
+    }
+  });
+
+  const folds = () => document.querySelectorAll("main details");
+  let before = [];
+  window.addEventListener("beforeprint", () => {
+    before = [...folds()].filter((fold) => !fold.open);
+    for (const fold of before) {
+      fold.open = true;
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const fold of before) {
+      fold.open = false;
+    }
+    before = [];
+  });
+  const tables = document.getElementById("tables");
+  for (const [text, wanted] of [["Unfold all tables", true], ["Fold all tables", false]]) {
+    if (!tables.querySelector("details")) {
+      break;
+    }
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "unfold";
+    button.textContent = text;
+    tables.querySelector("details").before(button);
+    button.addEventListener("click", () => {
+      for (const fold of tables.querySelectorAll("details")) {
+        fold.open = wanted || fold.classList.contains("paper-fold");
+      }
+    });
+  }
 
   function sortKey(row, column) {
     const cell = row.cells[column];

@@ -69,6 +69,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         summary=rows["summary"],
         measurements=rows["measurements"],
         verdicts=rows["verdicts"],
+        statements=rows["statements"],
         papers=claims.papers(),
         trails=list(_trails(plan)),
         records=records,

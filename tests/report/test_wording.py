@@ -1,0 +1,164 @@
+"""The words of the page: no keys of the study and the ledger, numbers in the unit of their claim."""
+
+from __future__ import annotations
+
+import pytest
+
+from reproof import claims, wording
+from reproof.claims import Statement
+from reproof.report.findings import rule
+
+
+@pytest.mark.parametrize(
+    ("clause", "words"),
+    [
+        ("dataset: digits, not fashion_mnist", "data set: digits, not Fashion-MNIST"),
+        (
+            "architecture: cnn6 (width 0.25), not resnet110",
+            "network: CNN-6 (width 0.25), not ResNet-110",
+        ),
+        (
+            "source: vgg19 (width 0.0625) with pgd_training, not vgg13 and 3 resnet32",
+            "source: VGG-19 (width 0.0625) with PGD training, not VGG-13 and 3 ResNet-32",
+        ),
+        ("images: 120 of 10000", "images: 120 of 10,000"),
+        ("carlini_wagner steps: 50, not 1000", "C&W steps: 50, not 1000"),
+        ("pgd step_size: 0.1, not 0.03137254901960784", "PGD step size: 0.1, not 0.03137254901960784"),
+        (
+            "defense superimposition[beta=2,4] was not built in this study",
+            "superimposition (β = 2, 4) was not built in this study",
+        ),
+        (
+            "defense defensive_features+polarised_contrastive was not built in this study",
+            "defensive features with polarised contrastive loss was not built in this study",
+        ),
+        (
+            "defense undefended was not trained on fgsm examples in this study",
+            "an undefended network was not trained on FGSM examples in this study",
+        ),
+        (
+            "setting black_box was not run against prototype_conformity[layer=4,5]",
+            "the black-box setting was not run against prototype conformity (layer = 4, 5)",
+        ),
+        ("attack pgd was not run in setting white_box", "PGD was not run in the white-box setting"),
+        (
+            "attack none was not run in setting adaptive",
+            "clean images were not shown in the adaptive setting",
+        ),
+        (
+            "parameters: fgsm was not run at epsilon=0.03137254901960784 (only at epsilon=0.1, epsilon=0.3)",
+            "FGSM was not run at ε = 8/255 (only at ε = 0.1, ε = 0.3)",
+        ),
+        (
+            "parameters: deepfool was not run at  (only at steps=50)",
+            "DeepFool was run only at steps = 50, and the claim names none",
+        ),
+        ("data set cifar10 is not in this study", "data set CIFAR-10 is not in this study"),
+        (
+            "accuracy on the training images was not measured",
+            "accuracy on the training images was not measured",
+        ),
+        ("1 of 3 pairs were measured", "1 of 3 pairs were measured"),
+    ],
+)
+def test_reasons_have_no_keys(clause: str, words: str) -> None:
+    assert wording.reason(clause) == words
+
+
+def test_everything_that_a_claim_may_name_has_words() -> None:
+    for names, words in (
+        (claims.DATASETS, wording.dataset),
+        (claims.DEFENSES, wording.defense),
+        (claims.ARCHITECTURES, wording.architecture),
+        (claims.TRAININGS, wording.training),
+        (claims.SETTINGS, wording.setting),
+        (claims.ATTACKS, wording.attack),
+    ):
+        shown = [words(name) for name in names]
+        assert not any("_" in text for text in shown)
+        assert len(set(shown)) == len(names)
+    assert set(wording.SOURCES) == set(claims.MEMBERS)
+    assert set(wording.UNITS) == set(claims.UNITS)
+    assert wording.defense("diverse_ensemble[boosted]") == "diverse ensemble (boosted)"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0.98849, "percent", "98.8"),
+        (0.98849, "fraction", "0.988"),
+        (-0.0152, "points", "-1.5"),
+        (12.0, "images", "12"),
+        (12.4, "images", "12.4"),
+        (403.4, "min:s", "6:43"),
+        (59.7, "min:s", "1:00"),
+        (3540.0, "h:min", "00:59"),
+        (3599.0, "h:min", "01:00"),
+        (16 / 255, "levels", "16.0"),
+        (7.0, "rounds", "7"),
+        (2.5004, "distance", "2.5"),
+        (None, "percent", "?"),
+    ],
+)
+def test_measurements_are_shown_in_the_unit_of_the_claim(value: float | None, unit: str, shown: str) -> None:
+    assert wording.measure(value, unit) == shown
+
+
+def test_prints_get_a_unit_only_where_they_lack_one() -> None:
+    texts = (
+        ("98.71", "percent"),
+        ("91.2%", "percent"),
+        ("(67.7)", "percent"),
+        ("6:43m", "min:s"),
+        ("0.9885", "fraction"),
+        ("-/-", "percent"),
+        ("?", "images"),
+    )
+    shown = [wording.printed(*text) for text in texts]
+    assert shown == ["98.71 %", "91.2%", "(67.7) %", "6:43m", "0.9885", "-/-", "?"]
+
+
+def test_differences_have_a_sign() -> None:
+    assert wording.difference(0.188) == "+18.8 points"
+    assert wording.difference(-0.0059) == "−0.59 points"
+    assert wording.difference(0.4142, relative=True) == "+41.4 %"
+    assert wording.difference(-12.0, "min:s") == "−0:12 min"
+    assert wording.difference(0.012, "fraction") == "+0.012"
+
+
+@pytest.mark.parametrize(
+    ("stated", "unit", "words"),
+    [
+        ({"relation": "more"}, "percent", "In every pair the first number is higher than the second."),
+        (
+            {"relation": "more", "tolerance": 0.005},
+            "percent",
+            "In every pair the first number is higher than the second, 0.5 points allowed.",
+        ),
+        (
+            {"relation": "less", "margin": 0.1, "against": "best", "holds_for": "some"},
+            "percent",
+            "In at least one pair the first number is lower by at least 10.0 points than the highest it is "
+            "compared with.",
+        ),
+        (
+            {"relation": "about", "margin": -0.02, "against": "worst", "holds_for": "mean"},
+            "fraction",
+            "On average over the pairs the first number lies 0.020 below the lowest it is compared with, "
+            "give or take 0.005.",
+        ),
+        (
+            {"relation": "more", "margin": 0.414, "scale": "relative"},
+            "percent",
+            "In every pair the first number is higher by at least 41.4 % than the second.",
+        ),
+        (
+            {"relation": "more", "value": 0.9, "right": ()},
+            "percent",
+            "In every pair the first number is higher than 90.0 %.",
+        ),
+    ],
+)
+def test_rules_of_statements_read_as_sentences(stated: dict[str, object], unit: str, words: str) -> None:
+    fields = {"key": "k", "place": "p", "words": "w", "left": ("a",), "right": ("b",)} | stated
+    assert rule(Statement.model_validate(fields), unit) == words
