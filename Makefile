@@ -1,6 +1,7 @@
 # reproof: `make report` and `make test` are all that a fresh machine needs (Python 3.11 or newer, make, git).
 
 STUDY ?=
+BUDGET ?=
 CORES ?= all
 WORKERS ?= 2
 SNAKEMAKE_FLAGS ?=
@@ -16,7 +17,8 @@ everything := .venv .snakemake results report
 
 help:
 	@echo "make report      set up .venv, run the default study, make report/digits.html"
-	@echo "                 STUDY=studies/NAME.yaml: lay that file over config.yaml; CORES=2: use so many cores"
+	@echo "                 STUDY=studies/NAME.yaml: lay that file over config.yaml; BUDGET=paper: with that budget of it"
+	@echo "                 CORES=2: use so many cores"
 	@echo "make test        set up .venv with the test tools, run all tests"
 	@echo "make test-quick  the same without the slow tests"
 	@echo "make check       lint, format, types, workflow: what CI checks besides the tests"
@@ -31,9 +33,11 @@ install:
 install-dev:
 	@tools/set_up.sh requirements-dev.lock
 
+layers = $(if $(STUDY),--configfile $(STUDY)) $(if $(BUDGET),--config budget=$(BUDGET))
+
 report: install
-	$(python) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) $(if $(STUDY),--configfile $(STUDY))
-	@echo "The page: report/$$(sed -n 's/^study:[ "]*\([^ "#]*\).*/\1/p' config.yaml $(STUDY) | tail -n 1).html"
+	$(python) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) $(layers)
+	@echo "The page: $$(PYTHONPATH=src $(python) -m reproof plan --page $(layers))"
 
 # One thread per test process; the tests that run a whole workflow, and use all cores, go one after another (conftest.py).
 test: install-dev

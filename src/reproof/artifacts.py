@@ -7,16 +7,18 @@ import csv
 import errno
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reproof.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, dtype
 
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
 
@@ -111,6 +113,71 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
                 r"os error (\d+)", str(error)
             )  # safetensors hides the system's error in its text
             raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A tensor that may be larger than memory: it arrives in parts along its first axis."""
+
+    dtype: dtype
+    shape: tuple[int, ...]
+    parts: Iterable[Tensor]
+
+
+_CODES = {
+    "uint64": "U64",
+    "int64": "I64",
+    "float64": "F64",
+    "float32": "F32",
+    "uint32": "U32",
+    "int32": "I32",
+    "bfloat16": "BF16",
+    "float16": "F16",
+    "uint16": "U16",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+"""Names of number types in safetensors, in the order in which it lays tensors out; equal ones follow their names."""
+
+
+def stream_tensors(path: Path, tensors: Mapping[str, Tensor | Pieces], metadata: Mapping[str, Any]) -> None:
+    """Write the file that write_tensors would write, byte for byte, with one part at a time in memory.
+
+    ValueError when the parts of a tensor do not add up to its shape.
+    """
+    kinds = list(_CODES)
+    names = {key: str(tensor.dtype).removeprefix("torch.") for key, tensor in tensors.items()}
+    ordered = sorted(tensors, key=lambda key: (kinds.index(names[key]), key))
+    header: dict[str, Any] = {"__metadata__": {"reproof": json.dumps(metadata, sort_keys=True)}}
+    end = 0
+    for key in ordered:
+        start, shape = end, list(tensors[key].shape)
+        end += math.prod(shape) * tensors[key].dtype.itemsize
+        header[key] = {"dtype": _CODES[names[key]], "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with writing(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for key in ordered:
+            _stream(file, key, tensors[key])
+
+
+def _stream(file: BinaryIO, key: str, tensor: Tensor | Pieces) -> None:
+    import torch
+
+    parts = tensor.parts if isinstance(tensor, Pieces) else (tensor[None],)
+    shape = tensor.shape if isinstance(tensor, Pieces) else (1, *tensor.shape)
+    rows = 0
+    for part in parts:
+        if part.dtype != tensor.dtype or part.shape[1:] != tuple(shape[1:]):
+            raise ValueError(f"{key}: a part is {part.dtype} {tuple(part.shape)}, not {tensor.dtype} {shape}")
+        rows += len(part)
+        plain = part.detach().cpu().contiguous().reshape(-1)
+        file.write(plain.view(torch.uint8).numpy().data)
+    if rows != shape[0]:
+        raise ValueError(f"{key}: its parts have {rows} rows, not {shape[0]}")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -37,7 +37,10 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--config", nargs="+", default=[], metavar="KEY=VALUE", help="single values laid on top"
     )
-    commands.add_parser("plan", parents=[shared], help="print jobs, estimated time and disk; run nothing")
+    planned = commands.add_parser(
+        "plan", parents=[shared], help="print jobs, estimated time and disk; run nothing"
+    )
+    planned.add_argument("--page", action="store_true", help="print only the path of the study's page")
     commands.add_parser("schema", help="print the JSON schema of a study file")
     claims = commands.add_parser("claims", help="say what the ledger of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "plan":
             from reproof import estimate
 
-            print(estimate.table(plan), flush=True)
+            print(plan.report().outputs["page"] if chosen.page else estimate.table(plan), flush=True)
             return 0
         do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads)
     except ReproofError as error:

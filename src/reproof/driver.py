@@ -49,12 +49,7 @@ def study_arguments(plan: Plan) -> str:
 
     Jobs get them through the environment, not as `params`: where a study's file lies changes no result.
     """
-    words = []
-    if len(plan.study.files) > 1:
-        words += ["--configfile", *plan.study.files[1:]]
-    if plan.study.overrides:
-        words += ["--config", *(f"{key}={json.dumps(value)}" for key, value in plan.study.overrides.items())]
-    return shlex.join(words)
+    return shlex.join(plan.study.arguments)
 
 
 def temporary_unless_kept(plan: Plan, path: str, temp: Callable[[str], Any]) -> Any:

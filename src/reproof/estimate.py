@@ -8,7 +8,7 @@ core of an ordinary server; a GPU is many times faster. Attacks may stop early, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ def table(plan: Plan) -> str:
         if temporary
         else "Adversarial images stay on disk."
     )
+    if temporary and any(one.kept_bytes for one in costs["attack"]):
+        images += " Those that other models are shown stay."
     return "\n".join(
         [
             *lines,
@@ -79,7 +81,9 @@ def cost(plan: Plan, job: Job) -> Cost:
     else:
         seconds = record["seconds"] * record["threads"]
         size = sum(file["bytes"] for file in record["files"].values())
-    removed = size if job.rule == "attack" and not plan.study.keep_adversarial else 0
+    removed = 0
+    if job.rule == "attack" and not plan.study.keep_adversarial:
+        removed = 0 if plan.transfers(job.slice["model"], job.slice["suite"]) else size
     return Cost(START_SECONDS + seconds, size - removed, removed, measured=record is not None)
 
 
@@ -126,7 +130,7 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
 def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
     model = plan.study.models[facts["model"]]
     seconds, images = 0.0, 0
-    for attack, count in _crafted(plan, facts["attacks"], facts["images"]):
+    for attack, count in _crafted(plan, facts["suite"]):
         passes = attack.passes() + FORWARD  # and one to judge
         seconds += count * passes / FORWARD * _forward_seconds(plan, model)
         images += count
@@ -136,19 +140,19 @@ def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
 def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
     model = plan.study.models[facts["model"]]
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
-    suite = plan.study.suites[plan.study.threats[facts["threat"]].suite]
     rows, shown = data.sizes()["test"], 1
-    for attack, count in _crafted(plan, facts["attacks"], suite.images):
+    for attack, count in _crafted(plan, plan.study.threats[facts["threat"]].suite):
         rows += count
         shown += len(attack.points())
     pictures = 4 * facts["examples"] * shown * _pixels(data)
     return rows * _forward_seconds(plan, model), 20 * rows + pictures
 
 
-def _crafted(plan: Plan, attacks: Iterable[str], images: int) -> Iterator[tuple[AttackSettings, int]]:
-    """Yield each attack with the number of images that it makes of a suite's, over all its points."""
-    for name in attacks:
-        settings: AttackSettings = plan.study.attacks[name].settings
+def _crafted(plan: Plan, suite: str) -> Iterator[tuple[AttackSettings, int]]:
+    """Yield a suite's attacks with the number of images that each makes, over all its points."""
+    images = plan.study.suites[suite].images
+    for attack in plan.study.suite_attacks[suite].values():
+        settings: AttackSettings = attack.settings
         yield settings, min(images, settings.images or images) * len(settings.points())
 
 

@@ -10,7 +10,7 @@ import torch
 
 from reproof import artifacts, registry
 from reproof.classifier import Classifier
-from reproof.data import DataDescription, Dataset
+from reproof.data import DataDescription
 from reproof.defense import Defense, Trainee
 from reproof.errors import ArtifactError
 
@@ -39,31 +39,3 @@ def load(network: Mapping[str, Any], data: DataDescription, path: Path) -> tuple
             f"Delete it (rm {path}) and run snakemake again. ({str(error).splitlines()[0]})"
         ) from error
     return defense, trainee.eval()
-
-
-def read_dataset(path: Path) -> Dataset:
-    """Return a prepared data set from its verified file."""
-    tensors, metadata = artifacts.read_tensors(path)
-    described = metadata["description"]
-    return Dataset(
-        name=metadata["name"],
-        images=tensors["images"],
-        labels=tensors["labels"],
-        splits={"train": tensors["train"], "validation": tensors["validation"], "test": tensors["test"]},
-        description=DataDescription(
-            **{**described, "mean": tuple(described["mean"]), "std": tuple(described["std"])}
-        ),
-    )
-
-
-def write_dataset(path: Path, dataset: Dataset) -> None:
-    """Write a prepared data set: uint8 images, labels, and the splits' fixed indices."""
-    artifacts.write_tensors(
-        path,
-        {
-            "images": dataset.images,
-            "labels": dataset.labels,
-            **{str(split): indices for split, indices in dataset.splits.items()},
-        },
-        {"name": dataset.name, "description": vars(dataset.description)},
-    )

@@ -32,7 +32,8 @@ class Job:
     outputs: dict[str, str]
     slice: dict[str, Any]
     modules: tuple[str, ...]
-    configfiles: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """The command line's words that choose the study."""
     data_files: tuple[Path, ...] = ()
     seed: int | None = None
 
@@ -44,8 +45,8 @@ class Job:
     @property
     def command(self) -> str:
         """Return the command that makes this job's files again."""
-        extra = "".join(f" --configfile {shlex.quote(path)}" for path in self.configfiles)
-        return f"snakemake --cores all{extra} --force {shlex.quote(next(iter(self.outputs.values())))}"
+        output = next(iter(self.outputs.values()))
+        return shlex.join(["snakemake", "--cores", "all", *self.arguments, "--force", output])
 
     @property
     def description(self) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class Plan:
         chosen = self.study.suites[suite]
         if chosen.view not in ("logits", *self.study.models[source].defense.settings.views):
             return {}
-        return {name: self.study.attacks[name] for name in chosen.attacks}
+        return self.study.suite_attacks[suite]
 
     def threats_on(self, target: str) -> dict[str, ThreatSettings]:
         """Return the threats that a model stands under."""
@@ -93,8 +94,8 @@ class Plan:
             named = threat.targets is None or target in threat.targets
             if not named or target in threat.exclude or target == threat.source:
                 continue
-            source = threat.source or target
-            if self.study.models[source].dataset != self.study.models[target].dataset:
+            source, dataset = threat.source or target, self.study.models[target].dataset
+            if self.study.models[source].dataset != dataset or threat.dataset not in (None, dataset):
                 continue
             if self.attacks_on(source, threat.suite):
                 found[name] = threat
@@ -152,7 +153,7 @@ class Plan:
     # Jobs.
 
     def _job(self, rule: str, name: str, **facts: Any) -> Job:
-        return Job(rule=rule, name=name, configfiles=tuple(self.study.files[1:]), **facts)
+        return Job(rule=rule, name=name, arguments=tuple(self.study.arguments), **facts)
 
     def prepare(self, dataset: str) -> Job:
         """Return the job that prepares a data set."""

@@ -1,19 +1,22 @@
 """A study: YAML files in, frozen typed objects out. Every mistake in them is found here and named by key path.
 
 A study is `config.yaml` with overlays on top, merged key by key: a mapping with another `kind` replaces the one
-below it, and a stanza set to null is taken away. Imports no torch.
+below it, and a stanza set to null is taken away. On top of the files lies one of the study's budgets, an overlay
+that stands in the files themselves; on top of that, the values of the command line. Imports no torch.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import functools
 import itertools
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, cast
+from typing import Annotated, Any, Literal, Union, cast, get_type_hints
 
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, create_model
@@ -34,6 +37,7 @@ from reproof.training_settings import TrainingSettings
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Setting = Literal["white_box", "black_box", "adaptive"]
 STANZAS = ("datasets", "models", "attacks", "suites", "threats")
+COMMAND_LINE = "--config"
 
 
 class SuiteSettings(Settings):
@@ -46,6 +50,8 @@ class SuiteSettings(Settings):
     view: str = "logits"
     """What is differentiated: `logits` (cross-entropy on them), or a view that a defense declares. Only models
     whose defense has the view stand under the suite."""
+    settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """Attack -> what this suite sets otherwise than the attack's stanza: other epsilons under the same name."""
 
 
 class ThreatSettings(Settings):
@@ -58,6 +64,8 @@ class ThreatSettings(Settings):
     """The model on which a black_box suite is made."""
     targets: tuple[str, ...] | None = None
     """Models to attack; all where it is left out. The source of a black_box threat is never its own target."""
+    dataset: str | None = None
+    """Attack only models of this data set; of every one where it is left out."""
     exclude: tuple[str, ...] = ()
     """Models to leave out."""
 
@@ -117,15 +125,32 @@ class Study:
     models: dict[str, Model]
     attacks: dict[str, Choice]
     suites: dict[str, SuiteSettings]
+    suite_attacks: dict[str, dict[str, Choice]]
+    """Suite -> its attacks, with what the suite sets otherwise."""
     threats: dict[str, ThreatSettings]
     attack_batch_size: int
     tolerance: float
     keep_adversarial: bool
     examples: int
+    budget: str
+    """The budget that was laid over the files; empty where they have none."""
     source: Mapping[str, Any]
     """The merged YAML, from which `parse` makes this study again."""
     files: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> list[str]:
+        """Return the command line's words with which Snakemake and the sub-commands read this study."""
+        words = []
+        if len(self.files) > 1:
+            words += ["--configfile", *self.files[1:]]
+        if self.overrides:
+            words.append(COMMAND_LINE)
+        for key, value in self.overrides.items():
+            plain = isinstance(value, str) and yaml.safe_load(value) == value
+            words.append(f"{key}={value if plain else json.dumps(value)}")
+        return words
 
 
 class _Loader(yaml.SafeLoader):
@@ -135,6 +160,8 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise yaml.constructor.ConstructorError(
@@ -189,10 +216,10 @@ def study_file_class() -> type[Settings]:
         defense=(defense, ...),
         training=(dict[str, Any] | None, None),
     )
-    return create_model(
-        "StudyFile",
+    whole = create_model(
+        "Study",
         __base__=Settings,
-        __doc__="A study of reproof: what is trained, attacked with what, on how many images, with which seeds.",
+        __doc__="A study without its budgets.",
         study=(Name, Field(description="Name of the study: its folder under results/ and its page.")),
         title=(str, ""),
         summary=(str, ""),
@@ -229,6 +256,50 @@ def study_file_class() -> type[Settings]:
             Field(6, ge=0, le=64, description="Example images that the page shows per model and attack."),
         ),
     )
+    stanza = dict[str, Any]
+    training = _overlay(TrainingSettings)
+    budget = _overlay(
+        whole,
+        architecture=stanza,
+        training=training,
+        datasets=_stanzas(stanza | None),
+        models=_stanzas(
+            _overlay(model, architecture=stanza, defense=stanza, training=training | None) | None
+        ),
+        attacks=_stanzas(stanza | None),
+        suites=_stanzas(_overlay(SuiteSettings) | None),
+        threats=_stanzas(_overlay(ThreatSettings) | None),
+    )
+    return create_model(
+        "StudyFile",
+        __base__=whole,
+        __doc__="A study of reproof: what is trained, attacked with what, on how many images, with which seeds.",
+        alone=(
+            Flag,
+            Field(
+                False,
+                description="True: the study says everything itself; what files before it say is dropped.",
+            ),
+        ),
+        budget=(Name | None, Field(None, description="Which of the budgets is laid over the study.")),
+        budgets=(
+            _stanzas(budget | None),
+            Field(
+                default_factory=dict,
+                description="Overlays of the study, of which one is chosen: how long, how much, how many.",
+            ),
+        ),
+    )
+
+
+def _overlay(whole: type[Settings], **others: Any) -> Any:
+    """Return a class with the fields of `whole`, none of them needed. others: types that differ."""
+    hints = get_type_hints(whole, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (others.get(name, hints[name]), Field(None, description=field.description))
+        for name, field in whole.model_fields.items()
+    }
+    return create_model(f"{whole.__name__}Overlay", __base__=Settings, **fields)
 
 
 def _stanzas(member: Any) -> Any:
@@ -257,22 +328,48 @@ def json_schema() -> dict[str, Any]:
 
 
 def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> Study:
-    """Return the study that these files describe, later ones laid over earlier ones, then the overrides.
+    """Return the study of these files, later ones laid over earlier ones, then its budget, then the overrides.
 
     StudyError names the file, the key path and the nearest right word of the first mistake found.
     """
+    values = dict(overrides or {})
     merged: dict[str, Any] = {}
-    layers: list[tuple[str, dict[str, Any]]] = []
+    layers: list[tuple[str, Mapping[str, Any]]] = []
     for path in files:
-        layers.append((str(path), read_yaml(path)))
-    if overrides:
-        layers.append(("--config", dict(overrides)))
-    for _, layer in layers:
+        layer = read_yaml(path)
+        if layer.get("alone") is True:
+            merged, layers = {}, []
         merged = merge(merged, layer)
+        layers.append((str(path), layer))
+    layers.append((COMMAND_LINE, values))
+    about_budgets = {key: values[key] for key in ("budget", "budgets") if key in values}
+    merged = _lay_budget(merge(merged, about_budgets), layers)
+    merged = merge(merged, {key: value for key, value in values.items() if key not in about_budgets})
     for section in STANZAS:
         if isinstance(merged.get(section), Mapping):
             merged[section] = {key: value for key, value in merged[section].items() if value is not None}
-    return parse(merged, layers, [str(path) for path in files], overrides or {})
+    return parse(merged, layers, [str(path) for path in files], values)
+
+
+def _lay_budget(merged: Mapping[str, Any], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the study with its budget laid over it. What is no mapping is left to `parse`, which says so."""
+    budgets, name = merged.get("budgets") or {}, merged.get("budget")
+    if not isinstance(budgets, Mapping):
+        return dict(merged)
+    budgets = {key: overlay for key, overlay in budgets.items() if overlay is not None}
+    if name is None and not budgets:
+        return dict(merged)
+    where = [file for file, layer in layers if "budget" in layer or (name is None and "budgets" in layer)][-1]
+    if name is None:
+        raise StudyError(f"{where}: budget: which of the budgets? there are: {', '.join(budgets)}")
+    if not budgets:
+        raise StudyError(f"{where}: budget: no budget is called {name!r}; this study has none")
+    if name not in budgets:
+        raise StudyError(f"{where}: budget: no budget is called {name!r}; {_hint(str(name), budgets)}")
+    laid: dict[str, Any] = (
+        merge(merged, budgets[name]) if isinstance(budgets[name], Mapping) else dict(merged)
+    )
+    return laid
 
 
 def parse(
@@ -281,23 +378,42 @@ def parse(
     files: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> Study:
-    """Return the study that a merged mapping describes; `layers` say which file a key came from."""
+    """Return the study that a merged mapping describes; `layers` say which file a key came from.
 
-    def where(path: Sequence[Any]) -> str:
-        holders = [name for name, layer in layers if _reaches(layer, path)]
-        return (holders or [name for name, _ in layers] or ["study"])[-1]
+    The mapping's budget has been laid over it already.
+    """
+    budget = merged.get("budget")
+    chosen = ["budgets", budget] if budget is not None else []
 
-    def fail(path: Sequence[Any], message: str) -> StudyError:
-        return StudyError(
-            f"{where(path)}: {_dotted(path)}: {message}" if path else f"{where(path)}: {message}"
-        )
+    def find(path: Sequence[Any]) -> tuple[str, list[Any]]:
+        """Return the file that a key came from, and the key's path there: in the file, or in its chosen budget."""
+        for length in range(len(path), 0, -1):
+            found = []
+            for position, (name, layer) in enumerate(layers):
+                if _reaches(layer, path[:length]):
+                    found.append((2 if name == COMMAND_LINE else 0, position, name, list(path)))
+                if chosen and _reaches(layer, [*chosen, *path[:length]]):
+                    found.append((1, position, name, [*chosen, *path]))
+            if found:
+                return max(found, key=lambda entry: entry[:2])[2:]
+        files = [name for name, _ in layers if name != COMMAND_LINE]
+        return (files or ["study"])[-1], list(path)
+
+    def fail(path: Sequence[Any], message: str, unknown: Sequence[Any] = ()) -> StudyError:
+        file, there = find([*path, *unknown])
+        there = there[: len(there) - len(unknown)]
+        return StudyError(f"{file}: {_dotted(there)}: {message}" if there else f"{file}: {message}")
+
+    def refuse(base: Sequence[Any], data: Any, error: ValidationError) -> StudyError:
+        """Return the first error. base: the path of what was validated; data: what the files say there."""
+        first = error.errors(include_url=False)[0]
+        unknown = [ast.literal_eval(first["ctx"]["key"])] if first["type"] == "unknown_key" else []
+        return fail([*base, *_real_path(data, first["loc"])], _sentence(first), unknown)
 
     try:
         raw: Any = study_file_class().model_validate(dict(merged))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = _real_path(merged, first["loc"])
-        raise fail(path, _sentence(first)) from None
+        raise refuse([], merged, error) from None
 
     def choice(stanza: Any) -> Choice:
         settings = registry_class(stanza)
@@ -310,10 +426,16 @@ def parse(
 
     def known(path: Sequence[Any], name: str, among: Mapping[str, Any], what: str) -> str:
         if name not in among:
-            near = difflib.get_close_matches(name, list(among), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(among)}"
-            raise fail(path, f"no {what} is called {name!r}; {hint}")
+            raise fail(path, f"no {what} is called {name!r}; {_hint(name, among)}")
         return name
+
+    def narrow(suite: str, attack: str, changes: Mapping[str, Any]) -> Choice:
+        stanza = {key: value for key, value in merged["attacks"][attack].items() if key != "kind"}
+        cls = registry.settings_class("attacks", attacks[attack].kind)
+        try:
+            return Choice(attacks[attack].kind, cls.model_validate(merge(stanza, changes)))
+        except ValidationError as error:
+            raise refuse(["suites", suite, "settings", attack], changes, error) from None
 
     if len(set(raw.seeds)) != len(raw.seeds):
         raise fail(["seeds"], "a seed stands twice")
@@ -328,9 +450,7 @@ def parse(
             try:
                 training = TrainingSettings.model_validate(merge(defaults, stanza.training))
             except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                inner = _real_path(stanza.training, first["loc"])
-                raise fail(["models", name, "training", *inner], _sentence(first)) from None
+                raise refuse(["models", name, "training"], stanza.training, error) from None
         models[name] = Model(
             name=name,
             title=stanza.title or name.replace("_", " "),
@@ -340,6 +460,7 @@ def parse(
             training=training,
         )
     attacks = {name: choice(stanza) for name, stanza in raw.attacks.items()}
+    suite_attacks: dict[str, dict[str, Choice]] = {}
     views = {"logits"}
     for name in registry.names("defenses"):
         views.update(cast(type[DefenseSettings], registry.settings_class("defenses", name)).views)
@@ -354,9 +475,22 @@ def parse(
                 )
         if len(set(suite.attacks)) != len(suite.attacks):
             raise fail(["suites", name, "attacks"], "an attack stands twice")
+        for attack_name in suite.settings:
+            known(
+                ["suites", name, "settings", attack_name],
+                attack_name,
+                dict.fromkeys(suite.attacks),
+                "attack of it",
+            )
+        suite_attacks[name] = {
+            attack_name: narrow(name, attack_name, suite.settings.get(attack_name, {}))
+            for attack_name in suite.attacks
+        }
     for name, threat in raw.threats.items():
         here = ["threats", name]
         known([*here, "suite"], threat.suite, raw.suites, "suite")
+        if threat.dataset is not None:
+            known([*here, "dataset"], threat.dataset, raw.datasets, "data set")
         if (threat.setting == "black_box") != (threat.source is not None):
             raise fail(here, "black_box needs a source model, and only black_box takes one")
         if threat.source is not None:
@@ -390,20 +524,35 @@ def parse(
         models=models,
         attacks=attacks,
         suites=dict(raw.suites),
+        suite_attacks=suite_attacks,
         threats=dict(raw.threats),
         attack_batch_size=raw.attack_batch_size,
         tolerance=raw.tolerance,
         keep_adversarial=raw.keep_adversarial,
         examples=raw.examples,
-        source=dict(merged),
+        budget=raw.budget or "",
+        source={key: value for key, value in merged.items() if key not in ("alone", "budgets")},
         files=tuple(files),
         overrides=dict(overrides or {}),
     )
 
 
 def _share_targets(one: ThreatSettings, other: ThreatSettings, models: Mapping[str, Model]) -> bool:
-    first, second = (set(threat.targets or models) - set(threat.exclude) for threat in (one, other))
+    first, second = (
+        {
+            name
+            for name in threat.targets or models
+            if name not in threat.exclude and threat.dataset in (None, models[name].dataset)
+        }
+        for threat in (one, other)
+    )
     return bool(first & second)
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
 
 
 def _reaches(layer: Any, path: Sequence[Any]) -> bool:

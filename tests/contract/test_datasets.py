@@ -68,6 +68,25 @@ def test_settings_are_explained_frozen_and_closed(name: str) -> None:
         parse(name, not_a_setting=1)
 
 
+@every_dataset
+def test_shape_sizes_and_classes_are_declared(name: str) -> None:
+    """The plan needs them before there is any file."""
+    settings = parse(name)
+    assert len(settings.shape) == 3
+    assert min(settings.shape) >= 1
+    assert settings.sizes().keys() == {"train", "validation", "test"}
+    assert min(settings.sizes().values()) >= 1
+    assert len(set(settings.class_names)) == len(settings.class_names) >= 2
+
+
+@every_embedded
+def test_what_is_declared_is_what_prepare_makes(name: str, tmp_path: Path) -> None:
+    settings, dataset = parse(name), prepare(name, tmp_path)
+    assert settings.shape == tuple(dataset.images.shape[1:])
+    assert settings.sizes() == {split: len(indices) for split, indices in dataset.splits.items()}
+    assert len(settings.class_names) == dataset.description.classes
+
+
 def test_every_key_is_there_once() -> None:
     keys = [parse(name).key for name in NAMES]
     assert all(key.replace("_", "").isalnum() and key == key.lower() for key in keys)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,76 @@ def test_tensors_and_metadata_are_the_same_bytes_every_time(tmp_path: Path) -> N
         artifacts.write_tensors(path, {"b": torch.ones(2), "a": torch.zeros(3)}, facts)
         written.add(path.read_bytes())
     assert len(written) == 1
+
+
+KINDS = ("uint8", "int8", "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+KINDS += ("float16", "bfloat16", "float32", "float64")
+
+
+def in_parts(tensor: torch.Tensor, rows: int) -> artifacts.Pieces:
+    parts = (tensor[start : start + rows] for start in range(0, len(tensor), rows))
+    return artifacts.Pieces(tensor.dtype, tuple(tensor.shape), parts)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
+def test_a_tensor_in_parts_is_written_as_in_one(tmp_path: Path, rows: int) -> None:
+    images = torch.arange(7 * 3 * 5 * 5).to(torch.uint8).reshape(7, 3, 5, 5)
+    rest = {"train": torch.arange(5), "labels": torch.arange(7), "test": torch.tensor([6])}
+    facts = {"name": 'é " \\ \n \x01 \x7f', "description": {"mean": (0.1, 1e-9)}}
+    artifacts.write_tensors(tmp_path / "whole", {"images": images, **rest}, facts)
+    artifacts.stream_tensors(tmp_path / "parts", {"images": in_parts(images, rows), **rest}, facts)
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+    found, metadata = artifacts.read_tensors(tmp_path / "parts")
+    assert torch.equal(found["images"], images)
+    assert metadata == json.loads(json.dumps(facts))
+
+
+@pytest.mark.parametrize("name", ["a", 'é\n"', "labels of an odd length"])
+def test_every_kind_of_number_is_laid_out_as_safetensors_does(tmp_path: Path, name: str) -> None:
+    tensors = {
+        f"{name}{kind}{n}": torch.ones(n, 3, dtype=getattr(torch, kind)) for kind in KINDS for n in (2, 1)
+    }
+    tensors |= {
+        "empty": torch.zeros(0, 4),
+        "single": torch.tensor(2.5),
+        "turned": torch.arange(6).view(2, 3).t(),
+    }
+    for number in range(1, len(tensors), 5):
+        some = dict(list(tensors.items())[-number:])
+        artifacts.write_tensors(tmp_path / "whole", some, {})
+        artifacts.stream_tensors(tmp_path / "parts", some, {})
+        assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([torch.zeros(2, 3)], "its parts have 2 rows, not 4"),
+        ([torch.zeros(2, 3)] * 3, "its parts have 6 rows, not 4"),
+        ([], "its parts have 0 rows, not 4"),
+        ([torch.zeros(4, 2)], r"a part is torch\.float32 \(4, 2\)"),
+        ([torch.zeros(4, 3, dtype=torch.int32)], r"a part is torch\.int32"),
+    ],
+)
+def test_parts_that_do_not_make_the_tensor_are_refused(
+    tmp_path: Path, parts: list[torch.Tensor], words: str
+) -> None:
+    pieces = artifacts.Pieces(torch.float32, (4, 3), parts)
+    with pytest.raises(ValueError, match=words):
+        artifacts.stream_tensors(tmp_path / "t", {"a": pieces}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_between_parts_leaves_nothing(tmp_path: Path) -> None:
+    def parts() -> Iterator[torch.Tensor]:
+        yield torch.zeros(2, 3)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "t").write_text("old")
+    with pytest.raises(ArtifactError, match="no room left"):
+        artifacts.stream_tensors(tmp_path / "t", {"a": artifacts.Pieces(torch.float32, (4, 3), parts())}, {})
+    assert (tmp_path / "t").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_verify_accepts_what_was_recorded(tmp_path: Path) -> None:

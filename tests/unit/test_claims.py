@@ -325,7 +325,7 @@ def test_a_quantity_is_compared_with_its_first_print(tmp_path):
 
 
 def test_refuses_a_label_over_two_lines(tmp_path):
-    with pytest.raises(ClaimError, match="line 3, column row.*line break"):
+    with pytest.raises(ClaimError, match=r"line 3, column row.*line break"):
         read_claims(write_claims(tmp_path, cell(row="Over\ntwo lines")))
 
 
@@ -375,10 +375,10 @@ def test_refuses_wrong_columns(tmp_path):
     path = write_claims(tmp_path, cell())
     good = path.read_text()
     path.write_text(good + "p,p\n")
-    with pytest.raises(ClaimError, match="line 3: has 2 cells"):
+    with pytest.raises(ClaimError, match=r"line 3: has 2 cells"):
         read_claims(path)
     path.write_text(good + '"p"p,\n')
-    with pytest.raises(ClaimError, match="line 3: is no CSV"):
+    with pytest.raises(ClaimError, match=r"line 3: is no CSV"):
         read_claims(path)
     path.write_text("")
     with pytest.raises(ClaimError, match="line 1: column 'claim_id' is missing"):

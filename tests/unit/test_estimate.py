@@ -182,6 +182,30 @@ class TestTable:
             "evaluated: at most 472 KiB at a time."
         )
 
+    def test_images_that_other_models_are_shown_stay(self, tmp_path: Path) -> None:
+        threats = {
+            **STUDY["threats"],
+            "black_box": {"setting": "black_box", "suite": "papers", "source": "madry"},
+        }
+        plan = planned(tmp_path, seeds=[0], threats=threats)
+        images = 4 * 144 * CRAFTED
+        shown = estimate.cost(plan, plan.attack("madry", 0, "papers"))
+        assert (shown.kept_bytes, shown.temporary_bytes) == (images, 0)
+        own = estimate.cost(plan, plan.attack("plain", 0, "papers"))
+        assert (own.kept_bytes, own.temporary_bytes) == (0, images)
+        last = estimate.table(plan).splitlines()[-1]
+        assert last.endswith("at most 236 KiB at a time. Those that other models are shown stay.")
+
+    def test_a_suite_counts_with_its_own_settings(self, tmp_path: Path) -> None:
+        suites = {
+            "papers": {**STUDY["suites"]["papers"], "settings": {"pgd": {"epsilons": [0.1], "images": 10}}}
+        }
+        plan = planned(tmp_path, suites=suites)
+        fewer = CRAFTED - 2 * 100 + 10
+        assert estimate.cost(plan, plan.attack("plain", 0, "papers")).temporary_bytes == 4 * 144 * fewer
+        seconds = estimate.cost(plan, plan.evaluate("plain", 0, "white_box")).seconds
+        assert seconds == pytest.approx(START_SECONDS + (400 + fewer) * FORWARD_SECONDS)
+
     def test_kept_images_are_on_disk(self, tmp_path: Path) -> None:
         text = estimate.table(planned(tmp_path, keep_adversarial=True))
         assert text.endswith("Adversarial images stay on disk.")

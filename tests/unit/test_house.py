@@ -174,7 +174,16 @@ def test_links_between_documents_lead_somewhere(document: str) -> None:
 # make
 
 
-MAKE_VARIABLES = ("PYTHON", "STUDY", "CORES", "WORKERS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS", "CONFIRM")
+MAKE_VARIABLES = (
+    "PYTHON",
+    "STUDY",
+    "BUDGET",
+    "CORES",
+    "WORKERS",
+    "SNAKEMAKE_FLAGS",
+    "PYTEST_FLAGS",
+    "CONFIRM",
+)
 
 
 @pytest.fixture
@@ -212,8 +221,9 @@ def disguised_python(folder: Path, disguise: str) -> str:
 
 
 def finished_venv(folder: Path) -> Path:
-    """Put a .venv there that looks finished and whose Python only notes its arguments; return its notes."""
-    script(folder / ".venv" / "bin" / "python", '[ "$1" = -I ] || echo "$@" >> notes')
+    """Put a .venv there that looks finished and whose Python notes its arguments, and names a page; return its notes."""
+    noting = '[ "$1" = -I ] || { echo "$@" >> notes; case "$*" in *--page*) echo report/asked.html;; esac; }'
+    script(folder / ".venv" / "bin" / "python", noting)
     for lock in ("requirements.lock", "requirements-dev.lock"):
         shutil.copy(folder / lock, folder / ".venv")
     return folder / "notes"
@@ -237,16 +247,15 @@ def test_report_runs_snakemake_and_prints_the_page(copy: Path) -> None:
     notes = finished_venv(copy)
     done = run(copy, "make", "report")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "The page: report/digits.html"
-    assert notes.read_text() == "-m snakemake --cores all\n"
+    assert done.stdout.splitlines()[-1] == "The page: report/asked.html"
+    assert notes.read_text() == "-m snakemake --cores all\n-m reproof plan --page\n"
 
 
-def test_report_takes_a_study_and_a_number_of_cores(copy: Path) -> None:
+def test_report_takes_a_study_a_budget_and_a_number_of_cores(copy: Path) -> None:
     notes = finished_venv(copy)
-    (copy / "bigger.yaml").write_text("title: x\nstudy: bigger  # a comment\n")
-    done = run(copy, "make", "report", "STUDY=bigger.yaml", "CORES=3")
-    assert done.stdout.splitlines()[-1] == "The page: report/bigger.html"
-    assert notes.read_text() == "-m snakemake --cores 3 --configfile bigger.yaml\n"
+    run(copy, "make", "report", "STUDY=bigger.yaml", "BUDGET=paper", "CORES=3")
+    layers = "--configfile bigger.yaml --config budget=paper"
+    assert notes.read_text() == f"-m snakemake --cores 3 {layers}\n-m reproof plan --page {layers}\n"
 
 
 def test_report_that_fails_names_no_page(copy: Path) -> None:
@@ -378,7 +387,7 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings", "training_settings", "registry", "data"),
-    ("artifacts", "code_digest", "provenance", "study", "plan", "estimate", "wording"),
+    ("artifacts", "prepared", "code_digest", "provenance", "study", "plan", "estimate", "wording"),
     ("classifier", "architectures", "datasets", "defense", "defenses"),
     ("device", "networks", "augmentation", "training_attacks", "training"),
     ("threat_models", "attacks", "attack_engine"),

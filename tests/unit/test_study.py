@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from project import TINY
 from pydantic import Field
 
@@ -236,3 +239,283 @@ def test_unknown_plugin_is_named() -> None:
         registry.require("architectures", "lennet")
     with pytest.raises(StudyError, match="there are: bim"):
         registry.require("attacks", "zzz")
+
+
+# Budgets, and studies that stand alone.
+
+BUDGETS = """\
+budget: quick
+budgets:
+  quick: {training: {epochs: 2}, seeds: [5]}
+  paper:
+    study: tiny_paper
+    title: As in the paper
+    training: {epochs: 9, batch_size: 16}
+    models: {plain: {training: {epochs: 11}}, centred: null, wide: {defense: {kind: pgd_training}}}
+    attacks: {pgd: {kind: bim, epsilons: [0.2]}}
+    suites: {adaptive: null}
+    threats: {adaptive: null}
+"""
+
+
+def test_budget_lies_over_the_files_and_under_the_command_line(tmp_path: Path) -> None:
+    later = "training: {epochs: 7, batch_size: 8}\nseeds: [3]\n"
+    quick = load(tmp_path, BUDGETS, later)
+    assert (quick.models["plain"].training.epochs, quick.models["plain"].training.batch_size) == (2, 8)
+    assert (quick.seeds, quick.budget, quick.name) == ((5,), "quick", "tiny")
+    paper = load(tmp_path, BUDGETS, later, budget="paper")
+    assert (paper.models["wide"].training.epochs, paper.models["wide"].training.batch_size) == (9, 16)
+    assert (paper.seeds, paper.budget, paper.name) == ((3,), "paper", "tiny_paper")
+    values = load(tmp_path, BUDGETS, later, budget="paper", seeds=[1], training={"epochs": 1})
+    assert (values.models["wide"].training.epochs, values.models["wide"].training.batch_size) == (1, 16)
+    assert values.models["plain"].training.epochs == 11, "a model's own word is not the study's"
+    assert values.seeds == (1,)
+
+
+def test_budget_merges_like_a_file(tmp_path: Path) -> None:
+    paper = load(tmp_path, BUDGETS, budget="paper")
+    assert list(paper.models) == ["plain", "wide"]
+    assert paper.models["plain"].title == "Plain", "what the budget leaves out stays"
+    assert paper.attacks["pgd"].dump() == {
+        "kind": "bim", "epsilons": [0.2], "images": None, "steps": 10, "step_size": 0.1,
+    }  # fmt: skip
+    assert list(paper.threats) == ["white_box", "black_box"]
+    assert Plan(paper).folder == "results/tiny_paper"
+
+
+def test_later_file_changes_adds_removes_and_chooses_a_budget(tmp_path: Path) -> None:
+    later = (
+        "budget: middle\nbudgets:\n  paper: {training: {epochs: 10}}\n  quick: null\n"
+        "  middle: {training: {epochs: 4}}\n"
+    )
+    assert load(tmp_path, BUDGETS, later).models["plain"].training.epochs == 4
+    paper = load(tmp_path, BUDGETS, later, budget="paper")
+    assert (paper.models["wide"].training.epochs, paper.models["wide"].training.batch_size) == (10, 16)
+    with pytest.raises(
+        StudyError, match=r"--config: budget: no budget is called 'quick'; there are: paper, middle"
+    ):
+        load(tmp_path, BUDGETS, later, budget="quick")
+    again = load(tmp_path, BUDGETS, budgets={"quick": {"training": {"epochs": 6}}})
+    assert again.models["plain"].training.epochs == 6
+
+
+@pytest.mark.parametrize(
+    ("overlay", "values", "message"),
+    [
+        (BUDGETS, {"budget": "papr"}, "--config: budget: no budget is called 'papr'; did you mean 'paper'?"),
+        (BUDGETS, {"budget": 3}, "--config: budget: no budget is called 3; there are: quick, paper"),
+        (
+            BUDGETS.replace("budget: quick", "budget: quik", 1),
+            {},
+            "1.yaml: budget: no budget is called 'quik'; did",
+        ),
+        (
+            BUDGETS.replace("budget: quick\n", "", 1),
+            {},
+            "1.yaml: budget: which of the budgets? there are: quick, pap",
+        ),
+        (
+            "title: none\n",
+            {"budget": "paper"},
+            "--config: budget: no budget is called 'paper'; this study has none",
+        ),
+        ("budget: paper\nbudgets: [paper]\n", {}, "1.yaml: budgets: input should be a valid dictionary"),
+        (
+            "budget: paper\nbudgets: {paper: 3}\n",
+            {},
+            "1.yaml: budgets.paper: input should be a valid dictionary",
+        ),
+    ],
+)
+def test_budget_that_is_not_there_is_named(
+    tmp_path: Path, overlay: str, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StudyError, match=re.escape(message)):
+        load(tmp_path, overlay, **values)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 9", "epochs: many", "1.yaml: budgets.paper.training.epochs: should be a number"),
+        ("epochs: 9", "epochs: 0", "1.yaml: budgets.paper.training.epochs: input should be greater than"),
+        (
+            "epochs: 9",
+            "epoch: 9",
+            "1.yaml: budgets.paper.training: unknown key 'epoch'; did you mean 'epochs'?",
+        ),
+        (
+            "epochs: 11",
+            "epochs: no",
+            "1.yaml: budgets.paper.models.plain.training.epochs: should be a number",
+        ),
+        (
+            "epsilons: [0.2]",
+            "epsilons: [2]",
+            "1.yaml: budgets.paper.attacks.pgd.epsilons[0]: input should be less",
+        ),
+        (
+            "kind: pgd_training",
+            "kind: pdg_training",
+            "1.yaml: budgets.paper.models.wide.defense: no kind is called",
+        ),
+        ("    suites: {adaptive: null}\n", "", "1.yaml: budgets.paper.models.centred"),
+        (
+            "threats: {adaptive: null}",
+            "threats: {adaptive: {suite: adaptve}}",
+            "1.yaml: budgets.paper.threats.adapti",
+        ),
+        ("study: tiny_paper", "study: Tiny", "1.yaml: budgets.paper.study: string should match"),
+        (
+            "    title: As",
+            "    titel: As",
+            "1.yaml: budgets.paper: unknown key 'titel'; did you mean 'title'?",
+        ),
+        ("    title: As in the paper", "    budget: quick", "1.yaml: budgets.paper: unknown key 'budget'"),
+        (
+            "wide: {defense: {kind: pgd_training}}",
+            "wide: {title: Wide}",
+            "1.yaml: budgets.paper.models.wide.defense",
+        ),
+    ],
+)
+def test_mistake_in_the_chosen_budget_is_named_by_its_place(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert BUDGETS.count(old) == 1
+    wrong = BUDGETS.replace(old, new)
+    if not new:
+        wrong = wrong.replace("centred: null, ", "").replace(
+            "epochs: 11}}", "epochs: 11}}, centred: {defence: 1}"
+        )
+    with pytest.raises(StudyError) as caught:
+        load(tmp_path, wrong, "title: A later file\n", budget="paper")
+    assert message in str(caught.value)
+
+
+def test_mistake_in_a_budget_that_was_not_chosen_is_found_as_far_as_its_keys_tell(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"1\.yaml: budgets\.paper\.training: unknown key 'epoch'"):
+        load(tmp_path, BUDGETS.replace("epochs: 9", "epoch: 9"))
+    with pytest.raises(
+        StudyError, match=r"1\.yaml: budgets\.paper\.models\.plain\.training\.epochs: should be"
+    ):
+        load(tmp_path, BUDGETS.replace("epochs: 11", "epochs: some"))
+
+
+def test_mistake_beside_the_budget_is_not_laid_to_it(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"2\.yaml: training\.batch_size: should be a number"):
+        load(tmp_path, BUDGETS, "training: {batch_size: some}")
+    with pytest.raises(StudyError, match=r"--config: training\.epochs: should be a number"):
+        load(tmp_path, BUDGETS, training={"epochs": "some"})
+    with pytest.raises(StudyError, match=r"budgets\.quick\.training\.epochs: should be a number"):
+        load(tmp_path, BUDGETS.replace("epochs: 2", "epochs: some"), "training: {epochs: some}")
+
+
+def test_study_with_a_budget_parses_again_from_its_own_source(tmp_path: Path) -> None:
+    loaded = load(tmp_path, BUDGETS, budget="paper")
+    assert "budgets" not in loaded.source
+    assert study.parse(loaded.source, [("again", loaded.source)], loaded.files, loaded.overrides) == loaded
+
+
+def test_command_of_a_job_names_files_and_values(tmp_path: Path) -> None:
+    loaded = load(tmp_path, BUDGETS, budget="paper", seeds=[0, 1], title="3")
+    overlay = tmp_path / "1.yaml"
+    assert Plan(loaded).train("wide", 1).command == (
+        f"snakemake --cores all --configfile {overlay} --config budget=paper 'seeds=[0, 1]' 'title=\"3\"' "
+        "--force results/tiny_paper/models/wide/seed1/model.safetensors"
+    )
+    words = shlex.split(Plan(loaded).train("wide", 1).command)
+    read = {pair.partition("=")[0]: yaml.safe_load(pair.partition("=")[2]) for pair in words[6:9]}
+    assert read == loaded.overrides
+
+
+def test_study_that_stands_alone_drops_what_stands_before_it(tmp_path: Path) -> None:
+    alone = "alone: true\n" + TINY.replace("study: tiny", "study: other").replace("  plain:", "  single:")
+    alone = alone.replace("source: plain", "source: single")
+    below = "models: {more: {defense: {kind: pgd_training}}}\ntolerance: 0.3\n"
+    loaded = load(tmp_path, below, alone, "training: {epochs: 8}")
+    assert (loaded.name, list(loaded.models), loaded.tolerance) == ("other", ["single", "centred"], 0.02)
+    assert loaded.models["single"].training.epochs == 8, "later files are laid over it"
+    assert len(loaded.files) == 4, "the command line stays as it was"
+    with pytest.raises(StudyError, match=r"1\.yaml: alone"):
+        load(tmp_path, "alone: maybe\n")
+    with pytest.raises(StudyError, match=r"2\.yaml: datasets: this key is missing"):
+        load(tmp_path, below, "alone: true\nstudy: other\nseeds: [0]\ndataset: digits\narchitecture: {kind: lenet}\n"
+             "training: {epochs: 1, learning_rate: 1}\n")  # fmt: skip
+
+
+def test_suite_sets_an_attack_otherwise_under_the_same_name(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "suites: {adaptive: {settings: {pgd: {epsilons: [8/255], images: 7}}}}")
+    plan = Plan(loaded)
+    papers, adaptive = plan.attacks_on("centred", "papers"), plan.attacks_on("centred", "adaptive")
+    assert papers["pgd"].settings.epsilons == (0.3,)
+    assert (adaptive["pgd"].settings.epsilons, adaptive["pgd"].settings.steps) == ((8 / 255,), 2)
+    assert plan.attack("centred", 0, "adaptive").slice["attacks"]["pgd"]["images"] == 7
+    assert plan.evaluate("centred", 0, "adaptive").slice["attacks"]["pgd"]["epsilons"] == [8 / 255]
+    assert (
+        plan.attack("centred", 0, "papers").expectation
+        == Plan(load(tmp_path)).attack("centred", 0, "papers").expectation
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            "{pdg: {}}",
+            "1.yaml: suites.adaptive.settings.pdg: no attack of it is called 'pdg'; did you mean 'pgd'?",
+        ),
+        (
+            "{fgsm: {}}",
+            "1.yaml: suites.adaptive.settings.fgsm: no attack of it is called 'fgsm'; there are: pgd",
+        ),
+        (
+            "{pgd: {epsilons: [2]}}",
+            "1.yaml: suites.adaptive.settings.pgd.epsilons[0]: input should be less than",
+        ),
+        (
+            "{pgd: {step: 2}}",
+            "1.yaml: suites.adaptive.settings.pgd: unknown key 'step'; did you mean 'steps'?",
+        ),
+        ("{pgd: {kind: bim}}", "1.yaml: suites.adaptive.settings.pgd: unknown key 'kind'"),
+        ("{pgd: 3}", "1.yaml: suites.adaptive.settings.pgd: input should be a valid dictionary"),
+    ],
+)
+def test_mistake_in_what_a_suite_sets_is_named(tmp_path: Path, settings: str, message: str) -> None:
+    with pytest.raises(StudyError, match=re.escape(message)):
+        load(tmp_path, f"suites: {{adaptive: {{settings: {settings}}}}}")
+
+
+def test_threat_keeps_to_its_data_set(tmp_path: Path) -> None:
+    more = (
+        "datasets: {small: {kind: digits, image_size: 12}}\n"
+        "models: {other: {dataset: small, defense: {kind: undefended}}}\n"
+        "suites: {small: {attacks: [pgd], images: 10}}\n"
+        "threats:\n  white_box: {dataset: digits}\n  small: {setting: white_box, suite: small, dataset: small}\n"
+    )
+    plan = Plan(load(tmp_path, more))
+    assert list(plan.threats_on("plain")) == ["white_box"]
+    assert list(plan.threats_on("centred")) == ["white_box", "adaptive", "black_box"]
+    assert list(plan.threats_on("other")) == ["small"]
+    with pytest.raises(
+        StudyError, match=r"threats\.small\.dataset: no data set is called 'smal'; did you mean 'small'"
+    ):
+        load(tmp_path, more.replace("dataset: small}\n", "dataset: smal}\n"))
+    with pytest.raises(StudyError, match=r"threats\.small: attack 'pgd' is already in threat 'white_box'"):
+        load(tmp_path, more.replace("white_box: {dataset: digits}", "white_box: {}"))
+
+
+def test_yaml_merge_keys_are_read_and_keys_that_stand_twice_still_refused(tmp_path: Path) -> None:
+    file = tmp_path / "merge.yaml"
+    file.write_text("one: &one {a: 1, b: 2}\ntwo: {<<: *one, b: 3}\n")
+    assert study.read_yaml(file) == {"one": {"a": 1, "b": 2}, "two": {"a": 1, "b": 3}}
+    file.write_text("one: &one {a: 1}\ntwo: {<<: *one, b: 3, b: 4}\n")
+    with pytest.raises(StudyError, match=r"line 2.*the key 'b' stands twice"):
+        study.read_yaml(file)
+
+
+def test_unknown_key_is_laid_to_the_file_that_has_it(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"1\.yaml: training: unknown key 'epoch'"):
+        load(tmp_path, "training: {epoch: 3}", "training: {epochs: 3}")
+    with pytest.raises(StudyError, match=r"1\.yaml: unknown key 'sedes'"):
+        load(tmp_path, "sedes: [3]", "seeds: [3]")

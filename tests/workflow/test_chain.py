@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from project import ROOT, Project
 
-TABLES = ["measurements.csv", "red_flags.csv", "summary.csv", "verdicts.csv"]
+TABLES = ["measurements.csv", "red_flags.csv", "statements.csv", "summary.csv", "verdicts.csv"]
 
 
 def rows(project: Project, table: str) -> list[dict[str, str]]:

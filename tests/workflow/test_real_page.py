@@ -8,6 +8,8 @@ from playwright.sync_api import Browser
 from project import Project
 from tests.browsers import quiet
 
+from reproof import claims
+
 DANGLING = """
 () => [...document.querySelectorAll('a[href^="#"]')]
   .filter((link) => !document.getElementById(decodeURIComponent(link.getAttribute('href').slice(1))))
@@ -35,3 +37,36 @@ def test_page_of_a_run_leads_from_every_number_to_its_origin(finished: Project, 
             assert narrow.evaluate("document.documentElement.scrollWidth") <= width
         dark = opened(finished.path / "report/tiny.html", color_scheme="dark")
         assert dark.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+
+
+CELLS = """
+() => Object.fromEntries([...document.querySelectorAll('[id^="cell-"]')].map((cell) =>
+  [cell.id.slice(5), cell.textContent.replace(/\\s+/g, ' ').trim()]))
+"""
+
+
+def test_every_claim_of_every_paper_stands_on_the_page_with_its_verdict(
+    finished: Project, browser: Browser
+) -> None:
+    """Nothing missing, and nothing judged that was measured on another data set than the papers'."""
+    with (finished.path / "results/tiny/tables/verdicts.csv").open(newline="") as file:
+        verdicts = {row["claim_id"]: row["verdict"] for row in csv.DictReader(file)}
+    with (finished.path / "results/tiny/tables/statements.csv").open(newline="") as file:
+        statements = list(csv.DictReader(file))
+    papers = claims.papers()
+    with quiet(browser) as opened:
+        page = opened(finished.path / "report/tiny.html")
+        cells = page.evaluate(CELLS)
+        text = page.evaluate("document.body.textContent")
+    assert set(cells) == {claim.claim_id for paper in papers for claim in paper.claims}
+    for paper in papers:
+        assert paper.title in text
+        for claim in paper.claims:
+            assert claim.printed in cells[claim.claim_id], claim.claim_id
+            if claim.value is not None:
+                assert verdicts[claim.claim_id] in cells[claim.claim_id], claim.claim_id
+        for statement in paper.statements:
+            assert " ".join(statement.words.split()) in " ".join(text.split()), statement.key
+    assert set(verdicts.values()) == {"not comparable", "not measured"}
+    assert len(statements) == sum(len(paper.statements) for paper in papers)
+    assert "o verdict was recorded" not in text

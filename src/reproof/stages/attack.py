@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from reproof import artifacts, attack_engine, device, networks, registry
+from reproof import artifacts, attack_engine, device, networks, prepared, registry
 from reproof.data import to_unit
 from reproof.errors import StudyError
 from reproof.plan import Job
@@ -18,7 +18,7 @@ def attack(job: Job, run: Run) -> None:
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     facts = job.slice
-    data = networks.read_dataset(run.read(Path(job.inputs["data"][0])))
+    data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     trainee.to(chosen)
     view = None if facts["view"] == "logits" else defense.views(trainee)[facts["view"]]

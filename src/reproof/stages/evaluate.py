@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reproof import artifacts, device, evaluation, networks
+from reproof import artifacts, device, evaluation, networks, prepared
 from reproof.plan import Job
 from reproof.provenance import Run
 
@@ -14,7 +14,7 @@ def evaluate(job: Job, run: Run) -> None:
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     facts = job.slice
-    data = networks.read_dataset(run.read(Path(job.inputs["data"][0])))
+    data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     _, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     trainee.to(chosen)
     adversarial, _ = artifacts.read_tensors(run.read(Path(job.inputs["adversarial"][0])))

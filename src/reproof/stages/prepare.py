@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reproof import networks, registry
+from reproof import prepared, registry
 from reproof.plan import Job
 from reproof.provenance import Run
 
@@ -13,8 +13,14 @@ def prepare(job: Job, run: Run) -> None:
     """Do a prepare job (plan.Plan.prepare)."""
     stanza = dict(job.slice["settings"])
     module = registry.load("datasets", stanza.pop("kind"))
-    dataset = module.prepare(module.Settings(**stanza), Path(job.slice["data_root"]))
-    networks.write_dataset(run.wrote(Path(job.outputs["data"])), dataset)
+    settings, root = module.Settings(**stanza), Path(job.slice["data_root"])
+    path = run.wrote(Path(job.outputs["data"]))
+    if settings.streams:
+        working_folder = path.with_name(f".{path.stem}.working")
+        run.notes = module.prepare_to(settings, root, path, working_folder, run.threads)
+        return
+    dataset = module.prepare(settings, root)
+    prepared.write_dataset(path, dataset)
     run.notes = {
         "images": len(dataset.labels),
         "splits": {split: len(indices) for split, indices in dataset.splits.items()},

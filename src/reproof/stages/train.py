@@ -7,7 +7,7 @@ import io
 import sys
 from pathlib import Path
 
-from reproof import artifacts, device, networks, training
+from reproof import artifacts, device, networks, prepared, training
 from reproof.plan import Job
 from reproof.provenance import Run
 from reproof.training_settings import TrainingSettings
@@ -17,7 +17,7 @@ def train(job: Job, run: Run) -> None:
     """Do a train job (plan.Plan.train)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
-    data = networks.read_dataset(run.read(Path(job.inputs["data"][0])))
+    data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = networks.build(job.slice, data.description, job.slice["seed"])
     model, history_path = Path(job.outputs["model"]), Path(job.outputs["history"])
     checkpoint = model.with_name("checkpoint.safetensors")

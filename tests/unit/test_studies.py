@@ -1,0 +1,277 @@
+"""The studies of real data: each one whole in every budget, and named so that the papers' claims find it."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from reproof import claims, cli, estimate, study
+from reproof.claims import Claim, Paper, PaperBudget
+from reproof.plan import Plan
+from reproof.verdicts import Budget, Summary, judge
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
+BUDGETS = [
+    *((name, budget) for name in NAMES for budget in ("quick", "paper")),
+    ("mnist", "cpu"),
+    ("paper", ""),
+]
+JUDGED = ("reproduced", "lower", "higher")
+
+MEASURABLE = {
+    ("mnist", "quick"): {"mustafa_pcl": 104, "hassanin_dfl": 18, "mirzaeian_dkd": 4, "mirzaeian_gravity": 41},
+    ("mnist", "paper"): {"mustafa_pcl": 104, "hassanin_dfl": 22, "mirzaeian_dkd": 4, "mirzaeian_gravity": 41},
+    ("fashion_mnist", "quick"): {"mustafa_pcl": 75},
+    ("fashion_mnist", "paper"): {"mustafa_pcl": 75},
+    ("cifar10", "quick"): {"mustafa_pcl": 173, "hassanin_dfl": 18, "mirzaeian_gravity": 53},
+    ("cifar10", "paper"): {
+        "mustafa_pcl": 173,
+        "hassanin_dfl": 22,
+        "mirzaeian_dkd": 4,
+        "mirzaeian_gravity": 53,
+    },
+    ("cifar100", "quick"): {"mustafa_pcl": 75},
+    ("cifar100", "paper"): {"mustafa_pcl": 75},
+    ("svhn", "quick"): {"mustafa_pcl": 48},
+    ("svhn", "paper"): {"mustafa_pcl": 48},
+    ("ilsvrc", "quick"): {"seiler_superimposition": 4},
+    ("ilsvrc", "paper"): {"seiler_superimposition": 4},
+    ("mnist", "cpu"): {"mirzaeian_dkd": 4, "mirzaeian_gravity": 13},
+}
+"""At least so many of each paper's claims can be judged. A narrow network (cpu) can only be shown beside a claim."""
+
+
+@functools.cache
+def planned(name: str, budget: str) -> Plan:
+    files = [ROOT / "config.yaml", ROOT / f"studies/{name}.yaml"]
+    return Plan(study.load(files, {"budget": budget} if budget else {}))
+
+
+@functools.cache
+def ledger() -> list[Paper]:
+    return claims.papers()
+
+
+def measurements(plan: Plan) -> list[Summary]:
+    """Return what the study's tables would hold, with an accuracy of 0.5 everywhere."""
+    rows = []
+    for job in plan.outcomes():
+        facts = job.slice
+        points = [
+            (name, point.parameters)
+            for name, attack in plan.study.suite_attacks[plan.study.threats[facts["threat"]].suite].items()
+            for point in attack.settings.points()
+        ]
+        for attack, parameters in [("none", ""), *points]:
+            clean = attack == "none"
+            rows.append(
+                Summary(
+                    study=plan.study.name,
+                    dataset=facts["dataset_key"],
+                    architecture=facts["architecture_key"],
+                    defense=facts["defense_key"],
+                    training=facts["training_key"],
+                    seeds=len(plan.study.seeds),
+                    setting="white_box" if clean else facts["setting"],
+                    source="" if clean or facts["source"] == facts["model"] else facts["source"],
+                    attack=attack,
+                    parameters=parameters,
+                    metric="accuracy",
+                    value=0.5,
+                    correct=500,
+                    total=1000,
+                    low=0.47,
+                    high=0.53,
+                    model=facts["model"],
+                    value_min=0.5,
+                    value_max=0.5,
+                )
+            )
+    return rows
+
+
+def question(row: Summary | Claim) -> tuple[str, ...]:
+    return (row.defense, row.training, row.setting, row.attack, row.parameters, row.metric)
+
+
+def judged(plan: Plan) -> Counter[str]:
+    """Return how many of each paper's claims the study would judge, by `judge` itself."""
+    slices = plan.tabulate().slice
+    budgets = {name: Budget(**facts) for name, facts in slices["budgets"].items()}
+    answers: dict[tuple[str, ...], list[Summary]] = defaultdict(list)
+    for row in measurements(plan):
+        answers[question(row)].append(row)
+    found: Counter[str] = Counter()
+    for paper in ledger():
+        for claim in paper.claims:
+            rows = answers.get(question(claim), [])
+            verdict = judge(claim, rows, budgets=budgets, paper=paper, attacks=slices["attacks"])
+            found[paper.key] += verdict.verdict in JUDGED
+    return found
+
+
+@pytest.mark.parametrize(("name", "budget"), BUDGETS)
+def test_study_is_read_planned_and_estimated_in_every_budget(name: str, budget: str) -> None:
+    plan = planned(name, budget)
+    chosen = plan.study
+    assert chosen.budget == budget
+    assert chosen.name == {"quick": name, "": name}.get(budget, f"{name}_{budget}"), "its own results folder"
+    assert not chosen.smoke
+    jobs = list(plan.jobs())
+    outputs = [path for job in jobs for path in job.outputs.values()]
+    assert len(outputs) == len(set(outputs)), "no file has two makers"
+    assert {path for job in jobs for paths in job.inputs.values() for path in paths} <= set(outputs)
+    assert estimate.table(plan).startswith("stage")
+    for model in chosen.models:
+        assert plan.threats_on(model), f"{model} is trained and never attacked"
+    used = {threat.suite for model in chosen.models for threat in plan.threats_on(model).values()}
+    assert used == set(chosen.suites), "a suite that nobody stands under"
+
+
+@pytest.mark.parametrize("name", [*NAMES, "paper"])
+def test_study_stands_alone(name: str) -> None:
+    """What config.yaml says or comes to say must not reach into it: large results would go stale."""
+    file = ROOT / f"studies/{name}.yaml"
+    assert study.load([ROOT / "config.yaml", file]).source == study.load([file]).source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paper_budget_attacks_all_test_images_and_trains_as_long_as_the_paper(name: str) -> None:
+    chosen = planned(name, "paper").study
+    quick = planned(name, "quick").study
+    (settings,) = (choice.settings for choice in chosen.datasets.values())
+    assert_larger(chosen, quick)
+    stated = {paper.key: paper.budgets for paper in ledger()}["mustafa_pcl"].get(settings.key, PaperBudget())
+    if stated.epochs is None:
+        assert name == "ilsvrc", "whose paper names no epochs"
+        return
+    assert settings.sizes()["test"] == stated.test_images
+    assert all(suite.images == stated.test_images for suite in chosen.suites.values())
+    for model in (
+        "undefended",
+        "prototype_conformity",
+        "prototype_conformity_fgsm",
+        "prototype_conformity_pgd",
+    ):
+        training = chosen.models[model].training
+        assert training.epochs == stated.epochs
+        joint = training.epochs - 300
+        assert (training.batch_size, training.learning_rate) == (256, 0.1)
+        assert [epoch - joint for epoch in training.milestones] == [200, 250]
+        share = getattr(chosen.models[model].defense.settings, "warmup_epochs", joint / training.epochs)
+        assert share * training.epochs == pytest.approx(joint)
+
+
+def assert_larger(paper: study.Study, quick: study.Study) -> None:
+    for name, model in quick.models.items():
+        assert paper.models[name].training.epochs > model.training.epochs
+    for name, suite in quick.suites.items():
+        assert paper.suites[name].images > suite.images
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_attacks_follow_the_paper_s_protocol(name: str) -> None:
+    """A claim is about the paper's attack: steps and step sizes are the paper's in every budget."""
+    stated = {paper.key: paper.attacks for paper in ledger()}["mustafa_pcl"]
+    for budget in ("quick", "paper"):
+        for suite in planned(name, budget).study.suite_attacks.values():
+            for attack in suite.keys() & stated.keys():
+                found = suite[attack].settings.model_dump()
+                assert {key: found[key] for key in stated[attack]} == pytest.approx(dict(stated[attack]))
+
+
+@pytest.mark.parametrize(("name", "budget"), list(MEASURABLE))
+def test_papers_claims_find_their_measurements(name: str, budget: str) -> None:
+    found = judged(planned(name, budget))
+    for paper, least in MEASURABLE[name, budget].items():
+        assert found[paper] >= least, f"{paper}: {found}"
+
+
+def test_paper_study_judges_all_that_the_others_judge() -> None:
+    total: Counter[str] = Counter()
+    for (_, budget), least in MEASURABLE.items():
+        total.update(least if budget == "paper" else {})
+    found = judged(planned("paper", ""))
+    for paper, least in total.items():
+        assert found[paper] >= least, f"{paper}: {found}"
+
+
+def test_a_wrong_name_loses_claims() -> None:
+    files = [ROOT / "config.yaml", ROOT / "studies/fashion_mnist.yaml"]
+    whole = study.load(files)
+    attacks = {**whole.source["attacks"], "projected": whole.source["attacks"]["pgd"], "pgd": None}
+    suites = {
+        name: {
+            **suite,
+            "attacks": ["projected" if attack == "pgd" else attack for attack in suite["attacks"]],
+            "settings": {
+                ("projected" if key == "pgd" else key): v for key, v in suite.get("settings", {}).items()
+            },
+        }
+        for name, suite in whole.source["suites"].items()
+    }
+    source = {**whole.source, "suites": suites, "attacks": {key: v for key, v in attacks.items() if v}}
+    renamed = Plan(study.parse(source, [("renamed", source)]))
+    assert judged(renamed)["mustafa_pcl"] < MEASURABLE["fashion_mnist", "quick"]["mustafa_pcl"] - 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_budgets_are_valid_by_schema(name: str) -> None:
+    budgets = study.read_yaml(ROOT / f"studies/{name}.yaml")["budgets"]
+    whole = planned(name, "quick").study.source
+    schema = study.json_schema()
+    jsonschema.validate({**whole, "alone": True, "budgets": budgets}, schema)
+    wrong = {**budgets, "paper": {**budgets["paper"], "training": {"epoch": 3}}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**whole, "budgets": wrong}, schema)
+
+
+def described(plan: Plan, prefix: str = "") -> dict[tuple[str, ...], Any]:
+    """Return what each model is and how it is attacked, whatever suites and threats are called."""
+    found: dict[tuple[str, ...], Any] = {}
+    for name, model in plan.study.models.items():
+        found[prefix + name, "model"] = [
+            plan.study.datasets[model.dataset].dump(),
+            model.architecture.dump(),
+            model.defense.dump(),
+            model.training.model_dump(),
+        ]
+        for threat in plan.threats_on(name).values():
+            source, suite = threat.source or name, plan.study.suites[threat.suite]
+            for attack, choice in plan.attacks_on(source, threat.suite).items():
+                key = (prefix + name, threat.setting, prefix + source, attack)
+                found[key] = [choice.dump(), suite.images, suite.view]
+    return found
+
+
+def test_paper_study_is_the_paper_budgets_of_all_the_others() -> None:
+    whole = described(planned("paper", ""))
+    parts: dict[tuple[str, ...], Any] = {}
+    for name in NAMES:
+        parts |= described(planned(name, "paper"), f"{name}_")
+    assert whole.keys() == parts.keys()
+    different = [key for key in whole if whole[key] != parts[key]]
+    assert different == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "page"),
+    [
+        ([], "report/digits.html"),
+        (["--configfile", "studies/mnist.yaml"], "report/mnist.html"),
+        (["--configfile", "studies/mnist.yaml", "--config", "budget=paper"], "report/mnist_paper.html"),
+    ],
+)
+def test_plan_says_where_the_page_will_be(
+    layers: list[str], page: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make report` prints it: the name may come from a budget, inside a file that lies over another."""
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["plan", "--page", *layers]) == 0
+    assert capsys.readouterr().out == f"{page}\n"

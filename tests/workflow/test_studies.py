@@ -1,0 +1,81 @@
+"""Snakemake reads every study in every budget, and builds the largest DAG at once. Nothing is run."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Callable
+
+import pytest
+from project import ROOT, Project
+
+from reproof import study
+from reproof.plan import Plan
+
+NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
+CHOICES = [*((name, budget) for name in NAMES for budget in ("quick", "paper")), ("mnist", "cpu")]
+
+
+@pytest.fixture
+def project(fresh: Callable[..., Project]) -> Project:
+    made = fresh((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    shutil.copytree(ROOT / "studies", made.path / "studies")
+    return made
+
+
+def planned(name: str, values: dict[str, str]) -> Plan:
+    return Plan(study.load([ROOT / "config.yaml", ROOT / f"studies/{name}.yaml"], values))
+
+
+def expected(plan: Plan) -> dict[str, int]:
+    jobs = list(plan.jobs())
+    counts = {rule: sum(job.rule == rule for job in jobs) for rule in ("prepare", "train", "evaluate")}
+    shown = sum(job.rule == "attack" and "/transfer/" in job.outputs["adversarial"] for job in jobs)
+    attacks = sum(job.rule == "attack" for job in jobs) - shown
+    named = {
+        **counts,
+        "attack": attacks,
+        "attack_for_transfer": shown,
+        "tabulate": 1,
+        "draw": 1,
+        "report": 1,
+        "all": 1,
+    }
+    return {rule: count for rule, count in named.items() if count}
+
+
+def test_budget_on_the_command_line_gives_other_results(project: Project) -> None:
+    quick = project.jobs("--configfile", "studies/mnist.yaml")
+    paper = project.jobs("--configfile", "studies/mnist.yaml", "--config", "budget=paper")
+    assert "results/mnist/models/undefended/seed0/model.safetensors" in quick
+    assert "results/mnist_paper/models/undefended/seed0/model.safetensors" in paper
+    assert not quick & paper
+
+
+def test_unknown_budget_ends_snakemake_with_one_message(project: Project) -> None:
+    done = project.run("-n", "--configfile", "studies/mnist.yaml", "--config", "budget=papers")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "--config: budget: no budget is called 'papers'; did you mean 'paper'?" in done.stderr
+
+
+def test_sub_commands_take_the_budget_too(project: Project) -> None:
+    done = project.reproof("plan", "--configfile", "studies/mnist.yaml", "--config", "budget=cpu")
+    assert done.returncode == 0, done.stderr
+    assert "Study 'mnist_cpu'" in done.stdout
+
+
+def test_every_claim_at_the_papers_budgets_is_planned_in_seconds(project: Project) -> None:
+    """Under 20 s on two cores; processor time is what other work on the machine does not lengthen."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    jobs = project.pending("--configfile", "studies/paper.yaml")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert jobs == expected(planned("paper", {}))
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "budget"), CHOICES)
+def test_snakemake_builds_the_dag_of_every_budget(project: Project, name: str, budget: str) -> None:
+    jobs = project.pending("--configfile", f"studies/{name}.yaml", "--config", f"budget={budget}")
+    assert jobs == expected(planned(name, {"budget": budget}))
