@@ -303,11 +303,29 @@ class Plan:
                 "study": self.study.name,
                 "tolerance": self.study.tolerance,
                 "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
+                "narrowed": self._narrowed(),
                 "budgets": {name: self._budget(model) for name, model in self.study.models.items()},
             },
             modules=("reproof.stages.tabulate",),
             data_files=_paper_files(),
         )
+
+    def _narrowed(self) -> list[dict[str, Any]]:
+        """Return the attacks whose suite sets them otherwise than their stanza, and whom they meet where."""
+        found = []
+        for target in self.study.models:
+            for threat in self.threats_on(target).values():
+                source = threat.source or target
+                for attack, choice in self.attacks_on(source, threat.suite).items():
+                    if choice != self.study.attacks[attack]:
+                        place = {
+                            "model": target,
+                            "setting": threat.setting,
+                            "source": source,
+                            "attack": attack,
+                        }
+                        found.append({**place, "settings": choice.dump()})
+        return found
 
     def _budget(self, model: Model) -> dict[str, Any]:
         """Return what a verdict lists when it differs from the paper's own budget."""

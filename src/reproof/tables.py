@@ -113,15 +113,18 @@ def tabulate(
     budgets: Mapping[str, Budget],
     attacks: Mapping[str, Mapping[str, Any]] | None = None,
     tolerance: float = TOLERANCE,
+    *,
+    narrowed: Mapping[tuple[str, str, str, str], Mapping[str, Any]] | None = None,
 ) -> Tables:
     """Return the tables of a study. Cells where the paper prints a dash, or that are lost, get no verdict.
 
-    budgets: model -> what it was given. attacks: stanza -> the study's settings of that attack.
+    budgets: model -> what it was given. attacks: stanza -> the study's settings of that attack. narrowed: (model,
+    setting, source, attack) -> its settings there, where a suite sets them otherwise.
     """
     measurements = measure(outcomes)
     summary = summarise(measurements)
     verdicts = [
-        judge(claim, summary, tolerance, budgets=budgets, paper=paper, attacks=attacks)
+        judge(claim, summary, tolerance, budgets=budgets, paper=paper, attacks=attacks, narrowed=narrowed)
         for paper in papers
         for claim in paper.claims
         if claim.value is not None

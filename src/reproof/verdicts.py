@@ -115,6 +115,7 @@ def judge(
     budgets: Mapping[str, Budget] | None = None,
     paper: Paper | None = None,
     attacks: Mapping[str, Mapping[str, Any]] | None = None,
+    narrowed: Mapping[tuple[str, str, str, str], Mapping[str, Any]] | None = None,
 ) -> Verdict:
     """Return the claim's verdict against a study's summary.
 
@@ -126,7 +127,8 @@ def judge(
     (a narrower one included), or from another transfer source, it is shown and not judged. Smaller budgets
     are listed; they change no verdict.
 
-    budgets: model -> what the study gave it. attacks: stanza -> the study's settings of that attack.
+    budgets: model -> what the study gave it. attacks: stanza -> the study's settings of that attack. narrowed:
+    (model, setting, source, attack) -> its settings there, where they are others.
     """
     if claim.value is None:
         lost = claim.printed == LOST
@@ -135,11 +137,13 @@ def judge(
     candidates = [row for row in summary_rows if _same_question(claim, row)]
     if not candidates:
         return _verdict(claim, "not measured", _reason(claim, summary_rows))
-    budgets, attacks = budgets or {}, attacks or {}
+    budgets, attacks, narrowed = budgets or {}, attacks or {}, narrowed or {}
     ranked = []
     for row in candidates:
         foreign = _foreign(claim, row, budgets)
-        smaller = _smaller(claim, row, budgets.get(row.model), paper, attacks.get(row.attack, {}))
+        place = (row.model, row.setting, row.source, row.attack)
+        protocol = narrowed.get(place, attacks.get(row.attack, {}))
+        smaller = _smaller(claim, row, budgets.get(row.model), paper, protocol)
         order = (
             row.dataset != claim.dataset,
             row.architecture != claim.architecture,

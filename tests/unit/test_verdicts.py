@@ -380,3 +380,18 @@ def test_no_second_verdict_for_other_metrics():
 def test_second_verdict_is_not_judged_on_another_data_set():
     verdict = judge(claim(), [measured(dataset="digits"), worst(6, dataset="digits")])
     assert (verdict.strongest_verdict, verdict.strongest_value) == ("not comparable", 0.02)
+
+
+def test_a_suite_that_sets_an_attack_otherwise_is_named_for_its_own_rows_only():
+    stanza = {"pgd": {"steps": 10, "step_size": 0.1}}
+    budget = {"pcl": Budget("pcl", "mnist", "cnn6", 1, 350, 60000, 10000, 1)}
+    for place, said in ((("pcl", "white_box", "pcl", "pgd"), True), (("pcl", "adaptive", "pcl", "pgd"), False)):
+        verdict = judge(
+            claim(),
+            [measured(1990, 10_000)],
+            budgets=budget,
+            paper=paper(),
+            attacks=stanza,
+            narrowed={place: {"steps": 50, "step_size": 0.1}},
+        )
+        assert ("pgd steps: 50, not 10" in verdict.differences) is said

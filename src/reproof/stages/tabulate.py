@@ -14,7 +14,13 @@ def tabulate(job: Job, run: Run) -> None:
     outcomes = tables.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
     papers = claims.papers()
     budgets = {name: verdicts.Budget(**budget) for name, budget in job.slice["budgets"].items()}
-    made = tables.tabulate(outcomes, papers, budgets, job.slice["attacks"], job.slice["tolerance"])
+    narrowed = {
+        (found["model"], found["setting"], found["source"], found["attack"]): found["settings"]
+        for found in job.slice["narrowed"]
+    }
+    made = tables.tabulate(
+        outcomes, papers, budgets, job.slice["attacks"], job.slice["tolerance"], narrowed=narrowed
+    )
     texts = made.files()
     texts["red_flags.csv"] = tables.to_csv(red_flags.table_rows(red_flags.find(outcomes)), red_flags.COLUMNS)
     for name, text in texts.items():
