@@ -275,3 +275,11 @@ def test_plan_says_where_the_page_will_be(
     monkeypatch.chdir(ROOT)
     assert cli.main(["plan", "--page", *layers]) == 0
     assert capsys.readouterr().out == f"{page}\n"
+
+
+def test_cutting_photographs_is_estimated_by_their_pixels() -> None:
+    plan = planned("ilsvrc", "quick")
+    size = sum(plan.study.datasets["ilsvrc"].settings.sizes().values()) * 3 * 128 * 128
+    seconds = estimate.cost(plan, plan.prepare("ilsvrc")).seconds
+    assert 0.9 < seconds / (size / estimate.STREAMED_BYTES_PER_SECOND) < 1.1
+    assert estimate.cost(planned("mnist", "quick"), planned("mnist", "quick").prepare("mnist")).seconds < 5

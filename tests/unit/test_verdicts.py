@@ -385,7 +385,10 @@ def test_second_verdict_is_not_judged_on_another_data_set():
 def test_a_suite_that_sets_an_attack_otherwise_is_named_for_its_own_rows_only():
     stanza = {"pgd": {"steps": 10, "step_size": 0.1}}
     budget = {"pcl": Budget("pcl", "mnist", "cnn6", 1, 350, 60000, 10000, 1)}
-    for place, said in ((("pcl", "white_box", "pcl", "pgd"), True), (("pcl", "adaptive", "pcl", "pgd"), False)):
+    for place, said in (
+        (("pcl", "white_box", "pcl", "pgd"), True),
+        (("pcl", "adaptive", "pcl", "pgd"), False),
+    ):
         verdict = judge(
             claim(),
             [measured(1990, 10_000)],
