@@ -24,6 +24,7 @@ def test_page_of_a_run_leads_from_every_number_to_its_origin(finished: Project, 
         page = opened(finished.path / "report/tiny.html")
         assert page.evaluate(DANGLING) == []
         row = page.locator("#run tbody tr", has_text="Centred").first
+        assert "width 0.0625" in row.inner_text(), "a narrow network must not pass for the paper's"
         number = row.locator("a[href^='#card-']").first
         assert number.inner_text().startswith(f"{100 * float(measured['centred']['value']):.1f}")
         number.click()

@@ -133,6 +133,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> M
     training = chosen.training
     record = records[plan.train(name, plan.study.seeds[0]).outputs["model"]]
     data = records[plan.data_path(chosen.dataset)]["notes"]
+    width = getattr(chosen.architecture.settings, "width", 1.0)
     return Model(
         name=name,
         title=chosen.title,
@@ -141,8 +142,9 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> M
         defense=chosen.defense_key,
         training=chosen.training_key,
         budget={
+            **({"width": width} if width != 1 else {}),
             "epochs": training.epochs,
-            "training images": data["splits"]["train"],
+            "training images": f"{data['splits']['train']:,}",
             "parameters": f"{record['notes']['parameters']:,}",
             "seeds": len(plan.study.seeds),
         },
