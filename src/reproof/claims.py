@@ -44,6 +44,18 @@ COLUMNS = (
     "certainty",
     "note",
 )
+QUANTITY = (
+    "dataset",
+    "architecture",
+    "defense",
+    "training",
+    "setting",
+    "source",
+    "attack",
+    "parameters",
+    "metric",
+)
+"""The columns that say what a number is about."""
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
 DEFENSES = (
     "undefended",
@@ -195,17 +207,7 @@ class Claim:
     @property
     def quantity(self) -> tuple[str, ...]:
         """Return the key that names what was measured, whoever claims it."""
-        return (
-            self.dataset,
-            self.architecture,
-            self.defense,
-            self.training,
-            self.setting,
-            self.source,
-            self.attack,
-            self.parameters,
-            self.metric,
-        )
+        return tuple(getattr(self, name) for name in QUANTITY)
 
     @property
     def epsilon(self) -> str | None:

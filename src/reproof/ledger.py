@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reproof.claims import Claim, Paper, Source, select
+from reproof.claims import QUANTITY, Claim, Paper, Source, select
 from reproof.settings import parse_number
 
 SINGLE_STEP = "fgsm"
@@ -177,21 +177,8 @@ def _groups(claims: Iterable[Claim], *names: str) -> list[list[Claim]]:
     return list(found.values())
 
 
-_KEYS = (
-    "dataset",
-    "architecture",
-    "defense",
-    "training",
-    "setting",
-    "source",
-    "attack",
-    "parameters",
-    "metric",
-)
-
-
 def _but(*names: str) -> tuple[str, ...]:
-    return tuple(key for key in _KEYS if key not in names)
+    return tuple(key for key in QUANTITY if key not in names)
 
 
 def _product(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reproof import wording
-from reproof.claims import METRICS
+from reproof.claims import METRICS, QUANTITY
 from reproof.report.contents import Figure, Flag, ReportData, Row, Step, Trail
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
@@ -375,15 +375,4 @@ def commit(record: Mapping[str, Any], digits: int = 12) -> str:
 
 
 def _quantity(row: Row) -> tuple[str, ...]:
-    keys = (
-        "model",
-        "dataset",
-        "architecture",
-        "defense",
-        "training",
-        "setting",
-        "source",
-        "attack",
-        "parameters",
-    )
-    return (*(row[key] for key in keys), row["metric"])
+    return tuple(row[key] for key in ("model", *QUANTITY))
