@@ -1,8 +1,8 @@
 """A study: YAML files in, frozen typed objects out. Every mistake in them is found here and named by key path.
 
 A study is `config.yaml` with overlays on top, merged key by key: a mapping with another `kind` replaces the one
-below it, and a stanza set to null is taken away. On top of the files lies one of the study's budgets, an overlay
-that stands in the files themselves; on top of that, the values of the command line. Imports no torch.
+below it, and a stanza set to null is taken away. One of the study's budgets, overlays that stand in the files
+themselves, lies over the file that it stands in; on top of all lie the values of the command line. Imports no torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, cast, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, cast, get_type_hints
 
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, create_model
@@ -328,7 +328,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> Study:
-    """Return the study of these files, later ones laid over earlier ones, then its budget, then the overrides.
+    """Return the study of these files with its budget: later ones laid over earlier ones, then the overrides.
 
     StudyError names the file, the key path and the nearest right word of the first mistake found.
     """
@@ -342,9 +342,7 @@ def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> S
         merged = merge(merged, layer)
         layers.append((str(path), layer))
     layers.append((COMMAND_LINE, values))
-    about_budgets = {key: values[key] for key in ("budget", "budgets") if key in values}
-    merged = _lay_budget(merge(merged, about_budgets), layers)
-    merged = merge(merged, {key: value for key, value in values.items() if key not in about_budgets})
+    merged = _lay_budget(merge(merged, values), layers)
     for section in STANZAS:
         if isinstance(merged.get(section), Mapping):
             merged[section] = {key: value for key, value in merged[section].items() if value is not None}
@@ -352,7 +350,10 @@ def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> S
 
 
 def _lay_budget(merged: Mapping[str, Any], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return the study with its budget laid over it. What is no mapping is left to `parse`, which says so."""
+    """Return the study with its budget laid over it. What is no mapping is left to `parse`, which says so.
+
+    What a file says of the budget lies over that file, and under later ones: they have the last word.
+    """
     budgets, name = merged.get("budgets") or {}, merged.get("budget")
     if not isinstance(budgets, Mapping):
         return dict(merged)
@@ -366,10 +367,26 @@ def _lay_budget(merged: Mapping[str, Any], layers: Sequence[tuple[str, Mapping[s
         raise StudyError(f"{where}: budget: no budget is called {name!r}; this study has none")
     if name not in budgets:
         raise StudyError(f"{where}: budget: no budget is called {name!r}; {_hint(str(name), budgets)}")
-    laid: dict[str, Any] = (
-        merge(merged, budgets[name]) if isinstance(budgets[name], Mapping) else dict(merged)
-    )
+    removed = [position for position, (_, layer) in enumerate(layers) if _piece(layer, name) is REMOVED]
+    laid: dict[str, Any] = {}
+    for position, (file, layer) in enumerate(layers):
+        piece = _piece(layer, name) if not removed or position > removed[-1] else None
+        parts = [layer, piece] if file != COMMAND_LINE else [piece, layer]
+        for part in parts:
+            if isinstance(part, Mapping):
+                laid = merge(laid, part)
     return laid
+
+
+REMOVED: Final = "removed"
+
+
+def _piece(layer: Mapping[str, Any], name: str) -> Any:
+    """Return what a layer says of a budget; REMOVED where it sets it to null, None where it says nothing."""
+    budgets = layer.get("budgets")
+    if not isinstance(budgets, Mapping) or name not in budgets:
+        return None
+    return REMOVED if budgets[name] is None else budgets[name]
 
 
 def parse(
@@ -391,9 +408,9 @@ def parse(
             found = []
             for position, (name, layer) in enumerate(layers):
                 if _reaches(layer, path[:length]):
-                    found.append((2 if name == COMMAND_LINE else 0, position, name, list(path)))
+                    found.append((position, 2 if name == COMMAND_LINE else 0, name, list(path)))
                 if chosen and _reaches(layer, [*chosen, *path[:length]]):
-                    found.append((1, position, name, [*chosen, *path]))
+                    found.append((position, 1, name, [*chosen, *path]))
             if found:
                 return max(found, key=lambda entry: entry[:2])[2:]
         files = [name for name, _ in layers if name != COMMAND_LINE]

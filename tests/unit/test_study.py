@@ -258,18 +258,26 @@ budgets:
 """
 
 
-def test_budget_lies_over_the_files_and_under_the_command_line(tmp_path: Path) -> None:
-    later = "training: {epochs: 7, batch_size: 8}\nseeds: [3]\n"
-    quick = load(tmp_path, BUDGETS, later)
-    assert (quick.models["plain"].training.epochs, quick.models["plain"].training.batch_size) == (2, 8)
-    assert (quick.seeds, quick.budget, quick.name) == ((5,), "quick", "tiny")
-    paper = load(tmp_path, BUDGETS, later, budget="paper")
-    assert (paper.models["wide"].training.epochs, paper.models["wide"].training.batch_size) == (9, 16)
-    assert (paper.seeds, paper.budget, paper.name) == ((3,), "paper", "tiny_paper")
+def test_budget_lies_over_its_file_and_under_later_ones_and_the_command_line(tmp_path: Path) -> None:
+    quick = load(tmp_path, BUDGETS)
+    assert (quick.models["plain"].training.epochs, quick.seeds, quick.budget) == (2, (5,), "quick")
+    assert quick.name == "tiny"
+    later = "training: {epochs: 7}\nseeds: [3]\n"
+    mine = load(tmp_path, BUDGETS, later, budget="paper")
+    assert (mine.models["wide"].training.epochs, mine.models["wide"].training.batch_size) == (7, 16)
+    assert mine.models["plain"].training.epochs == 11, "a model's own word is not the study's"
+    assert (mine.seeds, mine.budget, mine.name) == ((3,), "paper", "tiny_paper")
     values = load(tmp_path, BUDGETS, later, budget="paper", seeds=[1], training={"epochs": 1})
     assert (values.models["wide"].training.epochs, values.models["wide"].training.batch_size) == (1, 16)
-    assert values.models["plain"].training.epochs == 11, "a model's own word is not the study's"
     assert values.seeds == (1,)
+    with pytest.raises(StudyError, match=r"2\.yaml: training\.epochs:"):
+        load(tmp_path, BUDGETS, "training: {epochs: 0}\n", budget="paper")
+
+
+def test_budget_that_was_removed_begins_anew(tmp_path: Path) -> None:
+    again = load(tmp_path, BUDGETS, "budgets: {quick: null}\n", "budgets: {quick: {training: {epochs: 3}}}\n")
+    assert again.models["plain"].training.epochs == 3
+    assert again.seeds == load(tmp_path).seeds, "of the first `quick` nothing is left"
 
 
 def test_budget_merges_like_a_file(tmp_path: Path) -> None:
@@ -407,8 +415,11 @@ def test_mistake_beside_the_budget_is_not_laid_to_it(tmp_path: Path) -> None:
         load(tmp_path, BUDGETS, "training: {batch_size: some}")
     with pytest.raises(StudyError, match=r"--config: training\.epochs: should be a number"):
         load(tmp_path, BUDGETS, training={"epochs": "some"})
-    with pytest.raises(StudyError, match=r"budgets\.quick\.training\.epochs: should be a number"):
-        load(tmp_path, BUDGETS.replace("epochs: 2", "epochs: some"), "training: {epochs: some}")
+    wrong = BUDGETS.replace("epochs: 2", "epochs: some")
+    with pytest.raises(StudyError, match=r"1\.yaml: budgets\.quick\.training\.epochs: should be a number"):
+        load(tmp_path, wrong, "training: {batch_size: 3}")
+    with pytest.raises(StudyError, match=r"2\.yaml: training\.epochs: should be a number"):
+        load(tmp_path, wrong, "training: {epochs: some}")
 
 
 def test_study_with_a_budget_parses_again_from_its_own_source(tmp_path: Path) -> None:
