@@ -8,6 +8,7 @@ import importlib
 import random
 import re
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,37 @@ NOTES = {
     },
 }
 """How many claims carry each note."""
+SUMS = {
+    "mustafa_pcl": {
+        "Table 2": "11794.88",
+        "Table 3": "2556.79",
+        "Table 4": "1448.0",
+        "Table 5": "1992.4",
+        "Table 6": "761.25",
+        "Table 7": "1110.19",
+        "Table 8": "5309.5",
+        "Table 9": "6370.9",
+        "Text": "382.69",
+    },
+    "hassanin_dfl": {
+        "Table 1": "1206.74",
+        "Table 2": "834.26",
+        "Table 3": "1213.70",
+        "Table 4": "811.82",
+        "Table 5": "1040.26",
+        "Table 6": "465.91",
+        "Text": "137.3",
+    },
+    "seiler_superimposition": {
+        "Table I": "0",
+        "Table II": "5795.7",
+        "Table III": "4190.81",
+        "Text": "350.50",
+    },
+    "mirzaeian_dkd": {"Table 2": "38546.98", "Table 3": "118.5010", "Table 4": "55.6165"},
+    "mirzaeian_gravity": {"Table II": "7329.75", "Table III": "7798.62", "Table IV": "3410.69", "Text": "18"},
+}
+"""All printed numbers of a table added up, times such as 6:43m left out."""
 TYPED = tuple(name for name in COLUMNS if name not in ("claim_id", "paper", "value", "note"))
 """The columns that the second transcription holds."""
 
@@ -194,6 +226,38 @@ def test_counts_per_paper_and_table():
     for paper in PAPERS:
         for name, table in paper.tables.items():
             assert re.search(rf"^{paper.key} +{name} +{table.cells} ", text, re.MULTILINE), (paper.key, name)
+
+
+def test_sums_of_the_printed_numbers():
+    number = re.compile(r"\(?(-?\d+(?:\.\d+)?) ?%?\)?")
+    for paper in PAPERS:
+        found = dict.fromkeys(paper.tables, Decimal(0))
+        for claim in paper.claims:
+            match = number.fullmatch(claim.printed)
+            found[claim.table] += Decimal(match[1]) if match else 0
+        assert {name: str(total) for name, total in found.items()} == SUMS[paper.key]
+
+
+def test_gains_that_dkd_prints_are_the_differences_that_it_prints():
+    """A.I. of Table 2 is boosted less plain accuracy of Table 3 at the largest budget; two cells are on record."""
+    (paper,) = [paper for paper in PAPERS if paper.key == "mirzaeian_dkd"]
+    accuracy = {claim.quantity: claim.value for claim in paper.claims if claim.table == "Table 3"}
+    gains = [claim for claim in paper.claims if claim.metric == "accuracy_gain"]
+    unlike, compared = [], 0
+    for claim in gains:
+        boosted = (*claim.quantity[:-1], "accuracy")
+        plain = (*boosted[:2], boosted[2].removesuffix("[boosted]"), *boosted[3:])
+        values = [accuracy[key] for key in (boosted, plain)]
+        if None in values:
+            continue
+        compared += 1
+        if abs(values[0] - values[1] - claim.value) > 1e-9:
+            unlike.append((claim.dataset, claim.defense, claim.attack))
+    assert (len(gains), compared) == (24, 23)
+    assert unlike == [
+        ("cifar10", "distilled_ensemble[boosted]", "carlini_wagner"),
+        ("cifar10", "diverse_ensemble[boosted]", "carlini_wagner"),
+    ]
 
 
 def test_what_cannot_all_be_right_is_on_record():
