@@ -13,7 +13,9 @@ import io
 import json
 import math
 import os
+import struct
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -341,6 +343,21 @@ def _image_path(images: Path, name: str) -> Path:
     return images / f"{name}.JPEG"
 
 
+_BROKEN_BYTES = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow's readers of JPEG and PNG raise at broken bytes."""
+
+
 class _Photographs:
     """Images by name; the last one stays open, because objects of one image come one after the other."""
 
@@ -362,9 +379,7 @@ class _Photographs:
             return BROKEN_IMAGE if path.is_file() else MISSING_IMAGE
         try:
             return decode(data), hashlib.sha256(data).hexdigest()[:32]
-        except MemoryError:
-            raise
-        except Exception:  # whatever Pillow raises at broken bytes, and it is a long list
+        except _BROKEN_BYTES:
             return BROKEN_IMAGE
 
 
