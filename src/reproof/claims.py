@@ -22,28 +22,6 @@ from reproof.settings import Count, NonNegative, Number, Settings, format_number
 
 FOLDER = Path(__file__).parent / "papers"
 
-COLUMNS = (
-    "claim_id",
-    "paper",
-    "table",
-    "row",
-    "column",
-    "dataset",
-    "architecture",
-    "defense",
-    "training",
-    "setting",
-    "source",
-    "attack",
-    "parameters",
-    "metric",
-    "printed",
-    "unit",
-    "value",
-    "evidence",
-    "certainty",
-    "note",
-)
 QUANTITY = (
     "dataset",
     "architecture",
@@ -56,6 +34,11 @@ QUANTITY = (
     "metric",
 )
 """The columns that say what a number is about."""
+COLUMNS = (
+    *("claim_id", "paper", "table", "row", "column"),
+    *QUANTITY,
+    *("printed", "unit", "value", "evidence", "certainty", "note"),
+)
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
 DEFENSES = (
     "undefended",

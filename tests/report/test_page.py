@@ -761,7 +761,7 @@ def test_statements_say_how_they_fall(open_page: Open) -> None:
         "0.950 [0.835–0.986] against Table I: No Attacks, Baseline 0.975 [0.871–0.996] (−0.001). "
         "On what was measured it would hold; data set: digits, not MNIST.",
         "Sec. 6 the boosted vote is wrong on fewer than ten images "
-        "judged In at least one pair the first number is lower than 10 images. "
+        "judged In at least one pair the first number is at most as high as 10 images. "
         "in print ✓ holds (1 of 1 pair holds). Tightest pair: Table II: Failed majorities, Boosted 7 images "
         "against 10 images (−3 images). "
         "measured ○ not measured. Diverse ensemble (boosted) was not built in this study.",

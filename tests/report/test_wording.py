@@ -129,11 +129,15 @@ def test_differences_have_a_sign() -> None:
 @pytest.mark.parametrize(
     ("stated", "unit", "words"),
     [
-        ({"relation": "more"}, "percent", "In every pair the first number is higher than the second."),
+        (
+            {"relation": "more"},
+            "percent",
+            "In every pair the first number is at least as high as the second.",
+        ),
         (
             {"relation": "more", "tolerance": 0.005},
             "percent",
-            "In every pair the first number is higher than the second, 0.5 points allowed.",
+            "In every pair the first number is at least as high as the second, 0.5 points allowed.",
         ),
         (
             {"relation": "less", "margin": 0.1, "against": "best", "holds_for": "some"},
@@ -155,7 +159,7 @@ def test_differences_have_a_sign() -> None:
         (
             {"relation": "more", "value": 0.9, "right": ()},
             "percent",
-            "In every pair the first number is higher than 90.0 %.",
+            "In every pair the first number is at least as high as 90.0 %.",
         ),
     ],
 )

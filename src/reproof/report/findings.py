@@ -247,10 +247,11 @@ def rule(statement: Statement, unit: str) -> str:
         side = "above" if statement.margin > 0 else "below"
         relation = f"lies {amount(abs(statement.margin))} {side}" if statement.margin else "equals"
     else:
-        relation = f"is {'higher' if statement.relation == 'more' else 'lower'}"
+        more = statement.relation == "more"
         if statement.margin:
-            relation += f" by at least {amount(statement.margin)}"
-        relation += " than"
+            relation = f"is {'higher' if more else 'lower'} by at least {amount(statement.margin)} than"
+        else:  # a tie holds
+            relation = f"is at {'least' if more else 'most'} as high as"
         if statement.slack > ROUNDING:
             tail = f", {amount(statement.slack)} allowed"
     if statement.value is not None:
