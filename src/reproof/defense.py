@@ -42,6 +42,27 @@ class Progress:
     epoch: int
     epochs: int
     step: int
+    crafted: int = 0
+    """How many images at the head of the batch are adversarial examples that the loop made. With `augment`
+    their clean originals follow them, in the same order."""
+    augmented: bool = False
+    """Whether the originals of the crafted images are in the batch too."""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The images of a training run, on the run's device: what a method may look through between epochs."""
+
+    train: tuple[Tensor, Tensor]
+    """uint8 images (N, C, H, W) and labels int64 (N,)."""
+    validation: tuple[Tensor, Tensor]
+    """The same of the validation split, for every choice that a method makes; it may be empty."""
+    batch_size: int
+    """A size that fits on the device with gradients."""
+
+
+Row = dict[str, Any]
+"""A row of a trace: column -> number or text, the same columns in every row."""
 
 
 class Defense(ABC, Generic[S]):
@@ -71,6 +92,34 @@ class Defense(ABC, Generic[S]):
     def adversarial_training(self) -> AdversarialTraining | None:
         """Return the adversarial training that is the method itself; None where it trains on clean images."""
         return None
+
+    def required_convergence(self, progress: Progress) -> float | None:
+        """Return the first-order criterion (FOSC, Wang 2019) at which the loop's PGD leaves an image as it is.
+
+        None lets it take every step with every image.
+        """
+        return None
+
+    def begin_epoch(self, trainee: Trainee, stock: Stock, progress: Progress) -> None:
+        """Do what the method does between epochs: before the first, and before every later one.
+
+        The random state is the epoch's own; the trainee's mode must come back as it was. What is gathered here
+        belongs in the trainee's buffers or in `state`, or a run that goes on from a checkpoint loses it.
+        """
+
+    def finish(self, trainee: Trainee, stock: Stock, progress: Progress) -> None:
+        """Do what the method does after the last epoch, such as the choice of weights on the validation split."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what `begin_epoch` has gathered in the method itself; the checkpoint keeps it."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` returned when the checkpoint was written."""
+
+    def traces(self) -> dict[str, list[Row]]:
+        """Return the tables that `Settings.traces` names, once training has finished."""
+        return {}
 
     def views(self, trainee: Trainee) -> dict[str, View]:
         """Return the adaptive attacker's losses, one for each name in `Settings.views`."""

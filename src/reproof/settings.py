@@ -102,17 +102,21 @@ ADVERSARIAL_STEP = 0.75
 class AdversarialTraining(Settings):
     """Train on adversarial examples made in the loop (Madry 2018; Kurakin 2017; Mustafa, Algorithm 1)."""
 
-    attack: Literal["fgsm", "pgd"]
-    epsilon: tuple[NonNegative, NonNegative] | NonNegative
-    """L-infinity budget in [0, 1]: one number, or [low, high], drawn uniformly per image."""
+    attack: Literal["fgsm", "pgd", "carlini_wagner"]
+    epsilon: tuple[NonNegative, NonNegative] | NonNegative | None = None
+    """L-infinity budget in [0, 1]: one number, or [low, high], drawn uniformly per image. C&W has none."""
     share: UnitInterval = 0.5
     """Share of each batch that is replaced by (or, with augment, added as) adversarial examples."""
     augment: Flag = False
     """True: the adversarial examples come on top of the whole clean batch (Mustafa, Algorithm 1, line 13)."""
     steps: Count = 10
-    """PGD steps; FGSM takes one."""
+    """Steps of PGD or C&W; FGSM takes one."""
     step_size: Positive | None = None
     """PGD's step as a fraction of epsilon; None is 2.5 / steps (Madry)."""
+    constant: Positive | None = None
+    """C&W's c, weight of the margin beside the squared L2 distance; None is 0.1 (Hassanin, Sec. 4.1)."""
+    learning_rate: Positive | None = None
+    """C&W's rate; None is 0.01."""
     random_start: Flag = True
     """Start PGD from a random point of the ball."""
     objective: Literal["cross_entropy", "defense"] = "cross_entropy"
@@ -126,11 +130,20 @@ class AdversarialTraining(Settings):
 
     def passes(self) -> float:
         """Return what the examples add to the cost of a training step, which is 1 without them."""
-        steps = self.steps if self.attack == "pgd" else 1
+        steps = 1 if self.attack == "fgsm" else self.steps
         return self.share * (ADVERSARIAL_STEP * steps + self.augment)
 
     @model_validator(mode="after")
-    def _ordered(self) -> AdversarialTraining:
+    def _consistent(self) -> AdversarialTraining:
+        if self.attack == "carlini_wagner":
+            if self.epsilon is not None:
+                raise ValueError("epsilon belongs to fgsm and pgd; C&W has a constant")
+            if self.objective != "cross_entropy":
+                raise ValueError("objective belongs to fgsm and pgd; C&W minimises a margin of the logits")
+        elif self.epsilon is None:
+            raise ValueError(f"epsilon is missing; {self.attack} needs a budget")
+        elif self.constant is not None or self.learning_rate is not None:
+            raise ValueError(f"constant and learning_rate belong to carlini_wagner, not {self.attack}")
         if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
             raise ValueError("epsilon's range should go from low to high")
         return self
@@ -165,6 +178,10 @@ class DefenseSettings(Settings):
     """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
     trains_on: ClassVar[str] = "clean"
     """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
+    shapes_network: ClassVar[bool] = False
+    """Whether all it does is to change the network, so that another defense can be built on it."""
+    traces: ClassVar[tuple[str, ...]] = ()
+    """Names of the CSV tables that its training leaves beside the history, such as one row per round."""
 
     def key(self, name: str) -> str:
         """Return the name under which claims and measurements know this method: variants apart."""

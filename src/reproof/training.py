@@ -17,6 +17,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,17 @@ from tqdm import tqdm
 
 from reproof.augmentation import shift_and_mirror
 from reproof.data import Dataset, to_unit
-from reproof.defense import Defense, Progress, Trainee
+from reproof.defense import Defense, Progress, Stock, Trainee
 from reproof.errors import TrainingError
 from reproof.settings import AdversarialTraining
-from reproof.training_attacks import Loss, fgsm, pgd
+from reproof.training_attacks import Loss, carlini_wagner, crafting_mode, fgsm, pgd
 from reproof.training_settings import TrainingSettings
 
 History = list[dict[str, Any]]
 """A row per epoch: epoch (from 1), loss, train_accuracy, validation_accuracy (None: not measured),
 learning_rate."""
 
-_CHECKPOINT_VERSION = 1
+_CHECKPOINT_VERSION = 2
 _STEPS_BETWEEN_CHECKS = 50
 
 
@@ -84,6 +85,7 @@ def train(
             ):
                 run.save(checkpoint, identity, history, elapsed + now - started)
                 saved = now
+        run.finish()
     trainee.to(memory_format=torch.contiguous_format)
     trainee.eval()
     return history
@@ -143,6 +145,7 @@ class Batch:
         self.images = images
         self.labels = labels
         self.weights: Tensor | None = None
+        self.crafted = 0
 
     def mean(self, losses: Tensor) -> Tensor:
         """Return the weighted mean of the losses per image (Kurakin 2017, Eq. 1)."""
@@ -169,6 +172,7 @@ def mix_in_adversarial(
     rest_labels = batch.labels if adversarial.augment else batch.labels[count:]
     batch.images = torch.cat([crafted, rest])
     batch.labels = torch.cat([labels, rest_labels])
+    batch.crafted = count
     if adversarial.weight != 1:
         batch.weights = torch.ones(len(batch.images), device=batch.images.device)
         batch.weights[:count] = adversarial.weight
@@ -186,59 +190,55 @@ def craft(
     """Return adversarial examples of the images; no parameter, gradient or running statistic of the trainee
     changes.
     """
-    low, high = _interval(adversarial.epsilon)
-    epsilon = torch.empty(len(images), device=images.device).uniform_(low, high, generator=generator)
-    with _crafting_mode(trainee, training=adversarial.mode == "train"):
-        loss = _objective(images, labels, adversarial, defense, trainee, progress)
+    with crafting_mode(trainee, training=adversarial.mode == "train"):
+        if adversarial.labels == "predicted":
+            with torch.no_grad():
+                labels = trainee(images).argmax(dim=1)
+        if adversarial.attack == "carlini_wagner":
+            constant = 0.1 if adversarial.constant is None else adversarial.constant
+            rate = 0.01 if adversarial.learning_rate is None else adversarial.learning_rate
+            return carlini_wagner(
+                trainee, images, labels, constant=constant, steps=adversarial.steps, learning_rate=rate
+            )
+        low, high = _interval(adversarial)
+        epsilon = torch.empty(len(images), device=images.device).uniform_(low, high, generator=generator)
+        loss = _objective(labels, adversarial, defense, trainee, progress)
         if adversarial.attack == "fgsm":
             return fgsm(loss, images, epsilon)
         step_size = adversarial.step_size if adversarial.step_size is not None else 2.5 / adversarial.steps
-        start = generator if adversarial.random_start else None
-        return pgd(loss, images, epsilon, steps=adversarial.steps, step_size=step_size, generator=start)
+        return pgd(
+            loss,
+            images,
+            epsilon,
+            steps=adversarial.steps,
+            step_size=step_size,
+            generator=generator if adversarial.random_start else None,
+            convergence=defense.required_convergence(progress),
+        )
 
 
-def _interval(epsilon: tuple[float, float] | float) -> tuple[float, float]:
+def _interval(adversarial: AdversarialTraining) -> tuple[float, float]:
+    epsilon = adversarial.epsilon
+    if epsilon is None:
+        raise ValueError(f"{adversarial.attack} has no budget to draw")
     return epsilon if isinstance(epsilon, tuple) else (epsilon, epsilon)
 
 
 def _objective(
-    images: Tensor,
     labels: Tensor,
     adversarial: AdversarialTraining,
     defense: Defense[Any],
     trainee: Trainee,
     progress: Progress,
 ) -> Loss:
-    if adversarial.labels == "predicted":
-        with torch.no_grad():
-            labels = trainee(images).argmax(dim=1)
     if adversarial.objective == "defense":
         return lambda candidates: defense.loss(trainee, candidates, labels, progress)
     return lambda candidates: nn.functional.cross_entropy(trainee(candidates), labels, reduction="none")
 
 
-@contextlib.contextmanager
-def _crafting_mode(trainee: Trainee, *, training: bool) -> Iterator[None]:
-    """Set the mode of batch norm and dropout for a while; batch norm uses statistics and gathers none."""
-    was_training = trainee.training
-    trainee.train(training)
-    norms = (
-        [m for m in trainee.modules() if isinstance(m, nn.modules.batchnorm._NormBase)] if training else []
-    )
-    tracking = [module for module in norms if module.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True
-        trainee.train(was_training)
-
-
 class _TrainingAccuracy:
     """Counts correct predictions from the logits that the loss computes anyway: on its first pass over the
-    batch.
+    batch, which may have other images behind it.
     """
 
     def __init__(self, trainee: Trainee, device: torch.device):
@@ -250,7 +250,7 @@ class _TrainingAccuracy:
 
     @contextlib.contextmanager
     def counting(self, labels: Tensor) -> Iterator[None]:
-        """Count the first pass inside this context that has as many images as labels."""
+        """Count the first pass inside this context that has as many images as labels, or more."""
         self._labels = labels
         object.__setattr__(self._classifier, "logits_and_features", self._record)
         try:
@@ -261,9 +261,10 @@ class _TrainingAccuracy:
 
     def _record(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         logits, features = self._compute(images)
-        if self._labels is not None and len(logits) == len(self._labels):
-            self.correct += (logits.detach().argmax(dim=1) == self._labels).sum()
-            self.total += len(self._labels)
+        if self._labels is not None and len(logits) >= len(self._labels):
+            count = len(self._labels)
+            self.correct += (logits[:count].detach().argmax(dim=1) == self._labels).sum()
+            self.total += count
             self._labels = None
         return logits, features
 
@@ -302,11 +303,19 @@ class _Run:
         self.optimizer = _make_optimizer(defense, trainee, settings)
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        held_out = self.validation if self.validation is not None else data.select("validation")
+        self.stock = Stock(
+            train=(self.images, self.labels),
+            validation=(held_out[0].to(device), held_out[1].to(device)),
+            batch_size=settings.batch_size,
+        )
         self.steps_per_epoch = len(split_batches(torch.arange(len(images)), settings.batch_size))
 
     def epoch(self, epoch: int, show_progress: bool) -> dict[str, Any]:
         """Train one epoch and return its row of the history."""
         torch.manual_seed(_seed_from(self.seed, epoch))
+        start = Progress(epoch, self.settings.epochs, epoch * self.steps_per_epoch)
+        self.defense.begin_epoch(self.trainee, self.stock, start)
         order = torch.randperm(
             len(self.images), generator=generator_for(torch.device("cpu"), self.seed, epoch, "order")
         )
@@ -350,6 +359,14 @@ class _Run:
             "learning_rate": rate,
         }
 
+    def finish(self) -> None:
+        """Let the method do what comes after the last epoch."""
+        torch.manual_seed(_seed_from(self.seed, "finish"))
+        end = Progress(
+            self.settings.epochs, self.settings.epochs, self.settings.epochs * self.steps_per_epoch
+        )
+        self.defense.finish(self.trainee, self.stock, end)
+
     def _step(self, indices: Tensor, progress: Progress, counter: _TrainingAccuracy) -> Tensor:
         """Update the weights on one batch and return its loss, detached."""
         place = (self.seed, progress.epoch, progress.step)
@@ -365,6 +382,9 @@ class _Run:
             if self.adversarial is not None:
                 generator = generator_for(self.device, *place, "adversarial")
                 mix_in_adversarial(batch, self.adversarial, self.defense, self.trainee, progress, generator)
+                progress = replace(
+                    progress, crafted=batch.crafted, augmented=self.adversarial.augment and batch.crafted > 0
+                )
             with counter.counting(batch.labels):
                 loss = batch.mean(self.defense.loss(self.trainee, batch.images, batch.labels, progress))
         self.optimizer.zero_grad(set_to_none=True)
@@ -410,6 +430,7 @@ class _Run:
             for name, value in state.items():
                 if value is not None:
                     tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        tensors |= {f"defense.{name}": value for name, value in self.defense.state().items()}
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         body = {"identity": identity, "history": history, "elapsed_seconds": elapsed}
         text = json.dumps(body, allow_nan=False)
@@ -465,6 +486,8 @@ class _Run:
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
                 kept.setdefault(int(index), {})[key] = value
+        method = {name: value for name, value in tensors.items() if name.startswith("defense.")}
+        self.defense.restore({name.removeprefix("defense."): value for name, value in method.items()})
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": kept, "param_groups": groups})
         for parameter, values in self.optimizer.state.items():

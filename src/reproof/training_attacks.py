@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Loss = Callable[[Tensor], Tensor]
 """images (N, C, H, W) -> a loss per image (N,) to climb."""
@@ -28,11 +29,14 @@ def pgd(
     steps: int,
     step_size: float,
     generator: torch.Generator | None = None,
+    convergence: float | None = None,
 ) -> Tensor:
     """Return images after `steps` projected signed steps up the loss (Madry 2018), inside [0, 1].
 
     epsilon: (N,), one L-infinity budget per image. step_size: as a fraction of epsilon.
     generator: draws a uniform random start; None starts from the images themselves.
+    convergence: an image whose first-order criterion is at most this takes no further step (Wang 2019,
+    Algorithm 1); None lets every image take all steps.
     """
     radius = epsilon.view(-1, 1, 1, 1)
     low = (images - radius).clamp_(min=0)
@@ -42,9 +46,86 @@ def pgd(
         noise = torch.empty_like(images).uniform_(-1, 1, generator=generator)
         adversarial = torch.clamp(images + radius * noise, low, high)
     for _ in range(steps):
-        direction = image_gradient(loss, adversarial).sign_()
-        adversarial = torch.clamp(adversarial + step_size * radius * direction, low, high)
+        gradient = image_gradient(loss, adversarial)
+        moved = torch.clamp(adversarial + step_size * radius * gradient.sign(), low, high)
+        if convergence is not None:
+            moving = first_order_criterion(gradient, adversarial, images, epsilon) > convergence
+            moved = torch.where(moving.view(-1, 1, 1, 1), moved, adversarial)
+        adversarial = moved
     return adversarial
+
+
+def first_order_criterion(gradient: Tensor, adversarial: Tensor, images: Tensor, epsilon: Tensor) -> Tensor:
+    """Return FOSC (N,): how far the loss could still rise within the ball, to first order (Wang 2019, Eq. 4).
+
+    gradient: of each image's own loss at `adversarial`. It is 0 where the loss is flat, and in the corner of
+    the ball around `images` that the gradient points to; [0, 1] does not bound it.
+    """
+    reach = epsilon * gradient.flatten(1).abs().sum(dim=1)
+    return reach - ((adversarial - images) * gradient).flatten(1).sum(dim=1)
+
+
+def carlini_wagner(
+    logits: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    constant: float,
+    steps: int,
+    learning_rate: float,
+) -> Tensor:
+    """Return images after `steps` of Adam on ||x' - x||² + c max(Z_y - max Z_j, 0) (Carlini 2017, Sec. VI-A).
+
+    logits: images -> (N, K). x' is a tanh, and so inside [0, 1]. The misclassified image nearest to the clean
+    one is returned, and where none was found the last one.
+    """
+    weights = torch.atanh((2 * images.detach() - 1) * (1 - 1e-6))
+    optimizer = torch.optim.Adam([weights], lr=learning_rate)
+    found = images.detach()
+    nearest = torch.full((len(images),), torch.inf, device=images.device)
+    for step in range(steps + 1):
+        with torch.enable_grad():
+            candidates = (torch.tanh(weights.requires_grad_(True)) + 1) / 2
+            margin = _margin(logits(candidates), labels)
+            distance = (candidates - images).flatten(1).square().sum(dim=1)
+            objective = (distance + constant * margin.clamp(min=0)).sum()
+        better = torch.where(margin < 0, distance, torch.inf).detach() < nearest
+        nearest = torch.where(better, distance.detach(), nearest)
+        last = step == steps
+        kept = better | nearest.isinf() if last else better
+        found = torch.where(kept.view(-1, 1, 1, 1), candidates.detach(), found)
+        if not last:
+            (weights.grad,) = torch.autograd.grad(objective, weights)
+            optimizer.step()
+    return found
+
+
+def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return Z_y - max Z_j over the other classes (N,), in float32; below 0 the image is misclassified."""
+    logits = logits.float()
+    own = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
+    others = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
+    return own - others.amax(dim=1)
+
+
+@contextlib.contextmanager
+def crafting_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """Set the mode of batch norm and dropout for a while; batch norm uses statistics and gathers none.
+
+    training: True uses the statistics of the batch at hand.
+    """
+    was_training = module.training
+    module.train(training)
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase)] if training else []
+    tracking = [norm for norm in norms if norm.track_running_stats]
+    for norm in tracking:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in tracking:
+            norm.track_running_stats = True
+        module.train(was_training)
 
 
 def image_gradient(loss: Loss, images: Tensor) -> Tensor:
