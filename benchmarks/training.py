@@ -2,10 +2,15 @@
 
 Prints one table of medians over interleaved repeats of this process's CPU time on one thread, so that a busy
 machine disturbs all rows alike. `bare` is the undefended epoch in plain PyTorch over batches made beforehand:
-what the training loop adds to it is the loop's own overhead. Every defense runs with its default settings;
-where it has a time of cross-entropy alone, that time is over.
+what the training loop adds to it is the loop's own overhead. Every defense runs with its default settings. One
+whose settings speak of epochs or rounds trains several epochs, of which only the last count: its main phase,
+behind any time of cross-entropy alone, as long as one round. The last rows are the undefended network on
+adversarial examples, as a study's `training.adversarial` asks for them.
 
-    PYTHONPATH=src python benchmarks/training.py [--width 0.25] [--images 512] [--repeats 5]
+`passes` is what the settings declare (with the adversarial examples' part), `over` the ratio divided by it;
+above the target of 1.05 the row has a mark.
+
+    PYTHONPATH=src python benchmarks/training.py [NAME ...] [--width 0.25] [--images 512] [--repeats 5]
 """
 
 from __future__ import annotations
@@ -23,12 +28,24 @@ from reproof import registry
 from reproof.classifier import Classifier
 from reproof.data import DataDescription, Dataset, to_unit
 from reproof.defense import Defense
+from reproof.errors import ReproofError
+from reproof.settings import AdversarialTraining, DefenseSettings
 from reproof.training import train
 from reproof.training_settings import TrainingSettings
 
 DESCRIPTION = DataDescription(channels=1, height=28, width=28, classes=10, mean=(0.13,), std=(0.31,))
-BASELINE = "undefended"
+BARE, BASELINE = "bare", "undefended"
 LEARNING_RATE, BATCH_SIZE = 1e-6, 64
+TARGET = 1.05
+PHASED_EPOCHS, ROUND_EPOCHS = 10, 4
+HELD_OUT = 10
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "fgsm": {"epsilon": 0.1},
+    "pgd": {"epsilon": 0.1, "steps": 10},
+    "carlini_wagner": {"steps": 10},
+}
+Run = Callable[[], float]
+"""Trains, and returns the seconds of one epoch."""
 
 
 def build_classifier(width: float) -> Classifier:
@@ -38,68 +55,144 @@ def build_classifier(width: float) -> Classifier:
 
 
 def make_data(count: int) -> Dataset:
+    """Return so many random images to train on, and a few for the choices that a method makes."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 1, 28, 28), generator=generator).to(torch.uint8)
-    everything = torch.arange(count)
-    splits = {"train": everything, "validation": everything[:0], "test": everything[:0]}
+    images = torch.randint(0, 256, (count + HELD_OUT, 1, 28, 28), generator=generator).to(torch.uint8)
+    everything = torch.arange(count + HELD_OUT)
+    splits = {"train": everything[:count], "validation": everything[count:], "test": everything[:0]}
     return Dataset("random", images, everything % DESCRIPTION.classes, splits, DESCRIPTION)
 
 
-def epoch_of(name: str, width: float, data: Dataset) -> Callable[[], Any]:
-    """Return a function that trains one epoch of a defense by the loop."""
+def settings_of(name: str) -> DefenseSettings:
+    """Return a defense's default settings, with rounds that fit into what is measured."""
     declared = registry.settings_class("defenses", name)
-    settings = declared(**({"warmup_epochs": 0} if "warmup_epochs" in declared.model_fields else {}))
-    defense = registry.load_class("defenses", name, Defense)(settings)
-    trainee = defense.build(build_classifier(width), DESCRIPTION)
+    fitting = {"epochs_per_round": ROUND_EPOCHS}
+    settings = declared(**{key: value for key, value in fitting.items() if key in declared.model_fields})
+    if not isinstance(settings, DefenseSettings):
+        raise TypeError(f"{name}: Settings derives from DefenseSettings")
+    return settings
+
+
+def epoch_of(
+    name: str, settings: DefenseSettings, width: float, data: Dataset, adversarial: AdversarialTraining | None
+) -> Run:
+    """Return a function that trains a defense by the loop; its seconds are those of its last epochs."""
+    phased = any("epoch" in field or "round" in field for field in type(settings).model_fields)
+    epochs, measured = (PHASED_EPOCHS, ROUND_EPOCHS) if phased else (1, 1)
     training = TrainingSettings(
-        epochs=1, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, validation=False, gradient_clip=None
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        validation=False,
+        adversarial=adversarial,
     )
-    return lambda: train(defense, trainee, data, training, seed=0, progress=False)
+
+    def run() -> float:
+        torch.manual_seed(0)
+        defense: Defense[Any] = registry.load_class("defenses", name, Defense)(settings)
+        begun = note_when_epochs_begin(defense)
+        trainee = defense.build(build_classifier(width), DESCRIPTION)
+        train(defense, trainee, data, training, seed=0, progress=False)
+        return (begun[-1] - begun[-1 - measured]) / measured
+
+    return run
 
 
-def bare_epoch(width: float, data: Dataset) -> Callable[[], None]:
+def note_when_epochs_begin(defense: Defense[Any]) -> list[float]:
+    """Return a list to which training adds this process's CPU time before each epoch and behind the last."""
+    begun: list[float] = []
+
+    def noting(hook: Callable[..., None]) -> Callable[..., None]:
+        def noted(*arguments: Any) -> None:
+            begun.append(time.process_time())
+            hook(*arguments)
+
+        return noted
+
+    for name in ("begin_epoch", "finish"):
+        setattr(defense, name, noting(getattr(defense, name)))
+    return begun
+
+
+def bare_epoch(width: float, data: Dataset) -> Run:
     """Return a function that trains one epoch in plain PyTorch, on batches made beforehand."""
     classifier = build_classifier(width).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(classifier.parameters(), lr=LEARNING_RATE, momentum=0.9)
-    images = to_unit(data.images).contiguous(memory_format=torch.channels_last)
-    batches = list(zip(images.split(BATCH_SIZE), data.labels.split(BATCH_SIZE), strict=True))
+    chosen, truth = data.select("train")
+    images = to_unit(chosen).contiguous(memory_format=torch.channels_last)
+    batches = list(zip(images.split(BATCH_SIZE), truth.split(BATCH_SIZE), strict=True))
 
-    def run() -> None:
+    def run() -> float:
+        started = time.process_time()
         for images, labels in batches:
             loss = nn.functional.cross_entropy(classifier(images), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+        return time.process_time() - started
 
     return run
 
 
+def rows(names: list[str], width: float, data: Dataset) -> dict[str, tuple[float | None, Run]]:
+    """Return each row's declared passes, and what it measures."""
+    found: dict[str, tuple[float | None, Run]] = {BARE: (None, bare_epoch(width, data))}
+    for name in (BASELINE, *(name for name in names if name != BASELINE)):
+        settings = settings_of(name)
+        found[name] = (settings.passes(), epoch_of(name, settings, width, data, None))
+    plain = settings_of(BASELINE)
+    for attack, options in EXAMPLES.items():
+        adversarial = AdversarialTraining.model_validate({"attack": attack, **options})
+        run = epoch_of(BASELINE, plain, width, data, adversarial)
+        found[f"on half {attack}"] = (plain.passes() + adversarial.passes(), run)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="an epoch of each defense beside an undefended one")
+    known = registry.names("defenses")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="defenses; default: all")
     parser.add_argument("--width", type=float, default=0.25, help="of CNN-6")
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    data = make_data(chosen.images)
-    rows = {"bare": bare_epoch(chosen.width, data)}
-    rows |= {name: epoch_of(name, chosen.width, data) for name in registry.names("defenses")}
-    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    try:
+        for name in chosen.names:
+            registry.require("defenses", name)
+    except ReproofError as error:
+        parser.error(str(error))
+    measured = rows(chosen.names or known, chosen.width, make_data(chosen.images))
+    ratios: dict[str, list[float]] = {name: [] for name in measured}
+    seconds: dict[str, list[float]] = {name: [] for name in measured}
+    failures: dict[str, str] = {}
     for repeat in range(chosen.repeats + 1):
-        for name, run in rows.items():
-            started = time.process_time()
-            run()
+        for name, (_, run) in measured.items():
+            if name in failures:
+                continue
+            try:
+                spent = run()
+            except ReproofError as error:
+                failures[name] = str(error)
+                continue
             if repeat > 0:
-                seconds[name].append(time.process_time() - started)
+                seconds[name].append(spent)
+    for name, spent_each in seconds.items():
+        pairs = zip(spent_each, seconds[BASELINE], strict=False)
+        ratios[name] = [one / base for one, base in pairs]
     print(f"CNN-6, width {chosen.width:g}, {chosen.images} images, batches of {BATCH_SIZE}, one thread")
-    print(f"{'':24}{'seconds':>10}{'ratio':>8}{'from':>8}{'to':>8}")
-    for name, measured in seconds.items():
-        ratios = [one / base for one, base in zip(measured, seconds[BASELINE], strict=True)]
-        middle = statistics.median(ratios)
-        print(
-            f"{name:24}{statistics.median(measured):10.3f}{middle:8.2f}{min(ratios):8.2f}{max(ratios):8.2f}"
-        )
+    print(f"{'':26}{'seconds':>9}{'ratio':>8}{'from':>8}{'to':>8}{'passes':>8}{'over':>7}")
+    for name, (passes, _) in measured.items():
+        if name in failures:
+            print(f"{name:26} was not measured: {failures[name]}")
+            continue
+        middle = statistics.median(ratios[name])
+        line = f"{name:26}{statistics.median(seconds[name]):9.3f}{middle:8.2f}"
+        line += f"{min(ratios[name]):8.2f}{max(ratios[name]):8.2f}"
+        if passes is not None:
+            line += f"{passes:8.2f}{middle / passes:7.2f}{' *' if middle / passes > TARGET else ''}"
+        print(line)
+    print(f"* more than {TARGET:g} times what its settings declare")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reproof.data import DataDescription
+from reproof.errors import StudyError
 
 
 class Classifier(nn.Module, ABC):
@@ -46,3 +47,9 @@ class Classifier(nn.Module, ABC):
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return the named latent features."""
         return self.logits_and_features(images)[1]
+
+    def expose_blocks(self) -> None:
+        """Name the map of every residual block among the features; StudyError where there are no such blocks."""
+        raise StudyError(
+            "this network has no residual blocks whose maps could be taken; take those of its stages"
+        )

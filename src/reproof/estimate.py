@@ -122,8 +122,15 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     defense: DefenseSettings = model.defense.settings
     passes = defense.passes()
-    if model.training.adversarial is not None:
-        passes = model.training.adversarial.passes() + (passes if defense.trains_on == "clean" else 1.0)
+    adversarial = model.training.adversarial
+    if adversarial is not None:
+        # The study's examples take the place of the method's own; a shaped network costs them as much more.
+        network = passes if defense.shapes_network else 1.0
+        loss = passes / network if defense.trains_on == "clean" else 1.0
+        passes = network * (loss + adversarial.passes(loss))
+    if model.built_on is not None:
+        beneath: DefenseSettings = model.built_on.settings
+        passes *= beneath.passes()
     images = model.training.epochs * data.sizes()["train"]
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
     seconds = images * passes * TRAINING_STEP * _forward_seconds(plan, model)

@@ -17,14 +17,23 @@ from reproof.errors import ArtifactError
 
 def build(network: Mapping[str, Any], data: DataDescription, seed: int) -> tuple[Defense[Any], Trainee]:
     """Return a defense and what it trains, initialised from the seed alone. network: plan's slice of a model."""
-    architecture, defense_stanza = dict(network["architecture"]), dict(network["defense"])
+    architecture, stanza = dict(network["architecture"]), dict(network["defense"])
     module = registry.load("architectures", architecture.pop("kind"))
-    kind = defense_stanza.pop("kind")
-    defense_class: type[Defense[Any]] = registry.load_class("defenses", kind, Defense)
-    defense = defense_class(registry.load("defenses", kind).Settings(**defense_stanza))
+    beneath = stanza.pop("built_on", None)
+    defense = _defense(stanza)
     torch.manual_seed(seed)
     classifier: Classifier = module.build(module.Settings(**architecture), data)
+    if beneath is not None:
+        classifier = _defense(beneath).build(classifier, data).classifier
     return defense, defense.build(classifier, data)
+
+
+def _defense(stanza: Mapping[str, Any]) -> Defense[Any]:
+    """Return the defense that a stanza describes: its kind, and its settings."""
+    kind = stanza["kind"]
+    defense_class: type[Defense[Any]] = registry.load_class("defenses", kind, Defense)
+    settings = {key: value for key, value in stanza.items() if key != "kind"}
+    return defense_class(registry.load("defenses", kind).Settings(**settings))
 
 
 def load(network: Mapping[str, Any], data: DataDescription, path: Path) -> tuple[Defense[Any], Trainee]:

@@ -174,11 +174,21 @@ class Plan:
             "model": model.name,
             "dataset": model.dataset,
             "architecture": model.architecture.dump(),
-            "defense": model.defense.dump(),
+            "defense": model.defense_stanza,
         }
 
     def _network_modules(self, model: Model) -> tuple[str, ...]:
-        return (f"reproof.architectures.{model.architecture.kind}", f"reproof.defenses.{model.defense.kind}")
+        return (
+            f"reproof.architectures.{model.architecture.kind}",
+            *(f"reproof.defenses.{kind}" for kind in model.defense_kinds),
+        )
+
+    def tracing(self) -> dict[tuple[str, ...], list[str]]:
+        """Return the models by the traces that their training leaves: one rule of Snakemake makes each group."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name, model in self.study.models.items():
+            groups.setdefault(model.traces, []).append(name)
+        return groups
 
     def train(self, model: str, seed: int) -> Job:
         """Return the job that trains a model."""
@@ -191,6 +201,7 @@ class Plan:
             outputs={
                 "model": f"{folder}/model.safetensors",
                 "history": f"{folder}/history.csv",
+                **{f"trace_{name}": f"{folder}/{name}.csv" for name in chosen.traces},
                 "record": f"{folder}/record.json",
             },
             slice={
@@ -346,14 +357,18 @@ class Plan:
         folder = f"{self.folder}/figures"
         seed = self.study.seeds[0]
         shown = {}
-        for model in self.study.models:
+        for target in self.study.models:
             white_box = [
-                name for name, threat in self.threats_on(model).items() if threat.setting == "white_box"
+                name for name, threat in self.threats_on(target).items() if threat.setting == "white_box"
             ]
             if white_box:
-                shown[model] = white_box[0]
-        evaluations = [self.evaluate(model, seed, threat) for model, threat in shown.items()]
-        trained = [self.train(model, seed) for model in self.study.models]
+                shown[target] = white_box[0]
+        evaluations = [self.evaluate(target, seed, threat) for target, threat in shown.items()]
+        trained = [self.train(name, seed) for name in self.study.models]
+        traced: dict[str, list[str]] = {}
+        for name, model in self.study.models.items():
+            for trace in model.traces:
+                traced.setdefault(trace, []).append(name)
         return self._job(
             "draw",
             self.study.name,
@@ -362,6 +377,12 @@ class Plan:
                 "outcomes": tuple(job.outputs["outcomes"] for job in evaluations),
                 "examples": tuple(job.outputs["examples"] for job in evaluations),
                 "histories": tuple(job.outputs["history"] for job in trained),
+                **{
+                    f"trace_{trace}": tuple(
+                        self.train(name, seed).outputs[f"trace_{trace}"] for name in names
+                    )
+                    for trace, names in traced.items()
+                },
             },
             outputs={"figures": f"{folder}/index.json", "record": f"{folder}/record.json"},
             slice={
@@ -371,7 +392,16 @@ class Plan:
                     name: list(self.study.datasets[model.dataset].settings.class_names)
                     for name, model in self.study.models.items()
                 },
-                "models": {"histories": list(self.study.models), "outcomes": list(shown)},
+                "identities": {
+                    name: [
+                        self.study.datasets[model.dataset].settings.key,
+                        model.architecture_key,
+                        model.defense_key,
+                        model.training_key,
+                    ]
+                    for name, model in self.study.models.items()
+                },
+                "models": {"histories": list(self.study.models), "outcomes": list(shown), "traces": traced},
             },
             modules=("reproof.stages.draw",),
         )
@@ -395,7 +425,9 @@ class Plan:
                 "overrides": self.study.overrides,
                 "deviations": {
                     kind: registry.deviations(kind)
-                    for kind in sorted({model.defense.kind for model in self.study.models.values()})
+                    for kind in sorted(
+                        {kind for model in self.study.models.values() for kind in model.defense_kinds}
+                    )
                 },
             },
             modules=("reproof.stages.report",),

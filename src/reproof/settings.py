@@ -128,10 +128,13 @@ class AdversarialTraining(Settings):
     weight: Positive = 1.0
     """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
 
-    def passes(self) -> float:
-        """Return what the examples add to the cost of a training step, which is 1 without them."""
-        steps = 1 if self.attack == "fgsm" else self.steps
-        return self.share * (ADVERSARIAL_STEP * steps + self.augment)
+    def passes(self, step: float = 1.0) -> float:
+        """Return what the examples add to the cost of a training step. step: that cost without them."""
+        gradients = 1 if self.attack == "fgsm" else self.steps
+        climbed = step if self.objective == "defense" else 1.0
+        # C&W looks at where its last step led, and predicted labels need a prediction.
+        forward = FORWARD * ((self.attack == "carlini_wagner") + (self.labels == "predicted"))
+        return self.share * (ADVERSARIAL_STEP * (gradients * climbed + forward) + self.augment * step)
 
     @model_validator(mode="after")
     def _consistent(self) -> AdversarialTraining:

@@ -92,6 +92,24 @@ class Model:
     architecture: Choice
     defense: Choice
     training: TrainingSettings
+    built_on: Choice | None = None
+    """A defense that only shapes the network, on which this model's defense is built."""
+
+    @property
+    def defense_kinds(self) -> tuple[str, ...]:
+        """Return the files of the model's defense: what it is built on, then the defense itself."""
+        return (*([self.built_on.kind] if self.built_on else []), self.defense.kind)
+
+    @property
+    def defense_stanza(self) -> dict[str, Any]:
+        """Return the defense's stanza as plain JSON values."""
+        beneath = {} if self.built_on is None else {"built_on": self.built_on.dump()}
+        return {**self.defense.dump(), **beneath}
+
+    @property
+    def traces(self) -> tuple[str, ...]:
+        """Return the names of the tables that the training leaves beside its history."""
+        return cast(DefenseSettings, self.defense.settings).traces
 
     @property
     def architecture_key(self) -> str:
@@ -101,7 +119,8 @@ class Model:
     @property
     def defense_key(self) -> str:
         """Return the defense's name in claims: `prototype_conformity[released_code]`."""
-        return cast(DefenseSettings, self.defense.settings).key(self.defense.kind)
+        choices = [self.defense] if self.built_on is None else [self.built_on, self.defense]
+        return "+".join(cast(DefenseSettings, choice.settings).key(choice.kind) for choice in choices)
 
     @property
     def training_key(self) -> str:
@@ -203,9 +222,10 @@ def merge(base: Any, overlay: Any) -> Any:
 @functools.cache
 def study_file_class() -> type[Settings]:
     """Return the pydantic class of a study file, with one alternative for each plugin found in the folders."""
-    dataset, architecture, attack, defense = (
-        _alternatives(family) for family in ("datasets", "architectures", "attacks", "defenses")
+    dataset, architecture, attack = (
+        _alternatives(family, registry.names(family)) for family in ("datasets", "architectures", "attacks")
     )
+    defense = _defenses()
     model = create_model(
         "ModelStanza",
         __base__=Settings,
@@ -307,16 +327,31 @@ def _stanzas(member: Any) -> Any:
     return dict.__class_getitem__((Name, member))
 
 
-def _alternatives(family: registry.Family) -> Any:
-    """Return the union of a family's plugins, told apart by `kind`."""
+def _alternatives(family: registry.Family, names: Sequence[str], **more: Any) -> Any:
+    """Return the union of a family's plugins of these names, told apart by `kind`. more: fields of each."""
     members = []
-    for name in registry.names(family):
-        title = "".join(word.title() for word in (*name.split("_"), family[:-1]))
+    for name in names:
+        title = "".join(word.title() for word in (*name.split("_"), family[:-1])) + ("Shaped" if more else "")
         kind: Any = (Literal.__getitem__(name), ...)
-        members.append(create_model(title, __base__=registry.settings_class(family, name), kind=kind))
+        members.append(create_model(title, __base__=registry.settings_class(family, name), kind=kind, **more))
     if len(members) == 1:
         return members[0]
     return Annotated[Union.__getitem__(tuple(members)), Field(discriminator="kind")]
+
+
+def _defenses() -> Any:
+    """Return the union of the defenses, each of which can be built on one that only shapes the network."""
+    names = registry.names("defenses")
+    shaping = [name for name in names if _declared(name).shapes_network]
+    if not shaping:
+        return _alternatives("defenses", names)
+    description = "A defense that only shapes the network, on which this one is built."
+    beneath = _alternatives("defenses", shaping)
+    return _alternatives("defenses", names, built_on=(beneath | None, Field(None, description=description)))
+
+
+def _declared(defense: str) -> type[DefenseSettings]:
+    return cast(type[DefenseSettings], registry.settings_class("defenses", defense))
 
 
 def json_schema() -> dict[str, Any]:
@@ -439,7 +474,7 @@ def parse(
     def registry_class(stanza: Any) -> Settings:
         family = next(f for f in registry.FAMILIES if isinstance(stanza, registry.BASES[f]))
         cls = registry.settings_class(family, stanza.kind)
-        return cls.model_validate(stanza.model_dump(exclude={"kind"}, exclude_unset=True))
+        return cls.model_validate(stanza.model_dump(exclude={"kind", "built_on"}, exclude_unset=True))
 
     def known(path: Sequence[Any], name: str, among: Mapping[str, Any], what: str) -> str:
         if name not in among:
@@ -468,6 +503,12 @@ def parse(
                 training = TrainingSettings.model_validate(merge(defaults, stanza.training))
             except ValidationError as error:
                 raise refuse(["models", name, "training"], stanza.training, error) from None
+        beneath = choice(built_on) if (built_on := getattr(stanza.defense, "built_on", None)) else None
+        if beneath is not None and cast(DefenseSettings, stanza.defense).shapes_network:
+            raise fail(
+                ["models", name, "defense", "built_on"],
+                f"{stanza.defense.kind} shapes the network itself, so it is built on none",
+            )
         models[name] = Model(
             name=name,
             title=stanza.title or name.replace("_", " "),
@@ -475,12 +516,13 @@ def parse(
             architecture=choice(stanza.architecture or raw.architecture),
             defense=choice(stanza.defense),
             training=training,
+            built_on=beneath,
         )
     attacks = {name: choice(stanza) for name, stanza in raw.attacks.items()}
     suite_attacks: dict[str, dict[str, Choice]] = {}
     views = {"logits"}
     for name in registry.names("defenses"):
-        views.update(cast(type[DefenseSettings], registry.settings_class("defenses", name)).views)
+        views.update(_declared(name).views)
     for name, suite in raw.suites.items():
         known(["suites", name, "view"], suite.view, dict.fromkeys(sorted(views)), "view of a defense")
         for position, attack_name in enumerate(suite.attacks):

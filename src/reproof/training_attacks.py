@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +31,15 @@ def pgd(
     step_size: float,
     generator: torch.Generator | None = None,
     convergence: float | None = None,
+    criterion_centre: Literal["clean", "start"] = "clean",
 ) -> Tensor:
-    """Return images after `steps` projected signed steps up the loss (Madry 2018), inside [0, 1].
+    """Return images after at most `steps` projected signed steps up the loss (Madry 2018), inside [0, 1].
 
     epsilon: (N,), one L-infinity budget per image. step_size: as a fraction of epsilon.
     generator: draws a uniform random start; None starts from the images themselves.
-    convergence: an image whose first-order criterion is at most this takes no further step (Wang 2019,
-    Algorithm 1); None lets every image take all steps.
+    convergence: from the second step on, an image whose first-order criterion is at most this stays where it
+    is (Wang 2019, Algorithm 1); None lets every image take all steps. criterion_centre: what the criterion
+    takes for the centre of the ball, the images (Eq. 4) or the random start (the authors' public code).
     """
     radius = epsilon.view(-1, 1, 1, 1)
     low = (images - radius).clamp_(min=0)
@@ -45,24 +48,28 @@ def pgd(
     if generator is not None:
         noise = torch.empty_like(images).uniform_(-1, 1, generator=generator)
         adversarial = torch.clamp(images + radius * noise, low, high)
-    for _ in range(steps):
+    centre = images if criterion_centre == "clean" else adversarial
+    for step in range(steps):
         gradient = image_gradient(loss, adversarial)
         moved = torch.clamp(adversarial + step_size * radius * gradient.sign(), low, high)
-        if convergence is not None:
-            moving = first_order_criterion(gradient, adversarial, images, epsilon) > convergence
+        if convergence is not None and step > 0:
+            moving = first_order_criterion(gradient, adversarial, centre, epsilon) > convergence
+            if not bool(moving.any()):
+                break
             moved = torch.where(moving.view(-1, 1, 1, 1), moved, adversarial)
         adversarial = moved
     return adversarial
 
 
-def first_order_criterion(gradient: Tensor, adversarial: Tensor, images: Tensor, epsilon: Tensor) -> Tensor:
+def first_order_criterion(gradient: Tensor, adversarial: Tensor, centre: Tensor, epsilon: Tensor) -> Tensor:
     """Return FOSC (N,): how far the loss could still rise within the ball, to first order (Wang 2019, Eq. 4).
 
-    gradient: of each image's own loss at `adversarial`. It is 0 where the loss is flat, and in the corner of
-    the ball around `images` that the gradient points to; [0, 1] does not bound it.
+    gradient: of each image's own loss at `adversarial`. epsilon: (N,), the ball's radius. FOSC is 0 where the
+    loss is flat, and in the corner of the ball around `centre` that the gradient points to, which may lie
+    outside of [0, 1]. It is negative only outside of the ball.
     """
-    reach = epsilon * gradient.flatten(1).abs().sum(dim=1)
-    return reach - ((adversarial - images) * gradient).flatten(1).sum(dim=1)
+    reach = epsilon.view(-1, 1, 1, 1) * gradient.abs() - (adversarial - centre) * gradient
+    return reach.flatten(1).sum(dim=1)
 
 
 def carlini_wagner(
@@ -84,14 +91,14 @@ def carlini_wagner(
     found = images.detach()
     nearest = torch.full((len(images),), torch.inf, device=images.device)
     for step in range(steps + 1):
-        with torch.enable_grad():
+        last = step == steps
+        with torch.set_grad_enabled(not last):
             candidates = (torch.tanh(weights.requires_grad_(True)) + 1) / 2
             margin = _margin(logits(candidates), labels)
             distance = (candidates - images).flatten(1).square().sum(dim=1)
             objective = (distance + constant * margin.clamp(min=0)).sum()
         better = torch.where(margin < 0, distance, torch.inf).detach() < nearest
         nearest = torch.where(better, distance.detach(), nearest)
-        last = step == steps
         kept = better | nearest.isinf() if last else better
         found = torch.where(kept.view(-1, 1, 1, 1), candidates.detach(), found)
         if not last:
@@ -114,7 +121,7 @@ def crafting_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
 
     training: True uses the statistics of the batch at hand.
     """
-    was_training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     module.train(training)
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase)] if training else []
     tracking = [norm for norm in norms if norm.track_running_stats]
@@ -125,7 +132,8 @@ def crafting_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for norm in tracking:
             norm.track_running_stats = True
-        module.train(was_training)
+        for part, mode in modes:
+            part.training = mode
 
 
 def image_gradient(loss: Loss, images: Tensor) -> Tensor:

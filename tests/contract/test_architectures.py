@@ -20,9 +20,17 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("resnet", {"depth": 11, "block": "bottleneck", "hidden": 64, "hidden_relu": False, "stem_pool": True}),
     ("resnet", {"depth": 18, "stem": "imagenet"}),
     ("resnet", {"depth": 50, "stem": "imagenet", "block": "bottleneck", "blocks": 1, "stem_pool": True}),
+    ("resnet", {"depth": 14, "pre_activation": True}),
+    ("resnet", {"depth": 11, "block": "bottleneck", "hidden": 64, "pre_activation": True}),
+    (
+        "resnet",
+        {"depth": 50, "stem": "imagenet", "block": "bottleneck", "blocks": 1, "stem_pool": True}
+        | {"pre_activation": True},
+    ),
     ("vgg", {"depth": 11, "batch_norm": False, "global_average_pooling": False, "width": 1 / 32}),
     ("vgg", {"depth": 13, "batch_norm": False}),
     ("vgg", {"depth": 11, "global_average_pooling": False, "width": 1 / 32}),
+    ("wide_resnet", {"depth": 10, "widening": 1, "dropout": 0.3}),
 ]
 CASES = [(name, {}) for name in registry.names("architectures")] + VARIANTS
 SHAPES = [(1, 28, 28), (3, 28, 28), (1, 32, 32), (3, 32, 32), (1, 28, 36), (3, 28, 36), (1, 29, 31)]
@@ -64,7 +72,7 @@ def draw(count: int, shape: tuple[int, int, int], seed: int = 1) -> Tensor:
 
 
 def test_every_architecture_is_found() -> None:
-    assert {"cnn6", "lenet", "resnet", "vgg"} <= set(registry.names("architectures"))
+    assert {"cnn6", "lenet", "resnet", "vgg", "wide_resnet"} <= set(registry.names("architectures"))
 
 
 @every_shape

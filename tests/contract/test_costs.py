@@ -28,8 +28,11 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("resnet", {"depth": 14, "stem_pool": True}),
     ("resnet", {"depth": 18, "stem": "imagenet"}),
     ("resnet", {"depth": 50, "stem": "imagenet", "block": "bottleneck", "blocks": 2, "stem_pool": True}),
+    ("resnet", {"depth": 11, "block": "bottleneck", "hidden": 64, "pre_activation": True}),
+    ("resnet", {"depth": 14, "pre_activation": True}),
     ("vgg", {"depth": 11, "batch_norm": False, "global_average_pooling": False}),
     ("vgg", {"depth": 16}),
+    ("wide_resnet", {"depth": 10, "widening": 1}),
 ]
 ARCHITECTURES = [(name, {}) for name in registry.names("architectures")] + VARIANTS
 
@@ -164,7 +167,7 @@ def test_an_attack_that_fools_takes_no_more_than_the_declared_passes(name: str) 
 def train(defense: Defense[Any], adversarial: AdversarialTraining | None) -> float:
     """Return a training batch's counted work in thirds: forward, back to the images, back to the weights."""
     trainee = build_tiny(defense)
-    assert isinstance(trainee.classifier, TinyClassifier)
+    tiny = next(module for module in trainee.classifier.modules() if isinstance(module, TinyClassifier))
     work = 0.0
     made = False
 
@@ -178,7 +181,7 @@ def train(defense: Defense[Any], adversarial: AdversarialTraining | None) -> flo
         nonlocal work
         work += (2 if made else 1) * len(gradient) / 3
 
-    trainee.classifier.layer3.register_forward_hook(forward)
+    tiny.layer3.register_forward_hook(forward)
     images, labels = make_data().select("train", 60)
     batch = training.Batch(images / 255, labels)
     if adversarial is not None:
@@ -200,12 +203,14 @@ def test_a_defense_s_training_step_costs_what_it_declares(name: str) -> None:
 
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("share", [0.5, 1])
-@pytest.mark.parametrize(("kind", "steps"), [("fgsm", 10), ("pgd", 4)])
+@pytest.mark.parametrize(("kind", "steps"), [("fgsm", 10), ("pgd", 4), ("carlini_wagner", 4)])
+@pytest.mark.parametrize("labels", ["true", "predicted"])
 def test_adversarial_examples_cost_what_their_settings_say(
-    kind: str, steps: int, share: float, augment: bool
+    kind: str, steps: int, share: float, augment: bool, labels: str
 ) -> None:
+    budget = {} if kind == "carlini_wagner" else {"epsilon": 0.1}
     settings = AdversarialTraining.model_validate(
-        {"attack": kind, "epsilon": 0.1, "steps": steps, "share": share, "augment": augment}
+        {"attack": kind, "steps": steps, "share": share, "augment": augment, "labels": labels, **budget}
     )
     counted = train(PlainDefense(), settings) / train(PlainDefense(), None)
     assert 1 + settings.passes() == pytest.approx(counted, rel=0.15)

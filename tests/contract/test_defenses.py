@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from project import TINY
 
-from reproof import registry
+from reproof import networks, registry, study
 from reproof.data import to_unit
 from reproof.defense import Defense, Progress, Trainee
+from reproof.errors import StudyError
+from reproof.plan import Plan
 from reproof.settings import DefenseSettings
 from reproof.training import train
 from reproof.training_settings import TrainingSettings
@@ -140,3 +144,54 @@ class TestEveryDefense:
 def test_the_registry_finds_some() -> None:
     assert NAMES
     assert all(isinstance(build_tiny(make(name)), Trainee) for name in NAMES)
+
+
+SHAPING = [name for name in NAMES if declared(name).shapes_network]
+OTHERS = [name for name in NAMES if name not in SHAPING]
+SMALL = {"kind": "cnn6", "width": 0.0625}
+
+
+@pytest.mark.parametrize("shaping", SHAPING)
+class TestDefensesThatOnlyShapeTheNetwork:
+    def test_loss_is_cross_entropy_and_nothing_else_is_trained(self, shaping: str) -> None:
+        defense = make(shaping)
+        trainee = build_tiny(defense).eval()
+        images, labels = batch()
+        loss = torch.nn.functional.cross_entropy(trainee(images), labels, reduction="none")
+        assert torch.equal(defense.loss(trainee, images, labels, LAST), loss)
+        assert list(trainee.auxiliary.state_dict()) == []
+        assert defense.adversarial_training() is None
+
+    @pytest.mark.parametrize("name", OTHERS)
+    def test_another_can_be_built_on_it(self, shaping: str, name: str) -> None:
+        data = make_data().description
+        network = {"architecture": SMALL, "defense": {"kind": name, "built_on": {"kind": shaping}}}
+        defense, trainee = networks.build(network, data, seed=0)
+        _, alone = networks.build({"architecture": SMALL, "defense": {"kind": name}}, data, seed=0)
+        assert type(defense) is type(make(name))
+        assert type(trainee.classifier) is not type(alone.classifier)
+        images, labels = batch()
+        defense.loss(trainee.train(), images, labels, LAST).mean().backward()
+        trained = {key: p.grad for key, p in trainee.named_parameters() if p.requires_grad}
+        assert [key for key, gradient in trained.items() if gradient is None] == []
+
+    def test_a_study_says_so_and_its_jobs_know_both(self, shaping: str, tmp_path: Path) -> None:
+        file = tmp_path / "study.yaml"
+        stanza = f"{{kind: undefended, built_on: {{kind: {shaping}}}}}"
+        file.write_text(f"{TINY}\n".replace("{kind: prototype_conformity}", stanza))
+        made = Plan(study.load([file]))
+        model, job = made.study.models["centred"], made.train("centred", 0)
+        assert model.defense_key == f"{declared(shaping)().key(shaping)}+undefended"
+        assert job.slice["defense"]["built_on"]["kind"] == shaping
+        assert {f"reproof.defenses.{shaping}", "reproof.defenses.undefended"} <= set(job.modules)
+        assert "built_on" not in made.train("plain", 0).slice["defense"]
+
+    def test_what_cannot_lie_beneath_is_refused(self, shaping: str, tmp_path: Path) -> None:
+        file = tmp_path / "study.yaml"
+        for stanza, words in (
+            ("{kind: undefended, built_on: {kind: undefended}}", "built_on"),
+            (f"{{kind: {shaping}, built_on: {{kind: {shaping}}}}}", "built_on: .* built on none"),
+        ):
+            file.write_text(TINY.replace("{kind: prototype_conformity}", stanza))
+            with pytest.raises(StudyError, match=f"models.centred.defense.{words}"):
+                study.load([file])

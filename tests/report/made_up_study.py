@@ -495,7 +495,7 @@ def write(root: Path) -> Tree:
     inputs = figures.FigureInputs(
         summary=tree.summary,
         titles={model.name: model.title for model in MODELS},
-        class_names=[str(index) for index in range(CLASSES)],
+        class_names={m.name: [str(index) for index in range(CLASSES)] for m in MODELS},
         histories={m.name: tree.path(f"results/made_up/models/{m.name}/seed0/history.csv") for m in MODELS},
         outcomes={
             m.name: tree.path(f"results/made_up/outcomes/{m.name}/seed0/white_box.parquet") for m in MODELS

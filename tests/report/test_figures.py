@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from safetensors.numpy import save_file
 
 import reproof.report
-from reproof import figures
+from reproof import figure_style, figures, training_figures
 from reproof.errors import ArtifactError
 from reproof.report import Figure
 
@@ -205,6 +205,48 @@ def test_cost_needs_two_models_with_seconds() -> None:
     assert "up to ε = 0.1" in svg, "the budget that tells the models apart"
 
 
+def test_cost_tells_many_models_apart() -> None:
+    """With 22 models ten colours and ten markers come round again: each has a number, written once at its point."""
+    titles = {f"m{index}": f"Model {index}" for index in range(22)}
+    summary = [
+        row("worst_case", f"norm=linf epsilon={epsilon}", 0.02 * (index % 5) * epsilon, "all", model)
+        for index, model in enumerate(titles)
+        for epsilon in (0.1, 0.3)
+    ]
+    seconds = {model: 5.0 + index % 7 for index, model in enumerate(titles)}
+    svg = figures.cost_against_robustness(summary, titles, seconds)
+    assert svg is not None
+    found = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+    for index in range(22):
+        assert found.count(f"Model {index}") == 1
+        assert found.count(str(index + 1)) >= 2, "in the list, and at the point"
+    assert len(marks(svg, "--series-1")) == 22
+
+
+@pytest.mark.parametrize("count", [1, 3, 22])
+def test_legends_fit_their_figure(count: int) -> None:
+    attacks = ("random_noise", "fgsm", "bim", "mim", "pgd", "pgd_converged", "worst_case")
+    summary = [
+        row(attack, f"epsilon={epsilon}", 0.5, "all" if attack == "worst_case" else "white_box", f"m{index}")
+        for index in range(count)
+        for attack in attacks
+        for epsilon in (0.1, 0.2)
+    ]
+    titles = {f"m{index}": f"Prototype conformity {index} + FGSM training" for index in range(count)}
+    svg = figures.accuracy_against_epsilon(summary, titles, "white_box")
+    assert svg is not None
+    root = ElementTree.fromstring(svg)
+    width, height = (float(part) for part in root.attrib["viewBox"].split()[2:])
+    assert width <= 800
+    assert height <= 900
+    for text in root.iter(f"{SVG}text"):
+        if "x" in text.attrib and "rotate" not in text.get("transform", ""):
+            anchor = 0.5 if "middle" in text.attrib["style"] else 1.0 if "end" in text.attrib["style"] else 0
+            length = 6 * len("".join(text.itertext()))
+            left = float(text.attrib["x"]) - anchor * length
+            assert -6 <= left <= left + length <= width + 6, "".join(text.itertext())
+
+
 def test_texts_are_text_whatever_they_hold() -> None:
     summary = [row("none", "", 1.0), row("fgsm", "epsilon=0.1", 0.5), row("fgsm", "epsilon=0.2", 0.2)]
     svg = figures.accuracy_against_epsilon(summary, {"m": "costs $5$ & <b>"}, "white_box")
@@ -214,7 +256,7 @@ def test_texts_are_text_whatever_they_hold() -> None:
 
 
 def test_nothing_to_draw_is_no_figure() -> None:
-    inputs = figures.FigureInputs(summary=[], titles={"m": "A model"}, class_names=[])
+    inputs = figures.FigureInputs(summary=[], titles={"m": "A model"}, class_names={})
     assert figures.draw(inputs) == {}
 
 
@@ -223,9 +265,11 @@ def test_nothing_to_draw_is_no_figure() -> None:
     [
         lambda path: figures.latent_space("m", "A model", path, []),
         lambda path: figures.example_images("m", "A model", path, []),
-        lambda path: figures.training_curves({"m": path}, {"m": "A model"}),
+        lambda path: training_figures.training_curves({"m": path}, {"m": "A model"}),
+        lambda path: training_figures.rounds("m", "A model", path),
+        lambda path: training_figures.centroid_paths("m", "A model", path, []),
     ],
-    ids=["outcomes", "examples", "history"],
+    ids=["outcomes", "examples", "history", "rounds", "centroids"],
 )
 @pytest.mark.parametrize("content", [b"\xff\x00 not what it should be", None], ids=["damaged", "missing"])
 def test_unreadable_files_are_named(
@@ -239,14 +283,19 @@ def test_unreadable_files_are_named(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_lines_stand_out_from_the_paper(scheme: str) -> None:
+@pytest.mark.parametrize("kind", ["series", "ramp"])
+def test_lines_stand_out_from_the_paper(scheme: str, kind: str) -> None:
     style = (Path(reproof.report.__file__).parent / "style.css").read_text(encoding="utf-8")
     light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
     part = light if scheme == "light" else dark.split("* { box-sizing", 1)[0]
     paper = re.findall(r"--paper: (#\w{6})", part)[0]
-    lines = figures._SERIES if scheme == "light" else re.findall(r"--series-\d+: (#\w{6})", part)
-    assert len(lines) == 10
+    own = figure_style.SERIES if kind == "series" else figure_style.RAMP
+    lines = list(own) if scheme == "light" else re.findall(rf"--{kind}-\d+: (#\w{{6}})", part)
+    assert len(lines) == len(own) == 10
     assert all(contrast(colour, paper) >= 3 for colour in lines)
+    if kind == "ramp":  # an order that is seen without colours too
+        grey = [contrast(colour, "#000000") for colour in lines]
+        assert grey == sorted(grey)
 
 
 def contrast(first: str, second: str) -> float:
@@ -271,10 +320,10 @@ def test_each_source_of_transfer_has_its_own_figure() -> None:
     }
     for source, svg in drawn.items():
         assert svg is not None
-        assert len(marks(svg, figures._SERIES[0])) == 3, "no attack and two budgets, of one source"
+        assert len(marks(svg, figure_style.SERIES[0])) == 3, "no attack and two budgets, of one source"
         assert f"black-box from {titles.get(source, source)}" in svg
     assert drawn["vgg19"] != drawn["undefended"]
-    made = figures.draw(figures.FigureInputs(summary=summary, titles=titles, class_names=()))
+    made = figures.draw(figures.FigureInputs(summary=summary, titles=titles, class_names={}))
     assert [name for name in made if "black_box" in name] == [
         "accuracy_against_epsilon_black_box_undefended",
         "accuracy_against_epsilon_black_box_vgg19",

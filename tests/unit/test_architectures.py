@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from reproof import registry
-from reproof.architectures import _layers, cnn6, lenet, resnet, vgg
+from reproof.architectures import _layers, _preactivation, cnn6, lenet, resnet, vgg, wide_resnet
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
 from reproof.errors import StudyError
@@ -296,6 +296,231 @@ class TestResNet:
     def test_key(self) -> None:
         assert resnet.Settings(**TABLE_1, blocks=18).key("resnet") == "resnet110"
         assert resnet.Settings(depth=18, stem="imagenet").key("resnet") == "resnet18"
+        assert resnet.Settings(depth=110, pre_activation=True).key("resnet") == "resnet110"
+
+
+class Pieces:
+    """A network's tensors in order, spent by plain operations: an implementation beside the modules."""
+
+    def __init__(self, network: nn.Module):
+        state = network.state_dict()
+        skipped = {"mean", "std"}
+        self.tensors = [
+            value for key, value in state.items() if key not in skipped and not key.endswith("tracked")
+        ]
+
+    def next(self) -> Tensor:
+        return self.tensors.pop(0)
+
+    def activate(self, maps: Tensor) -> Tensor:
+        scale, shift, mean, variance = (self.next().view(1, -1, 1, 1) for _ in range(4))
+        normal: Tensor = scale * (maps - mean) / (variance + 1e-5).sqrt() + shift
+        return normal.clamp(min=0)
+
+    def convolve(self, maps: Tensor, stride: int = 1) -> Tensor:
+        weights = self.next()
+        return nn.functional.conv2d(maps, weights, stride=stride, padding=weights.shape[-1] // 2)
+
+    def classify(self, vector: Tensor) -> Tensor:
+        return vector @ self.next().T + self.next()
+
+
+def pre_activated(
+    pieces: Pieces, maps: Tensor, stages: list[int], strides: list[int], same_shape: bool
+) -> list[Tensor]:
+    """He 2016b, Eq. 1 with h and F of Fig. 4e. strides: of a block's convolutions where it halves its maps.
+    same_shape: the first stage keeps the stem's planes.
+    """
+    found = [pieces.activate(pieces.convolve(maps))]
+    for index, count in enumerate(stages):
+        maps = found[-1]
+        for block in range(count):
+            halves = index > 0 and block == 0
+            projects = halves or (block == 0 and not same_shape)
+            ready = maps if index == block == 0 else pieces.activate(maps)
+            inner = pieces.convolve(ready, strides[0] if halves else 1)
+            for stride in strides[1:]:
+                inner = pieces.convolve(pieces.activate(inner), stride if halves else 1)
+            maps = inner + (pieces.convolve(ready, 2 if halves else 1) if projects else maps)
+        found.append(pieces.activate(maps) if index == len(stages) - 1 else maps)
+    return found
+
+
+class TestPreActivation:
+    @pytest.mark.parametrize("depth", [110, 164, 1001])
+    def test_parameters_near_the_published_millions(self, depth: int) -> None:
+        """He 2016b, Tables 1 and 4: 1.7, 1.7 and 10.2 million. At 1001 layers the printed one is 1 % less."""
+        block = "basic" if depth == 110 else "bottleneck"
+        settings = resnet.Settings.model_validate({"depth": depth, "block": block, "pre_activation": True})
+        with torch.device("meta"):
+            millions = count(resnet.build(settings, describe(3, 32))) / 1e6
+        assert millions == pytest.approx({110: 1.7, 164: 1.7, 1001: 10.2}[depth], rel=0.02)
+
+    @pytest.mark.parametrize(
+        ("stanza", "stages", "strides", "same_shape"),
+        [
+            ({"depth": 14}, [2, 2, 2], [2, 1], True),
+            ({"depth": 20, "block": "bottleneck"}, [2, 2, 2], [1, 2, 1], False),
+            ({"depth": 8, "blocks": 2, "block": "bottleneck"}, [2, 2, 2], [1, 2, 1], False),
+            ({"depth": 18, "stem": "imagenet"}, [2, 2, 2, 2], [2, 1], True),
+        ],
+    )
+    def test_logits_and_features_against_plain_operations(
+        self, stanza: dict[str, Any], stages: list[int], strides: list[int], same_shape: bool
+    ) -> None:
+        torch.manual_seed(0)
+        settings = resnet.Settings.model_validate({"width": 1 / 4, "pre_activation": True, **stanza})
+        model = resnet.build(settings, describe(3, 29)).double().eval()
+        randomise_statistics(model)
+        images = torch.rand(2, 3, 29, 29, dtype=torch.float64)
+        pieces = Pieces(model)
+        maps = pre_activated(pieces, standardise(images), stages, strides, same_shape)
+        logits, features = model.logits_and_features(images)
+        torch.testing.assert_close(logits, pieces.classify(maps[-1].mean((2, 3))), rtol=1e-9, atol=1e-9)
+        for expected, feature in zip(maps, features.values(), strict=False):
+            torch.testing.assert_close(feature, expected, rtol=1e-9, atol=1e-9)
+        assert pieces.tensors == []
+
+    @pytest.mark.parametrize("pre_activation", [True, False])
+    def test_the_identity_carries_a_map_through_unchanged(self, pre_activation: bool) -> None:
+        """With bodies of zero, a block is the identity; a ReLU after the sum would lose what is negative."""
+        settings = resnet.Settings(depth=20, width=1 / 4, pre_activation=pre_activation)
+        model = resnet.build(settings, describe(3, 28)).eval()
+        maps = torch.randn(2, 8, 6, 6)
+        block = model.get_submodule("stages.1.2")
+        for weights in layers_of(block, nn.Conv2d):
+            nn.init.zeros_(weights.weight)
+        assert torch.equal(block(maps), maps) is pre_activation
+
+    def test_with_a_hidden_layer_it_is_mustafas_network_with_other_blocks(self) -> None:
+        plain = resnet.Settings(width=1 / 4, **TABLE_1)
+        moved = resnet.Settings(width=1 / 4, pre_activation=True, **TABLE_1)
+        assert moved.layers(3, 32, 32, 10) == plain.layers(3, 32, 32, 10)
+        model = resnet.build(moved, describe(3, 32))
+        assert model.feature_shapes == resnet.build(plain, describe(3, 32)).feature_shapes
+        assert len(layers_of(model, _preactivation.PreActivationBlock)) == 36
+
+    @pytest.mark.parametrize("pre_activation", [True, False])
+    def test_exposed_blocks_change_no_logits(self, pre_activation: bool) -> None:
+        torch.manual_seed(0)
+        settings = resnet.Settings(depth=20, width=1 / 4, pre_activation=pre_activation)
+        model = resnet.build(settings, describe(3, 28)).eval()
+        images = torch.rand(2, 3, 28, 28)
+        logits, before = model.logits_and_features(images)
+        model.expose_blocks()
+        same, features = model.logits_and_features(images)
+        assert torch.equal(same, logits)
+        assert all(torch.equal(features[name], feature) for name, feature in before.items())
+        assert list(features)[:5] == ["layer1", "layer2.1", "layer2.2", "layer2", "layer3.1"]
+
+    def test_only_the_activated_maps_are_free_of_negative_values(self) -> None:
+        torch.manual_seed(0)
+        model = resnet.build(resnet.Settings(depth=14, pre_activation=True), describe(3, 28)).train()
+        features = model.features(torch.rand(8, 3, 28, 28))
+        smallest = {name: float(feature.detach().min()) for name, feature in features.items()}
+        assert {name for name, value in smallest.items() if value < 0} == {"layer2", "layer3"}
+
+
+class TestWideResNet:
+    @pytest.mark.parametrize(
+        ("depth", "widening", "published"),
+        [
+            (40, 1, 0.6),
+            (40, 2, 2.2),
+            (40, 4, 8.9),
+            (40, 8, 35.7),
+            (28, 10, 36.5),
+            (28, 12, 52.5),
+            (22, 8, 17.2),
+            (16, 8, 11.0),
+            (16, 10, 17.1),
+        ],
+    )
+    def test_parameters_are_the_published_millions(
+        self, depth: int, widening: float, published: float
+    ) -> None:
+        """Zagoruyko 2016, Table 4, to its last digit."""
+        with torch.device("meta"):
+            settings = wide_resnet.Settings(depth=depth, widening=widening)
+            model = wide_resnet.build(settings, describe(3, 32))
+        assert round(count(model) / 1e6, 1) == published
+
+    @pytest.mark.parametrize(("depth", "widening"), [(10, 1), (28, 10), (40, 2)])
+    def test_layers_with_weights(self, depth: int, widening: float) -> None:
+        settings = wide_resnet.Settings(depth=depth, widening=widening, width=1 / 16)
+        model = wide_resnet.build(settings, describe(3, 32))
+        blocks = layers_of(model, _preactivation.PreActivationBlock)
+        shortcuts = sum(len(layers_of(block.shortcut, nn.Conv2d)) for block in blocks)
+        # 6 n + 4 counts the first convolution, 6 n in blocks and three shortcuts, and not the classifier.
+        assert shortcuts == (2 if widening == 1 else 3)
+        assert len(layers_of(model, nn.Conv2d)) - shortcuts + len(layers_of(model, nn.Linear)) == depth - 2
+        assert len(blocks) == 3 * (depth - 4) // 6
+
+    def test_shapes_of_table_1(self) -> None:
+        with torch.device("meta"):
+            model = wide_resnet.build(wide_resnet.Settings(), describe(3, 32))
+        assert model.feature_shapes == {
+            "layer1": (16, 32, 32),
+            "layer2": (160, 32, 32),
+            "layer3": (320, 16, 16),
+            "layer4": (640, 8, 8),
+            "layer5": (640,),
+        }
+
+    def test_width_reaches_every_layer_and_widening_all_but_the_first(self) -> None:
+        assert wide_resnet.Settings(depth=10, widening=4).sizes == (16, 64, 128, 256)
+        assert wide_resnet.Settings(depth=10, widening=4, width=0.25).sizes == (4, 16, 32, 64)
+
+    @pytest.mark.parametrize("widening", [1, 2])
+    def test_logits_and_features_against_plain_operations(self, widening: float) -> None:
+        torch.manual_seed(0)
+        settings = wide_resnet.Settings(depth=16, widening=widening, width=1 / 4, dropout=0.3)
+        model = wide_resnet.build(settings, describe(3, 29)).double().eval()
+        randomise_statistics(model)
+        images = torch.rand(2, 3, 29, 29, dtype=torch.float64)
+        pieces = Pieces(model)
+        maps = pre_activated(pieces, standardise(images), [2, 2, 2], [2, 1], widening == 1)
+        logits, features = model.logits_and_features(images)
+        expected = [*maps, maps[-1].mean((2, 3))]
+        torch.testing.assert_close(logits, pieces.classify(expected[-1]), rtol=1e-9, atol=1e-9)
+        for one, feature in zip(expected, features.values(), strict=True):
+            torch.testing.assert_close(feature, one, rtol=1e-9, atol=1e-9)
+        assert pieces.tensors == []
+
+    def test_dropout_stands_between_a_block_s_convolutions_while_training(self) -> None:
+        torch.manual_seed(0)
+        settings = wide_resnet.Settings(depth=10, widening=2, width=1 / 4, dropout=0.3)
+        model = wide_resnet.build(settings, describe(1, 28))
+        assert [layer.p for layer in layers_of(model, nn.Dropout)] == [0.3] * 3
+        assert not layers_of(wide_resnet.build(wide_resnet.Settings(depth=10), describe(1, 28)), nn.Dropout)
+        zeros: list[float] = []
+        for block in layers_of(model, _preactivation.PreActivationBlock):
+            for convolution in layers_of(block.body, nn.Conv2d):
+                convolution.register_forward_hook(
+                    lambda _, inputs, __: zeros.append(float((inputs[0] == 0).float().mean()))
+                )
+        images = torch.rand(8, 1, 28, 28)
+        model.train()(images)
+        # Half is 0 after a ReLU on batch norm; of the other half, dropout takes 0.3: 0.65.
+        assert zeros[1::2] == pytest.approx([0.65] * 3, abs=0.06)
+        assert max(zeros[0::2]) < 0.56
+        assert not torch.equal(model(images), model(images))
+        assert torch.equal(model.eval()(images), model(images))
+
+    @pytest.mark.parametrize(
+        ("stanza", "expected"),
+        [
+            ({"depth": 4}, "6 n + 4"),
+            ({"depth": 29}, "6 n + 4"),
+            ({"widening": 0}, "greater than 0"),
+            ({"dropout": 1}, "less than 1"),
+            ({"width": -1}, "greater than 0"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, stanza: dict[str, Any], expected: str) -> None:
+        for declared in (wide_resnet.Settings, registry.settings_class("architectures", "wide_resnet")):
+            with pytest.raises(ValidationError, match=re.escape(expected)):
+                declared.model_validate(stanza)
 
 
 class TestVGG:
@@ -367,7 +592,9 @@ def is_convolution(module: nn.Module, key: str) -> bool:
     return isinstance(module.get_submodule(key.rpartition(".")[0]), nn.Conv2d)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("cnn6", "cnn6"), ("lenet", "lenet")])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("cnn6", "cnn6"), ("lenet", "lenet"), ("wide_resnet", "wide_resnet")]
+)
 def test_an_architecture_without_variants_keeps_its_files_name(name: str, expected: str) -> None:
     settings: Any = registry.settings_class("architectures", name)()
     assert settings.key(name) == expected

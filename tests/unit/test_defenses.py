@@ -64,3 +64,22 @@ def test_label_leaking_is_an_option(labels: str) -> None:
 def test_an_interval_from_high_to_low_is_refused(settings: Any) -> None:
     with pytest.raises(ValidationError, match="low to high"):
         settings(epsilon=[0.3, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({}, "pgd_training"),
+        ({"epsilon": "8/255", "steps": 7, "step_size": "2/8"}, "pgd_training"),
+        ({"epsilon": "8/255", "steps": 3, "step_size": "2/8", "label_steps": True}, "pgd_training[steps=3]"),
+        ({"epsilon": "8/255", "steps": 7, "step_size": "2/8", "label_steps": True}, "pgd_training[steps=7]"),
+    ],
+)
+def test_pgd_training_names_its_steps_where_asked(options: dict[str, Any], key: str) -> None:
+    settings = pgd_training.Settings(**options)
+    assert settings.key("pgd_training") == key
+    if options:
+        chosen = pgd_training.PgdTraining(settings).adversarial_training()
+        assert (chosen.epsilon, chosen.steps) == (8 / 255, options["steps"])
+        assert chosen.step_size is not None
+        assert chosen.step_size * 8 / 255 == pytest.approx(2 / 255)

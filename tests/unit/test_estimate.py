@@ -14,6 +14,7 @@ import pytest
 from reproof import estimate, study
 from reproof.estimate import LAYER_SECONDS, MULTIPLY_ADDS_PER_SECOND, START_SECONDS
 from reproof.plan import Job, Plan
+from reproof.settings import AdversarialTraining
 
 ROOT = Path(__file__).parents[2]
 STUDY: dict[str, Any] = {
@@ -93,6 +94,38 @@ class TestByHand:
         assert found.seconds == pytest.approx(train_seconds(passes))
         assert found.kept_bytes == 4 * WEIGHTS + 3 * 70
         assert (found.temporary_bytes, found.measured) == (0, False)
+
+    @pytest.mark.parametrize(
+        ("defense", "adversarial", "passes"),
+        [
+            # 10 gradients and a last look, of half the batch.
+            ({"kind": "undefended"}, {"attack": "carlini_wagner"}, 1 + 0.5 * 0.75 * 10.4),
+            (
+                {"kind": "undefended"},
+                {"attack": "carlini_wagner", "steps": 6, "share": 1, "augment": True},
+                1 + 0.75 * 6.4 + 1,
+            ),
+            (
+                {"kind": "pgd_training"},
+                {"attack": "fgsm", "epsilon": 0.1, "labels": "predicted"},
+                1 + 0.5 * 0.75 * 1.4,
+            ),
+        ],
+    )
+    def test_training_on_the_study_s_examples(
+        self, tmp_path: Path, defense: dict[str, Any], adversarial: dict[str, Any], passes: float
+    ) -> None:
+        models = STUDY["models"] | {
+            "plain": {"defense": defense, "training": {"adversarial": adversarial}},
+        }
+        plan = planned(tmp_path, models=models)
+        assert estimate.cost(plan, plan.train("plain", 0)).seconds == pytest.approx(train_seconds(passes))
+
+    def test_a_dearer_loss_is_dearer_on_added_examples_and_where_they_climb_it(self) -> None:
+        adversarial = AdversarialTraining(attack="pgd", epsilon=0.1, steps=4, share=0.5, augment=True)
+        assert adversarial.passes(3.0) == pytest.approx(0.5 * (0.75 * 4 + 3))
+        climbing = adversarial.model_copy(update={"objective": "defense"})
+        assert climbing.passes(3.0) == pytest.approx(0.5 * (0.75 * 4 * 3 + 3))
 
     @pytest.mark.parametrize("keep", [False, True])
     def test_an_attack_takes_its_passes_and_leaves_its_images_only_where_they_are_kept(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from reproof.data import to_unit
+from reproof.architectures import resnet
+from reproof.claims import papers, variant_of
+from reproof.data import DataDescription, Dataset, to_unit
 from reproof.defense import Progress, Trainee
 from reproof.defenses.prototype_conformity import PrototypeConformity, Prototypes, Settings
 from reproof.errors import StudyError
@@ -20,6 +23,16 @@ from reproof.training_settings import TrainingSettings
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
 JOINT = Progress(6, 7, 60)
+TABLE_7: dict[tuple[str, ...], tuple[int, ...]] = {
+    ("layer1",): (0,),
+    ("layer2",): (0,),
+    ("layer3",): (512,),
+    ("layer4",): (0,),
+    ("layer5",): (0,),
+    ("layer4", "layer5"): (0, 0),
+}
+"""Layers, and the sizes of Table 1's fully connected layers on them."""
+COLOURS = DataDescription(3, 8, 8, 3, (0.4,) * 3, (0.3,) * 3)
 Array = NDArray[np.float64]
 
 
@@ -59,6 +72,34 @@ def prepared(**options: Any) -> tuple[PrototypeConformity, Trainee, Prototypes]:
 def batch(count: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
     images, labels = make_data().select("train", count)
     return to_unit(images), labels
+
+
+def small_resnet(**options: Any) -> tuple[PrototypeConformity, Trainee]:
+    settings = resnet.Settings(depth=110, block="bottleneck", hidden=1024, blocks=1, width=1 / 4)
+    defense = PrototypeConformity(Settings(**options))
+    torch.manual_seed(0)
+    return defense, defense.build(resnet.build(settings, COLOURS), COLOURS)
+
+
+def colours() -> Dataset:
+    """Return noise with one bright channel for each class, which the average of a first layer can tell."""
+    data = make_data()
+    noise = torch.randint(0, 120, (len(data.labels), 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    bright = 100 * nn.functional.one_hot(data.labels, 3)[:, :, None, None]
+    return replace(data, images=(noise + bright).to(torch.uint8), description=COLOURS)
+
+
+def nearest_is_own(trainee: Trainee, data: Dataset) -> dict[str, float]:
+    """Return, for each layer, the share of test images whose nearest prototype is their own class's."""
+    prototypes = trainee.auxiliary
+    assert isinstance(prototypes, Prototypes)
+    images, labels = data.select("test")
+    with torch.no_grad():
+        embedded = prototypes.embed(trainee.eval().classifier.features(to_unit(images)))
+        return {
+            name: float((torch.cdist(f, prototypes.centres[name]).argmin(1) == labels).float().mean())
+            for name, f in embedded.items()
+        }
 
 
 class Bare(TinyClassifier):
@@ -188,12 +229,42 @@ class TestReleasedCode:
             prototypes.centres["layer5"].mul_(-1)
         torch.testing.assert_close(defense.conformity(prototypes, {"layer5": feature}, labels), before)
 
-    def test_has_a_name_of_its_own_in_claims(self) -> None:
-        assert (
-            Settings(variant="released_code").key("prototype_conformity")
-            == "prototype_conformity[released_code]"
-        )
-        assert Settings().key("prototype_conformity") == "prototype_conformity"
+
+class TestNamesInClaims:
+    @pytest.mark.parametrize(
+        ("options", "variant"),
+        [
+            ({}, ""),
+            ({"layers": ["layer3", "layer4", "layer5"], "branch_sizes": [512, 0, 0]}, ""),
+            ({"layers": ["layer5", "layer3", "layer4"]}, ""),
+            ({"layers": ["layer1"]}, "[layer=1]"),
+            ({"layers": ["layer3"], "branch_sizes": [512]}, "[layer=3]"),
+            ({"layers": ["layer5"]}, "[layer=5]"),
+            ({"layers": ["layer4", "layer5"]}, "[layer=4,5]"),
+            ({"layers": ["layer5", "layer4"]}, "[layer=4,5]"),
+            ({"layers": ["conv2", "fc1"]}, "[layer=conv2,fc1]"),
+            ({"variant": "released_code"}, "[released_code]"),
+            ({"variant": "released_code", "layers": ["layer4", "layer5"]}, "[released_code]"),
+            (
+                {"variant": "released_code", "layers": ["layer3", "layer4", "layer5"]},
+                "[released_code,layer=3,4,5]",
+            ),
+        ],
+    )
+    def test_variants_are_apart(self, options: dict[str, Any], variant: str) -> None:
+        key = Settings(**options).key("prototype_conformity")
+        assert key == f"prototype_conformity{variant}"
+        assert variant_of(key) == "prototype_conformity"
+
+    def test_table_7_s_are_all_there(self) -> None:
+        found = {
+            claim.defense
+            for paper in papers()
+            for claim in paper.claims
+            if claim.table == "Table 7" and claim.defense != "undefended" and paper.key == "mustafa_pcl"
+        }
+        rows = [None, *TABLE_7]
+        assert found == {Settings(layers=layers).key("prototype_conformity") for layers in rows}
 
 
 class TestTraining:
@@ -300,6 +371,56 @@ class TestTraining:
         defense, trainee, _ = prepared(warmup_epochs=1)
         history = train(defense, trainee, make_data(), training, seed=0, progress=False)
         assert all(math.isfinite(row["loss"]) for row in history)
+
+
+class TestAblation:
+    """Mustafa's Table 7 on a network like its ResNet-110: one block a stage, a quarter of the width."""
+
+    @pytest.mark.parametrize(("layers", "branch_sizes"), [*TABLE_7.items(), (None, (512, 0, 0))])
+    def test_gradients_reach_up_to_the_last_named_layer_and_all_below(
+        self, layers: tuple[str, ...] | None, branch_sizes: tuple[int, ...]
+    ) -> None:
+        defense, trainee = small_resnet(layers=layers, branch_sizes=branch_sizes)
+        last = int((layers or ("layer5",))[-1].removeprefix("layer"))
+        parts = ["stem", "stages.0", "stages.1", "stages.2", "hidden"]
+        images = torch.rand(6, 3, 8, 8, requires_grad=True)
+        loss = defense.views(trainee.train())["prototypes"](images, torch.arange(6) % 3)
+        assert loss.shape == (6,)
+        loss.mean().backward()
+        reached = [
+            {
+                parameter.grad is not None and bool(parameter.grad.any())
+                for parameter in trainee.classifier.get_submodule(part).parameters()
+                if parameter.dim() > 1
+            }
+            for part in [*parts, "classify"]
+        ]
+        assert reached == [{True}] * last + [{False}] * (6 - last)
+        assert images.grad is not None
+        assert bool(images.grad.flatten(1).any(dim=1).all())
+        assert all(parameter.grad is not None for parameter in trainee.auxiliary.parameters())
+
+    @pytest.mark.parametrize(("layers", "branch_sizes"), [*TABLE_7.items(), (None, (512, 0, 0))])
+    def test_it_trains_and_draws_features_to_their_own_prototypes(
+        self, layers: tuple[str, ...] | None, branch_sizes: tuple[int, ...]
+    ) -> None:
+        defense, trainee = small_resnet(layers=layers, branch_sizes=branch_sizes, warmup_epochs=1, margin=5.0)
+        data = colours()
+        training = TrainingSettings(epochs=15, batch_size=30, learning_rate=0.02, gradient_clip=5.0)
+        before = nearest_is_own(trainee, data)
+        history = train(defense, trainee, data, training, seed=0, progress=False)
+        assert all(math.isfinite(row["loss"]) for row in history)
+        assert history[-1]["validation_accuracy"] > 0.8
+        for layer, share in nearest_is_own(trainee, data).items():
+            assert share > max(0.9, before[layer])
+
+    def test_branches_are_table_1_s(self) -> None:
+        _, trainee = small_resnet(branch_sizes=(512, 0, 0))
+        prototypes = trainee.auxiliary
+        assert isinstance(prototypes, Prototypes)
+        shapes = {name: tuple(centres.shape) for name, centres in prototypes.centres.items()}
+        assert shapes == {"layer3": (3, 512), "layer4": (3, 64), "layer5": (3, 256)}
+        assert list(prototypes.branches) == ["layer3"]
 
 
 class TestWrongSettings:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reproof import registry
 from reproof.data import Dataset, to_unit
-from reproof.defense import Defense, Progress, Trainee
+from reproof.defense import Defense, Progress, Stock, Trainee
 from reproof.errors import TrainingError
 from reproof.settings import AdversarialTraining
 from reproof.training import (
@@ -25,9 +25,9 @@ from reproof.training import (
     split_batches,
     train,
 )
-from reproof.training_attacks import pgd
+from reproof.training_attacks import carlini_wagner, pgd
 from reproof.training_settings import TrainingSettings
-from tests.tiny_classifier import PlainDefense, build_tiny, make_data
+from tests.tiny_classifier import PlainDefense, TinyClassifier, build_tiny, make_data
 
 CPU = torch.device("cpu")
 START = Progress(0, 3, 0)
@@ -423,6 +423,209 @@ class TestCheckpoint:
         orphan.touch()
         run(PlainDefense(), settings(), checkpoint=tmp_path / "checkpoint.safetensors")
         assert list(tmp_path.iterdir()) == []
+
+
+def final_layer(trainee: Trainee) -> nn.Linear:
+    assert isinstance(trainee.classifier, TinyClassifier)
+    return trainee.classifier.classify
+
+
+class Gathering(PlainDefense):
+    """Keeps a running sum of the loss in itself, draws a number before each epoch and notes every hook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, int, int]] = []
+        self.stocks: list[Stock] = []
+        self.total = torch.zeros(1)
+        self.draws: list[float] = []
+
+    def begin_epoch(self, trainee: Trainee, stock: Stock, progress: Progress) -> None:
+        self.calls.append(("begin", progress.epoch, progress.step))
+        self.stocks.append(stock)
+        self.draws.append(float(torch.rand(())))
+        trainee.eval()
+        with torch.no_grad():
+            logits = trainee(to_unit(stock.train[0][:8]))
+        self.total = self.total + logits.square().mean()
+
+    def finish(self, trainee: Trainee, stock: Stock, progress: Progress) -> None:
+        self.calls.append(("finish", progress.epoch, progress.step))
+        self.draws.append(float(torch.rand(())))
+        with torch.no_grad():
+            final_layer(trainee).bias.add_(self.total)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"total": self.total}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.total = state["total"]
+
+    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        assert trainee.training
+        if progress.step % 6 == 0:
+            self.calls.append(("loss", progress.epoch, progress.step))
+        return super().loss(trainee, images, labels, progress) * (1 + self.total)
+
+
+class TestHooks:
+    def test_each_epoch_begins_once_and_the_training_finishes_once(self) -> None:
+        defense = Gathering()
+        run(defense, settings())
+        assert defense.calls == [
+            ("begin", 0, 0),
+            ("loss", 0, 0),
+            ("begin", 1, 6),
+            ("loss", 1, 6),
+            ("begin", 2, 12),
+            ("loss", 2, 12),
+            ("finish", 3, 18),
+        ]
+
+    def test_what_finish_changes_is_what_is_returned(self) -> None:
+        class Silenced(PlainDefense):
+            def finish(self, trainee: Trainee, stock: Stock, progress: Progress) -> None:
+                nn.init.zeros_(final_layer(trainee).weight)
+                trainee.train()
+
+        trainee, _ = run(Silenced(), settings(epochs=1))
+        assert not final_layer(trainee).weight.any()
+        assert not trainee.training
+
+    @pytest.mark.parametrize("validation", [True, False])
+    def test_the_stock_holds_both_splits_whether_or_not_the_history_validates(self, validation: bool) -> None:
+        defense = Gathering()
+        data = make_data()
+        run(defense, settings(epochs=1, validation=validation), data=data, train_images=40)
+        stock = defense.stocks[0]
+        expected = (data.select("train", 40), data.select("validation"))
+        for held, split in zip((stock.train, stock.validation), expected, strict=True):
+            assert all(torch.equal(one, other) for one, other in zip(held, split, strict=True))
+        assert stock.batch_size == 16
+
+    def test_hooks_draw_from_the_epoch_s_own_random_state(self) -> None:
+        one, other = Gathering(), Gathering()
+        run(one, settings())
+        torch.manual_seed(77)
+        run(other, settings())
+        third = Gathering()
+        run(third, settings(), seed=1)
+        assert one.draws == other.draws
+        assert len(set(one.draws)) == 4
+        assert set(one.draws).isdisjoint(third.draws)
+
+    @pytest.mark.parametrize("epoch", [1, 2])
+    def test_what_they_gather_survives_a_stop(self, tmp_path: Path, epoch: int) -> None:
+        training = settings(checkpoint_seconds=0)
+        undisturbed = Gathering()
+        expected, history = run(undisturbed, training)
+        checkpoint = tmp_path / "checkpoint.safetensors"
+        with pytest.raises(StoppedError):
+            run(stopping(Gathering(), epoch), training, checkpoint=checkpoint)
+        resumed = Gathering()
+        trainee, again = run(resumed, training, checkpoint=checkpoint)
+        assert resumed.calls[0] == ("begin", epoch, 6 * epoch)
+        assert torch.equal(resumed.total, undisturbed.total)
+        assert_same_weights(trainee, expected)
+        assert again == history
+
+    def test_without_the_state_the_resumed_run_is_another(self, tmp_path: Path) -> None:
+        class Forgetful(Gathering):
+            def restore(self, state: dict[str, Tensor]) -> None:
+                assert set(state) == {"total"}
+
+        training = settings(checkpoint_seconds=0)
+        expected, _ = run(Gathering(), training)
+        checkpoint = tmp_path / "checkpoint.safetensors"
+        with pytest.raises(StoppedError):
+            run(stopping(Forgetful(), 2), training, checkpoint=checkpoint)
+        trainee, _ = run(Forgetful(), training, checkpoint=checkpoint)
+        assert not torch.equal(final_layer(trainee).bias, final_layer(expected).bias)
+
+    @pytest.mark.parametrize(
+        ("chosen", "size", "crafted", "augmented"),
+        [
+            (None, 16, 0, False),
+            ({"share": 0.25}, 16, 4, False),
+            ({"share": 0.25, "augment": True}, 20, 4, True),
+            ({"share": 1.0, "augment": True}, 32, 16, True),
+            ({"share": 0.0, "augment": True}, 16, 0, False),
+        ],
+    )
+    def test_progress_says_how_the_batch_is_laid_out(
+        self, chosen: dict[str, Any] | None, size: int, crafted: int, augmented: bool
+    ) -> None:
+        clean, mixed = PlainDefense(), PlainDefense()
+        run(clean, settings(epochs=1), train_images=16)
+        run(mixed, settings(epochs=1, adversarial=chosen and adversarial(**chosen)), train_images=16)
+        ((_, originals, _),) = clean.seen
+        ((progress, images, _),) = mixed.seen
+        assert (len(images), progress.crafted, progress.augmented) == (size, crafted, augmented)
+        rest = originals if augmented else originals[crafted:]
+        assert torch.equal(images[crafted:], rest)
+        assert bool((images[:crafted] != originals[:crafted]).flatten(1).any(dim=1).all())
+
+    def test_pgd_asks_the_defense_how_far_to_converge(self) -> None:
+        class Converging(PlainDefense):
+            def required_convergence(self, progress: Progress) -> float | None:
+                return 1e6 if progress.epoch == 0 else None
+
+        defense = Converging()
+        trainee = build_tiny(defense).eval()
+        images, labels = make_data().select("train", 10)
+        clean = to_unit(images)
+        chosen = adversarial(attack="pgd", steps=5, step_size=0.2, random_start=False, share=1.0)
+        reached = [
+            (craft(clean, labels, chosen, defense, trainee, progress, generator_for(CPU, 0)) - clean)
+            .abs()
+            .amax()
+            .item()
+            for progress in (START, Progress(1, 3, 6))
+        ]
+        assert reached == pytest.approx([0.02, 0.1])
+
+
+class TestCarliniWagnerTraining:
+    def craft(self, **changes: Any) -> tuple[Tensor, Tensor, Trainee, Tensor]:
+        defense = PlainDefense()
+        trainee = build_tiny(defense, batch_norm=True).train()
+        images, labels = make_data().select("train", 12)
+        chosen = AdversarialTraining.model_validate(
+            {"attack": "carlini_wagner", "steps": 30, "share": 1.0, **changes}
+        )
+        clean = to_unit(images)
+        return (
+            craft(clean, labels, chosen, defense, trainee, START, generator_for(CPU, 0)),
+            clean,
+            trainee,
+            labels,
+        )
+
+    def test_is_the_attack_with_hassanin_s_constants(self) -> None:
+        made, clean, trainee, labels = self.craft()
+        expected = carlini_wagner(trainee.eval(), clean, labels, constant=0.1, steps=30, learning_rate=0.01)
+        assert torch.equal(made, expected)
+        given = self.craft(constant=0.1, learning_rate=0.01)[0]
+        assert torch.equal(made, given)
+
+    @pytest.mark.parametrize("changes", [{"constant": 50.0}, {"learning_rate": 0.1}, {"mode": "train"}])
+    def test_each_setting_reaches_it(self, changes: dict[str, Any]) -> None:
+        assert not torch.equal(self.craft(**changes)[0], self.craft()[0])
+
+    @pytest.mark.parametrize("mode", ["train", "eval"])
+    def test_leaves_no_trace(self, mode: str) -> None:
+        fresh = build_tiny(PlainDefense(), batch_norm=True)
+        _, _, trainee, _ = self.craft(mode=mode, labels="predicted")
+        assert_same_weights(trainee, fresh)
+        assert all(parameter.grad is None for parameter in trainee.parameters())
+        assert all(module.training for module in trainee.modules())
+
+    def test_a_network_trains_on_it(self) -> None:
+        data = make_data()
+        chosen = AdversarialTraining(attack="carlini_wagner", steps=5, constant=10.0, learning_rate=0.1)
+        trainee, history = run(PlainDefense(), settings(epochs=8, adversarial=chosen), data=data)
+        assert accuracy(trainee, *data.select("test")) > 0.9
+        assert history[-1]["loss"] < history[0]["loss"]
 
 
 def adversarial(**changes: Any) -> AdversarialTraining:

@@ -15,10 +15,17 @@ Deviations from He 2016: shortcuts between shapes are 1 x 1 convolutions in the 
 pads with zeros there; Mustafa's code has convolutions); a bottleneck's stride is on its 3 x 3 convolution,
 as in torchvision and in Mustafa's code (He has it on the first 1 x 1).
 
+`pre_activation: true` is He et al. 2016b ("Identity mappings in deep residual networks", Fig. 4e): batch norm
+and ReLU before each convolution and nothing after the sum, but for a last activation behind the last block
+(appendix). The first block's activation is the stem's, before the paths split (appendix). Where the shape
+changes the shortcut is a bare 1 x 1 convolution of the activated maps, as in He's public code, also in the
+ImageNet networks.
+
 Features of `stem: cifar`, in Mustafa's Table 1 numbers: `layer1` (map after the stem), `layer2`, `layer3`,
 `layer4` (maps after the three stages), `layer5` (the vector that feeds the classifier: FC(hidden), or
 pooled layer 4 where hidden is 0). Features of `stem: imagenet`: `layer1` (stem), `layer2` to `layer5` (the
-four stages), `penultimate` (that vector).
+four stages), `penultimate` (that vector). With pre-activation the last of these maps is activated; those
+between the stages are the sums that the next block activates.
 """
 
 from __future__ import annotations
@@ -28,7 +35,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions
+from reproof.architectures._layers import initialise_convolutions, one_stage_per_block
+from reproof.architectures._preactivation import PreActivationBlock, activation
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
 from reproof.settings import ArchitectureSettings, Count, Flag, Positive, Whole, scaled
@@ -52,6 +60,8 @@ class Settings(ArchitectureSettings):
     """Units of a fully connected layer before the classifier; 0 is none (Mustafa, Table 1, layer 5: 1024)."""
     hidden_relu: Flag = True
     """A ReLU after that layer: Mustafa's Table 1 does not say; the released code has none."""
+    pre_activation: Flag = False
+    """Batch norm and ReLU before each convolution instead of after it (He 2016b, Fig. 4e)."""
     width: Positive = 1.0
     """Multiplies every layer's planes and units."""
 
@@ -181,6 +191,20 @@ def _bottleneck(channels: int, planes: int, stride: int) -> Block:
     return Block(body, channels, 4 * planes, stride)
 
 
+def _pre_activated(
+    settings: Settings, channels: int, planes: int, stride: int, first: bool
+) -> PreActivationBlock:
+    if settings.block == "basic":
+        shapes = [(channels, planes, 3, stride), (planes, planes, 3, 1)]
+    else:
+        shapes = [(channels, planes, 1, 1), (planes, planes, 3, stride), (planes, 4 * planes, 1, 1)]
+    convolutions = [
+        nn.Conv2d(before, after, size, step, padding=size // 2, bias=False)
+        for before, after, size, step in shapes
+    ]
+    return PreActivationBlock(convolutions, stride, activated=first)
+
+
 class ResNet(Classifier):
     """A residual network of three or four stages."""
 
@@ -197,8 +221,14 @@ class ResNet(Classifier):
         ):
             stage = nn.Sequential()
             for stride in [1 if index == 0 else 2] + [1] * (count - 1):
-                stage.append(make(channels, planes, stride))
+                if settings.pre_activation:
+                    first = index == 0 and not len(stage)
+                    stage.append(_pre_activated(settings, channels, planes, stride, first))
+                else:
+                    stage.append(make(channels, planes, stride))
                 channels, size = planes * expansion, _divided(size, stride)
+            if settings.pre_activation and index == len(settings.stage_blocks) - 1:
+                stage.append(activation(channels))
             self.stages.append(stage)
             shapes.append((channels, *size))
         self.hidden = nn.Sequential()
@@ -220,6 +250,10 @@ class ResNet(Classifier):
             maps.append(stage(maps[-1]))
         vector = self.hidden(maps[-1].mean((2, 3)))
         return self.classify(vector), dict(zip(self.feature_shapes, [*maps, vector], strict=True))
+
+    def expose_blocks(self) -> None:
+        """Name every block's map among the features: `layer2.1`, `layer2.2` before `layer2`."""
+        self.stages, self.feature_shapes = one_stage_per_block(self.stages, self.feature_shapes)
 
 
 def _stem(settings: Settings, channels: int, planes: int) -> tuple[nn.Sequential, int]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from reproof.defense import Defense, Progress, Trainee
 from reproof.settings import (
     ADVERSARIAL_STEP,
+    FORWARD,
     AdversarialTraining,
     DefenseSettings,
     NonNegative,
@@ -44,8 +45,9 @@ class Settings(DefenseSettings):
         return self
 
     def passes(self) -> float:
-        """Return a step's cost with one gradient to the images of the share."""
-        return 1 + self.share * ADVERSARIAL_STEP
+        """Return a step's cost with one gradient to the images of the share, and one look at their classes."""
+        looks = FORWARD if self.labels == "predicted" else 0.0
+        return 1 + self.share * (1 + looks) * ADVERSARIAL_STEP
 
 
 class FgsmTraining(Defense[Settings]):

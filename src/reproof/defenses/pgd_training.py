@@ -19,6 +19,7 @@ from reproof.settings import (
     AdversarialTraining,
     Count,
     DefenseSettings,
+    Flag,
     NonNegative,
     Positive,
     UnitInterval,
@@ -38,12 +39,18 @@ class Settings(DefenseSettings):
     """Step as a fraction of epsilon (MNIST: 0.01 / 0.3; CIFAR-10: 2/8)."""
     share: UnitInterval = 1.0
     """Share of each batch that is replaced; the paper replaces all of it."""
+    label_steps: Flag = False
+    """True names the steps in claims, as a paper does that compares several numbers of them (Seiler, Table II)."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Settings:
         if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
             raise ValueError("epsilon's range should go from low to high")
         return self
+
+    def key(self, name: str) -> str:
+        """Return the name, with `[steps=3]` where label_steps asks for it."""
+        return f"{name}[steps={self.steps}]" if self.label_steps else name
 
     def passes(self) -> float:
         """Return a step's cost with so many gradients to the images of the share."""

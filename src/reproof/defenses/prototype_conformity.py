@@ -75,8 +75,16 @@ class Settings(DefenseSettings):
         return self
 
     def key(self, name: str) -> str:
-        """Return the name, with `[released_code]` for that variant."""
-        return name if self.variant == "paper" else f"{name}[{self.variant}]"
+        """Return the name; a variant has it in brackets: `[layer=4,5]`, `[released_code]`.
+
+        layers: None and the variant's own three or two of Table 1 have none; any others are named, those of
+        Table 1 by number (Table 7).
+        """
+        parts: list[str] = [] if self.variant == "paper" else [self.variant]
+        usual = {"layer3", "layer4", "layer5"} if self.variant == "paper" else {"layer4", "layer5"}
+        if self.layers is not None and set(self.layers) != usual:
+            parts.append("layer=" + ",".join(sorted(layer.removeprefix("layer") for layer in self.layers)))
+        return f"{name}[{','.join(parts)}]" if parts else name
 
 
 class Prototypes(nn.Module):

@@ -26,7 +26,9 @@ FELL = tuple(word for word in VERDICTS if word != "not claimed")
 _KINDS = (
     ("accuracy_against_epsilon", "Accuracy against ε"),
     ("latent_space", "Latent space"),
-    ("training_curves", "Training"),
+    ("training", "Training"),
+    ("rounds", "Rounds of training"),
+    ("centroid_paths", "Ways of the classes’ centroids"),
     ("cost", "Cost against robustness"),
     ("examples", "Examples"),
 )

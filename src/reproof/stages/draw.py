@@ -8,6 +8,7 @@ from pathlib import Path
 from reproof import artifacts, figures
 from reproof.plan import Job
 from reproof.provenance import Run
+from reproof.training_figures import Identity
 
 
 def draw(job: Job, run: Run) -> None:
@@ -23,10 +24,15 @@ def draw(job: Job, run: Run) -> None:
         figures.FigureInputs(
             summary=summary,
             titles=facts["titles"],
-            class_names=next(iter(facts["class_names"].values())),
+            class_names=facts["class_names"],
             histories=named(facts["models"]["histories"], job.inputs["histories"]),
             outcomes=named(attacked, job.inputs["outcomes"]),
             examples=named(attacked, job.inputs["examples"]),
+            traces={
+                trace: named(names, job.inputs[f"trace_{trace}"])
+                for trace, names in facts["models"]["traces"].items()
+            },
+            identities={name: Identity(*identity) for name, identity in facts["identities"].items()},
         )
     )
     index = Path(job.outputs["figures"])

@@ -150,10 +150,10 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> M
         },
         settings={
             "architecture": chosen.architecture.dump(),
-            "defense": chosen.defense.dump(),
+            "defense": chosen.defense_stanza,
             "training": training.model_dump(mode="json"),
         },
-        deviations=registry.deviations(chosen.defense.kind),
+        deviations=tuple(sentence for kind in chosen.defense_kinds for sentence in registry.deviations(kind)),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from reproof import artifacts, device, networks, prepared, training
 from reproof.plan import Job
@@ -33,10 +35,17 @@ def train(job: Job, run: Run) -> None:
         progress=sys.stderr.isatty(),
     )
     artifacts.write_tensors(run.wrote(model), trainee.state_dict(), {"network": job.slice})
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    artifacts.write_text(run.wrote(history_path), text.getvalue())
+    artifacts.write_text(run.wrote(history_path), _csv(history))
+    for name, rows in defense.traces().items():
+        artifacts.write_text(run.wrote(Path(job.outputs[f"trace_{name}"])), _csv(rows))
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
     checkpoint.unlink(missing_ok=True)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV text; None is an empty cell."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,94 @@
+"""Y. Wang, X. Ma, J. Bailey, J. Yi, B. Zhou, Q. Gu. On the Convergence and Robustness of Adversarial Training.
+ICML 2019 ("Dynamic").
+
+Adversarial training profits from well converged examples late and is hurt by them early. PGD therefore leaves
+an image as it is once its first-order criterion (FOSC) has fallen to a bound, which shrinks to zero as
+training goes on.
+
+What is minimised is the cross-entropy on those examples, and nothing is left over from training but the
+network, so that an adaptive attacker has nothing to climb beside the cross-entropy: there are no views.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from reproof.defense import Defense, Progress, Trainee
+from reproof.settings import (
+    ADVERSARIAL_STEP,
+    AdversarialTraining,
+    Count,
+    DefenseSettings,
+    Flag,
+    NonNegative,
+    Positive,
+)
+
+
+class Settings(DefenseSettings):
+    """Settings of dynamic adversarial training."""
+
+    trains_on: ClassVar[str] = "pgd"
+
+    epsilon: tuple[NonNegative, NonNegative] | NonNegative = 0.3
+    """Budget in [0, 1] (MNIST: 0.3; CIFAR-10: 8/255, in the public code 0.031), or an interval to draw it
+    from."""
+    steps: Count = 10
+    """K: most steps of the inner maximisation."""
+    step_size: Positive = 1 / 4
+    """α as a fraction of epsilon."""
+    random_start: Flag = True
+    """Start from a random point of the ball, as in the public code."""
+    criterion_max: NonNegative = 0.5
+    """c_max: bound on the criterion in the first epoch. The criterion is a rise in cross-entropy, in nats."""
+    dynamic_epochs: Positive = 5 / 6
+    """T' of Algorithm 1, from where on the bound is 0: at most 1 a fraction of the study's epochs (the public
+    code: 100 of 120 for CIFAR-10), above 1 a number of epochs."""
+    criterion_centre: Literal["clean", "start"] = "clean"
+    """Centre of the ball in which the criterion is measured. clean: the image, as in the paper; start: the random
+    start, as in the public code, where the criterion can be negative."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Settings:
+        if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
+            raise ValueError("epsilon's range should go from low to high")
+        return self
+
+    def passes(self) -> float:
+        """Return a step's cost when no image stops early, as from T' on."""
+        return 1 + self.steps * ADVERSARIAL_STEP
+
+
+class DynamicTraining(Defense[Settings]):
+    """Cross-entropy on PGD examples whose convergence rises over the epochs (Algorithm 1)."""
+
+    deviations: ClassVar[tuple[str, ...]] = (
+        "The weights of the losses are equal, as in the paper; the public code multiplies each image's loss by "
+        "that loss after the first epoch.",
+        "Batch norm runs in evaluation mode while the examples are made, as in the public code; the paper does "
+        "not say.",
+    )
+
+    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        """Return the cross-entropy per image, on the adversarial images that the loop hands over."""
+        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
+
+    def adversarial_training(self) -> AdversarialTraining:
+        """Return PGD on the whole batch."""
+        return AdversarialTraining(
+            attack="pgd",
+            epsilon=self.settings.epsilon,
+            steps=self.settings.steps,
+            step_size=self.settings.step_size,
+            random_start=self.settings.random_start,
+            share=1.0,
+        )
+
+    def required_convergence(self, progress: Progress) -> float:
+        """Return c_t = max(c_max - t c_max / T', 0), t being the epoch from 0 (Algorithm 1)."""
+        length = self.settings.dynamic_epochs
+        end = length * progress.epochs if length <= 1 else length
+        return max(self.settings.criterion_max * (1 - progress.epoch / end), 0.0)
