@@ -180,6 +180,8 @@ def train(defense: Defense[Any], adversarial: AdversarialTraining | None) -> flo
     def backward(gradient: Tensor) -> None:
         nonlocal work
         work += (2 if made else 1) * len(gradient) / 3
+        if gradient.requires_grad:
+            gradient.register_hook(backward)  # it is differentiated in its turn
 
     tiny.layer3.register_forward_hook(forward)
     images, labels = make_data().select("train", 60)
