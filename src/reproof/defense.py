@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -99,6 +99,11 @@ class Defense(ABC, Generic[S]):
         None lets it take every step with every image.
         """
         return None
+
+    @property
+    def criterion_centre(self) -> Literal["clean", "start"]:
+        """Return what that criterion is measured from: the clean image, or the point that PGD starts at."""
+        return "clean"
 
     def begin_epoch(self, trainee: Trainee, stock: Stock, progress: Progress) -> None:
         """Do what the method does between epochs: before the first, and before every later one.

@@ -214,7 +214,7 @@ def craft(
             step_size=step_size,
             generator=generator if adversarial.random_start else None,
             convergence=defense.required_convergence(progress),
-            criterion_centre=getattr(defense.settings, "criterion_centre", "clean"),
+            criterion_centre=defense.criterion_centre,
         )
 
 

@@ -87,6 +87,11 @@ class DynamicTraining(Defense[Settings]):
             share=1.0,
         )
 
+    @property
+    def criterion_centre(self) -> Literal["clean", "start"]:
+        """Return what the settings say."""
+        return self.settings.criterion_centre
+
     def required_convergence(self, progress: Progress) -> float:
         """Return c_t = max(c_max - t c_max / T', 0), t being the epoch from 0 (Algorithm 1)."""
         length = self.settings.dynamic_epochs
