@@ -6,7 +6,7 @@ import difflib
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 Norm = Literal["linf", "l2", "l0"]
@@ -56,6 +56,16 @@ Count = Annotated[Whole, Field(ge=1)]
 Flag = Annotated[bool, Strict()]
 
 
+def _rising(value: Any) -> Any:
+    if isinstance(value, tuple) and value[0] > value[1]:
+        raise ValueError("epsilon's range should go from low to high")
+    return value
+
+
+Budget = Annotated[tuple[NonNegative, NonNegative] | NonNegative, AfterValidator(_rising)]
+"""An L-infinity budget in [0, 1]: one number, or [low, high], to be drawn from uniformly per image."""
+
+
 class Settings(BaseModel):
     """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN."""
 
@@ -103,7 +113,7 @@ class AdversarialTraining(Settings):
     """Train on adversarial examples made in the loop (Madry 2018; Kurakin 2017; Mustafa, Algorithm 1)."""
 
     attack: Literal["fgsm", "pgd", "carlini_wagner"]
-    epsilon: tuple[NonNegative, NonNegative] | NonNegative | None = None
+    epsilon: Budget | None = None
     """L-infinity budget in [0, 1]: one number, or [low, high], drawn uniformly per image. C&W has none."""
     share: UnitInterval = 0.5
     """Share of each batch that is replaced by (or, with augment, added as) adversarial examples."""
@@ -147,8 +157,6 @@ class AdversarialTraining(Settings):
             raise ValueError(f"epsilon is missing; {self.attack} needs a budget")
         elif self.constant is not None or self.learning_rate is not None:
             raise ValueError(f"constant and learning_rate belong to carlini_wagner, not {self.attack}")
-        if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
-            raise ValueError("epsilon's range should go from low to high")
         return self
 
 

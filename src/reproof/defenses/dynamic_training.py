@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import model_validator
 from torch import Tensor, nn
 
 from reproof.defense import Defense, Progress, Trainee
 from reproof.settings import (
     ADVERSARIAL_STEP,
     AdversarialTraining,
+    Budget,
     Count,
     DefenseSettings,
     Flag,
@@ -33,7 +33,7 @@ class Settings(DefenseSettings):
 
     trains_on: ClassVar[str] = "pgd"
 
-    epsilon: tuple[NonNegative, NonNegative] | NonNegative = 0.3
+    epsilon: Budget = 0.3
     """Budget in [0, 1] (MNIST: 0.3; CIFAR-10: 8/255, in the public code 0.031), or an interval to draw it
     from."""
     steps: Count = 10
@@ -50,12 +50,6 @@ class Settings(DefenseSettings):
     criterion_centre: Literal["clean", "start"] = "clean"
     """Centre of the ball in which the criterion is measured. clean: the image, as in the paper; start: the random
     start, as in the public code, where the criterion can be negative."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Settings:
-        if isinstance(self.epsilon, tuple) and self.epsilon[0] > self.epsilon[1]:
-            raise ValueError("epsilon's range should go from low to high")
-        return self
 
     def passes(self) -> float:
         """Return a step's cost when no image stops early, as from T' on."""
