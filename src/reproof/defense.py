@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -65,7 +64,7 @@ Row = dict[str, Any]
 """A row of a trace: column -> number or text, the same columns in every row."""
 
 
-class Defense(ABC, Generic[S]):
+class Defense(Generic[S]):
     """A method. Its file defines one subclass and a `Settings`; nothing else names it."""
 
     deviations: ClassVar[tuple[str, ...]] = ()
@@ -78,12 +77,13 @@ class Defense(ABC, Generic[S]):
         """Return what is trained: the classifier, with what the method adds. Default: adds nothing."""
         return Trainee(classifier)
 
-    @abstractmethod
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
         """Return the method's loss per image (N,), differentiable in the parameters and in the images.
 
         images: (N, C, H, W) in [0, 1], adversarial examples included where the loop trains on them.
+        Default: the cross-entropy of the deployed classifier's logits.
         """
+        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
 
     def parameter_groups(self, trainee: Trainee, learning_rate: float) -> Iterable[dict[str, Any]]:
         """Return the optimiser's groups. Default: all parameters at the study's learning rate."""

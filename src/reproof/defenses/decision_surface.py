@@ -100,11 +100,7 @@ class DecisionSurface(Defense[Settings]):
 
     def views(self, trainee: Trainee) -> dict[str, View]:
         """Return `joint`, the loss trained with, slope and curvature included."""
-
-        def joint(images: Tensor, labels: Tensor) -> Tensor:
-            return self.joint(trainee, images, labels)
-
-        return {"joint": joint}
+        return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
 
 
 def _squared_norm(gradient: Tensor) -> Tensor:

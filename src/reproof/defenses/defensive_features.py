@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from reproof.classifier import Classifier
 from reproof.data import DataDescription
-from reproof.defense import Defense, Progress, Trainee
+from reproof.defense import Defense, Trainee
 from reproof.errors import StudyError
 from reproof.settings import Count, DefenseSettings
 
@@ -123,10 +123,6 @@ class DefensiveFeatures(Defense[Settings]):
         The classifier's own head is removed from it.
         """
         return Trainee(DefensiveFeatureNetwork(self.settings, classifier, data))
-
-    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return the cross-entropy per image."""
-        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
 
 
 def _deconvolution(channels: int, out_channels: int, settings: Settings) -> nn.Sequential:

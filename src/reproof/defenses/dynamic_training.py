@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from torch import Tensor, nn
-
-from reproof.defense import Defense, Progress, Trainee
+from reproof.defense import Defense, Progress
 from reproof.settings import (
     ADVERSARIAL_STEP,
     AdversarialTraining,
@@ -65,10 +63,6 @@ class DynamicTraining(Defense[Settings]):
         "Batch norm runs in evaluation mode while the examples are made, as in the public code; the paper does "
         "not say.",
     )
-
-    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return the cross-entropy per image, on the adversarial images that the loop hands over."""
-        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
 
     def adversarial_training(self) -> AdversarialTraining:
         """Return PGD on the whole batch."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from torch import Tensor, nn
-
-from reproof.defense import Defense, Progress, Trainee
+from reproof.defense import Defense
 from reproof.settings import (
     ADVERSARIAL_STEP,
     FORWARD,
@@ -52,10 +50,6 @@ class FgsmTraining(Defense[Settings]):
         "The step climbs the predicted class's loss; Kurakin's models take the step towards the least likely "
         "class, and both avoid label leaking.",
     )
-
-    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return the cross-entropy per image; the loop weighs it as in Eq. 1."""
-        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
 
     def adversarial_training(self) -> AdversarialTraining:
         """Return FGSM on a share of each batch."""

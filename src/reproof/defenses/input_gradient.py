@@ -69,8 +69,4 @@ class InputGradient(Defense[Settings]):
 
     def views(self, trainee: Trainee) -> dict[str, View]:
         """Return `joint`, the loss trained with: climbing it takes third derivatives of the network."""
-
-        def joint(images: Tensor, labels: Tensor) -> Tensor:
-            return self.joint(trainee, images, labels)
-
-        return {"joint": joint}
+        return {"joint": lambda images, labels: self.joint(trainee, images, labels)}

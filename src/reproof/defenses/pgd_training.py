@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, nn
-
-from reproof.defense import Defense, Progress, Trainee
+from reproof.defense import Defense
 from reproof.settings import (
     ADVERSARIAL_STEP,
     AdversarialTraining,
@@ -56,10 +54,6 @@ class PgdTraining(Defense[Settings]):
     deviations: ClassVar[tuple[str, ...]] = (
         "Batch norm runs in evaluation mode while the examples are made; the paper's MNIST network has none.",
     )
-
-    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return the cross-entropy per image, on the adversarial images that the loop hands over."""
-        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
 
     def adversarial_training(self) -> AdversarialTraining:
         """Return PGD from a random start on the whole batch."""

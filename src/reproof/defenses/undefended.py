@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, nn
-
-from reproof.defense import Defense, Progress, Trainee
+from reproof.defense import Defense
 from reproof.settings import DefenseSettings
 
 
@@ -22,7 +20,3 @@ class Undefended(Defense[Settings]):
     """Cross-entropy on the deployed classifier's logits."""
 
     deviations: ClassVar[tuple[str, ...]] = ()
-
-    def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return the cross-entropy per image (Mustafa, Eq. 1)."""
-        return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
