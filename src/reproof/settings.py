@@ -67,9 +67,13 @@ Budget = Annotated[tuple[NonNegative, NonNegative] | NonNegative, AfterValidator
 
 
 class Settings(BaseModel):
-    """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN."""
+    """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    The schema shows a field's docstring: of plugins because `registry` reads it, elsewhere where a class asks
+    pydantic for it. Pydantic looks for it slowly, and every job would wait.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -109,7 +113,7 @@ ADVERSARIAL_STEP = 0.75
 3.24 (3 steps of PGD) and 6.2 (7 steps) times as long as undefended ones."""
 
 
-class AdversarialTraining(Settings):
+class AdversarialTraining(Settings, use_attribute_docstrings=True):
     """Train on adversarial examples made in the loop (Madry 2018; Kurakin 2017; Mustafa, Algorithm 1)."""
 
     attack: Literal["fgsm", "pgd", "carlini_wagner"]
@@ -217,8 +221,10 @@ class AttackSettings(Settings):
     """The threat model's norm; None where the attack is free of one."""
     takes_view: ClassVar[bool] = True
     """Whether it climbs a gradient, so that a suite's `view` can stand in for cross-entropy on the logits."""
-    images: Count | None = None
-    """Attack only the first so many test images of the suite (a fixed, stratified, nested order)."""
+    images: Count | None = Field(
+        None,
+        description="Attack only the first so many test images of the suite (a fixed, stratified, nested order).",
+    )
 
     def points(self) -> tuple[Point, ...]:
         """Return the points at which accuracy is measured, in the order of the stanza."""
@@ -236,8 +242,10 @@ class EpsilonAttackSettings(AttackSettings):
     """An attack inside an epsilon ball, measured at one or several epsilons."""
 
     norm: ClassVar[Norm | None] = "linf"
-    epsilons: tuple[UnitInterval, ...] = Field(min_length=1)
-    """Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets."""
+    epsilons: tuple[UnitInterval, ...] = Field(
+        min_length=1,
+        description="Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets.",
+    )
 
     def points(self) -> tuple[Point, ...]:
         """Return one point per epsilon."""
@@ -269,7 +277,7 @@ class DatasetSettings(Settings):
         raise TypeError(f"{type(self).__module__}: a data set's Settings defines sizes()")
 
 
-class PublishedDatasetSettings(DatasetSettings):
+class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
     """A data set whose authors published a part to train on and a part to test on."""
 
     downloads: ClassVar[bool] = True

@@ -40,7 +40,7 @@ STANZAS = ("datasets", "models", "attacks", "suites", "threats")
 COMMAND_LINE = "--config"
 
 
-class SuiteSettings(Settings):
+class SuiteSettings(Settings, use_attribute_docstrings=True):
     """A named group of attacks that one job makes, on the same images."""
 
     attacks: tuple[str, ...] = Field(min_length=1)
@@ -54,7 +54,7 @@ class SuiteSettings(Settings):
     """Attack -> what this suite sets otherwise than the attack's stanza: other epsilons under the same name."""
 
 
-class ThreatSettings(Settings):
+class ThreatSettings(Settings, use_attribute_docstrings=True):
     """Who attacks whom: a suite, made on the target itself or on another model, shown to every target."""
 
     setting: Setting

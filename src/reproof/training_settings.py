@@ -18,7 +18,7 @@ from reproof.settings import (
 )
 
 
-class TrainingSettings(Settings):
+class TrainingSettings(Settings, use_attribute_docstrings=True):
     """How to train. The last epoch's weights are the model: no checkpoint is ever selected."""
 
     epochs: Count
