@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from reproof.data import DataDescription
 from reproof.errors import StudyError
+
+REFUSED = -1
+"""The class of an image that a classifier refuses to answer: never the right one."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier says of images: its decision, and what led to it."""
+
+    classes: Tensor
+    """int64 (N,): the class decided for; REFUSED where it answers with none."""
+    features: dict[str, Tensor]
+    """The named latent features, as `Classifier.features`."""
+    logits: Tensor
+    """(N, K)."""
+    votes: Tensor | None = None
+    """int64 (N, M): each member's class, of an ensemble that votes."""
+    failed: Tensor | None = None
+    """bool (N,): the vote found no majority."""
 
 
 class Classifier(nn.Module, ABC):
@@ -47,6 +67,11 @@ class Classifier(nn.Module, ABC):
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return the named latent features."""
         return self.logits_and_features(images)[1]
+
+    def answers(self, images: Tensor) -> Answers:
+        """Return the decisions that outcomes record; a network that decides by more than its logits says so."""
+        logits, features = self.logits_and_features(images)
+        return Answers(logits.argmax(dim=1), features, logits)
 
     def expose_blocks(self) -> None:
         """Name the map of every residual block among the features; StudyError where there are no such blocks."""

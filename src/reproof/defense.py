@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -70,8 +70,15 @@ class Defense(Generic[S]):
     deviations: ClassVar[tuple[str, ...]] = ()
     """Where this implementation departs from its paper, one sentence each; the report prints them."""
 
+    beside: Sequence[Classifier] = ()
+    """The trained, frozen networks that a stanza's `beside` names, in its order, on the run's device."""
+
     def __init__(self, settings: S):
         self.settings = settings
+
+    def join(self, members: Sequence[Classifier], data: DataDescription) -> Classifier:
+        """Return one classifier of several, where the settings ask for more than one network or for a vote."""
+        raise TypeError(f"{type(self).__name__} joins no networks")
 
     def build(self, classifier: Classifier, data: DataDescription) -> Trainee:
         """Return what is trained: the classifier, with what the method adds. Default: adds nothing."""

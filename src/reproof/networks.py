@@ -22,7 +22,9 @@ def build(network: Mapping[str, Any], data: DataDescription, seed: int) -> tuple
     beneath = stanza.pop("built_on", None)
     defense = _defense(stanza)
     torch.manual_seed(seed)
-    classifier: Classifier = module.build(module.Settings(**architecture), data)
+    count = len(network.get("members", ())) or defense.settings.networks
+    members: list[Classifier] = [module.build(module.Settings(**architecture), data) for _ in range(count)]
+    classifier = members[0] if count == 1 else defense.join(members, data)
     if beneath is not None:
         classifier = _defense(beneath).build(classifier, data).classifier
     return defense, defense.build(classifier, data)
