@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from reproof.classifier import Classifier
-from reproof.data import DataDescription, Dataset
+from reproof.data import DataDescription, Dataset, to_unit
 from reproof.defense import Defense, Progress, Trainee
 from reproof.settings import DefenseSettings
+from reproof.training import Batch, generator_for, mix_in_adversarial
 
 DESCRIPTION = DataDescription(channels=1, height=8, width=8, classes=3, mean=(0.4,), std=(0.3,))
 
@@ -101,3 +102,17 @@ def build_tiny(defense: Defense, *, seed: int = 0, batch_norm: bool = False) -> 
     """Return the defense's trainee on a tiny classifier drawn from the seed."""
     torch.manual_seed(seed)
     return defense.build(TinyClassifier(batch_norm=batch_norm), DESCRIPTION)
+
+
+def mix(defense: Defense[Any], count: int = 32) -> tuple[Batch, Tensor]:
+    """Return a batch with the adversarial examples that a method trains on, and each image's L-infinity distance."""
+    trainee = build_tiny(defense).train()
+    images, labels = make_data().select("train", count)
+    clean = to_unit(images)
+    batch = Batch(clean.clone(), labels)
+    asked = defense.adversarial_training()
+    assert asked is not None
+    mix_in_adversarial(
+        batch, asked, defense, trainee, Progress(0, 1, 0), generator_for(torch.device("cpu"), 0)
+    )
+    return batch, (batch.images - clean).flatten(1).abs().amax(dim=1)

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reproof import figures, plan, study, training_figures
+from reproof import figures, training_figures
 from reproof.errors import ArtifactError
 from reproof.training_figures import Identity
 
@@ -518,23 +518,3 @@ def test_files_that_lack_something_are_named(
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"odd\.csv cannot be read"):
         draw(path)
-
-
-def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:
-    source = study.read_yaml(Path(__file__).parents[2] / "config.yaml")
-    source["models"] = {
-        "gravity": {"defense": {"kind": "adaptive_gravity"}},
-        "undefended": {"defense": {"kind": "undefended"}},
-        "again": {"defense": {"kind": "adaptive_gravity"}, "training": {"epochs": 8}},
-    }
-    source["threats"] = {"white_box": {"setting": "white_box", "suite": "papers"}}
-    made = plan.Plan(study.parse(source, [("study", source)], [], {}))
-    job = made.draw()
-    assert job.slice["models"]["traces"] == {
-        "rounds": ["gravity", "again"],
-        "centroids": ["gravity", "again"],
-    }
-    for trace in ("rounds", "centroids"):
-        files = tuple(made.train(name, 0).outputs[f"trace_{trace}"] for name in ("gravity", "again"))
-        assert job.inputs[f"trace_{trace}"] == files
-    assert Identity(*job.slice["identities"]["undefended"]) == ("digits", "cnn6", "undefended", "clean")

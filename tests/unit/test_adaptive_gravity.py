@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from reproof import latent_space
+from reproof import latent_space, plan, study
 from reproof.data import Dataset, to_unit
 from reproof.defense import Progress, Stock, Trainee
 from reproof.defenses.adaptive_gravity import (
@@ -25,6 +25,7 @@ from reproof.defenses.adaptive_gravity import (
 from reproof.errors import StudyError, TrainingError
 from reproof.settings import AdversarialTraining
 from reproof.training import History, accuracy, train
+from reproof.training_figures import Identity
 from reproof.training_settings import TrainingSettings
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
@@ -579,3 +580,23 @@ class TestWrongSettings:
 def test_a_step_costs_the_passes_of_its_rounds() -> None:
     assert Settings(epochs_per_round=2).passes() == pytest.approx(1.2)
     assert Settings().passes() == pytest.approx(1.1)
+
+
+def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:
+    source = study.read_yaml(Path(__file__).parents[2] / "config.yaml")
+    source["models"] = {
+        "gravity": {"defense": {"kind": "adaptive_gravity"}},
+        "undefended": {"defense": {"kind": "undefended"}},
+        "again": {"defense": {"kind": "adaptive_gravity"}, "training": {"epochs": 8}},
+    }
+    source["threats"] = {"white_box": {"setting": "white_box", "suite": "papers"}}
+    made = plan.Plan(study.parse(source, [("study", source)], [], {}))
+    job = made.draw()
+    assert job.slice["models"]["traces"] == {
+        "rounds": ["gravity", "again"],
+        "centroids": ["gravity", "again"],
+    }
+    for trace in ("rounds", "centroids"):
+        files = tuple(made.train(name, 0).outputs[f"trace_{trace}"] for name in ("gravity", "again"))
+        assert job.inputs[f"trace_{trace}"] == files
+    assert Identity(*job.slice["identities"]["undefended"]) == ("digits", "cnn6", "undefended", "clean")

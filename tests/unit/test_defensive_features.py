@@ -11,12 +11,18 @@ from reproof import registry
 from reproof.classifier import Classifier
 from reproof.data import DataDescription, to_unit
 from reproof.defense import Progress
-from reproof.defenses import fgsm_training
 from reproof.defenses.defensive_features import DefensiveFeatureNetwork, DefensiveFeatures, Settings
 from reproof.errors import StudyError
 from reproof.training import train
 from reproof.training_settings import TrainingSettings
-from tests.tiny_classifier import DESCRIPTION, LinearClassifier, TinyClassifier, build_tiny, make_data
+from tests.tiny_classifier import (
+    DESCRIPTION,
+    LinearClassifier,
+    PlainDefense,
+    TinyClassifier,
+    build_tiny,
+    make_data,
+)
 
 FIRST = Progress(0, 7, 0)
 PHOTOGRAPHS = DataDescription(3, 32, 32, 10, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
@@ -327,7 +333,7 @@ class TestMethod:
 
     def test_another_defense_builds_on_it(self) -> None:
         classifier = DefensiveFeatures(Settings()).build(TinyClassifier(), DESCRIPTION).classifier
-        outer = fgsm_training.FgsmTraining(fgsm_training.Settings(epsilon=0.1))
+        outer = PlainDefense()
         trainee = outer.build(classifier, DESCRIPTION)
         training = TrainingSettings(epochs=1, batch_size=32, learning_rate=0.01)
         train(outer, trainee, make_data(), training, seed=0, progress=False)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from reproof.classifier import Classifier
 from reproof.data import to_unit
 from reproof.defense import Progress, Trainee
-from reproof.defenses import defensive_features
 from reproof.defenses.polarised_contrastive import Centroids, PolarisedContrastive, Settings
 from reproof.errors import StudyError
 from reproof.settings import AdversarialTraining
@@ -243,15 +243,27 @@ class TestMethod:
             PolarisedContrastive(Settings()).loss(Trainee(TinyClassifier()), images, labels, FIRST)
 
 
-class TestOnDefensiveFeatures:
+class MapsLast(Classifier):
+    """A network whose classifier is fed with the averages of its last maps, as the defensive features are."""
+
+    def __init__(self) -> None:
+        super().__init__(DESCRIPTION)
+        self.maps = nn.Conv2d(1, 5, 3, padding=1)
+        self.classify = nn.Linear(5, DESCRIPTION.classes)
+        self.feature_shapes = {"defensive": (5, 8, 8)}
+
+    def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        maps = self.maps(self.normalise(images)).relu()
+        return self.classify(maps.mean(dim=(2, 3))), {"defensive": maps}
+
+
+class TestOnMaps:
     """The paper's full method: the loss acts on the averages of the joined maps."""
 
     def composed(self, **options: Any) -> tuple[PolarisedContrastive, Trainee]:
         torch.manual_seed(0)
-        inner = defensive_features.DefensiveFeatures(defensive_features.Settings())
-        classifier = inner.build(TinyClassifier(), DESCRIPTION).classifier
         outer = PolarisedContrastive(Settings(**options))
-        return outer, outer.build(classifier, DESCRIPTION)
+        return outer, outer.build(MapsLast(), DESCRIPTION)
 
     def test_it_acts_on_what_enters_the_classifier(self) -> None:
         defense, trainee = self.composed()
