@@ -9,7 +9,7 @@ rule all:
     default_target: True
     input:
         PLAN.page_path,
-        [job.outputs["model"] for job in PLAN.jobs(["train"])],
+        [job.outputs["model"] for job in PLAN.jobs(["train", "assemble"])],
 
 
 include: "workflow/rules/data.smk"

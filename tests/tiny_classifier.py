@@ -101,7 +101,9 @@ def make_data(train: int = 90, validation: int = 30, test: int = 60, *, seed: in
 def build_tiny(defense: Defense, *, seed: int = 0, batch_norm: bool = False) -> Trainee:
     """Return the defense's trainee on a tiny classifier drawn from the seed."""
     torch.manual_seed(seed)
-    return defense.build(TinyClassifier(batch_norm=batch_norm), DESCRIPTION)
+    members = [TinyClassifier(batch_norm=batch_norm) for _ in range(defense.settings.networks)]
+    classifier = members[0] if len(members) == 1 else defense.join(members, DESCRIPTION)
+    return defense.build(classifier, DESCRIPTION)
 
 
 def mix(defense: Defense[Any], count: int = 32) -> tuple[Batch, Tensor]:

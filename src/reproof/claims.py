@@ -18,7 +18,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from reproof import registry
 from reproof.errors import ClaimError
-from reproof.settings import Count, NonNegative, Number, Settings, format_number, parse_number
+from reproof.settings import (
+    AGGREGATED,
+    MEMBER,
+    Count,
+    NonNegative,
+    Number,
+    Settings,
+    format_number,
+    parse_number,
+)
 
 FOLDER = Path(__file__).parent / "papers"
 
@@ -80,7 +89,7 @@ ARCHITECTURES = (
 )
 TRAININGS = ("clean", "fgsm", "pgd", "carlini_wagner")
 SETTINGS = ("white_box", "black_box", "adaptive")
-MEMBERS = ("member", "members")
+MEMBERS = (MEMBER, AGGREGATED)
 """Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
 ATTACKS = (
     "none",
@@ -133,6 +142,7 @@ METRICS: Mapping[str, Metric] = {
     "fooling_set_clean_accuracy": Metric(
         _SHARE, "accuracy on the clean images whose adversarial ones fool all their sources", 1.0, share=True
     ),
+    "refused": Metric(_SHARE, "share of images answered with no class", 1.0, share=True),
     "failed_majorities": Metric(("images",), "images on which no majority of the members agrees"),
     "accuracy_gain": Metric(("points",), "accuracy gained by the boosted vote", 1.0, -1.0, share=True),
     "epoch_seconds": Metric(("min:s",), "median time of a training epoch"),

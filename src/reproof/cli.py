@@ -141,6 +141,8 @@ def find(plan: Plan, rule: str, output: str | None) -> Job:
     for job in jobs:
         if output in job.outputs.values():
             return job
+    if not jobs:
+        raise StudyError(f"reproof {rule}: study {plan.study.name!r} has no {rule} job")
     example = next(iter(jobs[0].outputs.values()))
     wanted = (
         "which file?" if output is None else f"no {rule} job of study {plan.study.name!r} makes {output}."

@@ -33,6 +33,8 @@ TRAINING_STEP = 3.0
 """A training step on an image, in passes forward: forward, back to the features, back to the weights."""
 STREAMED_BYTES_PER_SECOND = 9e6
 """Pixels that one core cuts out of photographs, scales and writes: 36,000 objects of 128 x 128 in 190 s."""
+SEPARATION_SECONDS = 0.002
+"""Seconds per image and member that latent space separation takes (benchmarks/separation.py)."""
 SUMMARY_SECONDS, SUMMARY_BYTES = 0.3, 100_000
 """Tables, figures and page: each of the three, per file of outcomes."""
 
@@ -108,6 +110,8 @@ def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
         data: DatasetSettings = study.datasets[facts["dataset"]].settings
         size = sum(data.sizes().values()) * (_pixels(data) + 16)  # and each label and index, 8 bytes
         return size / STREAMED_BYTES_PER_SECOND if data.streams else 0.0, size
+    if job.rule == "assemble":
+        return _assemble(plan, study.models[facts["model"]])
     if job.rule == "train":
         return _train(plan, study.models[facts["model"]])
     if job.rule == "attack":
@@ -135,6 +139,15 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
     seconds = images * passes * TRAINING_STEP * _forward_seconds(plan, model)
     return seconds, 4 * sum(weights for weights, _ in layers) + 70 * model.training.epochs
+
+
+def _assemble(plan: Plan, model: Model) -> tuple[float, int]:
+    """Return what it takes to look at the test images once and to lay planes between the members' features."""
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    images = data.sizes()["test"]
+    layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
+    seconds = len(model.members) * images * (_forward_seconds(plan, model) + SEPARATION_SECONDS)
+    return seconds, 4 * len(model.members) * sum(weights for weights, _ in layers)
 
 
 def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:

@@ -35,6 +35,8 @@ SCHEMA = pa.schema(
         ("setting", pa.string()),
         ("threat", pa.string()),
         ("source", pa.string()),
+        ("votes", pa.list_(pa.int16())),
+        ("failed", pa.bool_()),
         ("clean_prediction", pa.int16()),
         ("adversarial_prediction", pa.int16()),
         ("linf", pa.float32()),
@@ -82,55 +84,78 @@ class Plane:
         return projected
 
 
-def look(classifier: Classifier, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return predictions (N,) and penultimate features (N, D) in float32, both on the CPU. images: in [0, 1]."""
-    predictions, features = [], []
+@dataclass(frozen=True)
+class Look:
+    """What a model says of images, on the CPU."""
+
+    classes: Tensor
+    """int64 (N,); REFUSED where it answers with none."""
+    features: Tensor
+    """float32 (N, D): the features that feed its last layer."""
+    votes: Tensor | None
+    """int64 (N, M): the classes of an ensemble's members."""
+    failed: Tensor | None
+    """bool (N,): the vote found no majority."""
+
+    def first(self, count: int) -> Look:
+        """Return the same of the first so many images."""
+        votes, failed = (None if part is None else part[:count] for part in (self.votes, self.failed))
+        return Look(self.classes[:count], self.features[:count], votes, failed)
+
+
+def look(classifier: Classifier, images: Tensor, device: torch.device) -> Look:
+    """Return what a classifier says of images (N, C, H, W) in [0, 1]."""
+    found: dict[str, list[Tensor]] = {"classes": [], "features": [], "votes": [], "failed": []}
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
-            batch = images[first : first + BATCH]
-            logits, named = classifier.logits_and_features(batch.to(device))
-            if not logits.isfinite().all():
+            answers = classifier.answers(images[first : first + BATCH].to(device))
+            if not answers.logits.isfinite().all():
                 raise ArtifactError("the network answers with numbers that are not finite; train it again")
-            predictions.append(logits.argmax(1).cpu())
-            features.append(named[next(reversed(classifier.feature_shapes))].float().cpu())
-    return torch.cat(predictions), torch.cat(features)
+            found["classes"].append(answers.classes.cpu())
+            found["features"].append(
+                answers.features[next(reversed(classifier.feature_shapes))].float().cpu()
+            )
+            for name, part in (("votes", answers.votes), ("failed", answers.failed)):
+                if part is not None:
+                    found[name].append(part.cpu())
+    joined = {name: torch.cat(parts) if parts else None for name, parts in found.items()}
+    classes, features = joined["classes"], joined["features"]
+    if classes is None or features is None:
+        raise ValueError("there are no images to look at")
+    return Look(classes, features, joined["votes"], joined["failed"])
 
 
 def evaluate(
     classifier: Classifier,
     data: Dataset,
-    adversarial: Mapping[str, Tensor],
+    adversarial: Mapping[str, Mapping[str, Tensor]],
     attacks: Mapping[str, Mapping[str, Any]],
     *,
     setting: str,
     threat: str,
-    source: str,
     view: str,
     examples: int,
     device: torch.device,
 ) -> Judged:
-    """Return a target's outcomes: one row per test image without attack, then per attack and parameters.
+    """Return a target's outcomes: one row per test image without attack, then per source, attack and parameters.
 
-    adversarial: `{attack}/{parameters}` -> float32 images (n, C, H, W) for the first n test images, and
-    `labels`. Every image is measured and held against its budget again (BudgetError), whoever made it.
+    adversarial: source -> `{attack}/{parameters}` -> float32 images (n, C, H, W) for the first n test images, and
+    `labels`. Every image is measured and held against its budget again (BudgetError), whoever made it. Examples
+    to look at are those of the first source.
     """
     classifier.eval()
     stored, labels = data.select("test")
     images = to_unit(stored)
-    clean_predictions, clean_features = look(classifier, images, device)
-    plane = Plane.fit(clean_features)
-    clean_points = plane.project(clean_features)
-    if not torch.equal(adversarial["labels"], labels[: len(adversarial["labels"])]):
-        raise ArtifactError(
-            f"threat {threat}: the adversarial images were made from other test images. Run again."
-        )
+    clean = look(classifier, images, device)
+    plane = Plane.fit(clean.features)
+    clean_points = plane.project(clean.features)
 
     def columns(count: int, perturbed: Tensor | None, **same: Any) -> dict[str, Any]:
-        predictions, points = clean_predictions[:count], clean_points[:count]
+        seen, points = clean.first(count), clean_points[:count]
         moved = {norm: np.zeros(count) for norm in ("linf", "l2", "l0")}
         if perturbed is not None:
-            predictions, features = look(classifier, perturbed, device)
-            points = plane.project(features)
+            seen = look(classifier, perturbed, device)
+            points = plane.project(seen.features)
             measured = threat_models.distances(images[:count], perturbed)
             moved = {norm: values.numpy() for norm, values in measured.items()}
         return {
@@ -139,8 +164,10 @@ def evaluate(
             **{name: [value] * count for name, value in same.items()},
             "setting": [setting] * count,
             "threat": [threat] * count,
-            "clean_prediction": clean_predictions[:count].numpy(),
-            "adversarial_prediction": predictions.numpy(),
+            "votes": [None] * count if seen.votes is None else seen.votes.tolist(),
+            "failed": [None] * count if seen.failed is None else seen.failed.tolist(),
+            "clean_prediction": clean.classes[:count].numpy(),
+            "adversarial_prediction": seen.classes.numpy(),
             **moved,
             "clean_x": clean_points[:count, 0],
             "clean_y": clean_points[:count, 1],
@@ -161,29 +188,34 @@ def evaluate(
     shown = {
         "clean": images[:examples],
         "labels": labels[:examples],
-        "predictions": clean_predictions[:examples],
+        "predictions": clean.classes[:examples],
     }
-    for name, stanza, settings, point in _points(attacks):
-        perturbed = adversarial[f"{name}/{point.parameters}"]
-        count = len(perturbed)
-        where = f"{threat}: {name} {point.parameters} on {source}"
-        threat_models.check(images[:count], perturbed, settings.norm, point.epsilon, where)
-        facts = {
-            "attack": name,
-            "kind": stanza["kind"],
-            "view": view,
-            "norm": settings.norm or "",
-            "parameters": point.parameters,
-            "epsilon": point.epsilon,
-            "source": source,
-        }
-        part = columns(count, perturbed, **facts)
-        tables.append(_table(part))
-        if examples:
-            shown[f"{name}/{point.parameters}"] = perturbed[:examples]
-            shown[f"predictions/{name}/{point.parameters}"] = torch.as_tensor(
-                part["adversarial_prediction"][:examples].astype("i8")
+    for position, (source, made) in enumerate(adversarial.items()):
+        if not torch.equal(made["labels"], labels[: len(made["labels"])]):
+            raise ArtifactError(
+                f"threat {threat}: the adversarial images were made from other test images. Run again."
             )
+        for name, stanza, settings, point in _points(attacks):
+            perturbed = made[f"{name}/{point.parameters}"]
+            count = len(perturbed)
+            where = f"{threat}: {name} {point.parameters} on {source}"
+            threat_models.check(images[:count], perturbed, settings.norm, point.epsilon, where)
+            facts = {
+                "attack": name,
+                "kind": stanza["kind"],
+                "view": view,
+                "norm": settings.norm or "",
+                "parameters": point.parameters,
+                "epsilon": point.epsilon,
+                "source": source,
+            }
+            part = columns(count, perturbed, **facts)
+            tables.append(_table(part))
+            if examples and position == 0:
+                shown[f"{name}/{point.parameters}"] = perturbed[:examples]
+                shown[f"predictions/{name}/{point.parameters}"] = torch.as_tensor(
+                    part["adversarial_prediction"][:examples].astype("i8")
+                )
     return Judged(pa.concat_tables(tables), shown)
 
 

@@ -49,6 +49,21 @@ def combined(correct: int, total: int, values: Sequence[float], level: float = L
     return max(spread[0], 0.0), min(spread[1], 1.0)
 
 
+def paired(only_first: int, only_second: int, total: int, level: float = LEVEL) -> Interval:
+    """Return the interval of how much more often the second of two classifiers is right on the same images.
+
+    only_first, only_second: images of which only the one, only the other is right. Wald's interval after half an
+    image more of each kind of pair (Agresti and Min 2005), within [-1, 1]. ValueError unless the counts fit.
+    """
+    if min(only_first, only_second) < 0 or only_first + only_second > total or total == 0:
+        raise ValueError(f"{only_first} and {only_second} discordant images do not fit in {total}")
+    z = statistics.NormalDist().inv_cdf((1 + level) / 2)
+    first, second, count = only_first + 0.5, only_second + 0.5, total + 2
+    centre = (second - first) / count
+    reach = z * math.sqrt(first + second - (second - first) ** 2 / count) / count
+    return max(centre - reach, -1.0), min(centre + reach, 1.0)
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided exact p-value of two classifiers being equally often right on the same images.
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from reproof import code_digest, registry
+from reproof.settings import AGGREGATED, MEMBER
 from reproof.study import Choice, Model, Study, ThreatSettings
 
 PACKAGE = Path(__file__).parent
-RULES = ("prepare", "train", "attack", "evaluate", "tabulate", "draw", "report")
+RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw", "report")
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,11 @@ class Plan:
     # Who attacks whom.
 
     def attacks_on(self, source: str, suite: str) -> dict[str, Choice]:
-        """Return the suite's attacks; none when its view is not one that the model's defense declares."""
-        chosen = self.study.suites[suite]
-        if chosen.view not in ("logits", *self.study.models[source].defense.settings.views):
+        """Return the suite's attacks; none where the model lacks the suite's view, or the members that it asks for."""
+        chosen, model = self.study.suites[suite], self.study.models[source]
+        if chosen.view not in ("logits", *model.views):
+            return {}
+        if chosen.members == "aggregated" and not model.members:
             return {}
         return self.study.suite_attacks[suite]
 
@@ -94,12 +97,20 @@ class Plan:
             named = threat.targets is None or target in threat.targets
             if not named or target in threat.exclude or target == threat.source:
                 continue
-            source, dataset = threat.source or target, self.study.models[target].dataset
-            if self.study.models[source].dataset != dataset or threat.dataset not in (None, dataset):
+            sources, dataset = self.sources(target, threat), self.study.models[target].dataset
+            if any(self.study.models[source].dataset != dataset for source in sources):
                 continue
-            if self.attacks_on(source, threat.suite):
+            if threat.dataset not in (None, dataset):
+                continue
+            if any(self.attacks_on(source, threat.suite) for source in sources):
                 found[name] = threat
         return found
+
+    def sources(self, target: str, threat: ThreatSettings) -> tuple[str, ...]:
+        """Return the models on which a threat's images are made for a target; none for members where it has none."""
+        if threat.source == MEMBER:
+            return self.study.models[target].members
+        return (threat.source or target,)
 
     def suites_on(self, source: str) -> list[str]:
         """Return the suites that are made on a model, sorted."""
@@ -108,7 +119,7 @@ class Plan:
                 threat.suite
                 for target in self.study.models
                 for threat in self.threats_on(target).values()
-                if (threat.source or target) == source
+                if source in self.sources(target, threat)
             }
         )
 
@@ -125,8 +136,14 @@ class Plan:
     def transfers(self, source: str, suite: str) -> bool:
         """Say whether a suite made on a source is shown to other models too."""
         return any(
-            threat.source == source and threat.suite == suite for threat in self.study.threats.values()
+            threat.suite == suite
+            and (threat.source == source or (threat.source == MEMBER and source in self._members))
+            for threat in self.study.threats.values()
         )
+
+    @functools.cached_property
+    def _members(self) -> frozenset[str]:
+        return frozenset(name for model in self.study.models.values() for name in model.members)
 
     def adversarial_path(self, source: str, seed: int, suite: str) -> str:
         """Return the path of the images that a suite made on a source model.
@@ -175,6 +192,7 @@ class Plan:
             "dataset": model.dataset,
             "architecture": model.architecture.dump(),
             "defense": model.defense_stanza,
+            **({"members": list(model.members)} if model.members else {}),
         }
 
     def _network_modules(self, model: Model) -> tuple[str, ...]:
@@ -186,9 +204,23 @@ class Plan:
     def tracing(self) -> dict[tuple[str, ...], list[str]]:
         """Return the models by the traces that their training leaves: one rule of Snakemake makes each group."""
         groups: dict[tuple[str, ...], list[str]] = {}
-        for name, model in self.study.models.items():
-            groups.setdefault(model.traces, []).append(name)
+        for name in self.trained:
+            groups.setdefault(self.study.models[name].traces, []).append(name)
         return groups
+
+    @property
+    def trained(self) -> list[str]:
+        """Return the models that a training makes."""
+        return [name for name, model in self.study.models.items() if not model.members]
+
+    @property
+    def assembled(self) -> list[str]:
+        """Return the models that are put together from trained ones."""
+        return [name for name, model in self.study.models.items() if model.members]
+
+    def make(self, model: str, seed: int) -> Job:
+        """Return the job that makes a model's weights, whether it is trained or put together."""
+        return self.assemble(model, seed) if self.study.models[model].members else self.train(model, seed)
 
     def train(self, model: str, seed: int) -> Job:
         """Return the job that trains a model."""
@@ -197,7 +229,10 @@ class Plan:
         return self._job(
             "train",
             f"{model} seed {seed}",
-            inputs={"data": (self.data_path(chosen.dataset),)},
+            inputs={
+                "data": (self.data_path(chosen.dataset),),
+                **({"beside": self._weights(chosen.beside, seed)} if chosen.beside else {}),
+            },
             outputs={
                 "model": f"{folder}/model.safetensors",
                 "history": f"{folder}/history.csv",
@@ -206,12 +241,53 @@ class Plan:
             },
             slice={
                 **self._network(chosen),
+                **self._others("beside", chosen.beside),
                 "training": chosen.training.model_dump(mode="json"),
-                "seed": seed,
+                "seed": seed + chosen.seed_offset,
             },
-            modules=("reproof.stages.train", *self._network_modules(chosen)),
+            modules=(
+                "reproof.stages.train",
+                *self._network_modules(chosen),
+                *self._other_modules(chosen.beside),
+            ),
             seed=seed,
         )
+
+    def assemble(self, model: str, seed: int) -> Job:
+        """Return the job that puts an ensemble together from its trained members."""
+        chosen = self.study.models[model]
+        folder = self.model_folder(model, seed)
+        return self._job(
+            "assemble",
+            f"{model} seed {seed}",
+            inputs={
+                "data": (self.data_path(chosen.dataset),),
+                "members": self._weights(chosen.members, seed),
+            },
+            outputs={
+                "model": f"{folder}/model.safetensors",
+                "separation": f"{folder}/separation.csv",
+                "record": f"{folder}/record.json",
+            },
+            slice={**self._network(chosen), **self._others("networks", chosen.members), "seed": seed},
+            modules=(
+                "reproof.stages.assemble",
+                *self._network_modules(chosen),
+                *self._other_modules(chosen.members),
+            ),
+            seed=seed,
+        )
+
+    def _weights(self, models: Sequence[str], seed: int) -> tuple[str, ...]:
+        return tuple(f"{self.model_folder(name, seed)}/model.safetensors" for name in models)
+
+    def _others(self, key: str, models: Sequence[str]) -> dict[str, Any]:
+        """Return what it takes to build other models again, under a key; nothing where there are none."""
+        return {key: [self._network(self.study.models[name]) for name in models]} if models else {}
+
+    def _other_modules(self, models: Sequence[str]) -> tuple[str, ...]:
+        found = {module for name in models for module in self._network_modules(self.study.models[name])}
+        return tuple(sorted(found))
 
     def attack(self, source: str, seed: int, suite: str) -> Job:
         """Return the job that makes a suite's adversarial images on a source model."""
@@ -233,6 +309,7 @@ class Plan:
                 "attacks": {name: attack.dump() for name, attack in attacks.items()},
                 "images": self.study.suites[suite].images,
                 "view": self.study.suites[suite].view,
+                **({"aggregated": True} if self.study.suites[suite].members == "aggregated" else {}),
                 "batch_size": self.study.attack_batch_size,
                 "skip_misclassified": not self.transfers(source, suite),
             },
@@ -248,9 +325,9 @@ class Plan:
         """Return the job that shows a threat's images to a target model."""
         chosen = self.study.models[target]
         rule = self.study.threats[threat]
-        source = rule.source or target
+        sources = self.sources(target, rule)
         path = self.outcome_path(target, seed, threat)
-        attacks = self.attacks_on(source, rule.suite)
+        attacks = self.attacks_on(sources[0], rule.suite)
         stem = path.removesuffix(".parquet")
         return self._job(
             "evaluate",
@@ -258,7 +335,7 @@ class Plan:
             inputs={
                 "data": (self.data_path(chosen.dataset),),
                 "model": (f"{self.model_folder(target, seed)}/model.safetensors",),
-                "adversarial": (self.adversarial_path(source, seed, rule.suite),),
+                "adversarial": tuple(self.adversarial_path(source, seed, rule.suite) for source in sources),
             },
             outputs={
                 "outcomes": path,
@@ -275,7 +352,7 @@ class Plan:
                 "seed": seed,
                 "threat": threat,
                 "setting": rule.setting,
-                "source": source,
+                "sources": [self._source_name(source, rule) for source in sources],
                 "view": self.study.suites[rule.suite].view,
                 "attacks": {name: attack.dump() for name, attack in attacks.items()},
                 "examples": self.study.examples,
@@ -286,6 +363,10 @@ class Plan:
             ),
             seed=seed,
         )
+
+    def _source_name(self, source: str, threat: ThreatSettings) -> str:
+        """Return what tables call the source of a threat's images."""
+        return AGGREGATED if self.study.suites[threat.suite].members == "aggregated" else source
 
     def outcomes(self) -> list[Job]:
         """Return every evaluate job."""
@@ -326,16 +407,19 @@ class Plan:
         found = []
         for target in self.study.models:
             for threat in self.threats_on(target).values():
-                source = threat.source or target
-                for attack, choice in self.attacks_on(source, threat.suite).items():
+                sources = self.sources(target, threat)
+                for attack, choice in self.attacks_on(sources[0], threat.suite).items():
                     if choice != self.study.attacks[attack]:
-                        place = {
-                            "model": target,
-                            "setting": threat.setting,
-                            "source": source,
-                            "attack": attack,
-                        }
-                        found.append({**place, "settings": choice.dump()})
+                        found += [
+                            {
+                                "model": target,
+                                "setting": threat.setting,
+                                "source": self._source_name(source, threat),
+                                "attack": attack,
+                                "settings": choice.dump(),
+                            }
+                            for source in (*sources, *([MEMBER] if threat.source == MEMBER else []))
+                        ]
         return found
 
     def _budget(self, model: Model) -> dict[str, Any]:
@@ -345,12 +429,16 @@ class Plan:
             "dataset": self.study.datasets[model.dataset].settings.key,
             "architecture": model.architecture_key,
             "width": getattr(model.architecture.settings, "width", 1.0),
-            "epochs": model.training.epochs,
+            "epochs": self._epochs(model),
             "defense": model.defense_key,
             "training": model.training_key,
             "train_images": self.study.datasets[model.dataset].settings.sizes()["train"],
             "seeds": len(self.study.seeds),
         }
+
+    def _epochs(self, model: Model) -> int:
+        """Return a model's epochs, of an ensemble the most that a member has."""
+        return max(self.study.models[name].training.epochs for name in (model.members or (model.name,)))
 
     def draw(self) -> Job:
         """Return the job that draws the figures, from every table and from the first seed's files."""
@@ -364,10 +452,10 @@ class Plan:
             if white_box:
                 shown[target] = white_box[0]
         evaluations = [self.evaluate(target, seed, threat) for target, threat in shown.items()]
-        trained = [self.train(name, seed) for name in self.study.models]
+        trained = [self.train(name, seed) for name in self.trained]
         traced: dict[str, list[str]] = {}
-        for name, model in self.study.models.items():
-            for trace in model.traces:
+        for name in self.trained:
+            for trace in self.study.models[name].traces:
                 traced.setdefault(trace, []).append(name)
         return self._job(
             "draw",
@@ -377,6 +465,9 @@ class Plan:
                 "outcomes": tuple(job.outputs["outcomes"] for job in evaluations),
                 "examples": tuple(job.outputs["examples"] for job in evaluations),
                 "histories": tuple(job.outputs["history"] for job in trained),
+                "separations": tuple(
+                    self.assemble(name, seed).outputs["separation"] for name in self.assembled
+                ),
                 **{
                     f"trace_{trace}": tuple(
                         self.train(name, seed).outputs[f"trace_{trace}"] for name in names
@@ -401,7 +492,12 @@ class Plan:
                     ]
                     for name, model in self.study.models.items()
                 },
-                "models": {"histories": list(self.study.models), "outcomes": list(shown), "traces": traced},
+                "models": {
+                    "histories": self.trained,
+                    "separations": self.assembled,
+                    "outcomes": list(shown),
+                    "traces": traced,
+                },
             },
             modules=("reproof.stages.draw",),
         )
@@ -415,7 +511,8 @@ class Plan:
                 "tables": tuple(self.tabulate().outputs.values()),
                 "figures": tuple(self.draw().outputs.values()),
                 "records": tuple(
-                    job.outputs["record"] for job in self.jobs(("prepare", "train", "attack", "evaluate"))
+                    job.outputs["record"]
+                    for job in self.jobs(("prepare", "train", "assemble", "attack", "evaluate"))
                 ),
             },
             outputs={"page": self.page_path},
@@ -440,7 +537,10 @@ class Plan:
         used = {model.dataset for model in study.models.values()}
         makers: dict[str, Any] = {
             "prepare": lambda: (self.prepare(dataset) for dataset in study.datasets if dataset in used),
-            "train": lambda: (self.train(model, seed) for model in study.models for seed in study.seeds),
+            "train": lambda: (self.train(model, seed) for model in self.trained for seed in study.seeds),
+            "assemble": lambda: (
+                self.assemble(model, seed) for model in self.assembled for seed in study.seeds
+            ),
             "attack": lambda: (
                 self.attack(model, seed, suite)
                 for model in study.models

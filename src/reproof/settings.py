@@ -108,6 +108,10 @@ class Point(Settings):
         return f"{self.name}={format_number(self.value)}"
 
 
+MEMBER = "member"
+"""Source of a white_box threat that is made on each member of an ensemble in turn; tables name their mean so."""
+AGGREGATED = "members"
+"""What tables name as the source of an aggregated suite: all members of the ensemble together."""
 ADVERSARIAL_STEP = 0.75
 """Cost of a gradient to the images, as a share of a training step on them: CNN-6's epochs take 1.76 (FGSM),
 3.24 (3 steps of PGD) and 6.2 (7 steps) times as long as undefended ones."""

@@ -13,7 +13,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, cast, get_type_hints
@@ -24,6 +24,7 @@ from pydantic import Field, StringConstraints, ValidationError, create_model
 from reproof import registry
 from reproof.errors import StudyError
 from reproof.settings import (
+    MEMBER,
     ArchitectureSettings,
     Count,
     DefenseSettings,
@@ -50,6 +51,9 @@ class SuiteSettings(Settings, use_attribute_docstrings=True):
     view: str = "logits"
     """What is differentiated: `logits` (cross-entropy on them), or a view that a defense declares. Only models
     whose defense has the view stand under the suite."""
+    members: Literal["joint", "aggregated"] = "joint"
+    """How an ensemble of `members` is attacked: through all of them at once, or with the sum of the perturbations that
+    the attack makes on each of them alone (Mirzaeian, DKD, Sec. 4.3). Only ensembles stand under the latter."""
     settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """Attack -> what this suite sets otherwise than the attack's stanza: other epsilons under the same name."""
 
@@ -61,7 +65,8 @@ class ThreatSettings(Settings, use_attribute_docstrings=True):
     """white_box: made on the target; adaptive: made on it through its defense's own views; black_box: on `source`."""
     suite: str
     source: str | None = None
-    """The model on which a black_box suite is made."""
+    """The model on which a black_box suite is made; `member` in a white_box threat: each member of an ensemble in
+    turn (Mirzaeian, DKD, Sec. 4.3, standalone)."""
     targets: tuple[str, ...] | None = None
     """Models to attack; all where it is left out. The source of a black_box threat is never its own target."""
     dataset: str | None = None
@@ -94,6 +99,12 @@ class Model:
     training: TrainingSettings
     built_on: Choice | None = None
     """A defense that only shapes the network, on which this model's defense is built."""
+    seed_offset: int = 0
+    """What is added to the study's seeds for this model."""
+    beside: tuple[str, ...] = ()
+    """Models trained before, against which its defense trains it."""
+    members: tuple[str, ...] = ()
+    """Trained models that it is put together from; it is not trained itself."""
 
     @property
     def defense_kinds(self) -> tuple[str, ...]:
@@ -112,6 +123,12 @@ class Model:
         return cast(DefenseSettings, self.defense.settings).traces
 
     @property
+    def views(self) -> tuple[str, ...]:
+        """Return the losses that an adaptive attacker climbs; those of a vote are an ensemble's, not a member's."""
+        declared = cast(DefenseSettings, self.defense.settings)
+        return () if declared.votes and not self.members else declared.views
+
+    @property
     def architecture_key(self) -> str:
         """Return the architecture's name in claims: `cnn6`, `resnet110`."""
         return cast(ArchitectureSettings, self.architecture.settings).key(self.architecture.kind)
@@ -120,7 +137,8 @@ class Model:
     def defense_key(self) -> str:
         """Return the defense's name in claims: `prototype_conformity[released_code]`."""
         choices = [self.defense] if self.built_on is None else [self.built_on, self.defense]
-        return "+".join(cast(DefenseSettings, choice.settings).key(choice.kind) for choice in choices)
+        keys = [cast(DefenseSettings, choice.settings).key(choice.kind) for choice in choices]
+        return "+".join(keys) + ("[member]" if self.beside else "")
 
     @property
     def training_key(self) -> str:
@@ -235,6 +253,28 @@ def study_file_class() -> type[Settings]:
         architecture=(architecture | None, None),
         defense=(defense, ...),
         training=(dict[str, Any] | None, None),
+        seed_offset=(
+            Annotated[Whole, Field(ge=0)],
+            Field(
+                0,
+                description="Added to the study's seeds where this model's weights and batches are drawn, so that two "
+                "models that are otherwise alike differ.",
+            ),
+        ),
+        beside=(
+            tuple[Name, ...],
+            Field(
+                (),
+                description="Models trained before, against which its defense trains it; they stay as they are.",
+            ),
+        ),
+        members=(
+            tuple[Name, ...],
+            Field(
+                (),
+                description="Trained models that vote as one: this one is put together from them, not trained.",
+            ),
+        ),
     )
     whole = create_model(
         "Study",
@@ -517,7 +557,13 @@ def parse(
             defense=choice(stanza.defense),
             training=training,
             built_on=beneath,
+            seed_offset=stanza.seed_offset,
+            beside=stanza.beside,
+            members=stanza.members,
         )
+    for name, model in models.items():
+        for path, message in _wrong_company(model, models):
+            raise fail(["models", name, *path], message)
     attacks = {name: choice(stanza) for name, stanza in raw.attacks.items()}
     suite_attacks: dict[str, dict[str, Choice]] = {}
     views = {"logits"}
@@ -550,20 +596,26 @@ def parse(
         known([*here, "suite"], threat.suite, raw.suites, "suite")
         if threat.dataset is not None:
             known([*here, "dataset"], threat.dataset, raw.datasets, "data set")
-        if (threat.setting == "black_box") != (threat.source is not None):
+        by_member = threat.setting == "white_box" and threat.source == MEMBER
+        if not by_member and (threat.setting == "black_box") != (threat.source is not None):
             raise fail(here, "black_box needs a source model, and only black_box takes one")
+        if raw.suites[threat.suite].members == "aggregated" and threat.source is not None:
+            raise fail(
+                [*here, "suite"], "an aggregated suite is made on the whole ensemble; it takes no source"
+            )
         if threat.source is not None:
-            known([*here, "source"], threat.source, models, "model")
+            if not by_member:
+                known([*here, "source"], threat.source, models, "model")
             if raw.suites[threat.suite].view != "logits":
                 raise fail(
-                    [*here, "suite"], "a black_box suite attacks the source's logits, not a defense's view"
+                    [*here, "suite"], "a suite made on another model attacks its logits, not a defense's view"
                 )
         for key, names in (("targets", threat.targets or ()), ("exclude", threat.exclude)):
             for position, target in enumerate(names):
                 known([*here, key, position], target, models, "model")
 
     for (first, one), (second, other) in itertools.combinations(raw.threats.items(), 2):
-        if (one.setting, one.source) == (other.setting, other.source):
+        if _place(one, raw.suites) == _place(other, raw.suites):
             both = set(raw.suites[one.suite].attacks) & set(raw.suites[other.suite].attacks)
             if both and _share_targets(one, other, models):
                 raise fail(
@@ -594,6 +646,63 @@ def parse(
         files=tuple(files),
         overrides=dict(overrides or {}),
     )
+
+
+def _wrong_company(model: Model, models: Mapping[str, Model]) -> Iterator[tuple[list[Any], str]]:
+    """Yield what is wrong with a model's `beside` and `members`: the path inside its stanza, and a sentence."""
+    declared = cast(DefenseSettings, model.defense.settings)
+    for key, names, able in (
+        ("beside", model.beside, declared.learns_beside),
+        ("members", model.members, declared.votes),
+    ):
+        if names and not able:
+            takers = [name for name in registry.names("defenses") if _takes(name, key)]
+            yield [key], f"{model.defense.kind} takes none; {' and '.join(takers)} do"
+        for position, name in enumerate(names):
+            if name not in models:
+                yield [key, position], f"no model is called {name!r}; {_hint(name, models)}"
+            elif names.count(name) > 1:
+                yield [key, position], f"{name} stands twice"
+            elif models[name].members:
+                yield [key, position], f"{name} is an ensemble itself"
+            elif models[name].dataset != model.dataset:
+                yield [key, position], f"{name} is trained on {models[name].dataset}, not on {model.dataset}"
+            elif model.name in _trained_before(models[name], models):
+                yield [key, position], f"{name} is trained after {model.name}"
+    if model.members:
+        if model.beside or model.built_on or len(model.members) < 2:
+            yield ["members"], "an ensemble has at least two members, and neither beside nor built_on"
+        for position, name in enumerate(model.members):
+            if name in models and models[name].architecture != model.architecture:
+                yield (
+                    ["members", position],
+                    f"{name} is another network than the ensemble's architecture says",
+                )
+            if name in models and models[name].built_on is not None:
+                yield (
+                    ["members", position],
+                    f"{name} is built on another defense; a member is a plain network",
+                )
+
+
+def _takes(defense: str, key: str) -> bool:
+    return _declared(defense).votes if key == "members" else _declared(defense).learns_beside
+
+
+def _trained_before(model: Model, models: Mapping[str, Model]) -> set[str]:
+    """Return a model and all that it is trained beside, at any remove."""
+    found, todo = set(), [model.name]
+    while todo:
+        name = todo.pop()
+        if name in models and name not in found:
+            found.add(name)
+            todo += models[name].beside
+    return found
+
+
+def _place(threat: ThreatSettings, suites: Mapping[str, SuiteSettings]) -> tuple[str, str | None, str]:
+    """Return what tables tell threats apart by, beside the attack."""
+    return threat.setting, threat.source, suites[threat.suite].members
 
 
 def _share_targets(one: ThreatSettings, other: ThreatSettings, models: Mapping[str, Model]) -> bool:

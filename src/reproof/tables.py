@@ -18,7 +18,7 @@ import numpy.typing as npt
 from reproof import intervals
 from reproof.claims import Paper
 from reproof.errors import ArtifactError
-from reproof.settings import format_number
+from reproof.settings import AGGREGATED, MEMBER, format_number
 from reproof.statements import StatementVerdict, judge_statements
 from reproof.verdicts import TOLERANCE, Budget, Measurement, Summary, Verdict, judge
 
@@ -30,6 +30,10 @@ Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+BOOSTED = "[boosted]"
+"""What the name of a defense ends with whose vote is boosted."""
+REFUSED = -1
+"""The prediction of an image that a model answers with no class (classifier.REFUSED, which imports torch)."""
 IDENTITY = ("study", "dataset", "architecture", "defense", "training", "model", "seed", "threat")
 """What the metadata of an outcomes file says."""
 _LABELS = ("setting", "threat", "source", "attack", "kind", "view", "norm", "parameters")
@@ -57,12 +61,18 @@ class Trial:
     images: Integers
     correct: Bools
     """The prediction on the adversarial image is the label."""
+    refused: Bools
+    """The model answered with no class."""
+    failed: Bools | None
+    """The members of an ensemble found no majority; None of a single network."""
     l2: Floats
 
     @property
     def name(self) -> str:
         """Return the words that name its row of measurements.csv."""
         source = f" from {self.source}" if self.setting == "black_box" else ""
+        if self.source == AGGREGATED:
+            source = " on all members"
         return f"{self.setting} {self.attack} {self.parameters}{source}".rstrip()
 
 
@@ -82,6 +92,10 @@ class Outcomes:
     clean: Bools
     """Which of them are classified correctly without an attack."""
     trials: tuple[Trial, ...]
+    clean_refused: Bools | None = None
+    """Which of them are not answered, even without an attack; None where no image of the model is ever refused."""
+    clean_failed: Bools | None = None
+    """On which of them an ensemble finds no majority without an attack."""
 
     def clean_on(self, images: Integers) -> Bools:
         """Return which of these images are classified correctly without an attack."""
@@ -155,6 +169,8 @@ class _File:
     numbers: dict[str, npt.NDArray[Any]]
     words: dict[str, list[str]]
     indices: dict[str, Integers]
+    failed: Bools | None
+    """Of an ensemble that votes: where it found no majority."""
 
 
 def _read(path: Path) -> _File:
@@ -169,7 +185,10 @@ def _read(path: Path) -> _File:
     missing = [name for name in (*_LABELS, *_NUMBERS) if name not in table.column_names]
     if missing:
         raise ArtifactError(f"{path}: lacks the columns {', '.join(missing)}")
-    file = _File(path, identity, {}, {}, {})
+    failed = None
+    if "failed" in table.column_names and table.column("failed").null_count < len(table):
+        failed = table.column("failed").to_numpy().astype(bool)
+    file = _File(path, identity, {}, {}, {}, failed)
     for name in (*_LABELS, *_NUMBERS):
         column = table.column(name)
         if column.null_count and name != "epsilon":
@@ -202,6 +221,7 @@ def _gather(files: list[_File]) -> Outcomes:
     whose = {name: first.identity[name] for name in IDENTITY if name != "threat"}
     known: dict[int, tuple[int, int]] = {}
     clean_images: set[int] = set()
+    clean_trial: Trial | None = None
     trials: dict[tuple[str, ...], tuple[Trial, Path]] = {}
     for file in files:
         path = file.path
@@ -217,6 +237,7 @@ def _gather(files: list[_File]) -> Outcomes:
                 raise ArtifactError(f"{path}: holds an image twice for {trial.name}")
             if trial.attack == "none":
                 clean_images.update(trial.images.tolist())
+                clean_trial = trial
                 continue
             key = (trial.setting, trial.source, trial.attack, trial.parameters)
             if key in trials:
@@ -233,8 +254,16 @@ def _gather(files: list[_File]) -> Outcomes:
         )
     images = np.array(sorted(known), dtype="i8")
     clean = np.array([known[image][0] == known[image][1] for image in images.tolist()], dtype=bool)
+    found = tuple(trials[key][0] for key in sorted(trials))
+    complete = clean_trial if clean_trial is not None and len(clean_trial.images) == len(images) else None
+    refuses = any(trial.refused.any() for trial in (*found, *([complete] if complete else [])))
     return Outcomes(
-        **whose, images=images, clean=clean, trials=tuple(trials[key][0] for key in sorted(trials))
+        **whose,
+        images=images,
+        clean=clean,
+        trials=found,
+        clean_refused=complete.refused if complete and refuses else None,
+        clean_failed=complete.failed if complete else None,
     )
 
 
@@ -268,6 +297,8 @@ def _trials(file: _File) -> Iterable[Trial]:
             epsilon=None if np.isnan(epsilon) else epsilon,
             images=columns["image"][chosen],
             correct=columns["adversarial_prediction"][chosen] == columns["label"][chosen],
+            refused=columns["adversarial_prediction"][chosen] == REFUSED,
+            failed=None if file.failed is None else file.failed[chosen],
             l2=columns["l2"][chosen],
         )
 
@@ -279,13 +310,24 @@ def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
     The worst case of a norm and epsilon is the share classified correctly clean and under every attack in
     that budget, whatever its threat, over the images that all of those attacks share. `l2_mean`: the mean
     distance of the images that were correct and no longer are, for attacks without epsilon; none, no row.
+    `refused`: the share that a model answers with no class, where it ever does. `failed_majorities`: the number
+    of images on which an ensemble finds no majority. `accuracy_gain`: how much more accurate a boosted vote is
+    than the plain one of the same network and training. An ensemble that is attacked through each member in turn
+    has a row for each, and one of source `member`: their mean, with the interval of as many images.
     """
-    found = []
+    outcomes = list(outcomes)
+    found = _gains(outcomes)
     for one in outcomes:
-        found.append(_counted(one, "white_box", "", "none", "", one.clean))
+        clean_place = ("white_box", "", "none", "")
+        found.append(_counted(one, *clean_place, one.clean))
+        found += _unsettled(one, clean_place, one.clean_refused, one.clean_failed)
+        found += _means_over_members(one)
         for trial in one.trials:
             place = (trial.setting, trial.source, trial.attack, trial.parameters)
             found.append(_counted(one, *place, trial.correct))
+            found += _unsettled(
+                one, place, trial.refused if one.clean_refused is not None else None, trial.failed
+            )
             fooled = one.clean_on(trial.images) & ~trial.correct
             if trial.epsilon is None and fooled.any():
                 distance = float(trial.l2[fooled].mean())
@@ -297,6 +339,65 @@ def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
             place = ("all", "", "worst_case", f"norm={norm} epsilon={format_number(epsilon)}")
             found.append(_counted(one, *place, stood))
     return sorted(found, key=_order)
+
+
+Place = tuple[str, str, str, str]
+"""Setting, source, attack and parameters of a measurement."""
+
+
+def _unsettled(
+    one: Outcomes, place: Place, refused: Bools | None, failed: Bools | None
+) -> Iterable[Measurement]:
+    """Yield how many images are refused, and on how many no majority is found, where a model does so."""
+    if refused is not None:
+        count, total = int(refused.sum()), len(refused)
+        interval = intervals.wilson(count, total)
+        yield _row(one, *place, "refused", count / total, count, total, interval)
+    if failed is not None:
+        count, total = int(failed.sum()), len(failed)
+        low, high = intervals.wilson(count, total)
+        yield _row(one, *place, "failed_majorities", count, None, total, (low * total, high * total))
+
+
+def _means_over_members(one: Outcomes) -> Iterable[Measurement]:
+    """Yield the mean accuracy over the members that an ensemble was attacked through, one at a time."""
+    groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
+    for trial in one.trials:
+        if trial.setting == "white_box" and trial.source not in (one.model, AGGREGATED, ""):
+            groups[trial.attack, trial.parameters].append(trial)
+    for (attack, parameters), trials in sorted(groups.items()):
+        count, total = sum(int(trial.correct.sum()) for trial in trials), len(trials[0].images)
+        value = count / (len(trials) * total)
+        # The members meet the same images, so the interval is that of one of them, not of all together.
+        interval = intervals.wilson(round(value * total), total)
+        yield _row(one, "white_box", MEMBER, attack, parameters, "accuracy", value, None, total, interval)
+
+
+def _gains(outcomes: Sequence[Outcomes]) -> list[Measurement]:
+    """Return what the boosted votes gain over the plain ones under the same images."""
+    found = []
+    plain = {(o.dataset, o.architecture, o.training, o.seed, o.defense): o for o in outcomes}
+    for one in outcomes:
+        key = (one.dataset, one.architecture, one.training, one.seed)
+        other = plain.get((*key, one.defense.removesuffix(BOOSTED)))
+        if other is None or not one.defense.endswith(BOOSTED):
+            continue
+        both = {(t.setting, t.source, t.attack, t.parameters): t for t in other.trials}
+        for trial in one.trials:
+            place = (trial.setting, trial.source, trial.attack, trial.parameters)
+            before = both.get(place)
+            if (
+                before is None
+                or trial.setting != "black_box"
+                or not np.array_equal(before.images, trial.images)
+            ):
+                continue  # of a white-box attack each vote has images of its own
+            worse, better = (before.correct & ~trial.correct).sum(), (trial.correct & ~before.correct).sum()
+            total = len(trial.images)
+            interval = intervals.paired(int(worse), int(better), total)
+            value = (int(better) - int(worse)) / total
+            found.append(_row(one, *place, "accuracy_gain", value, None, total, interval))
+    return found
 
 
 def worst_case(outcomes: Outcomes, norm: str, epsilon: float) -> Bools:
@@ -375,8 +476,11 @@ def summarise(measurements: Iterable[Measurement]) -> list[Summary]:
             (row.correct, row.total) for row in rows if row.correct is not None and row.total is not None
         ]
         correct = sum(count for count, _ in counts) if counts else None
-        total = sum(count for _, count in counts) if counts else None
+        totals = [row.total for row in rows if row.total is not None]
+        total = sum(totals) if totals else None
         interval = intervals.seed_spread(values)
+        if len(rows) == 1 and first.low is not None and first.high is not None:
+            interval = first.low, first.high
         if correct is not None and total is not None:
             interval = intervals.combined(correct, total, values)
         shared = {name: value for name, value in asdict(first).items() if name not in _PER_SEED}

@@ -140,7 +140,7 @@ def judge(
     budgets, attacks, narrowed = budgets or {}, attacks or {}, narrowed or {}
     ranked = []
     for row in candidates:
-        foreign = _foreign(claim, row, budgets)
+        foreign = _foreign(claim, row, budgets, paper)
         place = (row.model, row.setting, row.source, row.attack)
         protocol = narrowed.get(place, attacks.get(row.attack, {}))
         smaller = _smaller(claim, row, budgets.get(row.model), paper, protocol)
@@ -218,7 +218,7 @@ def _compare(claimed: float, row: Summary, tolerance: float) -> Word:
     return "reproduced"
 
 
-def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget]) -> list[str]:
+def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: Paper | None) -> list[str]:
     """Return the differences that make it another quantity than the claimed one."""
     differences = []
     if row.dataset != claim.dataset:
@@ -226,12 +226,17 @@ def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget]) -> list[
     network = _network(row.architecture, budgets.get(row.model))
     if network != claim.architecture:
         differences.append(f"architecture: {network}, not {claim.architecture}")
+    own = paper.budgets.get(claim.dataset) if paper is not None else None
+    if claim.unit == "images" and own is not None and own.test_images is not None and row.total is not None:
+        here = row.total // row.seeds
+        if here != own.test_images:
+            differences.append(f"a count among {here} images, not {own.test_images}")
     if claim.setting == "black_box" and row.source in budgets:
         made_on = budgets[row.source]
-        own = Source(_network(made_on.architecture, made_on), made_on.defense, made_on.training)
+        kind = Source(_network(made_on.architecture, made_on), made_on.defense, made_on.training)
         wanted = Source.read(claim.source)
-        if (own,) != wanted:
-            differences.append(f"source: {own}, not {' and '.join(map(str, wanted))}")
+        if (kind,) != wanted:
+            differences.append(f"source: {kind}, not {' and '.join(map(str, wanted))}")
     return differences
 
 

@@ -64,11 +64,10 @@ def judge(data: Dataset, images: dict[str, Tensor], model: Classifier | None = N
     return evaluation.evaluate(
         model or Brightness(),
         data,
-        images,
+        {"m": images},
         ATTACKS,
         setting="white_box",
         threat="t",
-        source="m",
         view="logits",
         examples=2,
         device=torch.device("cpu"),

@@ -23,6 +23,11 @@ def training(wildcards):
     return PLAN.train(wildcards.model, int(wildcards.seed))
 
 
+def joining(wildcards):
+    """Return the plan's assemble job for these wildcards."""
+    return PLAN.assemble(wildcards.model, int(wildcards.seed))
+
+
 def crafting(wildcards):
     """Return the plan's attack job for these wildcards."""
     return PLAN.attack(wildcards.model, int(wildcards.seed), wildcards.suite)

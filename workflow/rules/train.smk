@@ -8,6 +8,7 @@ for traces, models in PLAN.tracing().items():
             model="|".join(models),
         input:
             data=lambda wildcards: training(wildcards).inputs["data"],
+            beside=lambda wildcards: training(wildcards).inputs.get("beside", ()),
         output:
             model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
             history=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/history.csv",
@@ -27,3 +28,27 @@ for traces, models in PLAN.tracing().items():
             job=lambda wildcards: training(wildcards).expectation,
         shell:
             "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+
+
+# An ensemble is not trained: it is put together from its members.
+if PLAN.assembled:
+
+    rule assemble:
+        wildcard_constraints:
+            model="|".join(PLAN.assembled),
+        input:
+            data=lambda wildcards: joining(wildcards).inputs["data"],
+            members=lambda wildcards: joining(wildcards).inputs["members"],
+        output:
+            model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
+            separation=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/separation.csv",
+            record=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/record.json",
+        log:
+            f"{PLAN.folder}/logs/assemble/{{model}}-seed{{seed}}.log",
+        conda:
+            "../../environment.yml"
+        threads: 1
+        params:
+            job=lambda wildcards: joining(wildcards).expectation,
+        shell:
+            "python -m reproof assemble {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 
 from reproof import artifacts, attack_engine, device, networks, prepared, registry
+from reproof.aggregation import aggregate
+from reproof.classifier import Classifier
 from reproof.data import to_unit
+from reproof.ensembles import Ensemble
 from reproof.errors import StudyError
 from reproof.plan import Job
 from reproof.provenance import Run
@@ -32,6 +37,7 @@ def attack(job: Job, run: Run) -> None:
     images = to_unit(stored)
     clean = attack_engine.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
 
+    aggregated = facts.get("aggregated", False)
     tensors: dict[str, torch.Tensor] = {"labels": labels}
     notes = {}
     for name, stanza in facts["attacks"].items():
@@ -39,29 +45,51 @@ def attack(job: Job, run: Run) -> None:
         module = registry.load("attacks", kind)
         settings = module.Settings(**{key: value for key, value in stanza.items() if key != "kind"})
         count = settings.images or len(labels)
-        crafted = attack_engine.craft(
-            trainee,
-            settings,
-            kind,
-            images[:count],
-            labels[:count],
-            clean[:count],
-            view=view,
-            seed=facts["seed"],
-            batch_size=facts["batch_size"],
-            device=chosen,
-            skip_misclassified=facts["skip_misclassified"],
-        )
-        for parameters, adversarial in crafted.images.items():
-            tensors[f"{name}/{parameters}"] = adversarial
+        victims = _members(trainee.classifier) if aggregated else [trainee]
+        made = [
+            attack_engine.craft(
+                victim,
+                settings,
+                kind,
+                images[:count],
+                labels[:count],
+                clean[:count],
+                view=view,
+                seed=facts["seed"],
+                batch_size=facts["batch_size"],
+                device=chosen,
+                skip_misclassified=facts["skip_misclassified"] and not aggregated,
+            )
+            for victim in victims
+        ]
+        for point in settings.points():
+            found = [crafted.images[point.parameters] for crafted in made]
+            tensors[f"{name}/{point.parameters}"] = (
+                aggregate(images[:count], found, settings.norm, point.epsilon) if aggregated else found[0]
+            )
+        shares = [crafted.gradient_zero_share for crafted in made]
         notes[name] = {
-            "seconds": crafted.seconds,
-            "unchanged": crafted.unchanged,
-            "gradient_zero_share": crafted.gradient_zero_share,
+            "seconds": _sum(crafted.seconds for crafted in made),
+            "unchanged": _sum(crafted.unchanged for crafted in made),
+            "gradient_zero_share": max((share for share in shares if share is not None), default=None),
             "images": count,
-            "attacked": crafted.attacked,
+            "attacked": sum(crafted.attacked for crafted in made),
         }
     run.notes = notes
     artifacts.write_tensors(
         run.wrote(Path(job.outputs["adversarial"])), tensors, {"attacks": facts["attacks"]}
     )
+
+
+def _members(classifier: Classifier) -> list[Classifier]:
+    if not isinstance(classifier, Ensemble):
+        raise TypeError("an aggregated suite attacks the members of an Ensemble")
+    return [member for member in classifier.members if isinstance(member, Classifier)]
+
+
+def _sum(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the sum of mappings from parameters to numbers, key by key."""
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return dict(total)

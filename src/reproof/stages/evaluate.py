@@ -17,7 +17,10 @@ def evaluate(job: Job, run: Run) -> None:
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     _, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     trainee.to(chosen)
-    adversarial, _ = artifacts.read_tensors(run.read(Path(job.inputs["adversarial"][0])))
+    adversarial = {
+        source: artifacts.read_tensors(run.read(Path(path)))[0]
+        for source, path in zip(facts["sources"], job.inputs["adversarial"], strict=True)
+    }
     judged = evaluation.evaluate(
         trainee.classifier,
         data,
@@ -25,7 +28,6 @@ def evaluate(job: Job, run: Run) -> None:
         facts["attacks"],
         setting=facts["setting"],
         threat=facts["threat"],
-        source=facts["source"],
         view=facts["view"],
         examples=facts["examples"],
         device=chosen,

@@ -99,7 +99,7 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     """Return each artifact's record by the artifact's path, and why an artifact no longer fits study or code."""
     records: dict[str, Mapping[str, Any]] = {}
     stale: dict[str, str] = {}
-    for made in plan.jobs(("prepare", "train", "attack", "evaluate", "tabulate", "draw")):
+    for made in plan.jobs(("prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw")):
         record = artifacts.read_json(Path(made.outputs["record"]))
         expected = made.description
         reason = ""
@@ -131,7 +131,7 @@ def data_words(prepared: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> Model:
     chosen = plan.study.models[name]
     training = chosen.training
-    record = records[plan.train(name, plan.study.seeds[0]).outputs["model"]]
+    record = records[plan.make(name, plan.study.seeds[0]).outputs["model"]]
     data = records[plan.data_path(chosen.dataset)]["notes"]
     width = getattr(chosen.architecture.settings, "width", 1.0)
     return Model(
@@ -162,22 +162,23 @@ def _trails(plan: Plan) -> Iterator[Trail]:
     for target in plan.study.models:
         for seed in plan.study.seeds:
             for name, threat in plan.threats_on(target).items():
-                source = threat.source or target
+                sources = plan.sources(target, threat)
                 data = plan.data_path(plan.study.models[target].dataset)
-                steps = [Step("data", data)]
-                if source != target:
-                    steps.append(Step("source model", plan.train(source, seed).outputs["model"]))
-                steps += [
-                    Step("model", plan.train(target, seed).outputs["model"]),
-                    Step("adversarial", plan.adversarial_path(source, seed, threat.suite)),
-                    Step("outcome", plan.outcome_path(target, seed, name)),
-                    Step("table", plan.table_path("measurements")),
-                ]
-                yield Trail(
-                    model=target,
-                    seed=seed,
-                    setting=threat.setting,
-                    steps=tuple(steps),
-                    source=source if source != target else "",
-                    attacks=plan.study.suites[threat.suite].attacks,
-                )
+                for source in sources:
+                    steps = [Step("data", data)]
+                    if source != target:
+                        steps.append(Step("source model", plan.make(source, seed).outputs["model"]))
+                    steps += [
+                        Step("model", plan.make(target, seed).outputs["model"]),
+                        Step("adversarial", plan.adversarial_path(source, seed, threat.suite)),
+                        Step("outcome", plan.outcome_path(target, seed, name)),
+                        Step("table", plan.table_path("measurements")),
+                    ]
+                    yield Trail(
+                        model=target,
+                        seed=seed,
+                        setting=threat.setting,
+                        steps=tuple(steps),
+                        source=source if source != target else "",
+                        attacks=plan.study.suites[threat.suite].attacks,
+                    )

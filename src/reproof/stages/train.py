@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from reproof import artifacts, device, networks, prepared, training
 from reproof.plan import Job
@@ -21,6 +17,12 @@ def train(job: Job, run: Run) -> None:
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = networks.build(job.slice, data.description, job.slice["seed"])
+    defense.beside = [
+        networks.load(other, data.description, run.read(Path(path)))[1]
+        .classifier.to(chosen)
+        .requires_grad_(False)
+        for other, path in zip(job.slice.get("beside", ()), job.inputs.get("beside", ()), strict=True)
+    ]
     model, history_path = Path(job.outputs["model"]), Path(job.outputs["history"])
     checkpoint = model.with_name("checkpoint.safetensors")
     history = training.train(
@@ -35,17 +37,8 @@ def train(job: Job, run: Run) -> None:
         progress=sys.stderr.isatty(),
     )
     artifacts.write_tensors(run.wrote(model), trainee.state_dict(), {"network": job.slice})
-    artifacts.write_text(run.wrote(history_path), _csv(history))
+    artifacts.write_csv(run.wrote(history_path), history)
     for name, rows in defense.traces().items():
-        artifacts.write_text(run.wrote(Path(job.outputs[f"trace_{name}"])), _csv(rows))
+        artifacts.write_csv(run.wrote(Path(job.outputs[f"trace_{name}"])), rows)
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
     checkpoint.unlink(missing_ok=True)
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV text; None is an empty cell."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

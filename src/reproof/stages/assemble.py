@@ -1,0 +1,56 @@
+"""Put an ensemble together from its trained members, and measure how far apart their latent spaces lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reproof import artifacts, device, evaluation, latent_separation, networks, prepared
+from reproof.data import to_unit
+from reproof.ensembles import Ensemble
+from reproof.plan import Job
+from reproof.provenance import Run
+
+
+def assemble(job: Job, run: Run) -> None:
+    """Do an assemble job (plan.Plan.assemble)."""
+    chosen = device.choose(run.threads)
+    run.device = device.words(chosen)
+    data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
+    _, trainee = networks.build(job.slice, data.description, seed=0)
+    ensemble = trainee.classifier
+    if not isinstance(ensemble, Ensemble):
+        raise TypeError(f"{job.slice['defense']['kind']} joins networks to something else than an Ensemble")
+    images = to_unit(data.select("test")[0])
+    latents = {}
+    for place, name, network, path in zip(
+        ensemble.members, job.slice["members"], job.slice["networks"], job.inputs["members"], strict=True
+    ):
+        _, member = networks.load(network, data.description, run.read(Path(path)))
+        place.load_state_dict(member.classifier.state_dict())
+        member.to(chosen)
+        latents[name] = evaluation.look(member.classifier, images, chosen).features.double().numpy()
+    artifacts.write_tensors(
+        run.wrote(Path(job.outputs["model"])), trainee.state_dict(), {"network": job.slice}
+    )
+    artifacts.write_csv(run.wrote(Path(job.outputs["separation"])), _separations(latents))
+    run.notes = {"parameters": sum(parameter.numel() for parameter in ensemble.parameters())}
+
+
+def _separations(latents: Mapping[str, NDArray[np.float64]]) -> list[dict[str, Any]]:
+    """Return Eq. 5 for each pair of members, then each member against all others, then their mean (Eq. 6)."""
+    total = latent_separation.total(latents)
+    rows: list[dict[str, Any]] = [
+        {key: row[key] for key in ("first", "second", "margin", "separable")}
+        for row in latent_separation.pairwise(latents)
+    ]
+    for name, found in total.members.items():
+        rows.append(
+            {"first": name, "second": "all others", "margin": found.margin, "separable": found.separable}
+        )
+    rows.append({"first": "mean", "second": "", "margin": total.margin, "separable": total.separable})
+    return rows
