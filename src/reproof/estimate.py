@@ -16,7 +16,14 @@ from typing import Any
 from reproof.artifacts import read_json
 from reproof.errors import ArtifactError
 from reproof.plan import RULES, Job, Plan
-from reproof.settings import FORWARD, ArchitectureSettings, AttackSettings, DatasetSettings, DefenseSettings
+from reproof.settings import (
+    ADVERSARIAL_STEP,
+    FORWARD,
+    ArchitectureSettings,
+    AttackSettings,
+    DatasetSettings,
+    DefenseSettings,
+)
 from reproof.study import Model
 from reproof.wording import duration, memory
 
@@ -132,6 +139,7 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
         network = passes if defense.shapes_network else 1.0
         loss = passes / network if defense.trains_on == "clean" else 1.0
         passes = network * (loss + adversarial.passes(loss))
+    passes += FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)  # the method itself counts one
     if model.built_on is not None:
         beneath: DefenseSettings = model.built_on.settings
         passes *= beneath.passes()
@@ -155,7 +163,7 @@ def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
     seconds, images = 0.0, 0
     for attack, count in _crafted(plan, facts["suite"]):
         passes = attack.passes() + FORWARD  # and one to judge
-        seconds += count * passes / FORWARD * _forward_seconds(plan, model)
+        seconds += count * passes / FORWARD * _networks(model) * _forward_seconds(plan, model)
         images += count
     return seconds, 4 * images * _pixels(plan.study.datasets[model.dataset].settings)
 
@@ -165,10 +173,16 @@ def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     rows, shown = data.sizes()["test"], 1
     for attack, count in _crafted(plan, plan.study.threats[facts["threat"]].suite):
-        rows += count
+        rows += count * len(facts["sources"])
         shown += len(attack.points())
     pictures = 4 * facts["examples"] * shown * _pixels(data)
-    return rows * _forward_seconds(plan, model), 20 * rows + pictures
+    return rows * _networks(model) * _forward_seconds(plan, model), 20 * rows + pictures
+
+
+def _networks(model: Model) -> int:
+    """Return how many networks answer as one: an ensemble's members, or those that are trained together."""
+    defense: DefenseSettings = model.defense.settings
+    return len(model.members) or defense.networks
 
 
 def _crafted(plan: Plan, suite: str) -> Iterator[tuple[AttackSettings, int]]:

@@ -16,7 +16,7 @@ from matplotlib.path import Path as MatplotlibPath
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof import training_figures, wording
+from reproof import ensemble_figures, training_figures, wording
 from reproof.figure_style import (
     DASHES,
     INK,
@@ -60,6 +60,10 @@ class FigureInputs:
     """Trace's name (`rounds`, `centroids`) -> model's name -> CSV file that the training of one seed left."""
     identities: Mapping[str, training_figures.Identity] = field(default_factory=dict)
     """Model's name -> what tells it from other models: networks are compared by it."""
+    ensembles: Mapping[str, ensemble_figures.Ensemble] = field(default_factory=dict)
+    """Model's name -> what it is an ensemble of."""
+    separations: Mapping[str, Path] = field(default_factory=dict)
+    """Ensemble's name -> separation.csv of one seed."""
     outcomes: Mapping[str, Path] = field(default_factory=dict)
     """Model's name -> outcomes parquet of its white-box threat, one seed."""
     examples: Mapping[str, Path] = field(default_factory=dict)
@@ -93,6 +97,9 @@ def draw(inputs: FigureInputs) -> dict[str, str]:
         figures[f"centroid_paths_{model}"] = training_figures.centroid_paths(
             model, titles[model], path, classes.get(model, ())
         )
+    figures["separation"] = ensemble_figures.latent_separation(
+        inputs.ensembles, inputs.separations, inputs.summary
+    )
     for model, path in _in_order(inputs.examples, titles):
         figures[f"examples_{model}"] = example_images(model, titles[model], path, classes.get(model, ()))
     figures["cost_against_robustness"] = cost_against_robustness(
@@ -124,7 +131,7 @@ def accuracy_against_epsilon(
         if row["attack"] == "none":
             clean[row["model"]] = (value, low, high)
         elif epsilon is not None and (
-            (row["setting"] == setting and (setting != "black_box" or row["source"] == source))
+            (row["setting"] == setting and row["source"] in ((source,) if source else ("", row["model"])))
             or (row["attack"] == "worst_case" and setting == "white_box")
         ):
             curves.setdefault(row["model"], {}).setdefault(row["attack"], []).append(

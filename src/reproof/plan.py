@@ -492,6 +492,7 @@ class Plan:
                     ]
                     for name, model in self.study.models.items()
                 },
+                "ensembles": {name: self._ensemble(self.study.models[name]) for name in self.assembled},
                 "models": {
                     "histories": self.trained,
                     "separations": self.assembled,
@@ -501,6 +502,18 @@ class Plan:
             },
             modules=("reproof.stages.draw",),
         )
+
+    def _ensemble(self, model: Model) -> dict[str, Any]:
+        """Return what figures tell an ensemble by; `at` is its last member's value of the setting that is swept."""
+        last = self.study.models[model.members[-1]].defense
+        swept = last.settings.swept if last.kind == model.defense.kind else ""
+        return {
+            "title": model.title,
+            "kind": model.defense.kind,
+            "members": list(model.members),
+            "swept": swept,
+            "at": float(getattr(last.settings, swept)) if swept else None,
+        }
 
     def report(self) -> Job:
         """Return the job that renders the page."""

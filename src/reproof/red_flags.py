@@ -133,9 +133,10 @@ def _of(results: Results) -> Trial:
 
 
 def _plain(results: Results) -> bool:
-    """Tell whether it is a white-box attack by gradients of the deployed logits."""
+    """Tell whether it is a white-box attack by gradients of the deployed logits, not of a member's alone."""
     trial = _of(results)
-    return trial.setting == "white_box" and trial.kind != "random_noise" and trial.view in ("", "logits")
+    plain = trial.setting == "white_box" and trial.kind != "random_noise" and trial.view in ("", "logits")
+    return plain and not trial.elsewhere
 
 
 def _budget(results: Results) -> tuple[str, float] | None:
@@ -174,9 +175,7 @@ def _over_epsilons(trials: Sequence[Results]) -> list[_Comparison]:
     for results in trials:
         trial = _of(results)
         if trial.epsilon is not None:
-            curves[trial.setting, trial.source if trial.setting == "black_box" else "", trial.attack].append(
-                results
-            )
+            curves[trial.setting, trial.elsewhere, trial.attack].append(results)
     return [
         comparison
         for key in sorted(curves)
@@ -222,6 +221,8 @@ def _plain_words(name: str) -> str:
     setting, attack, *rest = name.split(" ")
     parameters, _, source = " ".join(rest).partition(" from ")
     words = f"{wording.setting(setting).lower()} {wording.attack(attack)} at {wording.parameters(parameters)}"
+    if source in wording.SOURCES:
+        return f"{words} on {wording.SOURCES[source]}"
     return f"{words} from {source}" if source else words
 
 

@@ -206,6 +206,9 @@ class DefenseSettings(Settings):
     learns_beside: ClassVar[bool] = False
     """Whether a network is trained against frozen ones that were trained before (a stanza's `beside`)."""
 
+    swept: ClassVar[str] = ""
+    """The setting that its paper sweeps in a figure; empty where there is none."""
+
     @property
     def networks(self) -> int:
         """Return how many networks are trained together in one model."""

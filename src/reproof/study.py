@@ -24,8 +24,10 @@ from pydantic import Field, StringConstraints, ValidationError, create_model
 from reproof import registry
 from reproof.errors import StudyError
 from reproof.settings import (
+    AGGREGATED,
     MEMBER,
     ArchitectureSettings,
+    AttackSettings,
     Count,
     DefenseSettings,
     Flag,
@@ -138,7 +140,9 @@ class Model:
         """Return the defense's name in claims: `prototype_conformity[released_code]`."""
         choices = [self.defense] if self.built_on is None else [self.built_on, self.defense]
         keys = [cast(DefenseSettings, choice.settings).key(choice.kind) for choice in choices]
-        return "+".join(keys) + ("[member]" if self.beside else "")
+        declared = cast(DefenseSettings, self.defense.settings)
+        alone = declared.votes and not self.members
+        return "+".join(keys) + ("[member]" if alone or self.beside else "")
 
     @property
     def training_key(self) -> str:
@@ -562,6 +566,8 @@ def parse(
             members=stanza.members,
         )
     for name, model in models.items():
+        if name in (MEMBER, AGGREGATED):
+            raise fail(["models", name], f"tables call members of an ensemble {name!r}; give it another name")
         for path, message in _wrong_company(model, models):
             raise fail(["models", name, *path], message)
     attacks = {name: choice(stanza) for name, stanza in raw.attacks.items()}
@@ -580,6 +586,11 @@ def parse(
                 )
         if len(set(suite.attacks)) != len(suite.attacks):
             raise fail(["suites", name, "attacks"], "an attack stands twice")
+        if suite.members == "aggregated" and suite.view != "logits":
+            raise fail(
+                ["suites", name, "view"],
+                "an aggregated suite attacks each member's logits; leave the view out, or set members: joint",
+            )
         for attack_name in suite.settings:
             known(
                 ["suites", name, "settings", attack_name],
@@ -591,6 +602,14 @@ def parse(
             attack_name: narrow(name, attack_name, suite.settings.get(attack_name, {}))
             for attack_name in suite.attacks
         }
+        for position, attack_name in enumerate(suite.attacks if suite.members == "aggregated" else ()):
+            settings = cast(AttackSettings, suite_attacks[name][attack_name].settings)
+            if settings.norm != "linf" and any(point.epsilon is not None for point in settings.points()):
+                raise fail(
+                    ["suites", name, "attacks", position],
+                    f"{attack_name} has {settings.norm} budgets, to which no sum of perturbations is cut; an "
+                    "aggregated suite takes linf budgets, or attacks without any",
+                )
     for name, threat in raw.threats.items():
         here = ["threats", name]
         known([*here, "suite"], threat.suite, raw.suites, "suite")
@@ -598,7 +617,10 @@ def parse(
             known([*here, "dataset"], threat.dataset, raw.datasets, "data set")
         by_member = threat.setting == "white_box" and threat.source == MEMBER
         if not by_member and (threat.setting == "black_box") != (threat.source is not None):
-            raise fail(here, "black_box needs a source model, and only black_box takes one")
+            raise fail(
+                here,
+                "black_box needs a source model, and only black_box takes one (white_box takes 'member')",
+            )
         if raw.suites[threat.suite].members == "aggregated" and threat.source is not None:
             raise fail(
                 [*here, "suite"], "an aggregated suite is made on the whole ensemble; it takes no source"
@@ -662,27 +684,47 @@ def _wrong_company(model: Model, models: Mapping[str, Model]) -> Iterator[tuple[
             if name not in models:
                 yield [key, position], f"no model is called {name!r}; {_hint(name, models)}"
             elif names.count(name) > 1:
-                yield [key, position], f"{name} stands twice"
+                yield [key, position], f"{name} stands twice; name it once"
+            elif name == model.name:
+                yield [key, position], f"{name} cannot stand here itself; name other models"
             elif models[name].members:
-                yield [key, position], f"{name} is an ensemble itself"
+                yield [key, position], f"{name} is an ensemble itself; name models that are trained"
             elif models[name].dataset != model.dataset:
-                yield [key, position], f"{name} is trained on {models[name].dataset}, not on {model.dataset}"
+                yield (
+                    [key, position],
+                    f"{name} is trained on {models[name].dataset}, not on {model.dataset}; name models of one data set",
+                )
             elif model.name in _trained_before(models[name], models):
-                yield [key, position], f"{name} is trained after {model.name}"
-    if model.members:
-        if model.beside or model.built_on or len(model.members) < 2:
-            yield ["members"], "an ensemble has at least two members, and neither beside nor built_on"
-        for position, name in enumerate(model.members):
-            if name in models and models[name].architecture != model.architecture:
                 yield (
-                    ["members", position],
-                    f"{name} is another network than the ensemble's architecture says",
+                    [key, position],
+                    f"{name} is trained after {model.name}; take one out of the other's beside",
                 )
-            if name in models and models[name].built_on is not None:
-                yield (
-                    ["members", position],
-                    f"{name} is built on another defense; a member is a plain network",
-                )
+    if not model.members:
+        return
+    if model.beside or model.built_on or len(model.members) < 2:
+        yield ["members"], "an ensemble has at least two members, and neither beside nor built_on"
+    if model.seed_offset:
+        yield ["seed_offset"], "an ensemble is not trained; set its members' instead"
+    for position, name in enumerate(model.members):
+        for message in _no_plain_network(models[name], model):
+            yield ["members", position], message
+
+
+def _no_plain_network(member: Model, ensemble: Model) -> Iterator[str]:
+    """Yield why a model cannot be a member of an ensemble."""
+    declared = cast(DefenseSettings, member.defense.settings)
+    if member.architecture != ensemble.architecture:
+        yield f"{member.name} is another network than the ensemble's architecture says; give both the same"
+    if member.built_on is not None or declared.shapes_network or declared.networks > 1:
+        yield (
+            f"the defense of {member.name} changes its network, and a member is a plain network of the "
+            "architecture; name another model"
+        )
+    if member.training_key != ensemble.training_key:
+        yield (
+            f"{member.name} is trained on {member.training_key} examples, the ensemble by its stanza on "
+            f"{ensemble.training_key} ones, as tables would say; give it the members' training"
+        )
 
 
 def _takes(defense: str, key: str) -> bool:

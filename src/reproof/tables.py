@@ -66,13 +66,19 @@ class Trial:
     failed: Bools | None
     """The members of an ensemble found no majority; None of a single network."""
     l2: Floats
+    model: str = ""
+    """The model that was shown the images; empty where only one can be meant."""
+
+    @property
+    def elsewhere(self) -> str:
+        """Return the model that the images were made on where it is another than the one they are shown to."""
+        own = self.setting != "black_box" and self.source in ("", self.model or self.source)
+        return "" if own else self.source
 
     @property
     def name(self) -> str:
         """Return the words that name its row of measurements.csv."""
-        source = f" from {self.source}" if self.setting == "black_box" else ""
-        if self.source == AGGREGATED:
-            source = " on all members"
+        source = f" from {self.elsewhere}" if self.elsewhere else ""
         return f"{self.setting} {self.attack} {self.parameters}{source}".rstrip()
 
 
@@ -96,6 +102,8 @@ class Outcomes:
     """Which of them are not answered, even without an attack; None where no image of the model is ever refused."""
     clean_failed: Bools | None = None
     """On which of them an ensemble finds no majority without an attack."""
+    members: tuple[str, ...] = ()
+    """The models that an ensemble is put together from."""
 
     def clean_on(self, images: Integers) -> Bools:
         """Return which of these images are classified correctly without an attack."""
@@ -187,7 +195,13 @@ def _read(path: Path) -> _File:
         raise ArtifactError(f"{path}: lacks the columns {', '.join(missing)}")
     failed = None
     if "failed" in table.column_names and table.column("failed").null_count < len(table):
-        failed = table.column("failed").to_numpy().astype(bool)
+        column = table.column("failed")
+        if column.null_count or not pa.types.is_boolean(column.type):
+            raise ArtifactError(
+                f"{path}: column failed should say true or false of every row, or of none; it is {column.type}, with "
+                f"{column.null_count} empty cells"
+            )
+        failed = column.to_numpy()
     file = _File(path, identity, {}, {}, {}, failed)
     for name in (*_LABELS, *_NUMBERS):
         column = table.column(name)
@@ -264,6 +278,7 @@ def _gather(files: list[_File]) -> Outcomes:
         trials=found,
         clean_refused=complete.refused if complete and refuses else None,
         clean_failed=complete.failed if complete else None,
+        members=tuple(first.identity.get("members", ())),
     )
 
 
@@ -300,6 +315,7 @@ def _trials(file: _File) -> Iterable[Trial]:
             refused=columns["adversarial_prediction"][chosen] == REFUSED,
             failed=None if file.failed is None else file.failed[chosen],
             l2=columns["l2"][chosen],
+            model=file.identity["model"],
         )
 
 
@@ -312,7 +328,7 @@ def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
     distance of the images that were correct and no longer are, for attacks without epsilon; none, no row.
     `refused`: the share that a model answers with no class, where it ever does. `failed_majorities`: the number
     of images on which an ensemble finds no majority. `accuracy_gain`: how much more accurate a boosted vote is
-    than the plain one of the same network and training. An ensemble that is attacked through each member in turn
+    than the plain one of the same members. An ensemble that is attacked through each member in turn
     has a row for each, and one of source `member`: their mean, with the interval of as many images.
     """
     outcomes = list(outcomes)
@@ -363,7 +379,7 @@ def _means_over_members(one: Outcomes) -> Iterable[Measurement]:
     """Yield the mean accuracy over the members that an ensemble was attacked through, one at a time."""
     groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in one.trials:
-        if trial.setting == "white_box" and trial.source not in (one.model, AGGREGATED, ""):
+        if trial.setting == "white_box" and trial.elsewhere not in ("", AGGREGATED):
             groups[trial.attack, trial.parameters].append(trial)
     for (attack, parameters), trials in sorted(groups.items()):
         count, total = sum(int(trial.correct.sum()) for trial in trials), len(trials[0].images)
@@ -376,9 +392,9 @@ def _means_over_members(one: Outcomes) -> Iterable[Measurement]:
 def _gains(outcomes: Sequence[Outcomes]) -> list[Measurement]:
     """Return what the boosted votes gain over the plain ones under the same images."""
     found = []
-    plain = {(o.dataset, o.architecture, o.training, o.seed, o.defense): o for o in outcomes}
+    plain = {(o.dataset, o.architecture, o.training, o.seed, o.members, o.defense): o for o in outcomes}
     for one in outcomes:
-        key = (one.dataset, one.architecture, one.training, one.seed)
+        key = (one.dataset, one.architecture, one.training, one.seed, one.members)
         other = plain.get((*key, one.defense.removesuffix(BOOSTED)))
         if other is None or not one.defense.endswith(BOOSTED):
             continue

@@ -394,7 +394,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("threat_models", "attacks", "attack_engine", "aggregation"),
     ("evaluation", "latent_separation"),
     ("papers", "intervals", "claims", "verdicts", "statements", "ledger", "tables", "red_flags"),
-    ("figure_style", "training_figures", "figures", "report"),
+    ("figure_style", "training_figures", "ensemble_figures", "figures", "report"),
     ("stages",),
     ("cli", "__main__", "driver"),
 )

@@ -83,6 +83,16 @@ def levels(labels: Sequence[str], first: Sequence[Heading] = ()) -> list[list[He
     return [row for row in rows if row]
 
 
+UNSETTLED = {
+    "failed_majorities": (
+        "Failed majorities",
+        "Number of images [95 % interval] on which an ensemble's members elect no class",
+    ),
+    "refused": ("Refused images", "Percent of images [95 % interval] that are answered with no class"),
+}
+"""Metrics of images without a decision -> their table's title and caption."""
+
+
 class Grids:
     """Builds the tables, making cards for what they show."""
 
@@ -115,7 +125,7 @@ class Grids:
         for dataset in dict.fromkeys(model.dataset for model in self.data.models):
             models = [model for model in self.data.models if model.dataset == dataset]
             names = {model.name for model in models}
-            rows = [row for row in self.data.summary if row["model"] in names]
+            rows = [row for row in self.data.summary if row["model"] in names and not _by_one_member(row)]
             budgets: dict[tuple[str, str], set[tuple[str, ...]]] = {}
             for row in rows:
                 if row["attack"] not in ("none", "worst_case") and row["metric"] == "accuracy":
@@ -127,11 +137,53 @@ class Grids:
             grids += [self._matrix(dataset, models, rows, *budget) for budget in widest]
             free = self._free_matrix(dataset, models, rows)
             grids += [free] if free else []
+            grids += [
+                grid for metric in UNSETTLED if (grid := self._unsettled(dataset, models, rows, metric))
+            ]
         return grids
 
+    def _unsettled(
+        self, dataset: str, models: Sequence[Model], rows: Sequence[Row], metric: str
+    ) -> Grid | None:
+        """Return how often ensembles elect no class, or models give no answer, without attack and under transfer."""
+        found = [
+            row
+            for row in rows
+            if row["metric"] == metric and (row["setting"] == "black_box" or row["attack"] == "none")
+        ]
+        columns = self._sorted_columns(found)
+        title, caption = UNSETTLED[metric]
+        body = []
+        for model in models:
+            own = {self._column(row): row for row in found if row["model"] == model.name}
+            if own:
+                cells = [[self.number(own[column])] if column in own else [] for column in columns]
+                body.append((model.title, _small_print(model), cells))
+        if not body:
+            return None
+        labels = [
+            "No attack"
+            if attack == "none"
+            else SEPARATOR.join(
+                (
+                    self._setting_title(setting, source),
+                    f"{self._attack_title(attack)}, {wording.parameters(parameters)}".strip(", "),
+                )
+            )
+            for setting, source, attack, parameters in columns
+        ]
+        return Grid(
+            f"matrix-{dataset}-{metric.replace('_', '-')}",
+            f"{title} on {wording.dataset(dataset)}",
+            f"{caption}, {wording.dataset(dataset)}.",
+            levels(labels, [Heading("Defense", sort=0)]),
+            body,
+            frozenset(_changes(columns)),
+        )
+
     def _column(self, row: Row) -> tuple[str, ...]:
-        source = row["source"] if row["setting"] == "black_box" else ""
-        return (row["setting"], source, row["attack"], row["parameters"])
+        own = row["setting"] != "black_box" and row["source"] not in wording.SOURCES
+        return (row["setting"], "" if own else row["source"], row["attack"], row["parameters"])
 
     def _sorted_columns(self, rows: Iterable[Row]) -> list[tuple[str, ...]]:
         settings = {name: position for position, name in enumerate(wording.SETTINGS)}
@@ -151,6 +203,8 @@ class Grids:
 
     def _setting_title(self, setting: str, source: str) -> str:
         title = wording.setting(setting)
+        if source in wording.SOURCES:
+            return f"{title}, {wording.SOURCES[source]}"
         return f"{title}, made on {self._titles.get(source, source)}" if source else title
 
     def _matrix(
@@ -246,7 +300,11 @@ class Grids:
         grids = []
         for dataset in dict.fromkeys(model.dataset for model in self.data.models):
             own = [row for row in accuracies if row["dataset"] == dataset]
-            moved = [row for row in own if row["setting"] == "black_box" and row["attack"] != "none"]
+            moved = [
+                row
+                for row in own
+                if row["attack"] != "none" and (row["setting"] == "black_box" or _by_one_member(row))
+            ]
             largest: dict[str, str] = {}
             for row in moved:
                 if _numbers(row["parameters"]) >= _numbers(largest.get(row["attack"], "")):
@@ -258,7 +316,8 @@ class Grids:
             }
             sources = {source for source, _, _ in shown}
             for row in own:
-                home = row["setting"] == "white_box" and row["parameters"] == largest.get(row["attack"])
+                home = row["setting"] == "white_box" and row["source"] in ("", row["model"])
+                home = home and row["parameters"] == largest.get(row["attack"])
                 if home and row["model"] in sources:
                     shown[row["model"], row["attack"], row["model"]] = row
             if shown:
@@ -291,6 +350,11 @@ class Grids:
 def _changes(columns: Sequence[tuple[str, ...]]) -> list[int]:
     """Return the positions at which setting or source differ from the column before."""
     return [i for i, column in enumerate(columns) if i == 0 or column[:2] != columns[i - 1][:2]]
+
+
+def _by_one_member(row: Row) -> bool:
+    """Say whether the images were made on one named member of the ensemble that they are shown to."""
+    return row["setting"] == "white_box" and row["source"] not in ("", row["model"], *wording.SOURCES)
 
 
 def _small_print(model: Model) -> str:

@@ -29,6 +29,7 @@ _KINDS = (
     ("training", "Training"),
     ("rounds", "Rounds of training"),
     ("centroid_paths", "Ways of the classes’ centroids"),
+    ("separation", "Latent spaces of ensembles"),
     ("cost", "Cost against robustness"),
     ("examples", "Examples"),
 )

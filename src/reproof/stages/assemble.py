@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reproof import artifacts, device, evaluation, latent_separation, networks, prepared
 from reproof.data import to_unit
 from reproof.ensembles import Ensemble
+from reproof.errors import StudyError
 from reproof.plan import Job
 from reproof.provenance import Run
 
@@ -31,7 +32,13 @@ def assemble(job: Job, run: Run) -> None:
         ensemble.members, job.slice["members"], job.slice["networks"], job.inputs["members"], strict=True
     ):
         _, member = networks.load(network, data.description, run.read(Path(path)))
-        place.load_state_dict(member.classifier.state_dict())
+        try:
+            place.load_state_dict(member.classifier.state_dict())
+        except RuntimeError as error:
+            raise StudyError(
+                f"models.{job.slice['model']}.members: the defense of {name} changes its network, and a member is a "
+                f"plain network of the architecture; name another model ({str(error).splitlines()[0]})"
+            ) from error
         member.to(chosen)
         latents[name] = evaluation.look(member.classifier, images, chosen).features.double().numpy()
     artifacts.write_tensors(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from reproof import artifacts, figures
+from reproof.ensemble_figures import Ensemble
 from reproof.plan import Job
 from reproof.provenance import Run
 from reproof.training_figures import Identity
@@ -32,6 +33,11 @@ def draw(job: Job, run: Run) -> None:
                 trace: named(names, job.inputs[f"trace_{trace}"])
                 for trace, names in facts["models"]["traces"].items()
             },
+            ensembles={
+                name: Ensemble(**{**found, "members": tuple(found["members"])})
+                for name, found in facts["ensembles"].items()
+            },
+            separations=named(facts["models"]["separations"], job.inputs["separations"]),
             identities={name: Identity(*identity) for name, identity in facts["identities"].items()},
         )
     )

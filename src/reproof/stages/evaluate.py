@@ -41,6 +41,7 @@ def evaluate(job: Job, run: Run) -> None:
         "model": facts["model"],
         "seed": facts["seed"],
         "threat": facts["threat"],
+        "members": facts.get("members", []),
     }
     evaluation.write(run.wrote(Path(job.outputs["outcomes"])), judged.rows, identity)
     artifacts.write_tensors(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import torch
+
 from reproof import artifacts, device, networks, prepared, training
+from reproof.classifier import Classifier
 from reproof.plan import Job
 from reproof.provenance import Run
 from reproof.training_settings import TrainingSettings
@@ -18,9 +21,7 @@ def train(job: Job, run: Run) -> None:
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = networks.build(job.slice, data.description, job.slice["seed"])
     defense.beside = [
-        networks.load(other, data.description, run.read(Path(path)))[1]
-        .classifier.to(chosen)
-        .requires_grad_(False)
+        _frozen(networks.load(other, data.description, run.read(Path(path)))[1].classifier, chosen)
         for other, path in zip(job.slice.get("beside", ()), job.inputs.get("beside", ()), strict=True)
     ]
     model, history_path = Path(job.outputs["model"]), Path(job.outputs["history"])
@@ -33,7 +34,8 @@ def train(job: Job, run: Run) -> None:
         seed=job.slice["seed"],
         device=chosen,
         checkpoint=checkpoint,
-        digest=job.digest,
+        # A checkpoint of training beside other weights is of another run.
+        digest=" ".join([job.digest, *(run.inputs[path] for path in job.inputs.get("beside", ()))]),
         progress=sys.stderr.isatty(),
     )
     artifacts.write_tensors(run.wrote(model), trainee.state_dict(), {"network": job.slice})
@@ -42,3 +44,9 @@ def train(job: Job, run: Run) -> None:
         artifacts.write_csv(run.wrote(Path(job.outputs[f"trace_{name}"])), rows)
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
     checkpoint.unlink(missing_ok=True)
+
+
+def _frozen(network: Classifier, place: torch.device) -> Classifier:
+    """Return a trained network as others are trained beside it: without gradient, in the loop's memory format."""
+    network.to(place).to(memory_format=torch.channels_last)
+    return network.requires_grad_(False).eval()

@@ -1,0 +1,24 @@
+"""A. Mirzaeian, M. Sabokrou, M. Khalooei, J. Kosecka, H. Homayoun, T. Mohsening, A. Sasan. Learning Diverse Latent
+Representations for Improving the Resilience to Adversarial Attacks. 2022 ("RI", random initialisation, Sec. 4.1).
+
+Networks of one structure are trained on their own by cross-entropy, each from its own first weights and in its own
+order of the images, and vote. Nothing makes them differ but chance: what a diverse ensemble is better than this, its
+diversity has earned.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from reproof.ensembles import VotingDefense
+from reproof.settings import VotingSettings
+
+
+class Settings(VotingSettings):
+    """Settings of independently trained networks that vote."""
+
+
+class IndependentEnsemble(VotingDefense[Settings]):
+    """A vote of networks that know nothing of each other; each is trained by cross-entropy."""
+
+    deviations: ClassVar[tuple[str, ...]] = ()
