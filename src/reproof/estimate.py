@@ -40,7 +40,7 @@ TRAINING_STEP = 3.0
 """A training step on an image, in passes forward: forward, back to the features, back to the weights."""
 STREAMED_BYTES_PER_SECOND = 9e6
 """Pixels that one core cuts out of photographs, scales and writes: 36,000 objects of 128 x 128 in 190 s."""
-SEPARATION_SECONDS = 0.002
+SEPARATION_SECONDS = 1e-4
 """Seconds per image and member that latent space separation takes (benchmarks/separation.py)."""
 SUMMARY_SECONDS, SUMMARY_BYTES = 0.3, 100_000
 """Tables, figures and page: each of the three, per file of outcomes."""
@@ -136,7 +136,7 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
     adversarial = model.training.adversarial
     if adversarial is not None:
         # The study's examples take the place of the method's own; a shaped network costs them as much more.
-        network = passes if defense.shapes_network else 1.0
+        network = passes if defense.shapes_network else float(model.networks)
         loss = passes / network if defense.trains_on == "clean" else 1.0
         passes = network * (loss + adversarial.passes(loss))
     passes += FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)  # the method itself counts one
@@ -145,8 +145,10 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
         passes *= beneath.passes()
     images = model.training.epochs * data.sizes()["train"]
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
-    seconds = images * passes * TRAINING_STEP * _forward_seconds(plan, model)
-    return seconds, 4 * sum(weights for weights, _ in layers) + 70 * model.training.epochs
+    seconds = (
+        images * passes * TRAINING_STEP * _forward_seconds(plan, model) / model.networks
+    )  # passes count them
+    return seconds, 4 * model.networks * sum(weights for weights, _ in layers) + 70 * model.training.epochs
 
 
 def _assemble(plan: Plan, model: Model) -> tuple[float, int]:
@@ -154,7 +156,7 @@ def _assemble(plan: Plan, model: Model) -> tuple[float, int]:
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     images = data.sizes()["test"]
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
-    seconds = len(model.members) * images * (_forward_seconds(plan, model) + SEPARATION_SECONDS)
+    seconds = images * (_forward_seconds(plan, model) + len(model.members) * SEPARATION_SECONDS)
     return seconds, 4 * len(model.members) * sum(weights for weights, _ in layers)
 
 
@@ -203,7 +205,7 @@ def _forward_seconds(plan: Plan, model: Model) -> float:
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     architecture: ArchitectureSettings = model.architecture.settings
     image = (*data.shape, len(data.class_names))
-    return (
+    return model.networks * (
         architecture.multiply_adds(*image) / MULTIPLY_ADDS_PER_SECOND
         + len(architecture.layers(*image)) * LAYER_SECONDS
     )

@@ -39,6 +39,8 @@ The spread is the largest distance of a point from the middle between the sets' 
 
 _PRECISION = 1e-12
 _CANDIDATES = 50
+_PATIENCE = 10
+"""Rounds that find no new row to look at, and so can only mend what rounding has left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +205,7 @@ def _nearest(points: Array, count: int) -> _Face:
     towards = points[:count].mean(axis=0) + points[count:].mean(axis=0)
     start = [side.start + int((points[side] @ towards).argmin()) for side in sides]
     face = _Face(points, count, start)
-    working = np.array(start)
+    working, idle = np.array(start), 0
     while not face.touches:
         scores = points @ face.normal
         reached = sum(scores[side].min() for side in sides)
@@ -211,12 +213,12 @@ def _nearest(points: Array, count: int) -> _Face:
             break
         deepest = [side.start + _smallest(scores[side], _CANDIDATES) for side in sides]
         grown = np.union1d(working, np.concatenate(deepest))
-        before = face.squared
-        face.descend(grown)
-        face.factorise()
-        if face.squared >= before and len(grown) == len(working):
+        moved = face.descend(grown)
+        idle = 0 if len(grown) > len(working) else idle + 1
+        if idle and (not moved or idle > _PATIENCE):
             break
         working = grown
+        face.factorise()
     return face
 
 
@@ -280,8 +282,12 @@ class _Face:
         """Whether the two hulls of the members meet, to rounding."""
         return self.squared <= RESOLUTION**2 / 4
 
-    def descend(self, rows: NDArray[np.intp]) -> None:
-        """Add points, of these rows, until none lies on the wrong side or rounding hides what is gained."""
+    def descend(self, rows: NDArray[np.intp]) -> bool:
+        """Add points, of these rows, until none lies on the wrong side or rounding hides what is gained.
+
+        Return whether any was added.
+        """
+        moved = False
         searched = self.points[rows]
         split = int(np.searchsorted(rows, self.count))
         while not self.touches:
@@ -291,8 +297,10 @@ class _Face:
                 break
             before = self.squared
             self._add(member)
+            moved = True
             if self.squared >= before:
                 break
+        return moved
 
     def _deepest(self, rows: NDArray[np.intp], scores: Array, split: int) -> tuple[float, int]:
         """Return how far the worst row lies before its side's plane, and which it is."""

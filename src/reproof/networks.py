@@ -23,10 +23,11 @@ def build(network: Mapping[str, Any], data: DataDescription, seed: int) -> tuple
     defense = _defense(stanza)
     torch.manual_seed(seed)
     count = len(network.get("members", ())) or defense.settings.networks
-    members: list[Classifier] = [module.build(module.Settings(**architecture), data) for _ in range(count)]
+    members: list[Classifier] = []
+    for _ in range(count):
+        member: Classifier = module.build(module.Settings(**architecture), data)
+        members.append(member if beneath is None else _defense(beneath).build(member, data).classifier)
     classifier = members[0] if count == 1 else defense.join(members, data)
-    if beneath is not None:
-        classifier = _defense(beneath).build(classifier, data).classifier
     return defense, defense.build(classifier, data)
 
 

@@ -125,6 +125,11 @@ class Model:
         return cast(DefenseSettings, self.defense.settings).traces
 
     @property
+    def networks(self) -> int:
+        """Return how many networks it consists of."""
+        return len(self.members) or cast(DefenseSettings, self.defense.settings).networks
+
+    @property
     def views(self) -> tuple[str, ...]:
         """Return the losses that an adaptive attacker climbs; those of a vote are an ensemble's, not a member's."""
         declared = cast(DefenseSettings, self.defense.settings)
@@ -699,6 +704,9 @@ def _wrong_company(model: Model, models: Mapping[str, Model]) -> Iterator[tuple[
                     [key, position],
                     f"{name} is trained after {model.name}; take one out of the other's beside",
                 )
+    if declared.votes and not (model.members or model.beside):
+        beside = ", or the models that it is trained beside" if declared.learns_beside else ""
+        yield ["defense"], f"{model.defense.kind} needs members, the trained models that vote{beside}"
     if not model.members:
         return
     if model.beside or model.built_on or len(model.members) < 2:
