@@ -30,26 +30,26 @@ LATENTS_AT_ONCE = 8192
 
 
 class Settings(DefenseSettings):
-    """Settings of Defense-GAN; the defaults are the paper's for MNIST, or those of its public code."""
+    """Settings of Defense-GAN; the defaults are those of the authors' public code for MNIST."""
 
     views: ClassVar[tuple[str, ...]] = ("bpda",)
 
     training: Literal["wgan_gp", "autoencoder"] = "wgan_gp"
-    """How the generator learns. wgan_gp: as in the paper (Sec. 3 and 4). autoencoder: as the decoder of an
-    autoencoder with the critic's body for its encoder, which is not Defense-GAN, but learns in a few hundred steps
-    what takes a Wasserstein GAN tens of thousands; claims know it as `[autoencoder]`."""
-    latent: Count = 100
-    """k: numbers in a latent vector z (the paper's for MNIST; its public code: 128)."""
+    """How the generator learns. wgan_gp: as a Wasserstein GAN, as in the paper. autoencoder: as the decoder of an
+    autoencoder with the critic's body for its encoder, which is not Defense-GAN, but much cheaper; claims
+    know it as `[autoencoder]`."""
+    latent: Count = 128
+    """k: numbers in a latent vector z (public code: 128)."""
     width: Count = 64
     """Channels of the generator's last hidden map and of the critic's first, the others having 2 and 4 times as
     many (public code: 64); or units in each of the two hidden layers of fully connected networks."""
     layers: Literal["convolutional", "fully_connected"] = "convolutional"
-    """Kind of the layers of generator and critic. convolutional: the public code's for MNIST (Table 11).
-    fully_connected: for images as small as the digits, where it takes a tenth of the time."""
+    """Kind of the layers of generator and critic. convolutional: the public code's for MNIST.
+    fully_connected: for images as small as the digits, where it takes a third of the time."""
     restarts: Count = 10
-    """R: random starts of the search for z (Sec. 4; Table 5 ff. compare several)."""
+    """R: random starts of the search for z (public code: 10)."""
     steps: Count = 200
-    """L: gradient steps from each start (Sec. 4)."""
+    """L: gradient steps from each start (public code: 200)."""
     step_size: Positive = 10.0
     """Rate of these steps, on the mean squared difference of pixels in [0, 1] (public code: 10)."""
     momentum: Annotated[UnitInterval, Field(lt=1)] = 0.7
@@ -58,7 +58,7 @@ class Settings(DefenseSettings):
     """Standard deviation of each number of a start; None: 1/√k, as in the public code. The generator is trained on
     numbers of standard deviation 1."""
     gan_steps: Positive = 1.0
-    """Steps of the generator for each batch of an epoch; it shares the batch size. The public code takes up to
+    """Steps of the generator for each batch of an epoch; it shares the batch size. The public code takes
     200,000 steps in all, of 50 images."""
     learning_rate: Positive = 1e-4
     """Rate of the Adam optimisers of generator and critic (Gulrajani 2017, Algorithm 1)."""
@@ -87,6 +87,36 @@ class Settings(DefenseSettings):
             return 1 + self.gan_steps * autoencoder
         return 1 + self.gan_steps * (self.critic_steps * critic + generator)
 
+
+def generator(data: DataDescription, settings: Settings) -> nn.Sequential:
+    """Return a network from latent vectors (N, k) to images (N, C, H, W) in [0, 1].
+
+    Convolutional: a linear layer, then three transposed convolutions of stride 2, whose maps are cut to a quarter,
+    a half and the whole of the image's size, rounded up. Fully connected: three linear layers.
+    """
+    width, shape = settings.width, (data.channels, data.height, data.width)
+    if settings.layers == "fully_connected":
+        sizes = (settings.latent, width, width, math.prod(shape))
+        return nn.Sequential(*_linear_layers(sizes, nn.ReLU()), nn.Unflatten(1, shape), nn.Sigmoid())
+    first = (4 * width, _halved(data.height, 3), _halved(data.width, 3))
+    parts: list[nn.Module] = [nn.Linear(settings.latent, math.prod(first)), nn.Unflatten(1, first)]
+    channels = itertools.pairwise((4 * width, 2 * width, width, data.channels))
+    for times, (before, after) in zip((2, 1, 0), channels, strict=True):
+        grown = nn.ConvTranspose2d(before, after, KERNEL, stride=2, padding=KERNEL // 2, output_padding=1)
+        parts += [nn.ReLU(), grown, Cut(_halved(data.height, times), _halved(data.width, times))]
+    return nn.Sequential(*parts, nn.Sigmoid())
+
+
+def critic(data: DataDescription, settings: Settings, outputs: int = 1) -> nn.Sequential:
+    """Return a network from images (N, C, H, W) in [0, 1] to numbers (N, outputs).
+
+    It judges images, one number each, or encodes them. Three convolutions of stride 2 and a linear layer, or three
+    linear layers.
+    """
+    width = settings.width
+    if settings.layers == "fully_connected":
+        sizes = (data.channels * data.height * data.width, width, width, outputs)
+        return nn.Sequential(nn.Flatten(), *_linear_layers(sizes, nn.LeakyReLU(0.2)))
     parts: list[nn.Module] = []
     for before, after in itertools.pairwise((data.channels, width, 2 * width, 4 * width)):
         parts += [nn.Conv2d(before, after, KERNEL, stride=2, padding=KERNEL // 2), nn.LeakyReLU(0.2)]
@@ -149,15 +179,14 @@ class DefenseGANClassifier(Purified):
 
 
 class DefenseGAN(PurifiedDefense[Settings]):
-    """Cross-entropy for the classifier, and a Wasserstein GAN on the same images between its epochs (Eq. 4)."""
+    """Cross-entropy for the classifier, and a Wasserstein GAN on the same images between its epochs."""
 
     deviations: ClassVar[tuple[str, ...]] = (
-        "The best of a search's points is taken, over all steps and restarts; in the paper it is the best of the "
-        "restarts' last points.",
+        "The best of a search's points is taken, over all steps and restarts; in the public code it is the best of "
+        "the restarts' last points.",
         "All images are searched for from the same random starts, so that an answer depends on the image alone.",
         "The norm in the gradient penalty is that of a whole image's gradient (Gulrajani 2017, Eq. 3); the public "
         "code's is that of each column of it.",
-        "Generator and critic have no batch norm.",
         "The classifier is trained on the images themselves, not on the generator's.",
         "The generator is trained beside the classifier, between its epochs, with as many images in a batch.",
     )
@@ -295,7 +324,7 @@ def project(
     step_size: float,
     momentum: float,
 ) -> Tensor:
-    """Return the latent vectors (N, k) whose generated images come nearest to `images` (Sec. 4, Eq. 5).
+    """Return the latent vectors (N, k) whose generated images come nearest to `images`.
 
     starts: (R, k), where the search for every image begins. Each search descends the mean squared difference of
     pixels by `steps` steps with momentum; the best of all its points is kept, and of an image the best search.
