@@ -64,6 +64,8 @@ def table(plan: Plan) -> str:
     temporary = sum(one.temporary_bytes for one in everything)
     lines = [f"{'stage':<10} {'jobs':>6} {'core time':>14} {'disk':>10}"]
     for name, stage in {**costs, "total": everything}.items():
+        if not stage:
+            continue  # such as the ensembles of a study without any
         seconds, size = sum(one.seconds for one in stage), sum(one.kept_bytes for one in stage)
         lines.append(f"{name:<10} {len(stage):>6} {duration(seconds):>14} {memory(size):>10}")
     images = (

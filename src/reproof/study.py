@@ -145,9 +145,7 @@ class Model:
         """Return the defense's name in claims: `prototype_conformity[released_code]`."""
         choices = [self.defense] if self.built_on is None else [self.built_on, self.defense]
         keys = [cast(DefenseSettings, choice.settings).key(choice.kind) for choice in choices]
-        declared = cast(DefenseSettings, self.defense.settings)
-        alone = declared.votes and not self.members
-        return "+".join(keys) + ("[member]" if alone or self.beside else "")
+        return "+".join(keys) + ("[member]" if self.beside else "")
 
     @property
     def training_key(self) -> str:
@@ -644,7 +642,7 @@ def parse(
     for (first, one), (second, other) in itertools.combinations(raw.threats.items(), 2):
         if _place(one, raw.suites) == _place(other, raw.suites):
             both = set(raw.suites[one.suite].attacks) & set(raw.suites[other.suite].attacks)
-            if both and _share_targets(one, other, models):
+            if both and _targets(one, models, raw.suites) & _targets(other, models, raw.suites):
                 raise fail(
                     ["threats", second],
                     f"attack {sorted(both)[0]!r} is already in threat {first!r} with the same setting, so the tables "
@@ -755,16 +753,20 @@ def _place(threat: ThreatSettings, suites: Mapping[str, SuiteSettings]) -> tuple
     return threat.setting, threat.source, suites[threat.suite].members
 
 
-def _share_targets(one: ThreatSettings, other: ThreatSettings, models: Mapping[str, Model]) -> bool:
-    first, second = (
-        {
-            name
-            for name in threat.targets or models
-            if name not in threat.exclude and threat.dataset in (None, models[name].dataset)
-        }
-        for threat in (one, other)
-    )
-    return bool(first & second)
+def _targets(
+    threat: ThreatSettings, models: Mapping[str, Model], suites: Mapping[str, SuiteSettings]
+) -> set[str]:
+    """Return the models that a threat meets."""
+    suite = suites[threat.suite]
+    ensembles = threat.source == MEMBER or suite.members == "aggregated"
+    return {
+        name
+        for name in threat.targets or models
+        if name not in threat.exclude
+        and threat.dataset in (None, models[name].dataset)
+        and (threat.source not in (None, MEMBER) or suite.view in ("logits", *models[name].views))
+        and (models[name].members or not ensembles)
+    }
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

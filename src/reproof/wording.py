@@ -17,6 +17,8 @@ ATTACKS = {
     "jsma": "JSMA",
     "gradient_ensemble": "Gradient ensemble",
     "random_noise": "Random noise",
+    "fgsm_bpda": "FGSM through the purifier",
+    "pgd_bpda": "PGD through the purifier",
     "worst_case": "Worst case",
     "autoattack": "AutoAttack",
 }

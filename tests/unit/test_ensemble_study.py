@@ -127,6 +127,11 @@ class TestWrongStanzas:
             ),
             ({"beside": ["plain"]}, "beside[0]: plain is an ensemble itself; name models that are trained"),
             (
+                {},
+                f"defense: {VOTES} needs members, the trained models that vote, or the models that it is trained "
+                "beside",
+            ),
+            (
                 {"members": ["main"]},
                 "members: an ensemble has at least two members, and neither beside nor built_on",
             ),
@@ -242,12 +247,12 @@ class TestStudy:
         assert (chosen.seed_offset, chosen.beside, chosen.members) == (0, (), ())
 
     def test_only_an_ensemble_has_the_method_s_name(self) -> None:
-        models = parse(model("alone")).models
+        models = parse().models
         name = declared(VOTES).key(VOTES)
         assert models["plain"].defense_key == name
         assert models["boosted"].defense_key == f"{name}[boosted]"
         assert models["main"].defense_key == "undefended"
-        for single in ("taught", "last", "alone"):
+        for single in ("taught", "last"):
             assert models[single].defense_key == f"{name}[member]", (
                 "no claim is judged by one network of a vote"
             )
