@@ -167,7 +167,7 @@ def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
     seconds, images = 0.0, 0
     for attack, count in _crafted(plan, facts["suite"]):
         passes = attack.passes() + FORWARD  # and one to judge
-        seconds += count * passes / FORWARD * _networks(model) * _forward_seconds(plan, model)
+        seconds += count * passes / FORWARD * _forward_seconds(plan, model)
         images += count
     return seconds, 4 * images * _pixels(plan.study.datasets[model.dataset].settings)
 
@@ -180,13 +180,7 @@ def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
         rows += count * len(facts["sources"])
         shown += len(attack.points())
     pictures = 4 * facts["examples"] * shown * _pixels(data)
-    return rows * _networks(model) * _forward_seconds(plan, model), 20 * rows + pictures
-
-
-def _networks(model: Model) -> int:
-    """Return how many networks answer as one: an ensemble's members, or those that are trained together."""
-    defense: DefenseSettings = model.defense.settings
-    return len(model.members) or defense.networks
+    return rows * _forward_seconds(plan, model), 20 * rows + pictures
 
 
 def _crafted(plan: Plan, suite: str) -> Iterator[tuple[AttackSettings, int]]:

@@ -37,7 +37,7 @@ class Purified(Classifier, ABC):
     def purify(self, images: Tensor) -> Tensor:
         """Return the images cleaned: float32 (N, C, H, W) in [0, 1], as they came.
 
-        Called without gradient, in evaluation mode. An image's result depends on the image alone: on nothing
+        Called without gradient, in evaluation mode, with one image at least. An image's result depends on the image alone: on nothing
         drawn, and on no other image of the batch.
         """
 
@@ -50,7 +50,10 @@ class Purified(Classifier, ABC):
         if self.training or (torch.is_grad_enabled() and images.requires_grad):
             return self.classifier.logits_and_features(images)
         with torch.no_grad():
-            return self.classifier.logits_and_features(self.purify(images))
+            return self.classifier.logits_and_features(self._cleaned(images))
+
+    def _cleaned(self, images: Tensor) -> Tensor:
+        return self.purify(images) if len(images) else images
 
     def bpda_logits(self, images: Tensor) -> Tensor:
         """Return the purified images' logits (N, K), differentiated as if purifying changed nothing.
@@ -59,7 +62,7 @@ class Purified(Classifier, ABC):
         gradient at the purified image is taken for the gradient at the image.
         """
         with torch.no_grad():
-            purified = self.purify(images)
+            purified = self._cleaned(images)
         logits: Tensor = self.classifier(_with_gradient_of(purified, images))
         return logits
 

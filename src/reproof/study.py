@@ -556,6 +556,11 @@ def parse(
                 ["models", name, "defense", "built_on"],
                 f"{stanza.defense.kind} shapes the network itself, so it is built on none",
             )
+        if beneath is not None and cast(DefenseSettings, stanza.defense).networks > 1:
+            raise fail(
+                ["models", name, "defense", "built_on"],
+                f"{stanza.defense.kind} trains several networks together, so it is built on none",
+            )
         models[name] = Model(
             name=name,
             title=stanza.title or name.replace("_", " "),

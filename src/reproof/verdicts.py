@@ -183,7 +183,7 @@ def _same_question(claim: Claim, row: Summary) -> bool:
         claim.attack,
         claim.parameters,
         claim.metric,
-    ) and _members(claim.source) == _members(row.source)
+    ) and _members(claim.source) == _attacked(row)
 
 
 _MEMBERS = {
@@ -196,6 +196,12 @@ _MEMBERS = {
 def _members(source: str) -> str:
     """Return which members of an ensemble were attacked; "" for every other kind of source."""
     return source if source in MEMBERS else ""
+
+
+def _attacked(row: Summary) -> str:
+    """Return the same of a row; the name of a member where it alone was attacked, of which no claim speaks."""
+    elsewhere = row.setting == "white_box" and row.source not in ("", row.model)
+    return row.source if elsewhere else ""
 
 
 def _is_worst_case(claim: Claim, row: Summary, other: Summary) -> bool:
@@ -295,7 +301,7 @@ def _reason(claim: Claim, rows: Sequence[Summary]) -> str:
     elif not METRICS[claim.metric].parameter and not any(r.parameters == claim.parameters for r in left):
         run = ", ".join(sorted({row.parameters for row in left}))
         reason = f"parameters: {claim.attack} was not run at {claim.parameters} (only at {run})"
-    elif not any(_members(row.source) == _members(claim.source) for row in left):
+    elif not any(_attacked(row) == _members(claim.source) for row in left):
         reason = f"{claim.attack} was not run against {_MEMBERS[_members(claim.source)]}"
     if not any(row.dataset == claim.dataset for row in rows):
         reason += f"; data set {claim.dataset} is not in this study"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from reproof import estimate, study
+from reproof import estimate, registry, study
 from reproof.estimate import LAYER_SECONDS, MULTIPLY_ADDS_PER_SECOND, START_SECONDS
 from reproof.plan import Job, Plan
 from reproof.settings import AdversarialTraining
@@ -141,6 +141,110 @@ class TestByHand:
         found = estimate.cost(plan, plan.evaluate("plain", 0, "white_box"))
         assert found.seconds == pytest.approx(START_SECONDS + (400 + CRAFTED) * FORWARD_SECONDS)
         assert found.kept_bytes == 20 * (400 + CRAFTED) + 4 * 6 * (1 + 2 + 2 + 1) * 144
+
+
+VOTES = next(
+    kind
+    for kind in registry.names("defenses")
+    if getattr(registry.settings_class("defenses", kind), "votes", False)
+)
+TOGETHER = [
+    kind
+    for kind in registry.names("defenses")
+    if getattr(registry.settings_class("defenses", kind)(), "networks", 1) > 1
+]
+
+
+def voting(root: Path, **changes: Any) -> Plan:
+    """Return a plan with an ensemble of two, attacked as a whole, by its members and by their sum."""
+    network = {"defense": {"kind": "undefended"}}
+    return planned(
+        root,
+        **{
+            "models": {
+                "plain": network,
+                "other": {**network, "seed_offset": 9},
+                "both": {"defense": {"kind": VOTES}, "members": ["plain", "other"]},
+            },
+            "suites": {
+                **STUDY["suites"],
+                "sums": {"attacks": ["fgsm"], "images": 100, "members": "aggregated"},
+            },
+            "threats": {
+                "white_box": {"setting": "white_box", "suite": "papers"},
+                "standalone": {"setting": "white_box", "suite": "papers", "source": "member"},
+                "aggregated": {"setting": "white_box", "suite": "sums"},
+            },
+            **changes,
+        },
+    )
+
+
+class TestEnsembles:
+    def test_putting_one_together_looks_at_the_test_images_with_every_member(self, tmp_path: Path) -> None:
+        made = voting(tmp_path)
+        seconds = 2 * 400 * (FORWARD_SECONDS + estimate.SEPARATION_SECONDS)
+        expected = estimate.Cost(pytest.approx(START_SECONDS + seconds), 2 * 4 * WEIGHTS)
+        assert estimate.cost(made, made.assemble("both", 0)) == expected
+
+    def test_every_pass_is_one_of_each_member(self, tmp_path: Path) -> None:
+        made = voting(tmp_path)
+        alone, both = (
+            estimate.cost(made, made.attack(name, 0, "papers")).seconds - START_SECONDS
+            for name in ("plain", "both")
+        )
+        assert (alone, both) == pytest.approx((ATTACK_SECONDS, 2 * ATTACK_SECONDS))
+        alone, both = (
+            estimate.cost(made, made.evaluate(name, 0, "white_box")).seconds - START_SECONDS
+            for name in ("plain", "both")
+        )
+        assert (alone, both) == pytest.approx([n * (400 + CRAFTED) * FORWARD_SECONDS for n in (1, 2)])
+
+    def test_a_sum_is_made_of_an_attack_on_each_member(self, tmp_path: Path) -> None:
+        made = voting(tmp_path)
+        found = estimate.cost(made, made.attack("both", 0, "sums")).seconds - START_SECONDS
+        assert found == pytest.approx(2 * 2 * 100 * (1 + 0.4) * 2.5 * FORWARD_SECONDS)
+
+    def test_images_of_every_member_are_looked_at(self, tmp_path: Path) -> None:
+        made = voting(tmp_path)
+        found = estimate.cost(made, made.evaluate("both", 0, "standalone")).seconds - START_SECONDS
+        assert found == pytest.approx(2 * (400 + 2 * CRAFTED) * FORWARD_SECONDS)
+
+    def test_the_table_has_a_line_for_it_where_there_are_ensembles(self, plan: Plan, tmp_path: Path) -> None:
+        assert "assemble" not in estimate.table(plan)
+        (line,) = [x for x in estimate.table(voting(tmp_path)).splitlines() if x.startswith("assemble")]
+        assert line.split()[1] == "2"
+
+    @pytest.mark.parametrize("kind", TOGETHER)
+    def test_networks_that_are_trained_together_answer_together(self, kind: str, tmp_path: Path) -> None:
+        defense: Any = registry.settings_class("defenses", kind)()
+        made = planned(
+            tmp_path,
+            models={"plain": {"defense": {"kind": kind}}},
+            threats={"white_box": {"setting": "white_box", "suite": "papers"}},
+        )
+        found = estimate.cost(made, made.attack("plain", 0, "papers")).seconds - START_SECONDS
+        assert found == pytest.approx(defense.networks * ATTACK_SECONDS)
+
+    def test_each_further_network_beside_costs_a_pass_forward(self, tmp_path: Path) -> None:
+        learns = next(
+            kind
+            for kind in registry.names("defenses")
+            if getattr(registry.settings_class("defenses", kind), "learns_beside", False)
+        )
+        network = {"defense": {"kind": "undefended"}}
+        made = planned(
+            tmp_path,
+            models={
+                "plain": network,
+                "other": network,
+                "one": {"defense": {"kind": learns}, "beside": ["plain"]},
+                "two": {"defense": {"kind": learns}, "beside": ["plain", "other"]},
+            },
+        )
+        declared: Any = registry.settings_class("defenses", learns)()
+        for name, passes in (("one", declared.passes()), ("two", declared.passes() + 0.4 * 0.75)):
+            assert estimate.cost(made, made.train(name, 0)).seconds == pytest.approx(train_seconds(passes))
 
 
 class TestRecords:

@@ -110,6 +110,11 @@ class TestDeployed:
         assert answers.classes.tolist() == [0, 1]
         torch.testing.assert_close(answers.logits, torch.tensor([[0.5, 0.25], [0.5, 0.5625]]))
 
+    def test_no_images_are_answered_without_the_purifier(self) -> None:
+        purified, _ = squares()
+        assert purified(IMAGES[:0]).shape == purified.bpda_logits(IMAGES[:0]).shape == (0, 2)
+        assert purified.gradients == []
+
     def test_weights_of_the_classifier_are_stored_with_it(self) -> None:
         purified, _ = squares()
         assert "classifier.weights" in purified.state_dict()

@@ -12,7 +12,7 @@ import pytest
 
 from reproof.claims import Paper
 from reproof.errors import ArtifactError
-from reproof.intervals import wilson
+from reproof.intervals import paired, wilson
 from reproof.statements import StatementVerdict
 from reproof.tables import (
     IDENTITY,
@@ -40,6 +40,7 @@ TYPES = {
     "adversarial_prediction": pa.int16(),
     "epsilon": pa.float64(),
     "l2": pa.float32(),
+    "failed": pa.bool_(),
 }
 
 
@@ -384,6 +385,262 @@ def test_csv_quotes_and_blanks():
     assert to_csv([{"a": 0.1 + 0.2, "b": None}, {"a": True, "b": 'x, "y"'}], ["b", "a"]) == (
         'b,a\n,0.30000000000000004\n"x, ""y""",true\n'
     )
+
+
+def black(attack, epsilon, predictions, **other):
+    """Return the rows of images made on `other`, which a model is shown."""
+    made = at(attack, epsilon, predictions, source="other")
+    return [{**row, "setting": "black_box", "threat": "black_box", **other} for row in made]
+
+
+def failing(content, *images):
+    """Return the rows with a vote that failed on these images."""
+    return [{**row, "failed": row["image"] in images} for row in content]
+
+
+def of(found, metric):
+    """Return value, count, total of a metric's rows by what was attacked how."""
+    return {
+        (row.setting, row.source, row.attack, row.parameters): (row.value, row.correct, row.total)
+        for row in found
+        if row.metric == metric
+    }
+
+
+class TestRefusals:
+    def test_a_refused_image_is_wrong_and_counted(self, tmp_path):
+        content = [
+            *rows("none", {**CLEAN, 2: -1}),
+            *at("fgsm", 0.1, {0: -1, 1: 1, 2: -1, 3: 7}),
+            *at("pgd", 0.1, {0: 0, 1: 1}),
+        ]
+        content = [{**row, "clean_prediction": -1} if row["image"] == 2 else row for row in content]
+        found = measure(read_outcomes([write(tmp_path / "a.parquet", content)]))
+        assert of(found, "refused") == {
+            ("white_box", "", "none", ""): (0.25, 1, 4),
+            ("white_box", "net", "fgsm", "epsilon=0.1"): (0.5, 2, 4),
+            ("white_box", "net", "pgd", "epsilon=0.1"): (0.0, 0, 2),
+        }
+        refused = next(row for row in found if row.metric == "refused" and row.attack == "fgsm")
+        assert (refused.low, refused.high) == wilson(2, 4)
+        assert counts(found)["white_box", "none", ""] == (2, 4)
+        assert counts(found)["white_box", "fgsm", "epsilon=0.1"] == (1, 4)
+        assert counts(found)["all", "worst_case", "norm=linf epsilon=0.1"] == (1, 2)
+
+    def test_a_model_that_never_refuses_has_no_such_row(self, files):
+        assert of(measure(read_outcomes(files)), "refused") == {}
+
+    def test_who_refuses_adversarial_images_alone_is_seen_to_answer_clean_ones(self, tmp_path):
+        content = [*rows("none", CLEAN), *at("fgsm", 0.1, {0: 0, 1: -1, 2: 2, 3: 7})]
+        found = of(measure(read_outcomes([write(tmp_path / "a.parquet", content)])), "refused")
+        assert found["white_box", "", "none", ""] == (0.0, 0, 4)
+        assert found["white_box", "net", "fgsm", "epsilon=0.1"] == (0.25, 1, 4)
+
+
+class TestFailedMajorities:
+    def test_images_are_counted_with_an_interval_of_counts(self, tmp_path):
+        content = [*failing(rows("none", CLEAN), 3), *failing(at("fgsm", 0.1, {0: 0, 1: 1, 2: 2}), 0, 2)]
+        found = measure(read_outcomes([write(tmp_path / "a.parquet", content)]))
+        assert of(found, "failed_majorities") == {
+            ("white_box", "", "none", ""): (1, None, 4),
+            ("white_box", "net", "fgsm", "epsilon=0.1"): (2, None, 3),
+        }
+        row = next(row for row in found if row.metric == "failed_majorities" and row.attack == "fgsm")
+        assert (row.low, row.high) == pytest.approx(tuple(3 * end for end in wilson(2, 3)))
+        assert 0 < row.low < 2 < row.high <= 3
+        assert of(found, "refused") == {}, "the first member answers"
+
+    def test_a_vote_that_never_fails_says_so_and_one_network_says_nothing(self, tmp_path, files):
+        path = write(tmp_path / "a.parquet", failing([*rows("none", CLEAN), *at("fgsm", 0.1, {0: 0})]))
+        found = of(measure(read_outcomes([path])), "failed_majorities")
+        assert set(found.values()) == {(0, None, 4), (0, None, 1)}
+        assert of(measure(read_outcomes(files)), "failed_majorities") == {}
+
+    def test_an_empty_column_is_that_of_one_network(self, tmp_path):
+        content = [{**row, "failed": None} for row in [*rows("none", CLEAN), *at("fgsm", 0.1, {0: 0})]]
+        found = measure(read_outcomes([write(tmp_path / "a.parquet", content)]))
+        assert of(found, "failed_majorities") == {}
+
+    def test_a_failed_vote_that_refuses_is_both(self, tmp_path):
+        content = [*failing(rows("none", CLEAN)), *failing(at("fgsm", 0.1, {0: -1, 1: 1, 2: -1}), 0, 2)]
+        found = measure(read_outcomes([write(tmp_path / "a.parquet", content)]))
+        place = ("white_box", "net", "fgsm", "epsilon=0.1")
+        assert of(found, "refused")[place] == (2 / 3, 2, 3)
+        assert of(found, "failed_majorities")[place] == (2, None, 3)
+
+    def test_over_seeds_it_is_the_mean_count_and_all_images(self, tmp_path):
+        paths = [
+            write(tmp_path / f"{seed}.parquet", failing(rows("none", CLEAN), *images), seed=seed)
+            for seed, images in enumerate([(0,), (0, 1, 2)])
+        ]
+        (row,) = [r for r in summarise(measure(read_outcomes(paths))) if r.metric == "failed_majorities"]
+        assert (row.value, row.correct, row.total, row.seeds) == (2.0, None, 8, 2)
+        assert (row.low, row.high, row.value_min, row.value_max) == (1, 3, 1, 3)
+
+    @pytest.mark.parametrize("broken", [None, "yes", 1])
+    def test_a_damaged_column_is_refused(self, tmp_path, monkeypatch, broken):
+        content = failing([*rows("none", CLEAN), *at("fgsm", 0.1, {0: 0})], 1)
+        if broken is None:
+            content[2]["failed"] = None
+            message = "column failed should say true or false .* it is bool, with 1 empty cells"
+        else:
+            monkeypatch.setitem(TYPES, "failed", pa.string() if broken == "yes" else pa.int32())
+            content = [{**row, "failed": broken} for row in content]
+            message = "column failed should say true or false .* it is (string|int32), with 0 empty cells"
+        with pytest.raises(ArtifactError, match=f"a.parquet: {message}"):
+            read_outcomes([write(tmp_path / "a.parquet", content)])
+
+
+PLAIN = {"defense": "votes", "model": "plain"}
+BOOSTED = {"defense": "votes[boosted]", "model": "boosted"}
+
+
+class TestGain:
+    def gains(self, tmp_path, plain, boosted, *, before=PLAIN, after=BOOSTED):
+        paths = [
+            write(tmp_path / "plain.parquet", [*rows("none", CLEAN), *plain], **before),
+            write(tmp_path / "boosted.parquet", [*rows("none", CLEAN), *boosted], **after),
+        ]
+        return [row for row in measure(read_outcomes(paths)) if row.metric == "accuracy_gain"]
+
+    def test_it_is_the_difference_on_the_same_images_with_a_paired_interval(self, tmp_path):
+        plain = black("fgsm", 0.1, {0: 0, 1: 9, 2: 9, 3: 9})
+        boosted = black("fgsm", 0.1, {0: 9, 1: 1, 2: 2, 3: 9})
+        (row,) = self.gains(tmp_path, plain, boosted)
+        assert (row.model, row.defense, row.setting, row.source) == (
+            "boosted",
+            "votes[boosted]",
+            "black_box",
+            "other",
+        )
+        assert (row.attack, row.parameters) == ("fgsm", "epsilon=0.1")
+        assert (row.value, row.correct, row.total) == (0.25, None, 4)
+        assert (row.low, row.high) == paired(1, 2, 4)
+        (loss,) = self.gains(tmp_path / "x", boosted, plain)
+        assert loss.value == -0.25
+
+    def test_images_that_differ_are_not_paired(self, tmp_path):
+        plain = black("fgsm", 0.1, {0: 0, 1: 9, 2: 9})
+        for boosted in (
+            black("fgsm", 0.1, {0: 0, 1: 1}),
+            black("fgsm", 0.1, {1: 1, 2: 2, 3: 3}),
+            black("fgsm", 0.2, {0: 0, 1: 1, 2: 2}),
+            black("pgd", 0.1, {0: 0, 1: 1, 2: 2}),
+        ):
+            assert self.gains(tmp_path, plain, boosted) == []
+
+    def test_white_box_images_are_made_for_each_vote(self, tmp_path):
+        same = at("fgsm", 0.1, {0: 0, 1: 9}, source="one")
+        assert self.gains(tmp_path, same, same) == []
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"seed": 1},
+            {"training": "pgd"},
+            {"architecture": "lenet"},
+            {"defense": "other_votes"},
+            {"members": ["a", "c"]},
+        ],
+    )
+    def test_only_the_same_networks_are_compared(self, tmp_path, other):
+        shown = black("fgsm", 0.1, {0: 0, 1: 9})
+        members = {"members": ["a", "b"]}
+        before, after = {**PLAIN, **members}, {**BOOSTED, **members}
+        assert len(self.gains(tmp_path / "same", shown, shown, before=before, after=after)) == 1
+        assert self.gains(tmp_path, shown, shown, before={**before, **other}, after=after) == []
+
+    def test_two_ensembles_of_one_method_are_kept_apart(self, tmp_path):
+        clean = rows("none", CLEAN)
+        paths = []
+        for name, right in (("a", 1), ("b", 9)):
+            for defense, prediction in (("votes", right), ("votes[boosted]", 1)):
+                shown = black("fgsm", 0.1, {0: 0, 1: prediction})
+                paths.append(
+                    write(
+                        tmp_path / f"{name}{len(paths)}.parquet",
+                        [*clean, *shown],
+                        defense=defense,
+                        model=f"{name}_{len(paths)}",
+                        members=[name],
+                    )
+                )
+        found = [row for row in measure(read_outcomes(paths)) if row.metric == "accuracy_gain"]
+        assert {row.model: row.value for row in found} == {"a_1": 0.0, "b_3": 0.5}
+
+    def test_over_seeds_it_is_the_mean(self, tmp_path):
+        paths = []
+        for seed, better in ((0, 9), (1, 2)):
+            for whose, third in ((PLAIN, 9), (BOOSTED, better)):
+                shown = black("fgsm", 0.1, {0: 0, 1: 1, 2: third, 3: 9})
+                name = f"{whose['model']}{seed}.parquet"
+                paths.append(write(tmp_path / name, [*rows("none", CLEAN), *shown], seed=seed, **whose))
+        (row,) = [r for r in summarise(measure(read_outcomes(paths))) if r.metric == "accuracy_gain"]
+        assert (row.value, row.seeds, row.total, row.correct) == (0.125, 2, 8, None)
+        assert (row.low, row.high) == (0.0, 0.25)
+
+
+class TestMembers:
+    CONTENT = (
+        *rows("none", CLEAN),
+        *at("fgsm", 0.1, {0: 0, 1: 1, 2: 2, 3: 9}),
+        *at("fgsm", 0.1, {0: 0, 1: 1, 2: 9, 3: 9}, source="a"),
+        *at("fgsm", 0.1, {0: 9, 1: 9, 2: 9, 3: 9}, source="b"),
+        *at("fgsm", 0.1, {0: 0, 1: 1, 2: 2, 3: 3}, source="c"),
+        *at("fgsm", 0.1, {0: 0, 1: 9, 2: 9, 3: 9}, source="members"),
+    )
+
+    def test_their_mean_stands_beside_each(self, tmp_path):
+        found = of(measure(read_outcomes([write(tmp_path / "a.parquet", self.CONTENT)])), "accuracy")
+        attacked = {key[1]: value for key, value in found.items() if key[2] == "fgsm"}
+        assert attacked == {
+            "net": (0.75, 3, 4),
+            "a": (0.5, 2, 4),
+            "b": (0.0, 0, 4),
+            "c": (1.0, 4, 4),
+            "members": (0.25, 1, 4),
+            "member": (0.5, None, 4),
+        }
+        assert found["all", "", "worst_case", "norm=linf epsilon=0.1"] == (0.0, 0, 4)
+
+    def test_their_interval_is_that_of_as_many_images_not_of_all_together(self, tmp_path):
+        found = measure(read_outcomes([write(tmp_path / "a.parquet", self.CONTENT)]))
+        (mean,) = [row for row in found if row.source == "member"]
+        assert (mean.low, mean.high) == wilson(2, 4)
+        assert mean.setting == "white_box"
+
+    def test_each_attack_and_parameter_has_its_own(self, tmp_path):
+        content = [
+            *self.CONTENT,
+            *at("fgsm", 0.2, {0: 0, 1: 9}, source="a"),
+            *rows("carlini_wagner", {0: 0, 1: 1}, "c=1", norm="l2", source="b"),
+        ]
+        found = of(measure(read_outcomes([write(tmp_path / "a.parquet", content)])), "accuracy")
+        assert {key[2:]: value for key, value in found.items() if key[1] == "member"} == {
+            ("fgsm", "epsilon=0.1"): (0.5, None, 4),
+            ("fgsm", "epsilon=0.2"): (0.5, None, 2),
+            ("carlini_wagner", "c=1"): (1.0, None, 2),
+        }
+
+    def test_a_model_attacked_as_a_whole_or_by_transfer_has_no_such_mean(self, files, tmp_path):
+        content = [*rows("none", CLEAN), *at("fgsm", 0.1, {0: 0}, source="members")]
+        for paths in (files, [write(tmp_path / "x.parquet", content)]):
+            assert "member" not in {row.source for row in measure(read_outcomes(paths))}
+
+    def test_names_of_trials_say_on_what_they_were_made(self, tmp_path):
+        (found,) = read_outcomes([write(tmp_path / "a.parquet", self.CONTENT)])
+        assert len({trial.name for trial in found.trials}) == len(found.trials) == 5
+        assert {trial.name for trial in found.trials if trial.source in ("net", "a")} == {
+            "white_box fgsm epsilon=0.1",
+            "white_box fgsm epsilon=0.1 from a",
+        }
+
+    def test_tables_read_back_the_same(self, tmp_path):
+        content = failing(self.CONTENT, 0)
+        tables = tabulate(read_outcomes([write(tmp_path / "a.parquet", content)]), [], {})
+        texts = tables.files()
+        assert from_csv(texts["measurements.csv"], Measurement, "m") == tables.measurements
+        assert from_csv(texts["summary.csv"], Summary, "s") == tables.summary
 
 
 def stated(row, **changes):

@@ -20,7 +20,7 @@ def measured(correct=60, total=300, **changes) -> Summary:
         training="clean",
         seeds=1,
         setting="white_box",
-        source="pcl",
+        source=changes.get("model", "pcl"),
         attack="pgd",
         parameters="epsilon=0.3",
         metric="accuracy",
@@ -276,6 +276,61 @@ def test_members_of_an_ensemble_are_not_the_whole():
         assert (found.verdict, found.differences) == ("not measured", words)
     found = judge(claim(), rows[:2])
     assert (found.verdict, found.differences) == ("not measured", "pgd was not run against a whole ensemble")
+
+
+def test_one_named_member_is_neither_the_whole_nor_the_mean_over_members():
+    """The row of images made on the member `a` sorts before the ensemble's own, and has less left."""
+    own, one = measured(90), measured(30, source="a")
+    for order in ([own, one], [one, own]):
+        assert judge(claim(), order).measured == 0.3
+    for source, words in (
+        ("", "pgd was not run against a whole ensemble"),
+        ("member", "pgd was not run against single members of an ensemble"),
+    ):
+        found = judge(claim(source=source), [one])
+        assert (found.verdict, found.differences) == ("not measured", words)
+
+
+def counted(here, count=20.0, seeds=1, **changes):
+    """Return a row that counts images among so many of each seed."""
+    return dataclasses.replace(
+        plain(count),
+        **{"metric": "failed_majorities", "total": here * seeds, "seeds": seeds, **changes},
+        source=changes.get("model", "pcl"),
+    )
+
+
+def test_a_count_among_another_number_of_images_is_another_quantity():
+    asked = claim(metric="failed_majorities", unit="images", printed="20", value=20)
+    described = paper()
+    found = judge(asked, [counted(10_000)], paper=described)
+    assert (found.verdict, found.measured) == ("reproduced", 20.0)
+    assert "count among" not in found.differences
+    found = judge(asked, [counted(300)], paper=described)
+    assert (found.verdict, found.measured) == ("not comparable", 20.0)
+    assert found.differences.startswith("a count among 300 images, not 10000")
+    found = judge(asked, [counted(10_000, seeds=3)], paper=described)
+    assert found.verdict == "reproduced", "each of three seeds saw all images"
+    found = judge(asked, [counted(100, seeds=100)], paper=described)
+    assert found.verdict == "not comparable", "a hundred seeds do not make 10,000 images"
+    for unknown in (None, paper(budgets={}), paper(budgets={"mnist": {"epochs": 5}})):
+        assert judge(asked, [counted(300)], paper=unknown).verdict == "reproduced"
+
+
+def test_shares_of_fewer_images_are_still_compared():
+    found = judge(claim(value=0.2), [measured()], paper=paper())
+    assert (found.verdict, found.differences) == ("reproduced", "images: 300 of 10000")
+    asked = claim(metric="accuracy_gain", unit="points", value=0.02)
+    gain = dataclasses.replace(plain(0.03, metric="accuracy_gain"), total=300)
+    assert judge(asked, [gain], paper=paper()).verdict == "reproduced"
+
+
+def test_the_count_s_own_images_go_before_others():
+    asked = claim(metric="failed_majorities", unit="images", printed="20", value=20)
+    rows = [counted(300, 20.0, model="a"), counted(10_000, 90.0, model="z")]
+    for order in (rows, rows[::-1]):
+        found = judge(asked, order, paper=paper())
+        assert (found.model, found.verdict) == ("z", "higher")
 
 
 NOT_MEASURED = {
