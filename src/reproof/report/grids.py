@@ -54,6 +54,8 @@ class Grid:
     """Positions of the cells before which another setting begins."""
     worst: bool = False
     """True: the last column is the worst case."""
+    shaded: bool = True
+    """True: cells are coloured by their numbers, which are accuracies."""
 
 
 def levels(labels: Sequence[str], first: Sequence[Heading] = ()) -> list[list[Heading]]:
@@ -88,7 +90,10 @@ UNSETTLED = {
         "Failed majorities",
         "Number of images [95 % interval] on which an ensemble's members elect no class",
     ),
-    "refused": ("Refused images", "Percent of images [95 % interval] that are answered with no class"),
+    "refused": (
+        "Refused images",
+        "Percent of images [95 % interval] that are answered with no class; elsewhere they count as errors",
+    ),
 }
 """Metrics of images without a decision -> their table's title and caption."""
 
@@ -179,6 +184,7 @@ class Grids:
             levels(labels, [Heading("Defense", sort=0)]),
             body,
             frozenset(_changes(columns)),
+            shaded=False,
         )
 
     def _column(self, row: Row) -> tuple[str, ...]:
