@@ -352,7 +352,7 @@ class Plan:
                 "seed": seed,
                 "threat": threat,
                 "setting": rule.setting,
-                "sources": [self._source_name(source, rule) for source in sources],
+                "sources": [self.source_name(source, rule) for source in sources],
                 "view": self.study.suites[rule.suite].view,
                 "attacks": {name: attack.dump() for name, attack in attacks.items()},
                 "examples": self.study.examples,
@@ -364,7 +364,7 @@ class Plan:
             seed=seed,
         )
 
-    def _source_name(self, source: str, threat: ThreatSettings) -> str:
+    def source_name(self, source: str, threat: ThreatSettings) -> str:
         """Return what tables call the source of a threat's images."""
         return AGGREGATED if self.study.suites[threat.suite].members == "aggregated" else source
 
@@ -414,7 +414,7 @@ class Plan:
                             {
                                 "model": target,
                                 "setting": threat.setting,
-                                "source": self._source_name(source, threat),
+                                "source": self.source_name(source, threat),
                                 "attack": attack,
                                 "settings": choice.dump(),
                             }
@@ -429,14 +429,14 @@ class Plan:
             "dataset": self.study.datasets[model.dataset].settings.key,
             "architecture": model.architecture_key,
             "width": getattr(model.architecture.settings, "width", 1.0),
-            "epochs": self._epochs(model),
+            "epochs": self.epochs(model),
             "defense": model.defense_key,
             "training": model.training_key,
             "train_images": self.study.datasets[model.dataset].settings.sizes()["train"],
             "seeds": len(self.study.seeds),
         }
 
-    def _epochs(self, model: Model) -> int:
+    def epochs(self, model: Model) -> int:
         """Return a model's epochs, of an ensemble the most that a member has."""
         return max(self.study.models[name].training.epochs for name in (model.members or (model.name,)))
 

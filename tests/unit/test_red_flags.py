@@ -26,7 +26,10 @@ def trial(setting, attack, epsilon, standing, *, source="net", kind=None, images
         epsilon=epsilon,
         images=np.arange(images),
         correct=np.array([image in left for image in range(images)]),
+        refused=np.zeros(images, dtype=bool),
+        failed=None,
         l2=np.ones(images),
+        model="net",
     )
 
 
@@ -188,3 +191,22 @@ def test_evidence_has_numbers_and_rows():
     text = to_csv(table_rows([flag]), COLUMNS)
     assert text.splitlines()[0] == "model,gate,raised,evidence,rows"
     assert text.splitlines()[1].startswith("net,iterative_vs_single_step,true,")
+
+
+def test_attacks_on_single_members_are_not_the_ensemble_s_own() -> None:
+    own = trial("white_box", "fgsm", 0.3, 60)
+    members = [trial("white_box", "fgsm", 0.3, count, source=name) for name, count in (("a", 5), ("b", 8))]
+    together = trial("white_box", "pgd", 0.3, 90, source="members")
+    transfer = trial("black_box", "pgd", 0.3, 10, source="other")
+    flags = {flag.gate: flag for flag in find([outcomes(own, *members, together, transfer)])}
+    # The joint attack leaves 60 where transfer leaves 10; members' images, of which 5 are left, do not excuse it.
+    assert flags["white_box_vs_transfer"].raised
+    assert "60 of 100" in flags["white_box_vs_transfer"].evidence
+    # The only iterative attack is that on all members together, which is none on the ensemble's own logits.
+    assert flags["iterative_vs_single_step"].raised is None
+    assert {t.name for t in (own, *members, together)} == {
+        "white_box fgsm epsilon=0.3",
+        "white_box fgsm epsilon=0.3 from a",
+        "white_box fgsm epsilon=0.3 from b",
+        "white_box pgd epsilon=0.3 from members",
+    }

@@ -87,7 +87,7 @@ class Trail:
     steps: tuple[Step, ...]
     """From the data to the table. The step with the stage `outcome` is the file that the card names."""
     source: str = ""
-    """As in the tables' column `source`; empty fits any source."""
+    """As in the tables' column `source`: the model itself, another, or which members of it; empty fits any."""
     attacks: tuple[str, ...] = ()
     """The attacks of the threat; empty fits any attack."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from reproof import artifacts, claims, red_flags, registry, study
 from reproof.plan import Job, Plan
 from reproof.provenance import Run
 from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail, render
+from reproof.settings import MEMBER
 
 
 def report(job: Job, run: Run) -> None:
@@ -143,7 +144,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> M
         training=chosen.training_key,
         budget={
             **({"width": width} if width != 1 else {}),
-            "epochs": training.epochs,
+            "epochs": plan.epochs(chosen),
             "training images": f"{data['splits']['train']:,}",
             "parameters": f"{record['notes']['parameters']:,}",
             "seeds": len(plan.study.seeds),
@@ -151,7 +152,10 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> M
         settings={
             "architecture": chosen.architecture.dump(),
             "defense": chosen.defense_stanza,
-            "training": training.model_dump(mode="json"),
+            **({"members": list(chosen.members)} if chosen.members else {}),
+            **({"beside": list(chosen.beside)} if chosen.beside else {}),
+            **({"seed_offset": chosen.seed_offset} if chosen.seed_offset else {}),
+            **({} if chosen.members else {"training": training.model_dump(mode="json")}),
         },
         deviations=tuple(sentence for kind in chosen.defense_kinds for sentence in registry.deviations(kind)),
     )
@@ -163,22 +167,28 @@ def _trails(plan: Plan) -> Iterator[Trail]:
         for seed in plan.study.seeds:
             for name, threat in plan.threats_on(target).items():
                 sources = plan.sources(target, threat)
-                data = plan.data_path(plan.study.models[target].dataset)
-                for source in sources:
-                    steps = [Step("data", data)]
-                    if source != target:
-                        steps.append(Step("source model", plan.make(source, seed).outputs["model"]))
-                    steps += [
-                        Step("model", plan.make(target, seed).outputs["model"]),
-                        Step("adversarial", plan.adversarial_path(source, seed, threat.suite)),
-                        Step("outcome", plan.outcome_path(target, seed, name)),
-                        Step("table", plan.table_path("measurements")),
-                    ]
+                together = {MEMBER: sources} if threat.source == MEMBER else {}
+                apart = {plan.source_name(source, threat): (source,) for source in sources}
+                for label, made_on in {**together, **apart}.items():
                     yield Trail(
                         model=target,
                         seed=seed,
                         setting=threat.setting,
-                        steps=tuple(steps),
-                        source=source if source != target else "",
+                        steps=tuple(_steps(plan, target, seed, name, made_on)),
+                        source=label,
                         attacks=plan.study.suites[threat.suite].attacks,
                     )
+
+
+def _steps(plan: Plan, target: str, seed: int, threat: str, sources: Sequence[str]) -> Iterator[Step]:
+    """Yield the files behind what a target is measured to do with a threat's images, made on these models."""
+    suite = plan.study.threats[threat].suite
+    yield Step("data", plan.data_path(plan.study.models[target].dataset))
+    for source in sources:
+        if source != target:
+            yield Step("source model", plan.make(source, seed).outputs["model"])
+    yield Step("model", plan.make(target, seed).outputs["model"])
+    for source in sources:
+        yield Step("adversarial", plan.adversarial_path(source, seed, suite))
+    yield Step("outcome", plan.outcome_path(target, seed, threat))
+    yield Step("table", plan.table_path("measurements"))
