@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from reproof import networks, registry, study
+from reproof import artifacts, networks, prepared, registry, study, training
 from reproof.cli import find
-from reproof.data import DataDescription
+from reproof.data import DataDescription, Dataset
 from reproof.ensembles import Ensemble
 from reproof.errors import StudyError
 from reproof.plan import Job, Plan
+from reproof.provenance import Run
 from reproof.settings import DefenseSettings
+from reproof.stages.assemble import assemble
+from reproof.stages.attack import attack
+from reproof.stages.train import train
 from reproof.tables import IDENTITY
 
 FILE = "study.yaml"
@@ -500,3 +506,114 @@ class TestWhatIsMadeAgain:
         assert not {"beside", "members", "networks"} & set(made.train("main", 0).slice)
         assert set(made.train("main", 0).inputs) == {"data"}
         assert not {"members", "aggregated"} & set(made.attack("main", 0, "papers").slice)
+
+
+class TestPuttingTogether:
+    DATA = DataDescription(1, 16, 16, 10, (0.5,), (0.5,))
+
+    @pytest.fixture
+    def made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+        """Return a plan whose members are there, untrained, and whose test images are noise."""
+        images = torch.randint(0, 256, (40, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+        empty = torch.arange(0)
+        data = Dataset(
+            name="noise",
+            images=images.to(torch.uint8),
+            labels=torch.arange(40) % 10,
+            splits={"train": empty, "validation": empty, "test": torch.arange(40)},
+            description=self.DATA,
+        )
+        monkeypatch.setattr(prepared, "read_dataset", lambda path: data)
+        monkeypatch.setattr(artifacts, "verify", lambda path: "")
+        made = Plan(parse(), root=str(tmp_path))
+        for seed, name in enumerate(("main", "taught", "last"), start=1):
+            _, trainee = networks.build(made.train(name, 0).slice, self.DATA, seed)
+            artifacts.write_tensors(
+                Path(made.train(name, 0).outputs["model"]), trainee.state_dict(), {"network": {}}
+            )
+        return made
+
+    def test_the_members_weights_stand_in_the_order_of_the_stanza(self, made: Plan) -> None:
+        job, run = made.assemble("plain", 0), Run(job={})
+        assemble(job, run)
+        _, trainee = networks.load(job.slice, self.DATA, Path(job.outputs["model"]))
+        assert isinstance(trainee.classifier, Ensemble)
+        for seed, member in enumerate(trainee.classifier.members, start=1):
+            _, alone = networks.build(made.train("main", 0).slice, self.DATA, seed)
+            expected = alone.classifier.state_dict()
+            assert all(torch.equal(value, expected[name]) for name, value in member.state_dict().items())
+        assert run.notes["parameters"] == 3 * sum(p.numel() for p in alone.classifier.parameters())
+        rows = artifacts.read_csv(Path(job.outputs["separation"]))
+        assert [(row["first"], row["second"]) for row in rows] == [
+            ("main", "taught"),
+            ("main", "last"),
+            ("taught", "last"),
+            ("main", "all others"),
+            ("taught", "all others"),
+            ("last", "all others"),
+            ("mean", ""),
+        ]
+        assert set(rows[0]) == {"first", "second", "margin", "separable"}
+        assert {Path(path) for path in job.outputs.values()} - set(run.files) == {Path(job.outputs["record"])}
+
+    def test_a_member_whose_defense_changed_the_network_is_named(self, made: Plan) -> None:
+        """A study can declare some of them; the weights of the others tell."""
+        path = Path(made.train("taught", 0).outputs["model"])
+        job = made.assemble("plain", 0)
+        wider = {**job.slice, "networks": copy.deepcopy(job.slice["networks"])}
+        wider["networks"][1]["architecture"]["width"] = 0.5
+        _, trainee = networks.build(wider["networks"][1], self.DATA, 0)
+        artifacts.write_tensors(path, trainee.state_dict(), {"network": {}})
+        with pytest.raises(StudyError) as caught:
+            assemble(Job(**{**vars(job), "slice": wider}), Run(job={}))
+        assert str(caught.value).startswith(
+            "models.plain.members: the defense of taught changes its network, and a member is a plain network"
+        )
+        assert not Path(job.outputs["model"]).exists()
+
+    def test_training_goes_on_from_no_checkpoint_that_stood_beside_other_weights(
+        self, made: Plan, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[str, Any]] = []
+
+        def begin(defense: Any, *_: Any, digest: str, **__: Any) -> None:
+            seen.append((digest, defense.beside))
+            raise InterruptedError
+
+        monkeypatch.setattr(training, "train", begin)
+        for name, hashed in (("last", "a"), ("last", "a"), ("last", "b"), ("main", "b")):
+            monkeypatch.setattr(artifacts, "verify", lambda path, hashed=hashed: hashed + path.parts[-3])
+            with pytest.raises(InterruptedError):
+                train(made.train(name, 0), Run(job={}))
+        first, again, other, alone = (digest for digest, _ in seen)
+        assert first == again != other
+        assert alone == made.train("main", 0).digest, "what stands beside nothing is as it was"
+        beside = seen[0][1]
+        assert len(beside) == 2
+        assert not any(network.training for network in beside)
+        assert not any(parameter.requires_grad for network in beside for parameter in network.parameters())
+        first_weights, second_weights = (next(network.parameters()) for network in beside)
+        assert not torch.equal(first_weights, second_weights)
+
+    def test_an_aggregated_suite_is_the_sum_of_what_is_made_on_each_member(self, made: Plan) -> None:
+        assemble(made.assemble("plain", 0), Run(job={}))
+        crafted = {}
+        for name, suite in (
+            *((name, "papers") for name in ("main", "taught", "last")),
+            ("plain", "together"),
+        ):
+            job, run = made.attack(name, 0, suite), Run(job={})
+            Path(job.outputs["adversarial"]).parent.mkdir(parents=True, exist_ok=True)
+            attack(job, run)
+            crafted[name], _ = artifacts.read_tensors(Path(job.outputs["adversarial"]))
+        clean = prepared.read_dataset(Path()).select("test", 20)[0].float() / 255
+        total = sum(
+            (crafted[name]["fgsm/epsilon=0.1"] - clean for name in ("main", "taught", "last")),
+            torch.zeros_like(clean),
+        )
+        expected = (clean + total.clamp(-0.1, 0.1)).clamp(0, 1)
+        torch.testing.assert_close(crafted["plain"]["fgsm/epsilon=0.1"], expected)
+        assert crafted["plain"].keys() == {"labels", "fgsm/epsilon=0.1", "carlini_wagner/c=1"}
+        assert run.notes["fgsm"]["attacked"] == 3 * 20, "misclassified images too, for every member"
+        assert run.notes["fgsm"]["images"] == 20
+        assert set(run.notes["fgsm"]["seconds"]) == {"epsilon=0.1"}

@@ -142,11 +142,15 @@ def test_sub_commands_and_rules_that_are_named_exist(document: str) -> None:
         assert ended.value.code == 0
 
 
-def test_the_readme_s_own_study_is_valid(tmp_path: Path) -> None:
-    (overlay,) = re.findall(r"^```yaml\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
-    (tmp_path / "overlay.yaml").write_text(overlay, encoding="utf-8")
+def test_the_readme_s_own_studies_are_valid(tmp_path: Path) -> None:
     base = study.load([ROOT / "config.yaml"])
-    wide = study.load([ROOT / "config.yaml", tmp_path / "overlay.yaml"])
+    found = []
+    for overlay in re.findall(r"^```yaml\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL):
+        (tmp_path / "overlay.yaml").write_text(overlay, encoding="utf-8")
+        found.append(study.load([ROOT / "config.yaml", tmp_path / "overlay.yaml"]))
+    ensemble, wide = found
+    assert set(ensemble.models) - set(base.models) == {"one", "two", "three", "together"}
+    assert plan.Plan(ensemble).threats_on("together").keys() >= {"by_member", "white_box"}
     assert (wide.name, wide.seeds) == ("digits_wide", (0, 1, 2))
     assert wide.models.keys() == base.models.keys()
     assert wide.models["prototype_conformity"].architecture.settings.width == 1

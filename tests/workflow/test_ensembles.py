@@ -1,0 +1,229 @@
+"""Networks that are trained apart and vote as one, from the study's stanzas to the page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from project import Project, clone
+from torch import Tensor
+
+from reproof import artifacts
+
+VOTING = """\
+study: tiny
+smoke: true
+seeds: [0]
+dataset: digits
+datasets:
+  digits: {kind: digits, test_images: 40, validation_images: 20}
+architecture: {kind: lenet, width: 0.25}
+training: {epochs: 2, batch_size: 64, optimizer: adam, learning_rate: 2e-3}
+models:
+  main: {defense: {kind: undefended}}
+  second: {defense: {kind: undefended}, seed_offset: 100}
+  zero: {defense: {kind: diverse_ensemble, zeta: 0}, seed_offset: 100, beside: [main]}
+  taught: {defense: {kind: diverse_ensemble, zeta: 0.9}, seed_offset: 100, beside: [main]}
+  pair: {title: A pair, defense: {kind: independent_ensemble, ties: error}, members: [main, second]}
+  diverse: {title: Diverse, defense: {kind: diverse_ensemble}, members: [main, second, taught]}
+  boosted: {title: Boosted, defense: {kind: diverse_ensemble, boosted: true}, members: [main, second, taught]}
+attacks:
+  fgsm: {kind: fgsm, epsilons: [0.1, 0.3]}
+suites:
+  papers: {attacks: [fgsm], images: 30}
+  sums: {attacks: [fgsm], images: 30, members: aggregated}
+  surrogates: {attacks: [fgsm], images: 20, view: votes}
+threats:
+  standalone: {setting: white_box, suite: papers, source: member, targets: [diverse]}
+  aggregated: {setting: white_box, suite: sums, targets: [diverse]}
+  adaptive: {setting: adaptive, suite: surrogates, targets: [diverse]}
+  transfer: {setting: black_box, suite: papers, source: main, targets: [pair, diverse, boosted]}
+"""
+MEMBERS = ("main", "second", "taught")
+
+
+@pytest.fixture(scope="module")
+def voted(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = clone(tmp_path_factory.mktemp("voted") / "project", VOTING)
+    project.make()
+    return project
+
+
+@pytest.fixture
+def changeable(voted: Project, tmp_path: Path) -> Project:
+    shutil.copytree(voted.path, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", voted.environment)
+
+
+def weights(project: Project, model: str) -> dict[str, Tensor]:
+    path = project.path / f"results/tiny/models/{model}/seed0/model.safetensors"
+    return artifacts.read_tensors(path)[0]
+
+
+def rows(project: Project, table: str) -> list[dict[str, str]]:
+    with (project.path / f"results/tiny/{table}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def outcomes(project: Project, model: str, threat: str) -> list[dict[str, Any]]:
+    path = project.path / f"results/tiny/outcomes/{model}/seed0/{threat}.parquet"
+    found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return found
+
+
+def measured(project: Project, metric: str, **where: str) -> dict[tuple[str, str, str], float]:
+    """Return a metric's values by model, source and parameters."""
+    return {
+        (row["model"], row["source"], row["parameters"]): float(row["value"])
+        for row in rows(project, "tables/measurements")
+        if row["metric"] == metric and all(row[name] == value for name, value in where.items())
+    }
+
+
+def own(names: set[str], ending: str = "") -> set[str]:
+    """Return which models' jobs are among output files: all, or those that make files with this ending."""
+    folders = ("models", "adversarial", "transfer", "outcomes")
+    return {
+        parts[3]
+        for parts in (name.split("/") for name in names if name.endswith(ending))
+        if parts[0] == "results" and parts[2] in folders
+    }
+
+
+def test_the_page_is_made_and_a_second_run_has_nothing_to_do(voted: Project) -> None:
+    page = (voted.path / "report/tiny.html").read_text()
+    assert "Diverse" in page
+    assert "Boosted" in page
+    assert "STALE" not in page.split("Glossary")[0]
+    assert voted.pending() == {}
+
+
+def test_an_offset_seed_makes_another_network_of_the_same_stanza(voted: Project) -> None:
+    main, second = weights(voted, "main"), weights(voted, "second")
+    assert main.keys() == second.keys()
+    trained = [name for name in main if "mean" not in name and "std" not in name]
+    assert len(trained) >= 8
+    assert not any(torch.equal(main[name], second[name]) for name in trained)
+
+
+def test_same_seed_and_no_weight_on_diversity_is_the_independent_network_to_the_bit(voted: Project) -> None:
+    second, zero, taught = (weights(voted, name) for name in ("second", "zero", "taught"))
+    assert second.keys() == zero.keys() == taught.keys()
+    assert all(torch.equal(value, zero[name]) for name, value in second.items())
+    assert any(not torch.equal(value, taught[name]) for name, value in second.items())
+
+
+def test_an_ensemble_has_its_members_weights_and_no_others(voted: Project) -> None:
+    prefix = "classifier.members.{}."
+    for ensemble, members in (("pair", MEMBERS[:2]), ("diverse", MEMBERS), ("boosted", MEMBERS)):
+        joined = weights(voted, ensemble)
+        left = set(joined)
+        for position, member in enumerate(members):
+            for name, value in weights(voted, member).items():
+                place = prefix.format(position) + name.removeprefix("classifier.")
+                assert torch.equal(joined[place], value)
+                left.remove(place)
+        assert left <= {"classifier.mean", "classifier.std"}
+    first, other = (weights(voted, name) for name in ("diverse", "boosted"))
+    assert all(torch.equal(value, other[name]) for name, value in first.items())
+
+
+def test_nothing_is_trained_for_an_ensemble(voted: Project) -> None:
+    folder = voted.path / "results/tiny/models"
+    assert not (folder / "diverse/seed0/history.csv").exists()
+    record = json.loads((folder / "diverse/seed0/record.json").read_text())
+    assert record["rule"] == "assemble"
+    assert set(record["inputs"]) == {
+        "results/tiny/data/digits.safetensors",
+        *(f"results/tiny/models/{name}/seed0/model.safetensors" for name in MEMBERS),
+    }
+    beside = json.loads((folder / "taught/seed0/record.json").read_text())["inputs"]
+    assert "results/tiny/models/main/seed0/model.safetensors" in beside
+
+
+def test_how_far_latent_spaces_lie_apart_is_measured_for_each_pair(voted: Project) -> None:
+    found = rows(voted, "models/diverse/seed0/separation")
+    assert [(row["first"], row["second"]) for row in found] == [
+        ("main", "second"),
+        ("main", "taught"),
+        ("second", "taught"),
+        ("main", "all others"),
+        ("second", "all others"),
+        ("taught", "all others"),
+        ("mean", ""),
+    ]
+    assert len(rows(voted, "models/pair/seed0/separation")) == 1 + 2 + 1
+
+
+def test_votes_are_kept_and_decide(voted: Project) -> None:
+    for model, threat in (("diverse", "standalone"), ("boosted", "transfer"), ("pair", "transfer")):
+        found = outcomes(voted, model, threat)
+        for row in found:
+            most = max(set(row["votes"]), key=row["votes"].count)
+            majority = 2 * row["votes"].count(most) > len(row["votes"])
+            if majority:
+                assert (row["failed"], row["adversarial_prediction"]) == (False, most)
+            elif model == "pair":
+                assert (row["failed"], row["adversarial_prediction"]) == (True, -1)
+            elif model == "diverse":
+                assert (row["failed"], row["adversarial_prediction"]) == (True, row["votes"][0])
+    plain, boosted = (outcomes(voted, name, "transfer") for name in ("diverse", "boosted"))
+    assert [row["votes"] for row in plain] == [row["votes"] for row in boosted], "they are shown the same"
+
+
+def test_every_way_to_attack_it_has_its_rows(voted: Project) -> None:
+    accuracy = measured(voted, "accuracy", setting="white_box", attack="fgsm", parameters="epsilon=0.3")
+    assert {source for model, source, _ in accuracy if model == "diverse"} == {
+        *MEMBERS,
+        "member",
+        "members",
+    }
+    single = [accuracy["diverse", name, "epsilon=0.3"] for name in MEMBERS]
+    assert accuracy["diverse", "member", "epsilon=0.3"] == pytest.approx(sum(single) / 3)
+    assert ("diverse", "diverse", "epsilon=0.1") in measured(voted, "accuracy", setting="adaptive")
+    assert {model for model, _, _ in measured(voted, "failed_majorities")} == {"pair", "diverse", "boosted"}
+    assert {model for model, _, _ in measured(voted, "refused")} == {"pair"}
+    transferred = measured(voted, "accuracy", setting="black_box")
+    gains = measured(voted, "accuracy_gain")
+    assert set(gains) == {("boosted", "main", f"epsilon={epsilon}") for epsilon in ("0.1", "0.3")}
+    for (_, source, parameters), gain in gains.items():
+        difference = transferred["boosted", source, parameters] - transferred["diverse", source, parameters]
+        assert gain == pytest.approx(difference)
+
+
+def test_a_member_s_images_are_made_once_and_kept(voted: Project) -> None:
+    results = voted.path / "results/tiny"
+    for name in MEMBERS:
+        assert (results / f"transfer/{name}/seed0/papers.safetensors").exists()
+    assert not list((results / "adversarial").rglob("*.safetensors"))
+    made = [path for path in results.rglob("*") if path.suffix in (".safetensors", ".csv", ".parquet")]
+    for path in made:
+        artifacts.verify(path)
+
+
+def test_a_changed_member_makes_again_itself_and_what_it_is_part_of(changeable: Project) -> None:
+    changeable.edit("config.yaml", "zeta: 0.9}", "zeta: 0.5}")
+    again = changeable.jobs()
+    assert own(again) == {"taught", "diverse", "boosted"}
+    assert own(again, "history.csv") == {"taught"}
+    assert own(again, "separation.csv") == {"diverse", "boosted"}
+
+
+def test_a_changed_network_beside_makes_again_those_trained_after_it(changeable: Project) -> None:
+    changeable.edit("config.yaml", "main: {defense", "main: {training: {epochs: 3}, defense")
+    again = changeable.jobs()
+    assert own(again) == {"main", "zero", "taught", "pair", "diverse", "boosted"}
+    assert own(again, "history.csv") == {"main", "zero", "taught"}
+
+
+def test_a_changed_vote_trains_nothing(changeable: Project) -> None:
+    changeable.edit("config.yaml", "boosted: true", "boosted: true, candidates: 3")
+    again = changeable.jobs()
+    assert own(again) == {"boosted"}
+    assert own(again, "history.csv") == set()
