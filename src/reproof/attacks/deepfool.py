@@ -1,0 +1,167 @@
+"""DeepFool (Moosavi-Dezfooli, Fawzi and Frossard, 2016; Mirzaeian, DKD, Sec. 4.1).
+
+Step to the nearest boundary of the model's linear approximation, until the class changes: with f_k = Z_k - Z_y
+and w_k = ∇x f_k, k the class with the smallest |f_k| / ‖w_k‖₂, the step is |f_k| w_k / ‖w_k‖₂² (Algorithm 2);
+for L-infinity it is |f_k| sign(w_k) / ‖w_k‖₁, k with the smallest |f_k| / ‖w_k‖₁ (Sec. 3.3). The image returned
+lies beyond the boundary by the overshoot η. One that no step fools comes back as it was.
+
+With `contenders: null` the result is that of Foolbox 3's DeepFool. Images that are fooled leave the batch, one
+pass forward serves the gradients of all classes, and after the first step only the classes nearest in it are looked
+at, so it costs a fraction.
+
+Not guaranteed: that the distance is the smallest one. The steps follow a linear approximation from where the
+last one ended, the image's edges at 0 and 1 are only cut off, and of many classes only the first `candidates`, later
+only the first `contenders` are looked at. Accuracy after enough steps is near zero for every model with gradients;
+read the distance beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from eagerpy.astensor import astensor, astensor_
+from foolbox.attacks.base import Attack, MinimizationAttack, T, get_criterion, raise_if_kwargs
+from foolbox.criteria import Misclassification
+from foolbox.distances import Distance, l2, linf
+from foolbox.models.base import Model
+from pydantic import Field
+from torch import Tensor
+
+from reproof.attacks._jacobian import differentiate_each
+from reproof.settings import FORWARD, AttackSettings, Count, NonNegative, Norm, Point, Whole
+
+MARGIN = 1e-4  # added to each step's length, as in the authors' own code, so that it crosses the boundary
+SMALL = 1e-8  # keeps a gradient of zero from dividing by zero
+
+
+class Settings(AttackSettings):
+    """DeepFool's steps, its norm and how far beyond the boundary it goes."""
+
+    norm: ClassVar[Norm | None] = None
+    """No threat model: what it minimises is a setting, and has no limit."""
+    example: ClassVar[dict[str, Any]] = {"steps": [50]}
+    takes_view: ClassVar[bool] = False
+    usual_steps: ClassVar[int] = 6
+    """Steps after which most images are fooled, for the plan's estimate."""
+
+    steps: tuple[Count, ...] = Field(min_length=1)
+    """Largest numbers of steps. Each is an attack of its own."""
+    distance: Literal["l2", "linf"] = "l2"
+    """Norm of the perturbation that the steps minimise (Sec. 3.3 for L-infinity)."""
+    overshoot: NonNegative = 0.02
+    """How much farther than to the boundary, as a share of the way: η in Sec. 3.2. Foolbox 2.3.0 has 0.05, of each
+    step instead of their sum, which is the same but where an image is cut off at 0 or 1."""
+    candidates: Whole | None = Field(10, ge=2)
+    """Look only at the so many most likely classes, the image's own among them; null: at all."""
+    contenders: Count | None = 4
+    """After the first step, look only at the so many of them whose boundaries were nearest; null: at all."""
+
+    def points(self) -> tuple[Point, ...]:
+        """Return one point per number of steps."""
+        return tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
+
+    def passes(self) -> float:
+        """Return the passes that an image usually takes, averaged over the points; it stops when fooled.
+
+        A step is one pass forward and one back for each class that is looked at, of ten classes.
+        """
+        candidates = (self.candidates or 10) - 1
+        contenders = min(self.contenders or candidates, candidates)
+        first, later = (FORWARD + (1 - FORWARD) * classes for classes in (candidates, contenders))
+        usual = sum(min(steps, self.usual_steps) for steps in self.steps) / len(self.steps)
+        return first + later * (usual - 1)
+
+
+class ActiveSetDeepFool(MinimizationAttack):
+    """DeepFool that works on the images that are left, each as if it were alone."""
+
+    distance: Distance = l2
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        distance: Literal["l2", "linf"] = "l2",
+        overshoot: float = 0.02,
+        candidates: int | None = 10,
+        contenders: int | None = 4,
+    ):
+        self.steps = steps
+        self.distance = l2 if distance == "l2" else linf
+        self.overshoot = overshoot
+        self.candidates = candidates
+        self.contenders = contenders
+
+    def run(
+        self,
+        model: Model,
+        inputs: T,
+        criterion: Misclassification | T,
+        *,
+        early_stop: float | None = None,
+        **kwargs: Any,
+    ) -> T:
+        """Return each image where it first fools, or the image itself. early_stop: not used."""
+        raise_if_kwargs(kwargs)
+        images, restore_type = astensor_(inputs)
+        goal = get_criterion(criterion)
+        if not isinstance(goal, Misclassification):
+            raise ValueError("DeepFool is untargeted")
+        best: Tensor = images.raw.clone()
+        left = torch.arange(len(best), device=best.device)
+        clean = moved = images.raw
+        labels, total = goal.labels.raw, torch.zeros_like(clean)
+        classes: Tensor | None = None
+        for step in range(self.steps + 1):
+            leaf = moved.detach().requires_grad_(step < self.steps)
+            logits = model(leaf)
+            stays = logits.argmax(dim=1) == labels
+            if not stays.all():
+                best[left[~stays]] = moved[~stays]
+                left, clean, moved, labels, total = (x[stays] for x in (left, clean, moved, labels, total))
+                classes = None if classes is None else classes[stays]
+            if step == self.steps or not len(left):
+                break
+            if not stays.all():  # a pass back costs more than another one forward without the fooled
+                leaf = moved.detach().requires_grad_()
+                logits = model(leaf)
+            if classes is None:
+                # The image's own class stands first: it is the most likely one until it is fooled.
+                classes = logits.detach().argsort(dim=1, descending=True, stable=True)[:, : self.candidates]
+            differences = logits.gather(1, classes[:, 1:]) - logits.gather(1, classes[:, :1])
+            direction, ranks = self._nearest(differences.detach(), differentiate_each(differences, leaf))
+            if step == 0 and self.contenders is not None:
+                classes = torch.cat(
+                    [classes[:, :1], classes[:, 1:].gather(1, ranks[:, : self.contenders])], 1
+                )
+            total = total + direction
+            moved = (clean + (1 + self.overshoot) * total).clamp(0, 1)
+        restored: T = restore_type(astensor(best))
+        return restored
+
+    def _nearest(self, differences: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the step to the nearest of the linear boundaries (n, C, H, W), and all by distance (n, K - 1).
+
+        differences: (n, K - 1), each class's logit less the own class's. gradients: theirs, (n, K - 1, C, H, W).
+        """
+        flat = gradients.flatten(2)
+        lengths = flat.norm(dim=2) if self.distance is l2 else flat.abs().sum(dim=2)
+        away, ranks = (differences.abs() / (lengths + SMALL)).sort(dim=1, stable=True)
+        rows, nearest = torch.arange(len(ranks), device=ranks.device), ranks[:, 0]
+        gradient = gradients[rows, nearest]
+        scale = away[:, 0] + MARGIN
+        if self.distance is linf:
+            return scale[:, None, None, None] * gradient.sign(), ranks
+        return (scale / (lengths[rows, nearest] + SMALL))[:, None, None, None] * gradient, ranks
+
+
+def build(settings: Settings, point: Point) -> Attack:
+    """Return the attack with the point's number of steps."""
+    return ActiveSetDeepFool(
+        steps=int(point.value),
+        distance=settings.distance,
+        overshoot=settings.overshoot,
+        candidates=settings.candidates,
+        contenders=settings.contenders,
+    )
