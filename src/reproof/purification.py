@@ -37,8 +37,8 @@ class Purified(Classifier, ABC):
     def purify(self, images: Tensor) -> Tensor:
         """Return the images cleaned: float32 (N, C, H, W) in [0, 1], as they came.
 
-        Called without gradient, in evaluation mode, with one image at least. An image's result depends on the image alone: on nothing
-        drawn, and on no other image of the batch.
+        Called without gradient, in evaluation mode, with one image at least. An image's result depends on the
+        image alone: on nothing drawn, and on no other image of the batch.
         """
 
     def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
