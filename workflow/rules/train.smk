@@ -4,21 +4,18 @@ for traces, models in PLAN.tracing().items():
     rule:
         name:
             "_".join(["train", *traces])
-        wildcard_constraints:
-            model="|".join(models),
         input:
             data=lambda wildcards: training(wildcards).inputs["data"],
             beside=lambda wildcards: training(wildcards).inputs.get("beside", ()),
         output:
+            **{f"trace_{name}": f"{PLAN.folder}/models/{{model}}/seed{{seed}}/{name}.csv" for name in traces},
             model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
             history=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/history.csv",
-            **{
-                f"trace_{name}": f"{PLAN.folder}/models/{{model}}/seed{{seed}}/{name}.csv"
-                for name in traces
-            },
             record=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/record.json",
         log:
             f"{PLAN.folder}/logs/train/{{model}}-seed{{seed}}.log",
+        wildcard_constraints:
+            model="|".join(models),
         conda:
             "../../environment.yml"
         threads: 1
@@ -34,8 +31,6 @@ for traces, models in PLAN.tracing().items():
 if PLAN.assembled:
 
     rule assemble:
-        wildcard_constraints:
-            model="|".join(PLAN.assembled),
         input:
             data=lambda wildcards: joining(wildcards).inputs["data"],
             members=lambda wildcards: joining(wildcards).inputs["members"],
@@ -45,6 +40,8 @@ if PLAN.assembled:
             record=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/record.json",
         log:
             f"{PLAN.folder}/logs/assemble/{{model}}-seed{{seed}}.log",
+        wildcard_constraints:
+            model="|".join(PLAN.assembled),
         conda:
             "../../environment.yml"
         threads: 1
