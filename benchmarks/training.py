@@ -4,8 +4,9 @@ Prints one table of medians over interleaved repeats of this process's CPU time 
 machine disturbs all rows alike. `bare` is the undefended epoch in plain PyTorch over batches made beforehand:
 what the training loop adds to it is the loop's own overhead. Every defense runs with its default settings. One
 whose settings speak of epochs or rounds trains several epochs, of which only the last count: its main phase,
-behind any time of cross-entropy alone, as long as one round. The last rows are the undefended network on
-adversarial examples, as a study's `training.adversarial` asks for them.
+behind any time of cross-entropy alone, as long as one round. One that trains beside others has one frozen network
+beside it. The last rows are the undefended network on adversarial examples, as a study's `training.adversarial`
+asks for them.
 
 `passes` is what the settings declare (with the adversarial examples' part), `over` the ratio divided by it;
 above the target of 1.05 the row has a mark.
@@ -91,7 +92,12 @@ def epoch_of(
         torch.manual_seed(0)
         defense: Defense[Any] = registry.load_class("defenses", name, Defense)(settings)
         begun = note_when_epochs_begin(defense)
-        trainee = defense.build(build_classifier(width), DESCRIPTION)
+        networks = [build_classifier(width) for _ in range(settings.networks)]
+        classifier = networks[0] if len(networks) == 1 else defense.join(networks, DESCRIPTION)
+        if settings.learns_beside:
+            beside = build_classifier(width).to(memory_format=torch.channels_last)
+            defense.beside = [beside.requires_grad_(False).eval()]
+        trainee = defense.build(classifier, DESCRIPTION)
         train(defense, trainee, data, training, seed=0, progress=False)
         return (begun[-1] - begun[-1 - measured]) / measured
 
