@@ -263,6 +263,8 @@ class AttackSettings(Settings):
     """The threat model's norm; None where the attack is free of one."""
     takes_view: ClassVar[bool] = True
     """Whether it climbs a gradient, so that a suite's `view` can stand in for cross-entropy on the logits."""
+    usual_steps: ClassVar[int | None] = None
+    """Steps after which most images are fooled, of an attack that leaves each one as soon as it is; None of others."""
     images: Count | None = Field(
         None,
         description="Attack only the first so many test images of the suite (a fixed, stratified, nested order).",
@@ -275,7 +277,8 @@ class AttackSettings(Settings):
     def passes(self) -> float:
         """Return how many passes forward and back an image takes at one point when nothing stops early.
 
-        A pass forward alone counts FORWARD. Here: steps times restarts, where there are such settings.
+        Where there are `usual_steps`, it is what an image takes in so many of them. A pass forward alone counts
+        FORWARD. Here: steps times restarts, where there are such settings.
         """
         return float(getattr(self, "steps", 1) * getattr(self, "restarts", 1))
 

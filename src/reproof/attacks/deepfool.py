@@ -42,8 +42,7 @@ class Settings(AttackSettings):
     """No threat model: what it minimises is a setting, and has no limit."""
     example: ClassVar[dict[str, Any]] = {"steps": [50]}
     takes_view: ClassVar[bool] = False
-    usual_steps: ClassVar[int] = 6
-    """Steps after which most images are fooled, for the plan's estimate."""
+    usual_steps: ClassVar[int | None] = 6
 
     steps: tuple[Count, ...] = Field(min_length=1)
     """Largest numbers of steps. Each is an attack of its own."""
@@ -69,7 +68,7 @@ class Settings(AttackSettings):
         candidates = (self.candidates or 10) - 1
         contenders = min(self.contenders or candidates, candidates)
         first, later = (FORWARD + (1 - FORWARD) * classes for classes in (candidates, contenders))
-        usual = sum(min(steps, self.usual_steps) for steps in self.steps) / len(self.steps)
+        usual = sum(min(steps, self.usual_steps or steps) for steps in self.steps) / len(self.steps)
         return first + later * (usual - 1)
 
 

@@ -49,8 +49,7 @@ class Settings(AttackSettings):
     norm: ClassVar[Norm | None] = "l0"
     example: ClassVar[dict[str, Any]] = {"steps": [200]}
     takes_view: ClassVar[bool] = False
-    usual_steps: ClassVar[int] = 60
-    """Steps after which most images are fooled, for the plan's estimate."""
+    usual_steps: ClassVar[int | None] = 60
 
     steps: tuple[Count, ...] = Field(min_length=1)
     """Largest numbers of changes, of one value or of one pair. Each is an attack of its own."""
@@ -82,7 +81,7 @@ class Settings(AttackSettings):
         """
         targets = 9 if self.target == "all" else 1
         backwards = 1.6 if self.variant == "pair" else 1.0
-        usual = sum(min(steps, self.usual_steps) for steps in self.steps) / len(self.steps)
+        usual = sum(min(steps, self.usual_steps or steps) for steps in self.steps) / len(self.steps)
         return targets * backwards * usual + 5.0 * (self.target == "auto")
 
 
