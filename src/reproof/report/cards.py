@@ -208,7 +208,9 @@ class Cards:
         if row["parameters"]:
             words.append(wording.parameters(row["parameters"]))
         words.append(wording.setting(row["setting"]).lower())
-        if row["source"] and row["source"] != row["model"]:
+        if row["source"] in wording.SOURCES:
+            words.append(wording.SOURCES[row["source"]])
+        elif row["source"] and row["source"] != row["model"]:
             words.append(f"made on {self._titles.get(row['source'], row['source'])}")
         return ", ".join(words)
 
@@ -221,8 +223,7 @@ class Cards:
         between = wording.interval(low, high, unit)
         if between:
             yield "95 % interval", f"{between}{after}"
-        if row["total"]:
-            yield "correct", f"{row['correct']} of {row['total']} images"
+        yield from _counts(row)
         seeds = row.get("seeds", "")
         if seeds and seeds != "1":
             least, most = (
@@ -338,8 +339,15 @@ def _of_seed(measured: Row, unit: str) -> Iterable[tuple[str, str]]:
     value, low, high = (wording.number(measured[key]) for key in ("value", "low", "high"))
     unit = unit or unit_of(measured["metric"])
     yield "value", f"{wording.measure(value, unit)} {wording.interval(low, high, unit)}".strip()
-    if measured["total"]:
-        yield "correct", f"{measured['correct']} of {measured['total']}"
+    yield from _counts(measured)
+
+
+def _counts(row: Row) -> Iterable[tuple[str, str]]:
+    """Yield the count behind a share, or of how many images it is where the value is no share of them."""
+    if row["total"] and row["correct"]:
+        yield "correct", f"{row['correct']} of {row['total']} images"
+    elif row["total"]:
+        yield "images", row["total"]
 
 
 def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple[str, str]]:
