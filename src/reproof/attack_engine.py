@@ -3,14 +3,14 @@
 It predicts again on the images that come back, raises where a budget is broken, gives failed samples of
 attacks without a budget their original back, and saves work that changes no result: no gradients of
 parameters, no attack on images that are misclassified already, one gradient at the clean images for all
-epsilons.
+epsilons. Where the settings ask for it, an image that a smaller epsilon fooled is not attacked again (`nested`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,11 +25,14 @@ from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
 from reproof import registry, threat_models
-from reproof.attacks._gradient import differentiate
+from reproof.attacks._climbing import Climbing
+from reproof.attacks._gradient import LossFunction, value_and_gradient
 from reproof.attacks._noise import ImageNoise, Noisy
+from reproof.attacks._together import Together
 from reproof.defense import View
 from reproof.errors import ReproofError, StudyError
 from reproof.settings import AttackSettings, Point
+from reproof.sources import members_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def craft(
     skip_misclassified: bool,
     progress: Callable[[int, int], None] | None = None,
     channels_last: bool | None = None,
+    points: Sequence[Point] | None = None,
 ) -> Crafted:
     """Attack a classifier at every point of an attack's settings.
 
@@ -77,13 +81,14 @@ def craft(
     seed: with kind, point and image it decides every draw; the global generators come back as they were.
     progress: called with how many images, counted at each point, are done, and of how many.
     channels_last: memory format while crafting; None takes it where it gains, for convolutions on a CPU.
+    points: those to attack at; None are the settings' own.
     BudgetError when an attack leaves its threat model; StudyError when it cannot be run as asked.
     """
     device = torch.device(device)
     threat_models.check(images, images, None, None, f"{attack_kind}: the images to attack")
     if labels.shape != images.shape[:1] or clean_predictions.shape != labels.shape:
         raise ValueError("labels and clean predictions should be one per image")
-    points = settings.points()
+    points = settings.points() if points is None else tuple(points)
     if len({point.parameters for point in points}) != len(points):
         raise StudyError(
             f"attack {attack_kind}: a point is listed twice: {', '.join(p.parameters for p in points)}"
@@ -91,6 +96,16 @@ def craft(
     attacks = [registry.load("attacks", attack_kind).build(settings, point) for point in points]
     for attack in attacks:
         _require_support(attack, attack_kind, view)
+    # Points that a setting other than epsilon names, such as a PSNR, stand for themselves; they come before any
+    # image leaves.
+    nested = sorted(
+        (p for p in points if p.name == "epsilon" and getattr(settings, "nested", False)),
+        key=lambda p: p.value,
+    )
+    order = sorted(
+        zip(points, attacks, strict=True),
+        key=lambda pair: nested.index(pair[0]) + 1 if pair[0] in nested else 0,
+    )
     classifier.to(device)
     labels = labels.cpu()
     if channels_last is None:
@@ -120,18 +135,27 @@ def craft(
     for first in range(0, len(images), batch_size):
         rows = original[first : first + batch_size][active[first : first + batch_size]]
         batch = _Batch(images[rows].to(device), labels[rows].to(device), rows.tolist())
-        for point, attack in zip(points, attacks, strict=True):
+        for point, attack in order:
             started = time.perf_counter()
             name = point.parameters
-            if len(rows):
-                where = f"{attack_kind} at {name}, {len(rows)} images from number {int(rows[0])} on"
+            if len(batch.images):
+                where = (
+                    f"{attack_kind} at {name}, {len(batch.images)} images from number {batch.positions[0]} on"
+                )
                 key = f"{seed}/{attack_kind}/{name}"
                 with _frozen(classifier, channels_last), _seeded(f"{key}/{first}", device):
                     found = _run(classifier, attack, point, batch, view, key, channels_last)
                 found, predicted = _judge(classifier, attack, settings, point, batch, found, where)
-                result[name][rows] = found.cpu()
-                predictions[name][rows] = predicted.cpu()
+                result[name][batch.positions] = found.cpu()
+                predictions[name][batch.positions] = predicted.cpu()
                 unchanged[name] += int((found == batch.images).flatten(1).all(dim=1).sum())
+                if point in nested:
+                    fooled = predicted != batch.labels
+                    gone = torch.tensor(batch.positions)[fooled.cpu()]
+                    for larger in nested[nested.index(point) + 1 :]:
+                        result[larger.parameters][gone] = found[fooled].cpu()
+                        predictions[larger.parameters][gone] = predicted[fooled].cpu()
+                    batch = batch.select(~fooled)
             seconds[name] += time.perf_counter() - started
             done += len(images[first : first + batch_size])
             if progress is not None:
@@ -165,8 +189,17 @@ class _Batch:
     labels: Tensor
     positions: list[int]
     clean_gradient: tuple[EagerTensor, EagerTensor] | None = None
-    """Loss and gradient at the clean images: where FGSM ends and BIM and MIM begin, whatever the epsilon."""
+    """Loss and gradient at the clean images: where FGSM ends and BIM and MIM begin, whatever the epsilon. Nobody
+    reads the loss, which after `select` is still the whole batch's."""
     zero_gradients: int | None = None
+
+    def select(self, rows: Tensor) -> _Batch:
+        """Return the batch of some of the images. rows: bool (n,)."""
+        gradient = self.clean_gradient
+        if gradient is not None:
+            gradient = gradient[0], astensor(gradient[1].raw[rows])
+        positions = [position for position, kept in zip(self.positions, rows.tolist(), strict=True) if kept]
+        return _Batch(self.images[rows], self.labels[rows], positions, gradient, self.zero_gradients)
 
 
 def _require_support(attack: Attack, kind: str, view: View | None) -> None:
@@ -197,6 +230,8 @@ def _run(
         _direct(attack, batch, view)
     if isinstance(attack, Noisy):
         attack.noise = ImageNoise(key, batch.positions)
+    if isinstance(attack, Together):
+        attack.networks = members_of(classifier)
     goal = Misclassification(batch.labels)
     if isinstance(attack, FixedEpsilonAttack):
         if point.epsilon is None:
@@ -218,7 +253,7 @@ def _direct(attack: BaseGradientDescent, batch: _Batch, view: View | None) -> No
     if view is not None:
         chosen: View = view
 
-        def get_loss_fn(model: Model, labels: EagerTensor) -> Callable[[EagerTensor], EagerTensor]:
+        def get_loss_fn(model: Model, labels: EagerTensor) -> LossFunction:
             def loss_fn(inputs: EagerTensor) -> EagerTensor:
                 losses = chosen(inputs.raw, labels.raw)
                 if losses.shape != labels.raw.shape:
@@ -232,23 +267,20 @@ def _direct(attack: BaseGradientDescent, batch: _Batch, view: View | None) -> No
         hooks["get_loss_fn"] = get_loss_fn
     shareable = view is not None or kind.get_loss_fn is BaseGradientDescent.get_loss_fn
 
-    def value_and_grad(
-        loss_fn: Callable[[EagerTensor], EagerTensor], x: EagerTensor
-    ) -> tuple[EagerTensor, EagerTensor]:
+    samples = attack.samples if isinstance(attack, Climbing) else 1
+
+    def value_and_grad(loss_fn: LossFunction, x: EagerTensor) -> tuple[EagerTensor, EagerTensor]:
         shared = shareable and x.raw is batch.images
         if shared and batch.clean_gradient is not None:
             return batch.clean_gradient
-        leaf = x.raw.detach().requires_grad_()
-        loss = loss_fn(astensor(leaf)).raw
-        gradient = differentiate(loss, leaf)
+        found = value_and_gradient(loss_fn, x, samples)
         if batch.zero_gradients is None:
-            batch.zero_gradients = int((gradient == 0).flatten(1).all(dim=1).sum())
-        found = astensor(loss.detach()), astensor(gradient)
+            batch.zero_gradients = int((found[1].raw == 0).flatten(1).all(dim=1).sum())
         if shared:
             batch.clean_gradient = found
         return found
 
-    if kind.value_and_grad is BaseGradientDescent.value_and_grad:
+    if kind.value_and_grad in (BaseGradientDescent.value_and_grad, Climbing.value_and_grad):
         hooks["value_and_grad"] = value_and_grad
     vars(attack).update(hooks)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import shlex
 import socket
 import sys
@@ -41,6 +42,20 @@ def parser() -> argparse.ArgumentParser:
         "plan", parents=[shared], help="print jobs, estimated time and disk; run nothing"
     )
     planned.add_argument("--page", action="store_true", help="print only the path of the study's page")
+    planned.add_argument(
+        "--minutes", type=float, help="cut the study into pieces that each end within so many minutes"
+    )
+    planned.add_argument("--jobs", type=int, default=1, help="with --minutes: jobs at a time")
+    planned.add_argument(
+        "--faster",
+        type=float,
+        default=1.0,
+        help="with --minutes: how many times faster than one core of a server this machine is",
+    )
+    kept = commands.add_parser(
+        "reference", parents=[shared], help="turn a finished run into a reference run, to be committed"
+    )
+    kept.add_argument("--name", help="its folder under reference/; the study's name where it is left out")
     commands.add_parser("schema", help="print the JSON schema of a study file")
     claims = commands.add_parser("claims", help="say what the ledger of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -74,9 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
         plan = Plan(load_study(chosen.configfile, chosen.config))
         if chosen.command == "plan":
-            from reproof import estimate
-
-            print(plan.report().outputs["page"] if chosen.page else estimate.table(plan), flush=True)
+            print(show_plan(plan, chosen), flush=True)
+            return 0
+        if chosen.command == "reference":
+            keep(plan, chosen.name or plan.study.name)
             return 0
         do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads)
     except ReproofError as error:
@@ -117,6 +133,32 @@ def show_claims(*, summary: bool, check: bool) -> int:
         f"{explained} anomalies are explained by a contradiction on record, {len(left)} are not", flush=True
     )
     return 1 if left else 0
+
+
+def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
+    """Return what `plan` prints: the page's path, the study in pieces, or what its stages cost."""
+    from reproof import estimate, pieces
+
+    if chosen.page:
+        return plan.report().outputs["page"]
+    if chosen.minutes is None:
+        return estimate.table(plan)
+    if chosen.minutes <= 0 or chosen.jobs < 1 or chosen.faster <= 0:
+        raise StudyError("plan: --minutes and --faster should be above 0, --jobs at least 1")
+    return pieces.text(plan, chosen.minutes, chosen.jobs, chosen.faster)
+
+
+def keep(plan: Plan, name: str) -> None:
+    """Write a finished study's numbers and records to reference/<name>/ and say what is there."""
+    from reproof import reference
+
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise StudyError(f"--name {name}: should be a folder's name of a-z, 0-9 and _, such as mnist")
+    folder = Path(reference.FOLDER) / name
+    reference.write(folder, reference.collect(plan))
+    found = reference.read(folder)
+    measured = len(found.tables["verdicts"])
+    print(f"{folder}: {measured} claims with a verdict, {len(found.records)} files on record", flush=True)
 
 
 def load_study(overlays: Sequence[Path], values: Sequence[str]) -> study.Study:

@@ -19,12 +19,13 @@ from reproof.plan import RULES, Job, Plan
 from reproof.settings import (
     ADVERSARIAL_STEP,
     FORWARD,
+    PSNR,
     ArchitectureSettings,
     AttackSettings,
     DatasetSettings,
     DefenseSettings,
 )
-from reproof.study import Model
+from reproof.study import Model, parts
 from reproof.wording import duration, memory
 
 START_SECONDS = 2.5
@@ -40,8 +41,12 @@ TRAINING_STEP = 3.0
 """A training step on an image, in passes forward: forward, back to the features, back to the weights."""
 STREAMED_BYTES_PER_SECOND = 9e6
 """Pixels that one core cuts out of photographs, scales and writes: 36,000 objects of 128 x 128 in 190 s."""
+PSNR_TRIES = 4
+"""Times that an attack is made until its images have a given PSNR."""
 SEPARATION_SECONDS = 1e-4
 """Seconds per image and member that latent space separation takes (benchmarks/separation.py)."""
+SURFACE_ROW_BYTES = 50
+"""A loss at one point, as a line of a table."""
 SUMMARY_SECONDS, SUMMARY_BYTES = 0.3, 100_000
 """Tables, figures and page: each of the three, per file of outcomes."""
 
@@ -127,6 +132,8 @@ def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
         return _attack(plan, facts)
     if job.rule == "evaluate":
         return _evaluate(plan, facts)
+    if job.rule == "surface":
+        return _surface(plan, facts)
     outcomes = len(plan.outcomes())
     return SUMMARY_SECONDS * outcomes, SUMMARY_BYTES * outcomes
 
@@ -163,13 +170,16 @@ def _assemble(plan: Plan, model: Model) -> tuple[float, int]:
 
 
 def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
-    model = plan.study.models[facts["model"]]
+    models = [plan.study.models[name] for name in parts(facts["model"])]
+    forward = sum(_forward_seconds(plan, model) for model in models)
     seconds, images = 0.0, 0
     for attack, count in _crafted(plan, facts["suite"]):
         passes = attack.passes() + FORWARD  # and one to judge
-        seconds += count * passes / FORWARD * _forward_seconds(plan, model)
+        searched = sum(point.name == PSNR for point in attack.points())
+        tries = 1 + searched * (PSNR_TRIES - 1) / len(attack.points())
+        seconds += count * tries * passes / FORWARD * forward
         images += count
-    return seconds, 4 * images * _pixels(plan.study.datasets[model.dataset].settings)
+    return seconds, 4 * images * _pixels(plan.study.datasets[facts["dataset"]].settings)
 
 
 def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
@@ -181,6 +191,18 @@ def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
         shown += len(attack.points())
     pictures = 4 * facts["examples"] * shown * _pixels(data)
     return rows * _forward_seconds(plan, model), 20 * rows + pictures
+
+
+def _surface(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+    """Return what the passes at every point of the surface and of the lines take, and the gradients before them."""
+    wanted = facts["surfaces"]
+    own, other = (
+        _forward_seconds(plan, plan.study.models[name])
+        for name in (facts["model"], facts["beside"][0]["model"])
+    )
+    rows = wanted["points"] ** 2 + wanted["images"] * len(wanted["epsilons"])
+    gradients = max(wanted["images"], wanted["image"] + 1)
+    return rows * own + (gradients * own + other) / FORWARD, SURFACE_ROW_BYTES * rows
 
 
 def _crafted(plan: Plan, suite: str) -> Iterator[tuple[AttackSettings, int]]:

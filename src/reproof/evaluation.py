@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("votes", pa.list_(pa.int16())),
         ("failed", pa.bool_()),
+        ("fooling_set", pa.bool_()),
         ("clean_prediction", pa.int16()),
         ("adversarial_prediction", pa.int16()),
         ("linf", pa.float32()),
@@ -140,8 +141,9 @@ def evaluate(
     """Return a target's outcomes: one row per test image without attack, then per source, attack and parameters.
 
     adversarial: source -> `{attack}/{parameters}` -> float32 images (n, C, H, W) for the first n test images, and
-    `labels`. Every image is measured and held against its budget again (BudgetError), whoever made it. Examples
-    to look at are those of the first source.
+    `labels`; under `fooled/{attack}/{parameters}`, of attacks that ask for it, which of them fool all the networks
+    they were made on, bool (n,). Every image is measured and held against its budget again (BudgetError), whoever
+    made it. Examples to look at are those of the first source.
     """
     classifier.eval()
     stored, labels = data.select("test")
@@ -166,6 +168,7 @@ def evaluate(
             "threat": [threat] * count,
             "votes": [None] * count if seen.votes is None else seen.votes.tolist(),
             "failed": [None] * count if seen.failed is None else seen.failed.tolist(),
+            "fooling_set": [None] * count,
             "clean_prediction": clean.classes[:count].numpy(),
             "adversarial_prediction": seen.classes.numpy(),
             **moved,
@@ -209,7 +212,9 @@ def evaluate(
                 "epsilon": point.epsilon,
                 "source": source,
             }
+            fools = made[f"fooled/{name}/{point.parameters}"] if settings.fooling_set else None
             part = columns(count, perturbed, **facts)
+            part["fooling_set"] = part["fooling_set"] if fools is None else fools.tolist()
             tables.append(_table(part))
             if examples and position == 0:
                 shown[f"{name}/{point.parameters}"] = perturbed[:examples]

@@ -16,7 +16,7 @@ from matplotlib.path import Path as MatplotlibPath
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof import ensemble_figures, training_figures, wording
+from reproof import ensemble_figures, surface_figures, training_figures, wording
 from reproof.figure_style import (
     DASHES,
     INK,
@@ -64,6 +64,10 @@ class FigureInputs:
     """Model's name -> what it is an ensemble of."""
     separations: Mapping[str, Path] = field(default_factory=dict)
     """Ensemble's name -> separation.csv of one seed."""
+    surfaces: Mapping[str, Path] = field(default_factory=dict)
+    """Model's name -> losses around test images (CSV), one seed."""
+    surroundings: surface_figures.Surroundings | None = None
+    """What the surfaces' captions say; None where there are none."""
     outcomes: Mapping[str, Path] = field(default_factory=dict)
     """Model's name -> outcomes parquet of its white-box threat, one seed."""
     examples: Mapping[str, Path] = field(default_factory=dict)
@@ -77,14 +81,15 @@ def draw(inputs: FigureInputs) -> dict[str, str]:
     """Return every figure that the inputs allow, name -> SVG text, in the page's order."""
     figures: dict[str, str | None] = {}
     titles, classes = inputs.titles, inputs.class_names
+    chance = {model: 1 / len(names) for model, names in classes.items() if names}
     for setting in ("white_box", "adaptive"):
         figures[f"accuracy_against_epsilon_{setting}"] = accuracy_against_epsilon(
-            inputs.summary, titles, setting
+            inputs.summary, titles, setting, chance=chance
         )
     transferred = {row["source"] for row in inputs.summary if row["setting"] == "black_box"}
     for source in sorted(transferred):
         figures[f"accuracy_against_epsilon_black_box_{source}"] = accuracy_against_epsilon(
-            inputs.summary, titles, "black_box", source
+            inputs.summary, titles, "black_box", source, chance
         )
     for model, path in _in_order(inputs.outcomes, titles):
         figures[f"latent_space_{model}"] = latent_space(model, titles[model], path, classes.get(model, ()))
@@ -100,6 +105,7 @@ def draw(inputs: FigureInputs) -> dict[str, str]:
     figures["separation"] = ensemble_figures.latent_separation(
         inputs.ensembles, inputs.separations, inputs.summary
     )
+    figures |= surface_figures.draw(dict(_in_order(inputs.surfaces, titles)), titles, inputs.surroundings)
     for model, path in _in_order(inputs.examples, titles):
         figures[f"examples_{model}"] = example_images(model, titles[model], path, classes.get(model, ()))
     figures["cost_against_robustness"] = cost_against_robustness(
@@ -113,12 +119,17 @@ def _in_order(files: Mapping[str, Path], titles: Mapping[str, str]) -> list[tupl
 
 
 def accuracy_against_epsilon(
-    summary: Sequence[Row], titles: Mapping[str, str], setting: str, source: str = ""
+    summary: Sequence[Row],
+    titles: Mapping[str, str],
+    setting: str,
+    source: str = "",
+    chance: Mapping[str, float] | None = None,
 ) -> str | None:
     """Draw accuracy against epsilon, a panel per model and a line per attack (as Mustafa Fig. 4).
 
-    The thick line is the worst case per image. source: the model that black-box attacks were made on. None where
-    no attack of this setting was measured at two budgets.
+    The thick line is the worst case per image. source: the model that black-box attacks were made on, or several
+    joined by `+` where they were made on all of them at once. chance: model -> accuracy of guessing, in [0, 1],
+    drawn as a line across. None where no attack of this setting was measured at two budgets.
     """
     curves: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
     clean: dict[str, tuple[float, float, float]] = {}
@@ -159,13 +170,22 @@ def accuracy_against_epsilon(
                     100 * y,
                     yerr=100 * np.clip(np.stack([y - low, high - y]), 0, None),
                     color=colour,
-                    marker=None if worst else MARKERS[position % len(MARKERS)],
+                    marker=None if worst else MARKERS[(position + position // len(SERIES)) % len(MARKERS)],
                     linestyle=DASHES[0] if worst else DASHES[position % len(DASHES)],
                     linewidth=2.2 if worst else 1.2,
                     elinewidth=0.7,
                     capsize=0,
                     label=wording.attack(name),
                     zorder=3 if worst else 2,
+                )
+            if chance is not None and model in chance:
+                panel.axhline(
+                    100 * chance[model],
+                    color=INK,
+                    linestyle=(0, (1, 2)),
+                    linewidth=1.0,
+                    label="chance",
+                    zorder=1,
                 )
             panel.set_title(wrapped(titles[model]))
             panel.set_ylim(-3, 103)
@@ -177,7 +197,8 @@ def accuracy_against_epsilon(
             panel.set_ylabel("accuracy, %")
         legend(figure, axes)
 
-    words = wording.setting(setting) + (f" from {titles.get(source, source)}" if source else "")
+    sources = " + ".join(titles.get(name, name) for name in source.split("+"))
+    words = wording.setting(setting) + (f" from {sources}" if source else "")
     worst_case_words = " The thick line counts an image only if no attack of the study fooled it."
     return render(
         f"accuracy_against_epsilon_{setting}" + (f"_{source}" if source else ""),

@@ -17,10 +17,10 @@ from typing import Any
 
 from reproof import code_digest, registry
 from reproof.settings import AGGREGATED, MEMBER
-from reproof.study import Choice, Model, Study, ThreatSettings
+from reproof.study import JOINT, Choice, Model, Study, ThreatSettings, parts
 
 PACKAGE = Path(__file__).parent
-RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw", "report")
+RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw", "report")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,12 @@ class Plan:
     # Who attacks whom.
 
     def attacks_on(self, source: str, suite: str) -> dict[str, Choice]:
-        """Return the suite's attacks; none where the model lacks the suite's view, or the members that it asks for."""
+        """Return the suite's attacks; none where the model lacks the suite's view, or the members that it asks for.
+
+        source: a model, or several joined by `+`, on which the suite is made together.
+        """
+        if JOINT in source:
+            return self.study.suite_attacks[suite]
         chosen, model = self.study.suites[suite], self.study.models[source]
         if chosen.view not in ("logits", *model.views):
             return {}
@@ -95,10 +100,11 @@ class Plan:
         found = {}
         for name, threat in self.study.threats.items():
             named = threat.targets is None or target in threat.targets
-            if not named or target in threat.exclude or target == threat.source:
+            if not named or target in threat.exclude:
                 continue
             sources, dataset = self.sources(target, threat), self.study.models[target].dataset
-            if any(self.study.models[source].dataset != dataset for source in sources):
+            made_on = {model for source in sources for model in parts(source)}
+            if any(self.study.models[model].dataset != dataset for model in made_on):
                 continue
             if threat.dataset not in (None, dataset):
                 continue
@@ -107,13 +113,22 @@ class Plan:
         return found
 
     def sources(self, target: str, threat: ThreatSettings) -> tuple[str, ...]:
-        """Return the models on which a threat's images are made for a target; none for members where it has none."""
+        """Return where a threat's images for a target are made: on models, or on several together, joined by `+`.
+
+        None where the target is the only source, or is attacked through members and has none.
+        """
         if threat.source == MEMBER:
             return self.study.models[target].members
-        return (threat.source or target,)
+        return threat.makers(target) if threat.others else (target,)
+
+    @functools.cached_property
+    def all_sources(self) -> tuple[str, ...]:
+        """Return all that a suite may be made on: every model, then the groups attacked together, joined by `+`."""
+        groups = [JOINT.join(threat.together) for threat in self.study.threats.values() if threat.together]
+        return (*self.study.models, *dict.fromkeys(groups))
 
     def suites_on(self, source: str) -> list[str]:
-        """Return the suites that are made on a model, sorted."""
+        """Return the suites that are made on a source, sorted."""
         return sorted(
             {
                 threat.suite
@@ -137,7 +152,7 @@ class Plan:
         """Say whether a suite made on a source is shown to other models too."""
         return any(
             threat.suite == suite
-            and (threat.source == source or (threat.source == MEMBER and source in self._members))
+            and (source in threat.makers(target="") or (threat.source == MEMBER and source in self._members))
             for threat in self.study.threats.values()
         )
 
@@ -161,6 +176,10 @@ class Plan:
     def table_path(self, table: str) -> str:
         """Return the path of a table."""
         return f"{self.folder}/tables/{table}.csv"
+
+    def surface_path(self, model: str, seed: int) -> str:
+        """Return the path of a model's losses around test images."""
+        return f"{self.folder}/surfaces/{model}/seed{seed}.csv"
 
     @property
     def page_path(self) -> str:
@@ -217,6 +236,12 @@ class Plan:
     def assembled(self) -> list[str]:
         """Return the models that are put together from trained ones."""
         return [name for name, model in self.study.models.items() if model.members]
+
+    @property
+    def surfaced(self) -> list[str]:
+        """Return the models whose loss surfaces are measured."""
+        wanted = self.study.surfaces
+        return [name for name in self.study.models if wanted is not None and name in (wanted.models or ())]
 
     def make(self, model: str, seed: int) -> Job:
         """Return the job that makes a model's weights, whether it is trained or put together."""
@@ -290,8 +315,9 @@ class Plan:
         return tuple(sorted(found))
 
     def attack(self, source: str, seed: int, suite: str) -> Job:
-        """Return the job that makes a suite's adversarial images on a source model."""
-        chosen = self.study.models[source]
+        """Return the job that makes a suite's adversarial images on a source: a model, or several joined by `+`."""
+        models = parts(source)
+        chosen = self.study.models[models[0]]
         path = self.adversarial_path(source, seed, suite)
         attacks = self.attacks_on(source, suite)
         return self._job(
@@ -299,11 +325,15 @@ class Plan:
             f"{source} seed {seed} {suite}",
             inputs={
                 "data": (self.data_path(chosen.dataset),),
-                "model": (f"{self.model_folder(source, seed)}/model.safetensors",),
+                "model": self._weights(models, seed),
             },
             outputs={"adversarial": path, "record": path.replace(".safetensors", ".record.json")},
             slice={
-                **self._network(chosen),
+                **(
+                    self._network(chosen)
+                    if len(models) == 1
+                    else {"model": source, "dataset": chosen.dataset, **self._others("together", models)}
+                ),
                 "seed": seed,
                 "suite": suite,
                 "attacks": {name: attack.dump() for name, attack in attacks.items()},
@@ -315,7 +345,7 @@ class Plan:
             },
             modules=(
                 "reproof.stages.attack",
-                *self._network_modules(chosen),
+                *(self._network_modules(chosen) if len(models) == 1 else self._other_modules(models)),
                 *sorted({f"reproof.attacks.{attack.kind}" for attack in attacks.values()}),
             ),
             seed=seed,
@@ -377,6 +407,36 @@ class Plan:
             for threat in self.threats_on(target)
         ]
 
+    def surface(self, model: str, seed: int) -> Job:
+        """Return the job that measures a model's loss around test images; KeyError for one that is not surfaced."""
+        wanted = self.study.surfaces
+        if wanted is None or wanted.beside is None or model not in self.surfaced:
+            raise KeyError(model)
+        chosen, path = self.study.models[model], self.surface_path(model, seed)
+        return self._job(
+            "surface",
+            f"{model} seed {seed}",
+            inputs={
+                "data": (self.data_path(chosen.dataset),),
+                "model": self._weights((model,), seed),
+                "beside": self._weights((wanted.beside,), seed),
+            },
+            outputs={"surface": path, "record": path.replace(".csv", ".record.json")},
+            slice={
+                **self._network(chosen),
+                **self._others("beside", (wanted.beside,)),
+                "seed": seed,
+                "surfaces": wanted.model_dump(mode="json", exclude={"models", "beside"}),
+                "batch_size": self.study.attack_batch_size,
+            },
+            modules=(
+                "reproof.stages.surface",
+                *self._network_modules(chosen),
+                *self._other_modules((wanted.beside,)),
+            ),
+            seed=seed,
+        )
+
     def tabulate(self) -> Job:
         """Return the job that counts outcomes and judges claims."""
         folder = f"{self.folder}/tables"
@@ -387,7 +447,16 @@ class Plan:
             outputs={
                 **{
                     table: self.table_path(table)
-                    for table in ("measurements", "summary", "verdicts", "statements", "red_flags")
+                    for table in (
+                        "measurements",
+                        "summary",
+                        "verdicts",
+                        "statements",
+                        "red_flags",
+                        "checklist",
+                        "per_class",
+                        "per_image",
+                    )
                 },
                 "record": f"{folder}/record.json",
             },
@@ -397,6 +466,10 @@ class Plan:
                 "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
                 "narrowed": self._narrowed(),
                 "budgets": {name: self._budget(model) for name, model in self.study.models.items()},
+                "checklist": {
+                    "models": {name: self._subject(model) for name, model in self.study.models.items()},
+                    "threats": {name: threat.setting for name, threat in self.study.threats.items()},
+                },
             },
             modules=("reproof.stages.tabulate",),
             data_files=_paper_files(),
@@ -436,6 +509,20 @@ class Plan:
             "seeds": len(self.study.seeds),
         }
 
+    def _subject(self, model: Model) -> dict[str, Any]:
+        """Return what the checklist asks of a model (checklist.Subject)."""
+        data = self.study.datasets[model.dataset].settings
+        return {
+            "dataset": data.key,
+            "architecture": model.architecture_key,
+            "defense": model.defense_key,
+            "training": model.training_key,
+            "added_training": model.training.adversarial.attack if model.training.adversarial else "",
+            "classes": len(data.class_names),
+            "views": list(model.views),
+            "members": len(model.members),
+        }
+
     def epochs(self, model: Model) -> int:
         """Return a model's epochs, of an ensemble the most that a member has."""
         return max(self.study.models[name].training.epochs for name in (model.members or (model.name,)))
@@ -468,6 +555,7 @@ class Plan:
                 "separations": tuple(
                     self.assemble(name, seed).outputs["separation"] for name in self.assembled
                 ),
+                "surfaces": tuple(self.surface_path(name, seed) for name in self.surfaced),
                 **{
                     f"trace_{trace}": tuple(
                         self.train(name, seed).outputs[f"trace_{trace}"] for name in names
@@ -493,15 +581,28 @@ class Plan:
                     for name, model in self.study.models.items()
                 },
                 "ensembles": {name: self._ensemble(self.study.models[name]) for name in self.assembled},
+                "surroundings": self._surroundings(),
                 "models": {
                     "histories": self.trained,
                     "separations": self.assembled,
+                    "surfaces": self.surfaced,
                     "outcomes": list(shown),
                     "traces": traced,
                 },
             },
             modules=("reproof.stages.draw",),
         )
+
+    def _surroundings(self) -> dict[str, Any] | None:
+        """Return what figures must know of the loss surfaces beside their numbers; None where there are none."""
+        wanted = self.study.surfaces
+        if wanted is None or wanted.beside is None or not self.surfaced:
+            return None
+        return {
+            "beside": self.study.models[wanted.beside].title,
+            "own": wanted.beside in self.surfaced,
+            "clipped": wanted.clip,
+        }
 
     def _ensemble(self, model: Model) -> dict[str, Any]:
         """Return what figures tell an ensemble by; `at` is its last member's value of the setting that is swept."""
@@ -525,7 +626,7 @@ class Plan:
                 "figures": tuple(self.draw().outputs.values()),
                 "records": tuple(
                     job.outputs["record"]
-                    for job in self.jobs(("prepare", "train", "assemble", "attack", "evaluate"))
+                    for job in self.jobs(("prepare", "train", "assemble", "attack", "evaluate", "surface"))
                 ),
             },
             outputs={"page": self.page_path},
@@ -555,12 +656,13 @@ class Plan:
                 self.assemble(model, seed) for model in self.assembled for seed in study.seeds
             ),
             "attack": lambda: (
-                self.attack(model, seed, suite)
-                for model in study.models
+                self.attack(source, seed, suite)
+                for source in self.all_sources
                 for seed in study.seeds
-                for suite in self.suites_on(model)
+                for suite in self.suites_on(source)
             ),
             "evaluate": self.outcomes,
+            "surface": lambda: (self.surface(model, study.seeds[0]) for model in self.surfaced),
             "tabulate": lambda: [self.tabulate()],
             "draw": lambda: [self.draw()],
             "report": lambda: [self.report()],

@@ -108,6 +108,8 @@ class Point(Settings):
         return f"{self.name}={format_number(self.value)}"
 
 
+PSNR = "psnr"
+"""Name of the points at which an attack's images have a given mean PSNR."""
 MEMBER = "member"
 """Source of a white_box threat that is made on each member of an ensemble in turn; tables name their mean so."""
 AGGREGATED = "members"
@@ -265,6 +267,8 @@ class AttackSettings(Settings):
     """Whether it climbs a gradient, so that a suite's `view` can stand in for cross-entropy on the logits."""
     usual_steps: ClassVar[int | None] = None
     """Steps after which most images are fooled, of an attack that leaves each one as soon as it is; None of others."""
+    fooling_set: ClassVar[bool] = False
+    """Whether only those of its images count that fool all the networks they were made on (Seiler, Sec. V-C)."""
     images: Count | None = Field(
         None,
         description="Attack only the first so many test images of the suite (a fixed, stratified, nested order).",
@@ -292,9 +296,42 @@ class EpsilonAttackSettings(AttackSettings):
         description="Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets.",
     )
 
+    psnrs: tuple[Positive, ...] = Field(
+        (),
+        description="Beside the budgets: mean peak signal-to-noise ratios in dB, 10 log10(1 / MSE), at each of which "
+        "the attack is measured too. The budget that gives it is searched on the source (Gravity, Table IV).",
+    )
+
     def points(self) -> tuple[Point, ...]:
-        """Return one point per epsilon."""
-        return tuple(Point(name="epsilon", value=e, epsilon=e) for e in self.epsilons)
+        """Return one point per epsilon, and one per PSNR, whose budget is not known beforehand."""
+        return (
+            *(Point(name="epsilon", value=e, epsilon=e) for e in self.epsilons),
+            *(Point(name=PSNR, value=psnr, epsilon=None) for psnr in self.psnrs),
+        )
+
+
+class ClimbingSettings(EpsilonAttackSettings):
+    """An attack that climbs a loss in several steps inside an epsilon ball."""
+
+    early_stop: Flag = Field(
+        False,
+        description="True: an image is left as soon as an iterate is misclassified, and that iterate counts. Robust "
+        "accuracy then means right at every iterate, which is never above what the last one alone leaves.",
+    )
+    nested: Flag = Field(
+        False,
+        description="True: epsilons are attacked in rising order, and an image that one of them fooled keeps that "
+        "image at the larger ones. Accuracy then falls with epsilon by construction, and shows nothing by it.",
+    )
+    samples: Count = Field(
+        1,
+        description="Passes over which each step's gradient is averaged, for networks that draw random numbers when "
+        "they are asked (expectation over transformation: Athalye, Carlini and Wagner 2018, Sec. 4.2).",
+    )
+
+    def passes(self) -> float:
+        """Return the steps times restarts times samples, at one point, when nothing stops early."""
+        return super().passes() * self.samples
 
 
 class DatasetSettings(Settings):

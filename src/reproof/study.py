@@ -19,20 +19,23 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, cast, get_type_hints
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, create_model
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, create_model
 
 from reproof import registry
 from reproof.errors import StudyError
 from reproof.settings import (
     AGGREGATED,
     MEMBER,
+    PSNR,
     ArchitectureSettings,
     AttackSettings,
     Count,
     DefenseSettings,
     Flag,
     NonNegative,
+    Number,
     Settings,
+    UnitInterval,
     Whole,
 )
 from reproof.training_settings import TrainingSettings
@@ -64,17 +67,97 @@ class ThreatSettings(Settings, use_attribute_docstrings=True):
     """Who attacks whom: a suite, made on the target itself or on another model, shown to every target."""
 
     setting: Setting
-    """white_box: made on the target; adaptive: made on it through its defense's own views; black_box: on `source`."""
+    """white_box: made on the target; adaptive: made on it through its defense's own views; black_box: on others, which
+    one of `source`, `sources` and `together` names."""
     suite: str
     source: str | None = None
     """The model on which a black_box suite is made; `member` in a white_box threat: each member of an ensemble in
     turn (Mirzaeian, DKD, Sec. 4.3, standalone)."""
+    sources: tuple[str, ...] | None = Field(None, min_length=1)
+    """The models on each of which a black_box suite is made, one after the other: the rows of a transfer matrix
+    (Mustafa, Table 6). A target meets the images of all of them but itself."""
+    together: tuple[str, ...] | None = Field(None, min_length=2)
+    """The models on all of which at once a black_box suite is made (Seiler, Sec. III): `gradient_ensemble` adds up
+    their normalised gradients (Eq. 2); other attacks meet the logarithm of their mean softmax. Tables call the
+    source by the names in the study's order, joined by `+`."""
     targets: tuple[str, ...] | None = None
-    """Models to attack; all where it is left out. The source of a black_box threat is never its own target."""
+    """Models to attack; all where it is left out. A source of a black_box threat is never its own target."""
     dataset: str | None = None
     """Attack only models of this data set; of every one where it is left out."""
     exclude: tuple[str, ...] = ()
     """Models to leave out."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Return the models that a black_box threat names as sources, however it uses them."""
+        if self.setting != "black_box":
+            return ()
+        return (*([self.source] if self.source else []), *(self.sources or ()), *(self.together or ()))
+
+    def makers(self, target: str) -> tuple[str, ...]:
+        """Return the sources whose images a target meets, of a black_box threat: those that it is no part of."""
+        joined = (JOINT.join(self.together),) if self.together else ()
+        one = (self.source,) if self.source else ()
+        return tuple(
+            source for source in (*one, *(self.sources or ()), *joined) if target not in parts(source)
+        )
+
+
+JOINT = "+"
+"""What joins the names of models on which images are made together: `a+b+c`."""
+LONGEST = 180
+"""Characters of such a name: it is a folder's, and part of a log file's, of which file systems allow 255."""
+
+
+def parts(source: str) -> tuple[str, ...]:
+    """Return the models that a source consists of: one, or those on which images are made together."""
+    return tuple(source.split(JOINT))
+
+
+def _a_range(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] >= value[1]:
+        raise ValueError("a range should go from low to high")
+    return value
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(low >= high for low, high in itertools.pairwise(values)):
+        raise ValueError("epsilons should ascend, each of them once")
+    return values
+
+
+Shift = Annotated[Number, Field(ge=-1, le=1)]
+ShiftRange = Annotated[tuple[Shift, Shift], AfterValidator(_a_range)]
+
+
+class SurfaceSettings(Settings, use_attribute_docstrings=True):
+    """Loss surfaces: a model's loss as test images move in adversarial directions (Seiler, Fig. 5 and 6).
+
+    The first seed's networks are measured. Shifts are in units of the pixels' [0, 1]; the paper's, in 0..255, are
+    the defaults.
+    """
+
+    models: tuple[Name, ...] | None = None
+    """Models to measure, all of one data set; none where it is left out."""
+    beside: Name | None = None
+    """The undefended model whose loss gives direction 1, ∇L1; needed where models are named. Where it is one of
+    them, its own two directions are the same, and its surface depends on ε1 + ε2 alone."""
+    image: Annotated[Whole, Field(ge=0)] = 0
+    """Which test image the surface is laid around, counted from 0 (Fig. 5)."""
+    points: Annotated[Whole, Field(ge=2)] = 25
+    """Points of the surface in each direction; from low to high, evenly spaced."""
+    range_1: ShiftRange = (-16 / 255, 16 / 255)
+    """ε1, low and high: how far along sign(∇L1) of the model beside (Fig. 5)."""
+    range_2: ShiftRange = (-8 / 255, 32 / 255)
+    """ε2, low and high: how far along sign(∇L2) of the model itself (Fig. 5)."""
+    images: Count = 128
+    """The first so many test images are moved along sign(∇L) of the model itself (Fig. 6)."""
+    epsilons: Annotated[tuple[UnitInterval, ...], Field(min_length=2), AfterValidator(_ascending)] = tuple(
+        level / 255 for level in range(0, 129, 4)
+    )
+    """How far they are moved, ascending (Fig. 6)."""
+    clip: Flag = True
+    """Put moved pixels back into [0, 1]; the paper does not say whether it does."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +259,8 @@ class Study:
     tolerance: float
     keep_adversarial: bool
     examples: int
+    surfaces: SurfaceSettings | None
+    """Whose loss is measured around test images; None where nobody's is."""
     budget: str
     """The budget that was laid over the files; empty where they have none."""
     source: Mapping[str, Any]
@@ -322,6 +407,10 @@ def study_file_class() -> type[Settings]:
             Whole,
             Field(6, ge=0, le=64, description="Example images that the page shows per model and attack."),
         ),
+        surfaces=(
+            SurfaceSettings | None,
+            Field(None, description="Loss surfaces to measure and draw; none where it is left out."),
+        ),
     )
     stanza = dict[str, Any]
     training = _overlay(TrainingSettings)
@@ -336,6 +425,7 @@ def study_file_class() -> type[Settings]:
         attacks=_stanzas(stanza | None),
         suites=_stanzas(_overlay(SuiteSettings) | None),
         threats=_stanzas(_overlay(ThreatSettings) | None),
+        surfaces=_overlay(SurfaceSettings) | None,
     )
     return create_model(
         "StudyFile",
@@ -612,47 +702,81 @@ def parse(
         }
         for position, attack_name in enumerate(suite.attacks if suite.members == "aggregated" else ()):
             settings = cast(AttackSettings, suite_attacks[name][attack_name].settings)
+            if any(point.name == PSNR for point in settings.points()):
+                raise fail(
+                    ["suites", name, "attacks", position],
+                    f"{attack_name} has psnrs, at which each member would have a budget of its own, and their "
+                    "sum none; an aggregated suite takes budgets",
+                )
             if settings.norm != "linf" and any(point.epsilon is not None for point in settings.points()):
                 raise fail(
                     ["suites", name, "attacks", position],
                     f"{attack_name} has {settings.norm} budgets, to which no sum of perturbations is cut; an "
                     "aggregated suite takes linf budgets, or attacks without any",
                 )
+    threats = dict(raw.threats)
     for name, threat in raw.threats.items():
         here = ["threats", name]
         known([*here, "suite"], threat.suite, raw.suites, "suite")
         if threat.dataset is not None:
             known([*here, "dataset"], threat.dataset, raw.datasets, "data set")
         by_member = threat.setting == "white_box" and threat.source == MEMBER
-        if not by_member and (threat.setting == "black_box") != (threat.source is not None):
+        named = [key for key in ("source", "sources", "together") if getattr(threat, key) is not None]
+        if not (by_member and named == ["source"]) and (threat.setting == "black_box") != bool(named):
             raise fail(
                 here,
                 "black_box needs a source model, and only black_box takes one (white_box takes 'member')",
             )
-        if raw.suites[threat.suite].members == "aggregated" and threat.source is not None:
+        if len(named) > 1:
+            raise fail(
+                [*here, named[1]],
+                f"the threat has a {named[0]} already; give one of source, sources and together",
+            )
+        if raw.suites[threat.suite].members == "aggregated" and named:
             raise fail(
                 [*here, "suite"], "an aggregated suite is made on the whole ensemble; it takes no source"
             )
-        if threat.source is not None:
-            if not by_member:
-                known([*here, "source"], threat.source, models, "model")
-            if raw.suites[threat.suite].view != "logits":
+        if named and raw.suites[threat.suite].view != "logits":
+            raise fail(
+                [*here, "suite"], "a suite made on another model attacks its logits, not a defense's view"
+            )
+        for position, source in enumerate(threat.others):
+            place = [*here, *named, *([] if named == ["source"] else [position])]
+            known(place, source, models, "model")
+            if threat.others.index(source) < position:
+                raise fail(place, f"{source} stands twice; name it once")
+            first_source = threat.others[0]
+            if models[source].dataset != models[first_source].dataset:
                 raise fail(
-                    [*here, "suite"], "a suite made on another model attacks its logits, not a defense's view"
+                    place,
+                    f"{source} is trained on {models[source].dataset}, {first_source} on "
+                    f"{models[first_source].dataset}; name sources of one data set",
+                )
+        if threat.together is not None:
+            threats[name] = threat.model_copy(
+                update={"together": tuple(model for model in models if model in threat.together)}
+            )
+            if len(JOINT.join(threat.together)) > LONGEST:
+                raise fail(
+                    [*here, "together"],
+                    f"the joined names, a folder's, are longer than {LONGEST} characters; give the models shorter ones",
                 )
         for key, names in (("targets", threat.targets or ()), ("exclude", threat.exclude)):
             for position, target in enumerate(names):
                 known([*here, key, position], target, models, "model")
 
-    for (first, one), (second, other) in itertools.combinations(raw.threats.items(), 2):
-        if _place(one, raw.suites) == _place(other, raw.suites):
+    for (first, one), (second, other) in itertools.combinations(threats.items(), 2):
+        if one.setting == other.setting:
             both = set(raw.suites[one.suite].attacks) & set(raw.suites[other.suite].attacks)
-            if both and _targets(one, models, raw.suites) & _targets(other, models, raw.suites):
+            if both and _places(one, models, raw.suites) & _places(other, models, raw.suites):
                 raise fail(
                     ["threats", second],
                     f"attack {sorted(both)[0]!r} is already in threat {first!r} with the same setting, so the tables "
                     "could not tell the two apart; give the attack another name, or the threats other targets",
                 )
+
+    for path, message in _wrong_surfaces(raw.surfaces, models):
+        raise fail(["surfaces", *path], message)
 
     return Study(
         name=raw.study,
@@ -666,11 +790,12 @@ def parse(
         attacks=attacks,
         suites=dict(raw.suites),
         suite_attacks=suite_attacks,
-        threats=dict(raw.threats),
+        threats=threats,
         attack_batch_size=raw.attack_batch_size,
         tolerance=raw.tolerance,
         keep_adversarial=raw.keep_adversarial,
         examples=raw.examples,
+        surfaces=raw.surfaces,
         budget=raw.budget or "",
         source={key: value for key, value in merged.items() if key not in ("alone", "budgets")},
         files=tuple(files),
@@ -721,6 +846,39 @@ def _wrong_company(model: Model, models: Mapping[str, Model]) -> Iterator[tuple[
             yield ["members", position], message
 
 
+def _wrong_surfaces(
+    surfaces: SurfaceSettings | None, models: Mapping[str, Model]
+) -> Iterator[tuple[list[Any], str]]:
+    """Yield what is wrong with the surfaces' models: the path inside their stanza, and a sentence."""
+    if surfaces is None:
+        return
+    names = surfaces.models or ()
+    places: list[tuple[list[Any], str]] = [
+        (["models", position], name) for position, name in enumerate(names)
+    ]
+    places += [(["beside"], surfaces.beside)] if surfaces.beside is not None else []
+    for path, name in places:
+        if name not in models:
+            yield path, f"no model is called {name!r}; {_hint(name, models)}"
+    if len(set(names)) != len(names):
+        yield ["models"], "a model stands twice; name it once"
+    if not names:
+        return
+    if surfaces.beside is None:
+        yield ["beside"], "direction 1 is taken from an undefended model; name one"
+        return
+    beside = models[surfaces.beside]
+    if beside.defense.kind != "undefended" or beside.built_on is not None or beside.training_key != "clean":
+        yield ["beside"], f"{beside.name} is defended, and direction 1 is taken from an undefended model"
+    for position, name in enumerate(names):
+        if models[name].dataset != beside.dataset:
+            yield (
+                ["models", position],
+                f"{name} is trained on {models[name].dataset}, and {beside.name}, which gives direction 1, on "
+                f"{beside.dataset}; name models of one data set",
+            )
+
+
 def _no_plain_network(member: Model, ensemble: Model) -> Iterator[str]:
     """Yield why a model cannot be a member of an ensemble."""
     declared = cast(DefenseSettings, member.defense.settings)
@@ -753,24 +911,21 @@ def _trained_before(model: Model, models: Mapping[str, Model]) -> set[str]:
     return found
 
 
-def _place(threat: ThreatSettings, suites: Mapping[str, SuiteSettings]) -> tuple[str, str | None, str]:
-    """Return what tables tell threats apart by, beside the attack."""
-    return threat.setting, threat.source, suites[threat.suite].members
-
-
-def _targets(
+def _places(
     threat: ThreatSettings, models: Mapping[str, Model], suites: Mapping[str, SuiteSettings]
-) -> set[str]:
-    """Return the models that a threat meets."""
+) -> set[tuple[str, str, str]]:
+    """Return where a threat's numbers stand in tables, beside setting and attack: target, source, way of attack."""
     suite = suites[threat.suite]
     ensembles = threat.source == MEMBER or suite.members == "aggregated"
     return {
-        name
+        (name, source, suite.members)
         for name in threat.targets or models
         if name not in threat.exclude
         and threat.dataset in (None, models[name].dataset)
-        and (threat.source not in (None, MEMBER) or suite.view in ("logits", *models[name].views))
         and (models[name].members or not ensembles)
+        and (threat.others or threat.source == MEMBER or suite.view in ("logits", *models[name].views))
+        for source in (threat.makers(name) if threat.others else (threat.source or "",))
+        if not threat.others or models[parts(source)[0]].dataset == models[name].dataset
     }
 
 

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from reproof import intervals
 from reproof.claims import Paper
 from reproof.errors import ArtifactError
-from reproof.settings import AGGREGATED, MEMBER, format_number
+from reproof.settings import AGGREGATED, MEMBER, PSNR, format_number
 from reproof.statements import StatementVerdict, judge_statements
 from reproof.verdicts import TOLERANCE, Budget, Measurement, Summary, Verdict, judge
 
@@ -32,6 +32,8 @@ Floats = npt.NDArray[np.float64]
 
 BOOSTED = "[boosted]"
 """What the name of a defense ends with whose vote is boosted."""
+WORST_UNBOUNDED = "worst_case_unbounded"
+"""The attack, in the tables, of the worst case under all attacks that have no epsilon."""
 REFUSED = -1
 """The prediction of an image that a model answers with no class (classifier.REFUSED, which imports torch)."""
 IDENTITY = ("study", "dataset", "architecture", "defense", "training", "model", "seed", "threat")
@@ -68,6 +70,13 @@ class Trial:
     l2: Floats
     model: str = ""
     """The model that was shown the images; empty where only one can be meant."""
+    fooling_set: Bools | None = None
+    """Which images fool all the networks they were made on; None of attacks whose images all count."""
+
+    @property
+    def unbounded(self) -> bool:
+        """Say whether the attack goes as far as it must; one that is made at a given PSNR does not."""
+        return self.epsilon is None and not self.parameters.startswith(f"{PSNR}=")
 
     @property
     def elsewhere(self) -> str:
@@ -104,6 +113,12 @@ class Outcomes:
     """On which of them an ensemble finds no majority without an attack."""
     members: tuple[str, ...] = ()
     """The models that an ensemble is put together from."""
+    labels: Integers = field(default_factory=lambda: np.array([], dtype="i8"))
+    """The images' labels, in the order of `images`."""
+    notes: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """Threat -> source -> attack -> what its job noted: `attacked`, `gradient_zero_share`, ..."""
+    probe: Mapping[str, Any] = field(default_factory=dict)
+    """Facts about the model at clean images (probes.probe, which imports torch); empty where none were kept."""
 
     def clean_on(self, images: Integers) -> Bools:
         """Return which of these images are classified correctly without an attack."""
@@ -179,6 +194,8 @@ class _File:
     indices: dict[str, Integers]
     failed: Bools | None
     """Of an ensemble that votes: where it found no majority."""
+    fooling_set: tuple[Bools, Bools] | None
+    """Which rows fool all their sources, and which rows say so at all; None of files without the column."""
 
 
 def _read(path: Path) -> _File:
@@ -202,7 +219,15 @@ def _read(path: Path) -> _File:
                 f"{column.null_count} empty cells"
             )
         failed = column.to_numpy()
-    file = _File(path, identity, {}, {}, {}, failed)
+    fooling_set = None
+    if "fooling_set" in table.column_names:
+        column = table.column("fooling_set")
+        if not pa.types.is_boolean(column.type):
+            raise ArtifactError(
+                f"{path}: column fooling_set should be true, false or empty; it is {column.type}"
+            )
+        fooling_set = column.fill_null(False).to_numpy(), column.is_valid().to_numpy()
+    file = _File(path, identity, {}, {}, {}, failed, fooling_set)
     for name in (*_LABELS, *_NUMBERS):
         column = table.column(name)
         if column.null_count and name != "epsilon":
@@ -279,6 +304,9 @@ def _gather(files: list[_File]) -> Outcomes:
         clean_refused=complete.refused if complete and refuses else None,
         clean_failed=complete.failed if complete else None,
         members=tuple(first.identity.get("members", ())),
+        labels=np.array([known[image][0] for image in images.tolist()], dtype="i8"),
+        notes={file.identity["threat"]: file.identity.get("notes", {}) for file in files},
+        probe=next((kept for file in files if (kept := file.identity.get("probe"))), {}),
     )
 
 
@@ -316,7 +344,20 @@ def _trials(file: _File) -> Iterable[Trial]:
             failed=None if file.failed is None else file.failed[chosen],
             l2=columns["l2"][chosen],
             model=file.identity["model"],
+            fooling_set=_fooling_set(file, chosen),
         )
+
+
+def _fooling_set(file: _File, chosen: Integers) -> Bools | None:
+    """Return which of a trial's rows fool all their sources; None where none says so."""
+    if file.fooling_set is None:
+        return None
+    fools, says = (part[chosen] for part in file.fooling_set)
+    if says.any() and not says.all():
+        raise ArtifactError(
+            f"{file.path}: column fooling_set should say true or false of all rows of an attack"
+        )
+    return fools if says.any() else None
 
 
 def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
@@ -324,11 +365,14 @@ def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
 
     Accuracy under one attack is the share of its images whose adversarial version is classified correctly.
     The worst case of a norm and epsilon is the share classified correctly clean and under every attack in
-    that budget, whatever its threat, over the images that all of those attacks share. `l2_mean`: the mean
+    that budget, whatever its threat, over the images that all of those attacks share; `worst_case_unbounded`
+    is the same of all attacks that have no epsilon, however far they go. `l2_mean`: the mean
     distance of the images that were correct and no longer are, for attacks without epsilon; none, no row.
     `refused`: the share that a model answers with no class, where it ever does. `failed_majorities`: the number
-    of images on which an ensemble finds no majority. `accuracy_gain`: how much more accurate a boosted vote is
-    than the plain one of the same members. An ensemble that is attacked through each member in turn
+    of images on which an ensemble finds no majority. `fooling_set_accuracy`, `fooling_set_clean_accuracy`: of the
+    images that fool all the networks they were made on, the share that another model classifies correctly, and
+    the share of their clean originals; no row where no image does. `accuracy_gain`: how much more accurate a
+    boosted vote is than the plain one of the same members. An ensemble that is attacked through each member in turn
     has a row for each, and one of source `member`: their mean, with the interval of as many images.
     """
     outcomes = list(outcomes)
@@ -344,16 +388,17 @@ def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
             found += _unsettled(
                 one, place, trial.refused if one.clean_refused is not None else None, trial.failed
             )
+            found += _on_fooling_set(one, trial, place)
             fooled = one.clean_on(trial.images) & ~trial.correct
-            if trial.epsilon is None and fooled.any():
+            if trial.unbounded and fooled.any():
                 distance = float(trial.l2[fooled].mean())
                 found.append(_row(one, *place, "l2_mean", distance, None, None, None))
-        for norm, epsilon in sorted(
-            {(t.norm, t.epsilon) for t in one.trials if t.norm and t.epsilon is not None}
-        ):
+        for norm, epsilon in budgets(one):
             stood = worst_case(one, norm, epsilon)
-            place = ("all", "", "worst_case", f"norm={norm} epsilon={format_number(epsilon)}")
-            found.append(_counted(one, *place, stood))
+            found.append(_counted(one, *worst_case_place(norm, epsilon), stood))
+        stood = worst_case_unbounded(one)
+        if len(stood):
+            found.append(_counted(one, "all", "", WORST_UNBOUNDED, "", stood))
     return sorted(found, key=_order)
 
 
@@ -373,6 +418,23 @@ def _unsettled(
         count, total = int(failed.sum()), len(failed)
         low, high = intervals.wilson(count, total)
         yield _row(one, *place, "failed_majorities", count, None, total, (low * total, high * total))
+
+
+def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Measurement]:
+    """Yield what a model makes of the images that fool all of other networks (Seiler, Tables II and III).
+
+    A model that the images were made on is wrong on all of them, by their choice; it has no row.
+    """
+    fools = trial.fooling_set
+    if fools is None or not fools.any() or trial.setting != "black_box":
+        return
+    clean = one.clean_on(trial.images)
+    for metric, correct in (
+        ("fooling_set_accuracy", trial.correct),
+        ("fooling_set_clean_accuracy", clean),
+    ):
+        count, total = int(correct[fools].sum()), int(fools.sum())
+        yield _row(one, *place, metric, count / total, count, total, intervals.wilson(count, total))
 
 
 def _means_over_members(one: Outcomes) -> Iterable[Measurement]:
@@ -416,22 +478,56 @@ def _gains(outcomes: Sequence[Outcomes]) -> list[Measurement]:
     return found
 
 
+def budgets(outcomes: Outcomes) -> list[tuple[str, float]]:
+    """Return every norm and epsilon in which a model was attacked, sorted."""
+    return sorted({(t.norm, t.epsilon) for t in outcomes.trials if t.norm and t.epsilon is not None})
+
+
+def worst_case_place(norm: str, epsilon: float) -> Place:
+    """Return setting, source, attack and parameters of a budget's worst case in the tables."""
+    return "all", "", "worst_case", f"norm={norm} epsilon={format_number(epsilon)}"
+
+
+def shared_images(outcomes: Outcomes, norm: str, epsilon: float) -> Integers:
+    """Return the images that all attacks of the norm within epsilon share, sorted; ArtifactError for none."""
+    inside = _within(outcomes, norm, epsilon)
+    shared = _shared(inside)
+    if not len(shared):
+        names = ", ".join(trial.name for trial in inside)
+        raise ArtifactError(f"model {outcomes.model} seed {outcomes.seed}: no image is shared by {names}")
+    return shared
+
+
 def worst_case(outcomes: Outcomes, norm: str, epsilon: float) -> Bools:
     """Return which of the images that all attacks of the norm within epsilon share withstand them all."""
-    inside = [
+    return _stood(outcomes, _within(outcomes, norm, epsilon), shared_images(outcomes, norm, epsilon))
+
+
+def worst_case_unbounded(outcomes: Outcomes) -> Bools:
+    """Return which of the images that all attacks without an epsilon share withstand them all; empty for none."""
+    free = [trial for trial in outcomes.trials if trial.unbounded]
+    return _stood(outcomes, free, _shared(free))
+
+
+def _within(outcomes: Outcomes, norm: str, epsilon: float) -> list[Trial]:
+    return [
         trial
         for trial in outcomes.trials
         if trial.norm == norm and trial.epsilon is not None and trial.epsilon <= epsilon
     ]
-    shared = inside[0].images
-    for trial in inside[1:]:
+
+
+def _shared(trials: Sequence[Trial]) -> Integers:
+    shared = trials[0].images if trials else np.array([], dtype="i8")
+    for trial in trials[1:]:
         shared = np.intersect1d(shared, trial.images, assume_unique=True)
-    if not len(shared):
-        names = ", ".join(trial.name for trial in inside)
-        raise ArtifactError(f"model {outcomes.model} seed {outcomes.seed}: no image is shared by {names}")
-    stood = outcomes.clean_on(shared)
-    for trial in inside:
-        stood = stood & trial.correct[np.searchsorted(trial.images, shared)]
+    return shared
+
+
+def _stood(outcomes: Outcomes, trials: Sequence[Trial], images: Integers) -> Bools:
+    stood = outcomes.clean_on(images)
+    for trial in trials:
+        stood = stood & trial.correct[np.searchsorted(trial.images, images)]
     return stood
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,11 @@ from reproof.settings import format_number
 
 TOLERANCE = 0.02
 """How far outside the measured interval a claim may lie and still be reproduced: two points of accuracy."""
+
+FOOLING_SET = "fooling_set"
+"""What the metrics begin with that count only the images that fool all their sources."""
+TOGETHER = "+"
+"""What joins the models in a row's source on which images are made together (study.JOINT)."""
 
 Word = Literal["reproduced", "lower", "higher", "not comparable", "not measured", "not claimed"]
 
@@ -237,21 +243,41 @@ def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: P
         here = row.total // row.seeds
         if here != own.test_images:
             differences.append(f"a count among {here} images, not {own.test_images}")
-    if claim.setting == "black_box" and row.source in budgets:
-        made_on = budgets[row.source]
-        kind = Source(_network(made_on.architecture, made_on), made_on.defense, made_on.training)
-        wanted = Source.read(claim.source)
-        if (kind,) != wanted:
-            differences.append(f"source: {kind}, not {' and '.join(map(str, wanted))}")
+    if claim.setting == "black_box":
+        made_on, wanted = _made_on(row, budgets), Source.read(claim.source)
+        if made_on and set(made_on) != set(wanted):
+            words, expected = (" and ".join(map(str, sources)) for sources in (made_on, wanted))
+            differences.append(f"source: {words}, not {expected}")
     return differences
 
 
 def _source_of_another_kind(claim: Claim, row: Summary, budgets: Mapping[str, Budget]) -> bool:
     """Say whether a transfer attack was made on another network or defense than the paper's, whatever its width."""
-    if claim.setting != "black_box" or row.source not in budgets:
+    if claim.setting != "black_box":
         return False
-    made_on = budgets[row.source]
-    return (Source(made_on.architecture, made_on.defense, made_on.training),) != Source.read(claim.source)
+    made_on = _made_on(row, budgets, named_by_width=False)
+    return bool(made_on) and set(made_on) != set(Source.read(claim.source))
+
+
+def _made_on(
+    row: Summary, budgets: Mapping[str, Budget], *, named_by_width: bool = True
+) -> tuple[Source, ...]:
+    """Return the kinds of networks that a row's images were made on, with their numbers; none where unknown.
+
+    named_by_width: a network narrower than the paper's is another kind.
+    """
+    models = row.source.split(TOGETHER)
+    if any(model not in budgets for model in models):
+        return ()
+    kinds = Counter(
+        (
+            _network(one.architecture, one) if named_by_width else one.architecture,
+            one.defense,
+            one.training,
+        )
+        for one in (budgets[model] for model in models)
+    )
+    return tuple(Source(*kind, networks=number) for kind, number in kinds.items())
 
 
 def _network(architecture: str, budget: Budget | None) -> str:
@@ -268,7 +294,8 @@ def _smaller(
     pairs: list[tuple[str, float | None, float | None]] = []
     if own is not None:
         images = row.total // row.seeds if row.total is not None else None
-        pairs.append(("images", images, own.test_images))
+        if not claim.metric.startswith(FOOLING_SET):  # whose number of images is the attack's success
+            pairs.append(("images", images, own.test_images))
         if budget is not None:
             pairs.append(("epochs", budget.epochs, own.epochs))
             pairs.append(("training images", budget.train_images, own.train_images))
@@ -303,6 +330,8 @@ def _reason(claim: Claim, rows: Sequence[Summary]) -> str:
         reason = f"parameters: {claim.attack} was not run at {claim.parameters} (only at {run})"
     elif not any(_attacked(row) == _members(claim.source) for row in left):
         reason = f"{claim.attack} was not run against {_MEMBERS[_members(claim.source)]}"
+    elif claim.metric.startswith(FOOLING_SET) and not any(row.metric == claim.metric for row in left):
+        reason = f"no image fools all the sources of {claim.attack}, so nothing can be counted"
     if not any(row.dataset == claim.dataset for row in rows):
         reason += f"; data set {claim.dataset} is not in this study"
     return reason

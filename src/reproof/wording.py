@@ -20,7 +20,9 @@ ATTACKS = {
     "fgsm_bpda": "FGSM through the purifier",
     "pgd_bpda": "PGD through the purifier",
     "worst_case": "Worst case",
+    "worst_case_unbounded": "Worst case without a budget",
     "autoattack": "AutoAttack",
+    "square": "Square",
 }
 SETTINGS = {"white_box": "White-box", "adaptive": "Adaptive", "black_box": "Black-box", "all": "All attacks"}
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
@@ -81,6 +83,24 @@ PAPERS = {
     "mirzaeian_dkd": ("Mirzaeian", "DKD"),
 }
 """Author, and the method where the author and the year name two papers."""
+GATES = {
+    "iterative_vs_single_step": "Iterative against one step",
+    "white_box_vs_transfer": "White box against transfer",
+    "white_box_vs_noise": "White box against noise",
+    "white_box_vs_gradient_free": "White box against search",
+    "monotone_in_epsilon": "Larger budgets",
+    "unbounded_budget": "No bound",
+    "more_steps": "More steps",
+    "more_restarts": "More restarts",
+    "adaptive_vs_plain": "Adaptive against plain",
+    "autoattack_vs_gradients": "AutoAttack against gradients",
+    "paper_attack_vs_worst_case": "Papers’ attack against all",
+    "zero_gradients": "Zero gradients",
+    "saturated_loss": "Saturated loss",
+    "probabilities": "Softmax twice",
+    "randomness": "Random answers",
+}
+"""Red flags (red_flags.GATES) in the words that head a column."""
 UNITS = {
     "percent": ("percent", " %"),
     "fraction": ("fractions of 1", ""),
@@ -119,6 +139,8 @@ def parameters(text: str) -> str:
             words.append(item)
         elif name == "norm":
             words.append(NORMS.get(value, value))
+        elif name == "psnr":
+            words.append(f"equal PSNR of {value} dB")
         else:
             words.append(f"{SYMBOLS.get(name, name)} = {_fraction(value)}")
     return ", ".join(words)

@@ -135,6 +135,7 @@ def attack(name: str, epsilon: float, constant: float) -> tuple[float, AttackSet
         steps=20 if declared.usual_steps is None else [1],
         restarts=3,
         binary_search_steps=2,
+        queries=40,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from project import TINY
+from project import JOINT, TINY
 
 from reproof import networks, registry, study
 from reproof.classifier import REFUSED
@@ -203,7 +203,7 @@ class TestDefensesThatOnlyShapeTheNetwork:
     def test_a_study_says_so_and_its_jobs_know_both(self, shaping: str, tmp_path: Path) -> None:
         file = tmp_path / "study.yaml"
         stanza = f"{{kind: undefended, built_on: {{kind: {shaping}}}}}"
-        file.write_text(f"{TINY}\n".replace("{kind: prototype_conformity}", stanza))
+        file.write_text(f"{TINY}\n".replace(f"{{kind: {JOINT}}}", stanza))
         made = Plan(study.load([file]))
         model, job = made.study.models["centred"], made.train("centred", 0)
         assert model.defense_key == f"{declared(shaping)().key(shaping)}+undefended"
@@ -221,7 +221,7 @@ class TestDefensesThatOnlyShapeTheNetwork:
                 for name in TOGETHER
             ),
         ):
-            file.write_text(TINY.replace("{kind: prototype_conformity}", stanza))
+            file.write_text(TINY.replace(f"{{kind: {JOINT}}}", stanza))
             with pytest.raises(StudyError, match=f"models.centred.defense.{words}"):
                 study.load([file])
 

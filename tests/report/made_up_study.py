@@ -36,6 +36,7 @@ from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat
 
 IMAGES = 40
 CLASSES = 10
+BUDGETS = (0.1, 0.2, 0.3)
 SEED = 0
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HOSTILE = "<script>alert('title')</script>"
@@ -470,6 +471,10 @@ class Tree:
     summary: list[dict[str, str]] = field(default_factory=list)
     verdicts: list[dict[str, str]] = field(default_factory=list)
     statements: list[dict[str, str]] = field(default_factory=list)
+    classes: list[dict[str, str]] = field(default_factory=list)
+    images: list[dict[str, str]] = field(default_factory=list)
+    fooled_in: dict[str, np.ndarray] = field(default_factory=dict)
+    """Model -> its images, those that withstand most first."""
     drawn: dict[str, str] = field(default_factory=dict)
 
     def path(self, text: str) -> Path:
@@ -588,7 +593,7 @@ def _write_outcomes(tree: Tree, model: MadeUpModel, images: np.ndarray, labels: 
     rng = np.random.default_rng(sum(map(ord, model.name)))
     centres = np.stack([np.cos(np.arange(CLASSES) * 0.63), np.sin(np.arange(CLASSES) * 0.63)], axis=1) * 4
     clean_place = centres[labels] + rng.normal(0, 0.45, (IMAGES, 2))
-    order = rng.permutation(IMAGES)
+    order = tree.fooled_in[model.name] = rng.permutation(IMAGES)
 
     def predictions(correct: int) -> np.ndarray:
         """The first so many images of a fixed order are right: what fools more, fools the same and others."""
@@ -674,7 +679,7 @@ def _write_outcomes(tree: Tree, model: MadeUpModel, images: np.ndarray, labels: 
         _count(tree, model, threat, table)
 
 
-TABLES = ("measurements", "summary", "verdicts", "statements", "red_flags")
+TABLES = ("measurements", "summary", "verdicts", "statements", "red_flags", "per_class", "per_image")
 KEY = ("study", "dataset", "architecture", "defense", "training")
 PLACE = ("setting", "source", "attack", "parameters", "metric")
 VALUE = ("value", "correct", "total", "low", "high", "model")
@@ -702,18 +707,79 @@ def _count(tree: Tree, model: MadeUpModel, threat: str, table: pa.Table) -> None
             tree.measurements.append(length | dict.fromkeys(("correct", "total", "low", "high"), ""))
 
 
-def _write_tables(tree: Tree) -> None:
+def least(model: MadeUpModel, budget: float) -> int:
+    """Return how many images withstand all: they are fooled in one order, so it is the least count up to the budget."""
+    reached = [
+        count for (_, _, p), count in model.correct.items() if p.startswith("eps") and float(p[8:]) <= budget
+    ]
+    return min([model.clean, *reached])
+
+
+def _break_down(tree: Tree) -> None:
+    """Count classes and images from the order in which each model is fooled."""
+    defenses = [model for model in MODELS if model.defense != "undefended"]
     for model in MODELS:
-        for budget in (0.1, 0.2, 0.3):
-            # Images are fooled in one order, so the worst case is the least count up to the budget.
-            reached = [
-                count
-                for (_, _, p), count in model.correct.items()
-                if p.startswith("eps") and float(p[8:]) <= budget
-            ]
+        for parameters, right in (
+            ("", model.clean),
+            *((f"norm=linf epsilon={budget:g}", least(model, budget)) for budget in BUDGETS),
+        ):
+            setting, attack = ("all", "worst_case") if parameters else ("white_box", "none")
+            for label in range(CLASSES):
+                correct = sum(image % CLASSES == label for image in tree.fooled_in[model.name][:right])
+                total = IMAGES // CLASSES
+                low, high = wilson(correct, total)
+                place = (setting, "", attack, parameters, label, correct, total, low, high)
+                names = (
+                    "setting",
+                    "source",
+                    "attack",
+                    "parameters",
+                    "label",
+                    "correct",
+                    "total",
+                    "low",
+                    "high",
+                )
+                known = {"study": "made_up", "dataset": "digits", "model": model.name, "seeds": "1"}
+                tree.classes.append(known | dict(zip(names, map(str, place), strict=True)))
+    for budget in BUDGETS:
+        for image in range(IMAGES):
+            fates = []
+            for model in defenses:
+                rank = tree.fooled_in[model.name].tolist().index(image)
+                fates.append(
+                    "held"
+                    if rank < least(model, budget)
+                    else "lost"
+                    if rank < model.clean
+                    else "misclassified"
+                )
+            holders = [model.name for model, fate in zip(defenses, fates, strict=True) if fate == "held"]
+            tree.images.append(
+                {
+                    "study": "made_up",
+                    "dataset": "digits",
+                    "norm": "linf",
+                    "epsilon": f"{budget:g}",
+                    "image": str(image),
+                    "label": str(image % CLASSES),
+                    "networks": str(len(defenses)),
+                    **{fate: str(fates.count(fate)) for fate in ("lost", "held", "misclassified")},
+                    "holder": holders[0] if len(holders) == 1 else "",
+                }
+            )
+
+
+def _write_tables(tree: Tree) -> None:
+    _break_down(tree)
+    for model in MODELS:
+        for budget in BUDGETS:
             place = ("all", "", "worst_case", f"norm=linf epsilon={budget:g}", "accuracy")
-            row = {**_row(model, place, min([model.clean, *reached]), IMAGES), "seed": str(SEED)}
+            row = {**_row(model, place, least(model, budget), IMAGES), "seed": str(SEED)}
             tree.measurements.append(row)
+        free = min(count for (_, _, p), count in model.correct.items() if p.startswith("c="))
+        place = ("all", "", "worst_case_unbounded", "", "accuracy")
+        tree.measurements.append({**_row(model, place, free, IMAGES), "seed": str(SEED)})
     # What is counted in images, or timed, instead of being a share.
     ours = next(model for model in MODELS if model.name == "prototype_conformity")
     for attack, parameters, metric, value in (
@@ -738,6 +804,8 @@ def _write_tables(tree: Tree) -> None:
         ("summary", tree.summary),
         ("verdicts", tree.verdicts),
         ("statements", tree.statements),
+        ("per_class", tree.classes),
+        ("per_image", tree.images),
         ("red_flags", [{"model": "prototype_conformity", "gate": "iterative", "raised": "true"}]),
     ):
         with tree.path(f"{folder}/{name}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -867,6 +935,9 @@ def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportDat
         measurements=tree.measurements,
         verdicts=tree.verdicts,
         statements=tree.statements,
+        classes=tree.classes,
+        images=tree.images,
+        class_names={"digits": tuple("0123456789")},
         papers=papers(),
         trails=trails,
         records=tree.records,

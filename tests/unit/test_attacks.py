@@ -195,6 +195,38 @@ def test_carlini_wagner_agrees_with_foolbox(curved, constant, searches, failures
     assert (~success).any() == failures
 
 
+def test_carlini_wagner_by_steps_is_one_constant_with_several_numbers_of_steps(curved):
+    net, images, labels = curved
+    shared = {"learning_rate": 0.02, "binary_search_steps": 3}
+    swept = attack(net, "carlini_wagner", images, labels, constants=[0.05], steps=[1, 40], **shared)
+    assert list(swept.images) == ["steps=1", "steps=40"], "as claims name them"
+    for steps in (1, 40):
+        alone = attack(net, "carlini_wagner", images, labels, constants=[0.05], steps=steps, **shared)
+        assert torch.equal(swept.images[f"steps={steps}"], alone.images["c=0.05"])
+    fooled = [(found != labels).sum() for found in swept.predictions.values()]
+    assert fooled[0] < fooled[1]
+    declared = registry.settings_class("attacks", "carlini_wagner")
+    assert declared(constants=[0.01], steps=["1", "1e2"], binary_search_steps=5).passes() == 50.5 * 5
+    assert [p.parameters for p in declared(constants=[1, 10], steps=5).points()] == ["c=1", "c=10"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"constants": [1, 2], "steps": [1, 200]}, "constants should hold one number, not 2"),
+        ({"constants": [1, 2], "steps": [200]}, "constants should hold one number, not 2"),
+        ({"constants": [1], "steps": []}, "at least 1"),
+        ({"constants": [1], "steps": [0]}, "greater than or equal to 1"),
+        ({"constants": [1], "steps": [1.5]}, "whole number"),
+        ({"constants": [1], "steps": 0}, "greater than or equal to 1"),
+        ({"constants": [1], "steps": "many"}, "should be a number"),
+    ],
+)
+def test_carlini_wagner_refuses_two_sweeps_and_no_steps(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        registry.settings_class("attacks", "carlini_wagner")(**wrong)
+
+
 def test_confidence_asks_for_a_margin(linear, inside):
     labels = linear(inside).argmax(1)
     result = attack(linear, "carlini_wagner", inside, labels, constants=[50], steps=500, confidence=2)
@@ -243,6 +275,37 @@ def momentum_by_hand(net, images, labels, epsilon, steps, decay):
             x = np.clip(np.clip(x + epsilon / steps * np.sign(g), clean - epsilon, clean + epsilon), 0, 1)
         results.append(x.reshape(image.shape))
     return torch.tensor(np.stack(results)).float()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "library"),
+    [
+        ("fgsm", {}, foolbox.attacks.LinfFastGradientAttack()),
+        (
+            "bim",
+            {},
+            foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.1, steps=10, random_start=False),
+        ),
+        (
+            "pgd",
+            {"steps": 20, "step_size": 0.2},
+            foolbox.attacks.LinfProjectedGradientDescentAttack(rel_stepsize=0.2, steps=20),
+        ),
+    ],
+)
+@pytest.mark.parametrize("epsilon", [0.05, 0.15])
+def test_attacks_in_a_ball_are_as_strong_as_foolboxs(curved, monkeypatch, kind, settings, library, epsilon):
+    net, images, labels = curved
+    ours = attack(net, kind, images, labels, epsilons=[epsilon], **settings)
+    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    if kind == "pgd":  # from the same random start
+        start = only(attack(net, kind, images, labels, epsilons=[epsilon], steps=1, step_size=1e-9).images)
+        monkeypatch.setattr(library, "get_random_start", lambda x0, _: type(x0)(start), raising=False)
+    theirs = library.run(model, images, foolbox.criteria.Misclassification(labels), epsilon=epsilon)
+    right = [(found == labels).double().mean() for found in (only(ours.predictions), net(theirs).argmax(1))]
+    assert abs(right[0] - right[1]) <= 0.01
+    distances = [threat_models.distances(images, found)["l2"].mean() for found in (only(ours.images), theirs)]
+    torch.testing.assert_close(distances[0], distances[1], rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.5])

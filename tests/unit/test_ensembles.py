@@ -11,9 +11,17 @@ from torch import Tensor, nn
 
 from reproof.classifier import REFUSED, Classifier
 from reproof.data import DataDescription
-from reproof.defenses.independent_ensemble import IndependentEnsemble, Settings
-from reproof.ensembles import Ensemble, Ties, log_mean_softmax, lost_vote, mean_logits_loss, vote
+from reproof.ensembles import (
+    Ensemble,
+    Ties,
+    VotingDefense,
+    log_mean_softmax,
+    lost_vote,
+    mean_logits_loss,
+    vote,
+)
 from reproof.errors import StudyError
+from reproof.settings import VotingSettings
 from tests.tiny_classifier import DESCRIPTION, LinearClassifier, TinyClassifier
 
 FOUR = DataDescription(channels=1, height=1, width=4, classes=4, mean=(0.0,), std=(1.0,))
@@ -392,8 +400,8 @@ class TestLostVote:
 
 
 class TestViews:
-    def defense(self, **options: Any) -> IndependentEnsemble:
-        return IndependentEnsemble(Settings(**options))
+    def defense(self, **options: Any) -> VotingDefense[VotingSettings]:
+        return VotingDefense(VotingSettings(**options))
 
     def test_mean_logits_is_the_cross_entropy_of_the_mean(self) -> None:
         ensemble, shown = tiny(), images()

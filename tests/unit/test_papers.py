@@ -36,6 +36,7 @@ from reproof.claims import (
 from reproof.errors import ClaimError
 from reproof.settings import AdversarialTraining, format_number
 from reproof.statements import judge_statements
+from reproof.study import ThreatSettings
 from reproof.training_settings import TrainingSettings
 
 PAPERS = papers()
@@ -342,6 +343,8 @@ def test_settings_of_readings():
                     assert kind in ATTACKS, reading.setting
                     continue
                 known = set(registry.settings_class("attacks", kind).model_fields)
+            elif first == "threats":
+                known = set(ThreatSettings.model_fields)
             elif first in registry.names("defenses"):
                 known = set(registry.settings_class("defenses", first).model_fields)
             else:

@@ -16,7 +16,16 @@ from pydantic import Field
 from reproof import registry, study
 from reproof.errors import StudyError
 from reproof.plan import Plan
-from reproof.settings import Count, Number, Point, Settings, format_number, parse_count, parse_number
+from reproof.settings import (
+    Count,
+    DefenseSettings,
+    Number,
+    Point,
+    Settings,
+    format_number,
+    parse_count,
+    parse_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +101,7 @@ def load(tmp_path: Path, *overlays: str, **values: Any) -> study.Study:
 def test_overlay_adds_changes_and_takes_away(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,
-        "study: other\ntraining: {epochs: 3}\nmodels:\n  centred: null\n  new: {defense: {kind: pgd_training}}\n"
+        "study: other\ntraining: {epochs: 3}\nmodels:\n  centred: null\n  new: {defense: {kind: undefended}}\n"
         "suites: {adaptive: null}\nthreats: {adaptive: null}\n",
     )
     assert loaded.name == "other"
@@ -131,15 +140,35 @@ def test_study_is_frozen(tmp_path: Path) -> None:
         loaded.suites["papers"].images = 3
 
 
-def test_keys_of_claims() -> None:
-    file = Path(__file__).parents[2] / "config.yaml"
-    loaded = study.load([file])
+def test_keys_of_claims(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        "models:\n"
+        "  fgsm: {defense: {kind: undefended}, training: {adversarial: {attack: fgsm, epsilon: 0.1}}}\n"
+        "  vgg19: {architecture: {kind: vgg, depth: 19}, defense: {kind: undefended}}\n",
+    )
     keys = {name: (m.architecture_key, m.defense_key, m.training_key) for name, m in loaded.models.items()}
-    assert keys["undefended"] == ("cnn6", "undefended", "clean")
-    assert keys["pgd_training"] == ("cnn6", "pgd_training", "pgd")
-    assert keys["prototype_conformity_fgsm"] == ("cnn6", "prototype_conformity", "fgsm")
-    assert keys["prototype_conformity_released"] == ("cnn6", "prototype_conformity[released_code]", "clean")
-    assert keys["vgg19"] == ("vgg19", "undefended", "clean")
+    del keys["centred"]
+    assert keys == {
+        "plain": ("cnn6", "undefended", "clean"),
+        "fgsm": ("cnn6", "undefended", "fgsm"),
+        "vgg19": ("vgg19", "undefended", "clean"),
+    }
+
+
+def _stands_alone(kind: str) -> bool:
+    settings = registry.settings_class("defenses", kind)
+    return issubclass(settings, DefenseSettings) and not (settings.votes or settings.learns_beside)
+
+
+@pytest.mark.parametrize("kind", list(filter(_stands_alone, registry.names("defenses"))))
+def test_keys_of_claims_say_what_the_defense_itself_trains_on_and_its_variant(
+    kind: str, tmp_path: Path
+) -> None:
+    settings = registry.settings_class("defenses", kind)()
+    assert isinstance(settings, DefenseSettings)
+    model = load(tmp_path, f"models: {{new: {{defense: {{kind: {kind}}}}}}}").models["new"]
+    assert (model.defense_key, model.training_key) == (settings.key(kind), settings.trains_on)
 
 
 # The plan.
@@ -282,7 +311,7 @@ budgets:
     study: tiny_paper
     title: As in the paper
     training: {epochs: 9, batch_size: 16}
-    models: {plain: {training: {epochs: 11}}, centred: null, wide: {defense: {kind: pgd_training}}}
+    models: {plain: {training: {epochs: 11}}, centred: null, wide: {defense: {kind: undefended}}}
     attacks: {pgd: {kind: bim, epsilons: [0.2]}}
     suites: {adaptive: null}
     threats: {adaptive: null}
@@ -315,9 +344,8 @@ def test_budget_merges_like_a_file(tmp_path: Path) -> None:
     paper = load(tmp_path, BUDGETS, budget="paper")
     assert list(paper.models) == ["plain", "wide"]
     assert paper.models["plain"].title == "Plain", "what the budget leaves out stays"
-    assert paper.attacks["pgd"].dump() == {
-        "kind": "bim", "epsilons": [0.2], "images": None, "steps": 10, "step_size": 0.1,
-    }  # fmt: skip
+    alone = load(tmp_path, "attacks: {alone: {kind: bim, epsilons: [0.2]}}").attacks["alone"]
+    assert paper.attacks["pgd"].dump() == alone.dump(), "another kind keeps nothing of the one before it"
     assert list(paper.threats) == ["white_box", "black_box"]
     assert Plan(paper).folder == "results/tiny_paper"
 
@@ -394,8 +422,8 @@ def test_budget_that_is_not_there_is_named(
             "1.yaml: budgets.paper.attacks.pgd.epsilons[0]: input should be less",
         ),
         (
-            "kind: pgd_training",
-            "kind: pdg_training",
+            "kind: undefended",
+            "kind: undefnded",
             "1.yaml: budgets.paper.models.wide.defense: no kind is called",
         ),
         ("    suites: {adaptive: null}\n", "", "1.yaml: budgets.paper.models.centred"),
@@ -412,7 +440,7 @@ def test_budget_that_is_not_there_is_named(
         ),
         ("    title: As in the paper", "    budget: quick", "1.yaml: budgets.paper: unknown key 'budget'"),
         (
-            "wide: {defense: {kind: pgd_training}}",
+            "wide: {defense: {kind: undefended}}",
             "wide: {title: Wide}",
             "1.yaml: budgets.paper.models.wide.defense",
         ),
@@ -474,7 +502,7 @@ def test_command_of_a_job_names_files_and_values(tmp_path: Path) -> None:
 def test_study_that_stands_alone_drops_what_stands_before_it(tmp_path: Path) -> None:
     alone = "alone: true\n" + TINY.replace("study: tiny", "study: other").replace("  plain:", "  single:")
     alone = alone.replace("source: plain", "source: single")
-    below = "models: {more: {defense: {kind: pgd_training}}}\ntolerance: 0.3\n"
+    below = "models: {more: {defense: {kind: undefended}}}\ntolerance: 0.3\n"
     loaded = load(tmp_path, below, alone, "training: {epochs: 8}")
     assert (loaded.name, list(loaded.models), loaded.tolerance) == ("other", ["single", "centred"], 0.02)
     assert loaded.models["single"].training.epochs == 8, "later files are laid over it"

@@ -134,6 +134,7 @@ def test_counts_by_hand(files):
         # Images 2, 1 and 0 each fall to one attack: each attack leaves two or more, together they leave none.
         ("all", "worst_case", "norm=linf epsilon=0.1"): (2, 4),
         ("all", "worst_case", "norm=linf epsilon=0.3"): (0, 3),
+        ("all", "worst_case_unbounded", ""): (0, 2),
     }
 
 
@@ -731,3 +732,78 @@ def test_identity_is_complete():
         "seed",
         "threat",
     }
+
+
+class TestFoolingSets:
+    """Attacks of which only the images count that fool all the networks they were made on."""
+
+    def files(self, tmp_path, fooling, **identity):
+        content = [
+            *rows("none", CLEAN),
+            *at("ensemble", 0.3, {0: 0, 1: 5, 2: 2, 3: 3}, source="a+b"),
+            *at("fgsm", 0.3, {0: 0, 1: 1, 2: 2, 3: 3}, source="a+b"),
+        ]
+        for row in content:
+            row["setting"] = "black_box"
+            row["fooling_set"] = fooling.get(row["image"]) if row["attack"] == "ensemble" else None
+        return write(tmp_path / f"{len(identity)}{sum(fooling.values())}.parquet", content, **identity)
+
+    @pytest.fixture(autouse=True)
+    def typed(self, monkeypatch):
+        monkeypatch.setitem(TYPES, "fooling_set", pa.bool_())
+
+    def test_are_counted_with_their_originals(self, tmp_path):
+        """Of images 1, 2 and 3 the model has 2 and 3 right when perturbed, 1 and 2 when clean."""
+        path = self.files(tmp_path, {0: False, 1: True, 2: True, 3: True})
+        found = {
+            (row.attack, row.metric): row for row in measure(read_outcomes([path])) if row.source == "a+b"
+        }
+        assert {key for key in found if key[0] == "fgsm"} == {("fgsm", "accuracy")}
+        for metric in ("fooling_set_accuracy", "fooling_set_clean_accuracy"):
+            row = found["ensemble", metric]
+            assert (row.value, row.correct, row.total) == (2 / 3, 2, 3)
+            assert (row.low, row.high) == wilson(2, 3)
+            assert (row.setting, row.parameters) == ("black_box", "epsilon=0.3")
+        assert found["ensemble", "accuracy"].value == 0.75, "over all images, as of every attack"
+        one = self.files(tmp_path, {0: False, 1: True, 2: False, 3: False})
+        by_metric = {
+            row.metric: row.correct for row in measure(read_outcomes([one])) if row.attack == "ensemble"
+        }
+        assert by_metric == {"accuracy": 3, "fooling_set_accuracy": 0, "fooling_set_clean_accuracy": 1}
+
+    def test_an_empty_set_has_no_row(self, tmp_path):
+        path = self.files(tmp_path, dict.fromkeys(CLEAN, False))
+        assert not [row for row in measure(read_outcomes([path])) if row.metric.startswith("fooling_set")]
+
+    def test_the_network_they_were_made_on_has_no_row(self, tmp_path):
+        content = [*rows("none", CLEAN), *at("ensemble", 0.3, {0: 5, 1: 5})]
+        content = [{**row, "fooling_set": None if row["attack"] == "none" else True} for row in content]
+        found = measure(read_outcomes([write(tmp_path / "own.parquet", content)]))
+        assert not [row for row in found if row.metric.startswith("fooling_set")]
+
+    def test_seeds_are_pooled_though_their_sets_differ_in_size(self, tmp_path):
+        paths = [
+            self.files(tmp_path, {0: False, 1: True, 2: True, 3: True}, seed=0),
+            self.files(tmp_path, {0: False, 1: True, 2: False, 3: False}, seed=1),
+            self.files(tmp_path, dict.fromkeys(CLEAN, False), seed=2),
+        ]
+        (row,) = [r for r in summarise(measure(read_outcomes(paths))) if r.metric == "fooling_set_accuracy"]
+        assert (row.seeds, row.correct, row.total) == (2, 2, 4)
+        assert row.value == pytest.approx((2 / 3 + 0) / 2)
+
+    def test_half_a_column_is_refused(self, tmp_path):
+        path = self.files(tmp_path, {0: False, 1: True})
+        with pytest.raises(ArtifactError, match="column fooling_set should say true or false of all rows"):
+            read_outcomes([path])
+
+    def test_another_type_is_refused(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(TYPES, "fooling_set", pa.int32())
+        path = self.files(tmp_path, dict.fromkeys(CLEAN, 1))
+        with pytest.raises(ArtifactError, match="column fooling_set should be true, false or empty"):
+            read_outcomes([path])
+
+
+def test_images_of_a_given_psnr_have_no_distance_and_no_ball(tmp_path):
+    content = [*rows("none", CLEAN), *rows("fgsm", {0: 5, 1: 1}, "psnr=20", epsilon=None, l2=3.0)]
+    found = measure(read_outcomes([write(tmp_path / "psnr.parquet", content)]))
+    assert {(row.attack, row.metric) for row in found} == {("none", "accuracy"), ("fgsm", "accuracy")}

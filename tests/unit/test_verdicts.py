@@ -453,3 +453,60 @@ def test_a_suite_that_sets_an_attack_otherwise_is_named_for_its_own_rows_only():
             narrowed={place: {"steps": 50, "step_size": 0.1}},
         )
         assert ("pgd steps: 50, not 10" in verdict.differences) is said
+
+
+JOINED = {
+    **BUDGETS,
+    "vgg_too": budget("vgg_too", architecture="vgg19"),
+    "lenet2": budget("lenet2", architecture="lenet"),
+    "lenet3": budget("lenet3", architecture="lenet"),
+}
+
+
+@pytest.mark.parametrize(
+    ("claimed", "made_on", "differences"),
+    [
+        ("vgg19*2 + lenet", "vgg+lenet+vgg_too", ""),
+        ("lenet + vgg19*2", "vgg+lenet+vgg_too", ""),
+        ("lenet*3", "lenet+lenet2+lenet3", ""),
+        ("lenet*3", "lenet+lenet2", "source: 2 lenet, not 3 lenet"),
+        ("lenet", "lenet+lenet2", "source: 2 lenet, not lenet"),
+        ("vgg19 + lenet", "vgg+lenet+vgg_too", "source: 2 vgg19 and lenet, not vgg19 and lenet"),
+        ("vgg19*2", "vgg+vgg_fgsm", "source: vgg19 and vgg19 with fgsm_training, not 2 vgg19"),
+        ("vgg19*2", "vgg+small", "source: vgg19 and vgg19 (width 0.125), not 2 vgg19"),
+    ],
+)
+def test_images_made_together_are_compared_by_kinds_and_numbers(claimed, made_on, differences):
+    row = transferred(60, made_on)
+    found = judge(claim(setting="black_box", source=claimed), [row], budgets=JOINED)
+    assert found.differences == differences
+    assert found.verdict == ("not comparable" if differences else "reproduced")
+
+
+@pytest.mark.parametrize(
+    ("claimed", "chosen"),
+    [
+        ("lenet", "lenet"),
+        ("lenet*3", "lenet+lenet2+lenet3"),
+        ("vgg19*2 + lenet", "vgg+lenet+vgg_too"),
+        ("vgg19*2", "vgg+small"),
+    ],
+)
+def test_the_papers_own_group_of_sources_is_chosen(claimed, chosen):
+    names = ["lenet", "vgg", "vgg+lenet+vgg_too", "lenet+lenet2", "lenet+lenet2+lenet3", "vgg+small"]
+    rows = [transferred(number, name) for number, name in enumerate(names)]
+    for order in (rows, rows[::-1]):
+        found = judge(claim(setting="black_box", source=claimed), order, budgets=JOINED)
+        assert found.measured == names.index(chosen) / 300
+
+
+def test_a_set_of_fooling_images_has_no_number_to_reach():
+    asked = claim(setting="black_box", source="lenet*3", metric="fooling_set_accuracy")
+    row = dataclasses.replace(transferred(60, "lenet+lenet2+lenet3"), metric="fooling_set_accuracy")
+    found = judge(asked, [row], budgets=JOINED, paper=paper())
+    assert (found.verdict, found.differences) == ("reproduced", "")
+    empty = judge(asked, [transferred(60, "lenet+lenet2+lenet3")], budgets=JOINED, paper=paper())
+    assert (empty.verdict, empty.differences) == (
+        "not measured",
+        "no image fools all the sources of pgd, so nothing can be counted",
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from project import TINY, Project
+from project import JOINT, TINY, Project
 
 from reproof import cli, study
 from reproof.errors import StudyError
@@ -34,7 +34,7 @@ MISTAKES = [
     Mistake("unknown architecture", "kind: cnn6", "kind: cnn7", ("architecture", "'cnn6'")),
     Mistake("unknown data set", "dataset: digits", "dataset: digit", ("dataset", "did you mean 'digits'?")),
     Mistake("no kind", "{kind: pgd, epsilons", "{epsilons", ("attacks.pgd", "kind")),
-    Mistake("typo in a defense", "kind: prototype_conformity}", "kind: prototype_conformity, weigth: 2}",
+    Mistake("typo in a defense", f"kind: {JOINT}}}", f"kind: {JOINT}, weigth: 2}}",
             ("models.centred.defense", "weigth", "did you mean 'weight'?")),
     Mistake("typo in an attack", "steps: 2}", "stesp: 2}", ("attacks.pgd", "stesp", "did you mean 'steps'?")),
     Mistake("typo in training", "batch_size", "batchsize", ("training", "did you mean 'batch_size'?")),

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 from project import ROOT, Project
 
-TABLES = ["measurements.csv", "red_flags.csv", "statements.csv", "summary.csv", "verdicts.csv"]
+TABLES = [
+    "checklist.csv",
+    "measurements.csv",
+    "per_class.csv",
+    "per_image.csv",
+    "red_flags.csv",
+    "statements.csv",
+    "summary.csv",
+    "verdicts.csv",
+]
 
 
 def rows(project: Project, table: str) -> list[dict[str, str]]:
@@ -46,7 +55,29 @@ def test_denominators_are_the_images_that_the_study_asked_for(finished: Project)
         for row in rows(finished, "measurements")
         if row["metric"] == "accuracy"
     }
-    assert {("none", 40), ("fgsm", 20), ("pgd", 20), ("carlini_wagner", 10), ("worst_case", 20)} == totals
+    assert {
+        ("none", 40),
+        ("fgsm", 20),
+        ("pgd", 20),
+        ("carlini_wagner", 10),
+        ("worst_case", 20),
+        ("worst_case_unbounded", 10),
+    } == totals
+
+
+def test_classes_and_images_add_up_to_the_worst_case(finished: Project) -> None:
+    classes, images = rows(finished, "per_class"), rows(finished, "per_image")
+    worst = [row for row in rows(finished, "summary") if row["attack"] == "worst_case"]
+    assert {row["model"] for row in worst} == {"plain", "centred"}
+    for row in worst:
+        own = [each for each in classes if all(each[k] == row[k] for k in ("model", "attack", "parameters"))]
+        for column in ("correct", "total"):
+            assert sum(int(each[column]) for each in own) == int(row[column])
+        if row["model"] == "centred":
+            norm, epsilon = (part.partition("=")[2] for part in row["parameters"].split())
+            met = [each for each in images if (each["norm"], each["epsilon"]) == (norm, epsilon)]
+            assert [each["networks"] for each in met] == ["1"] * int(row["total"])
+            assert sum(int(each["held"]) for each in met) == int(row["correct"])
 
 
 def test_adversarial_images_are_temporary_and_their_records_stay(finished: Project) -> None:

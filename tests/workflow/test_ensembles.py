@@ -14,36 +14,50 @@ import torch
 from project import Project, clone
 from torch import Tensor
 
-from reproof import artifacts
+from reproof import artifacts, registry
 
-VOTING = """\
+THERE = registry.names("defenses")
+# Which files the ensembles are made of makes no difference here; one that was deleted breaks nothing.
+TAUGHT, STRENGTH = next(
+    (kind, setting)
+    for kind, setting in (("diverse_ensemble", "zeta"), ("distilled_ensemble", "weight"))
+    if kind in THERE
+)
+ALONE = next(kind for kind in ("independent_ensemble", TAUGHT) if kind in THERE)
+
+VOTING = f"""\
 study: tiny
 smoke: true
 seeds: [0]
 dataset: digits
 datasets:
-  digits: {kind: digits, test_images: 40, validation_images: 20}
-architecture: {kind: lenet, width: 0.25}
-training: {epochs: 2, batch_size: 64, optimizer: adam, learning_rate: 2e-3}
+  digits: {{kind: digits, test_images: 40, validation_images: 20}}
+architecture: {{kind: lenet, width: 0.25}}
+training: {{epochs: 2, batch_size: 64, optimizer: adam, learning_rate: 2e-3}}
 models:
-  main: {defense: {kind: undefended}}
-  second: {defense: {kind: undefended}, seed_offset: 100}
-  zero: {defense: {kind: diverse_ensemble, zeta: 0}, seed_offset: 100, beside: [main]}
-  taught: {defense: {kind: diverse_ensemble, zeta: 0.9}, seed_offset: 100, beside: [main]}
-  pair: {title: A pair, defense: {kind: independent_ensemble, ties: error}, members: [main, second]}
-  diverse: {title: Diverse, defense: {kind: diverse_ensemble}, members: [main, second, taught]}
-  boosted: {title: Boosted, defense: {kind: diverse_ensemble, boosted: true}, members: [main, second, taught]}
+  main: {{defense: {{kind: undefended}}}}
+  second: {{defense: {{kind: undefended}}, seed_offset: 100}}
+  zero: {{defense: {{kind: {TAUGHT}, {STRENGTH}: 0}}, seed_offset: 100, beside: [main]}}
+  taught: {{defense: {{kind: {TAUGHT}, {STRENGTH}: 0.9}}, seed_offset: 100, beside: [main]}}
+  pair: {{title: A pair, defense: {{kind: {ALONE}, ties: error}}, members: [main, second]}}
+  diverse: {{title: Diverse, defense: {{kind: {TAUGHT}}}, members: [main, second, taught]}}
+  boosted: {{title: Boosted, defense: {{kind: {TAUGHT}, boosted: true}}, members: [main, second, taught]}}
 attacks:
-  fgsm: {kind: fgsm, epsilons: [0.1, 0.3]}
+  fgsm: {{kind: fgsm, epsilons: [0.1, 0.3]}}
+  gradient_ensemble: {{kind: gradient_ensemble, epsilons: [0.3], steps: 5, step_size: 0.25}}
+  equal: {{kind: fgsm, epsilons: [0.1], psnrs: [15]}}
 suites:
-  papers: {attacks: [fgsm], images: 30}
-  sums: {attacks: [fgsm], images: 30, members: aggregated}
-  surrogates: {attacks: [fgsm], images: 20, view: votes}
+  papers: {{attacks: [fgsm], images: 30}}
+  sums: {{attacks: [fgsm], images: 30, members: aggregated}}
+  surrogates: {{attacks: [fgsm], images: 20, view: votes}}
+  jointly: {{attacks: [gradient_ensemble, equal], images: 30}}
 threats:
-  standalone: {setting: white_box, suite: papers, source: member, targets: [diverse]}
-  aggregated: {setting: white_box, suite: sums, targets: [diverse]}
-  adaptive: {setting: adaptive, suite: surrogates, targets: [diverse]}
-  transfer: {setting: black_box, suite: papers, source: main, targets: [pair, diverse, boosted]}
+  standalone: {{setting: white_box, suite: papers, source: member, targets: [diverse]}}
+  aggregated: {{setting: white_box, suite: sums, targets: [diverse]}}
+  adaptive: {{setting: adaptive, suite: surrogates, targets: [diverse]}}
+  transfer: {{setting: black_box, suite: papers, source: main, targets: [pair, diverse, boosted]}}
+  together: {{setting: black_box, suite: jointly, together: [second, main], targets: [main, zero]}}
+  matrix: {{setting: black_box, suite: papers, sources: [main, second, zero], targets: [second, zero]}}
 """
 MEMBERS = ("main", "second", "taught")
 
@@ -208,7 +222,7 @@ def test_a_member_s_images_are_made_once_and_kept(voted: Project) -> None:
 
 
 def test_a_changed_member_makes_again_itself_and_what_it_is_part_of(changeable: Project) -> None:
-    changeable.edit("config.yaml", "zeta: 0.9}", "zeta: 0.5}")
+    changeable.edit("config.yaml", f"{STRENGTH}: 0.9}}", f"{STRENGTH}: 0.5}}")
     again = changeable.jobs()
     assert own(again) == {"taught", "diverse", "boosted"}
     assert own(again, "history.csv") == {"taught"}
@@ -218,7 +232,7 @@ def test_a_changed_member_makes_again_itself_and_what_it_is_part_of(changeable: 
 def test_a_changed_network_beside_makes_again_those_trained_after_it(changeable: Project) -> None:
     changeable.edit("config.yaml", "main: {defense", "main: {training: {epochs: 3}, defense")
     again = changeable.jobs()
-    assert own(again) == {"main", "zero", "taught", "pair", "diverse", "boosted"}
+    assert own(again) == {"main", "zero", "second", "taught", "pair", "diverse", "boosted", "main+second"}
     assert own(again, "history.csv") == {"main", "zero", "taught"}
 
 
@@ -227,3 +241,54 @@ def test_a_changed_vote_trains_nothing(changeable: Project) -> None:
     again = changeable.jobs()
     assert own(again) == {"boosted"}
     assert own(again, "history.csv") == set()
+
+
+def test_a_matrix_has_a_row_for_each_other_source(voted: Project) -> None:
+    found = measured(voted, "accuracy", setting="black_box", attack="fgsm", parameters="epsilon=0.3")
+    assert {key[:2] for key in found if key[0] in ("second", "zero")} == {
+        ("second", "main"),
+        ("second", "zero"),
+        ("zero", "main"),
+        ("zero", "second"),
+    }
+    same = [found["second", "main", "epsilon=0.3"], found["zero", "main", "epsilon=0.3"]]
+    assert same[0] == same[1], "both are the same network to the bit"
+
+
+def test_images_are_made_on_several_networks_together(voted: Project) -> None:
+    path = voted.path / "results/tiny/transfer/main+second/seed0/jointly.safetensors"
+    tensors, metadata = artifacts.read_tensors(path)
+    record = json.loads(path.with_name("jointly.record.json").read_text())
+    assert {f"results/tiny/models/{name}/seed0/model.safetensors" for name in ("main", "second")} < set(
+        record["inputs"]
+    )
+    fools = tensors["fooled/gradient_ensemble/epsilon=0.3"]
+    assert 0 < fools.sum() <= len(fools) == 30
+    found = {
+        row["metric"]: row
+        for row in rows(voted, "tables/measurements")
+        if row["model"] == "zero" and row["attack"] == "gradient_ensemble"
+    }
+    assert {row["source"] for row in found.values()} == {"main+second"}
+    for metric in ("fooling_set_accuracy", "fooling_set_clean_accuracy"):
+        assert int(found[metric]["total"]) == int(fools.sum())
+    # Network `zero` is `second`, so that whatever fools all sources fools it too, and it was right before.
+    assert float(found["fooling_set_accuracy"]["value"]) == 0
+    assert float(found["fooling_set_clean_accuracy"]["value"]) == 1
+    assert not (voted.path / "results/tiny/outcomes/main/seed0/together.parquet").exists()
+    budget = metadata["notes"]["equal"]["budgets"]["psnr=15"]
+    assert abs(budget["psnr"] - 15) <= 0.05
+    assert ("zero", "main+second", "psnr=15") in measured(voted, "accuracy", attack="equal")
+
+
+def test_the_page_names_the_networks_behind_such_images(voted: Project) -> None:
+    page = (voted.path / "report/tiny.html").read_text()
+    assert "results/tiny/transfer/main+second/seed0/jointly.safetensors" in page
+
+
+def test_another_of_the_networks_makes_their_images_again(changeable: Project) -> None:
+    changeable.edit("config.yaml", "second: {defense", "second: {training: {epochs: 3}, defense")
+    again = changeable.jobs()
+    assert own(again, "jointly.safetensors") == {"main+second"}
+    assert own(again, "papers.safetensors") == {"second"}
+    assert own(again, "history.csv") == {"second"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from project import ROOT, Project
+from project import JOINT, ROOT, Project
 
 AFTERWARDS = {"tabulate": 1, "draw": 1, "report": 1, "all": 1}
 
@@ -24,7 +24,7 @@ def test_touching_a_module_reruns_nothing(changeable: Project) -> None:
 
 
 def test_one_defense_reruns_its_own_jobs_and_what_follows(changeable: Project) -> None:
-    path = changeable.path / "src/reproof/defenses/prototype_conformity.py"
+    path = changeable.path / f"src/reproof/defenses/{JOINT}.py"
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
     made = changeable.jobs()
     models = {
@@ -72,7 +72,9 @@ def test_a_claim_reruns_tables_and_page(changeable: Project) -> None:
 
 
 def test_a_new_model_runs_only_its_own_jobs(changeable: Project) -> None:
-    changeable.edit("config.yaml", "models:\n", "models:\n  newcomer: {defense: {kind: pgd_training}}\n")
+    changeable.edit(
+        "config.yaml", "models:\n", "models:\n  newcomer: {defense: {kind: undefended}, seed_offset: 7}\n"
+    )
     made = changeable.jobs()
     own = {
         name
@@ -100,7 +102,7 @@ def test_a_title_reruns_no_science(changeable: Project) -> None:
 
 
 def test_results_that_no_longer_fit_are_stamped_stale_without_snakemakes_memory(changeable: Project) -> None:
-    path = changeable.path / "src/reproof/defenses/prototype_conformity.py"
+    path = changeable.path / f"src/reproof/defenses/{JOINT}.py"
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
     done = changeable.reproof("report")
     assert done.returncode == 0, done.stderr

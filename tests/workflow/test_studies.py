@@ -29,7 +29,8 @@ def planned(name: str, values: dict[str, str]) -> Plan:
 
 def expected(plan: Plan) -> dict[str, int]:
     jobs = list(plan.jobs())
-    counts = {rule: sum(job.rule == rule for job in jobs) for rule in ("prepare", "assemble", "evaluate")}
+    alike = ("prepare", "assemble", "evaluate", "surface")
+    counts = {rule: sum(job.rule == rule for job in jobs) for rule in alike}
     trained = plan.tracing()  # a rule for each set of tables that trainings leave
     counts |= {
         "_".join(["train", *traces]): len(models) * len(plan.study.seeds)

@@ -2,7 +2,7 @@
 rule attack:
     input:
         data=lambda wildcards: crafting(wildcards).inputs["data"],
-        model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
+        model=lambda wildcards: crafting(wildcards).inputs["model"],
     output:
         adversarial=driver.temporary_unless_kept(
             PLAN, f"{PLAN.folder}/adversarial/{{model}}/seed{{seed}}/{{suite}}.safetensors", temp
@@ -22,9 +22,12 @@ rule attack:
         " --threads {threads} 2> >(tee {log} >&2)"
 
 
+# A source is a model, or several on which the images are made together.
 use rule attack as attack_for_transfer with:
     output:
         adversarial=f"{PLAN.folder}/transfer/{{model}}/seed{{seed}}/{{suite}}.safetensors",
         record=f"{PLAN.folder}/transfer/{{model}}/seed{{seed}}/{{suite}}.record.json",
     log:
         f"{PLAN.folder}/logs/attack_for_transfer/{{model}}-seed{{seed}}-{{suite}}.log",
+    wildcard_constraints:
+        model="|".join(map(re.escape, PLAN.all_sources)),

@@ -1,5 +1,6 @@
 # The study and its plan, for all rules; and what makes a bare `snakemake` right on any machine.
 
+import re
 import sys
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def crafting(wildcards):
 def evaluation(wildcards):
     """Return the plan's evaluate job for these wildcards."""
     return PLAN.evaluate(wildcards.model, int(wildcards.seed), wildcards.threat)
+
+
+def surveying(wildcards):
+    """Return the plan's surface job for these wildcards."""
+    return PLAN.surface(wildcards.model, int(wildcards.seed))
 
 
 wildcard_constraints:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from eagerpy.astensor import astensor
+from eagerpy.tensor.tensor import Tensor as EagerTensor
 from torch import Tensor
 
 from reproof.errors import StudyError
+
+LossFunction = Callable[[EagerTensor], EagerTensor]
 
 
 def differentiate(loss: Tensor, images: Tensor) -> Tensor:
@@ -20,3 +26,21 @@ def differentiate(loss: Tensor, images: Tensor) -> Tensor:
         )
     (gradient,) = torch.autograd.grad(loss, images, materialize_grads=True)
     return gradient
+
+
+def value_and_gradient(
+    loss_fn: LossFunction, images: EagerTensor, samples: int
+) -> tuple[EagerTensor, EagerTensor]:
+    """Return the summed loss (scalar) and its gradient, shaped like the images, as means over `samples` passes.
+
+    More than one pass is for networks that draw random numbers: the gradient of the expected loss (Athalye,
+    Carlini and Wagner 2018, Sec. 4.2). StudyError when the loss has no gradient.
+    """
+    leaf = images.raw.detach().requires_grad_()
+    value = loss_fn(astensor(leaf)).raw
+    gradient, value = differentiate(value, leaf), value.detach()
+    for _ in range(1, samples):
+        other = loss_fn(astensor(leaf)).raw
+        gradient = gradient + differentiate(other, leaf)
+        value = value + other.detach()
+    return astensor(value / samples), astensor(gradient / samples if samples > 1 else gradient)

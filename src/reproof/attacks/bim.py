@@ -12,10 +12,11 @@ from __future__ import annotations
 from foolbox.attacks.base import Attack
 from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
 
-from reproof.settings import Count, EpsilonAttackSettings, Point, Positive
+from reproof.attacks._climbing import Climbing
+from reproof.settings import ClimbingSettings, Count, Point, Positive
 
 
-class Settings(EpsilonAttackSettings):
+class Settings(ClimbingSettings):
     """BIM's budgets and steps."""
 
     steps: Count = 10
@@ -24,6 +25,20 @@ class Settings(EpsilonAttackSettings):
     """Length of a step as a fraction of epsilon: 0.1 is the papers' ε/10."""
 
 
+class IterativeAttack(Climbing, LinfBasicIterativeAttack):
+    """Foolbox's basic iterative attack, started at the clean image."""
+
+    def __init__(self, *, rel_stepsize: float, steps: int, early_stop: bool = False, samples: int = 1):
+        super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=False)
+        self.early_stop = early_stop
+        self.samples = samples
+
+
 def build(settings: Settings, point: Point) -> Attack:
-    """Return Foolbox's basic iterative attack, started at the clean image."""
-    return LinfBasicIterativeAttack(rel_stepsize=settings.step_size, steps=settings.steps, random_start=False)
+    """Return the attack of Eq. 11."""
+    return IterativeAttack(
+        rel_stepsize=settings.step_size,
+        steps=settings.steps,
+        early_stop=settings.early_stop,
+        samples=settings.samples,
+    )

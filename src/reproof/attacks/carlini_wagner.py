@@ -13,7 +13,7 @@ distance. More `binary_search_steps` make it another, stronger attack. The dista
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from eagerpy.astensor import astensor, astensor_
@@ -21,7 +21,7 @@ from foolbox.attacks.base import Attack, MinimizationAttack, T, get_criterion, r
 from foolbox.criteria import Misclassification
 from foolbox.distances import l2
 from foolbox.models.base import Model
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor
 
 from reproof.attacks._gradient import differentiate
@@ -40,21 +40,37 @@ class Settings(AttackSettings):
     takes_view: ClassVar[bool] = False
     constants: tuple[Positive, ...] = Field(min_length=1)
     """Weights of a wrong answer against distortion: c in Eq. 14. Each is an attack of its own."""
-    steps: Count = 1000
-    """Adam's steps in each search."""
+    steps: Annotated[
+        Annotated[Count, Tag("number")] | Annotated[tuple[Count, ...], Field(min_length=1), Tag("list")],
+        Discriminator(lambda given: "list" if isinstance(given, list | tuple) else "number"),
+    ] = 1000
+    """Adam's steps in each search. Each number of a list is an attack of its own, at one constant (DKD, Table 2)."""
     learning_rate: Positive = 0.01
+    """Adam's rate, above 0, in the space of ζ."""
     confidence: NonNegative = 0.0
     """Margin by which another class must win: κ in Eq. 15."""
     binary_search_steps: Count = 1
     """Searches, each from a constant moved towards the smallest that fools; the papers' protocol has one."""
 
+    @model_validator(mode="after")
+    def _one_list(self) -> Settings:
+        if isinstance(self.steps, tuple) and len(self.constants) != 1:
+            raise ValueError(
+                f"steps is a list, so constants should hold one number, not {len(self.constants)}; "
+                "constants or steps is swept, not both"
+            )
+        return self
+
     def points(self) -> tuple[Point, ...]:
-        """Return one point per constant."""
+        """Return one point per constant (`c=0.1`) or, where `steps` is a list, per number of steps (`steps=200`)."""
+        if isinstance(self.steps, tuple):
+            return tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
         return tuple(Point(name="c", value=c, epsilon=None) for c in self.constants)
 
     def passes(self) -> float:
-        """Return the steps of all searches."""
-        return float(self.steps * self.binary_search_steps)
+        """Return the steps of all searches, averaged over the points."""
+        steps = self.steps if isinstance(self.steps, tuple) else (self.steps,)
+        return sum(steps) / len(steps) * self.binary_search_steps
 
 
 class FixedConstantAttack(MinimizationAttack):
@@ -148,10 +164,10 @@ def excess(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def build(settings: Settings, point: Point) -> Attack:
-    """Return the attack at the point's constant."""
+    """Return the attack at the point's constant, or at the one constant with the point's steps."""
     return FixedConstantAttack(
-        constant=point.value,
-        steps=settings.steps,
+        constant=point.value if point.name == "c" else settings.constants[0],
+        steps=int(point.value) if isinstance(settings.steps, tuple) else settings.steps,
         learning_rate=settings.learning_rate,
         confidence=settings.confidence,
         binary_search_steps=settings.binary_search_steps,

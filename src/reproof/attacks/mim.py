@@ -10,16 +10,19 @@ Not guaranteed: that it beats BIM on the model it differentiates. Momentum is th
 from __future__ import annotations
 
 import eagerpy as ep
+from eagerpy.astensor import astensor
 from eagerpy.tensor.tensor import Tensor
 from foolbox.attacks.base import Attack
 from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
 from foolbox.attacks.gradient_descent_base import Optimizer
 from foolbox.types import Bounds
+from torch import Tensor as TorchTensor
 
-from reproof.settings import Count, EpsilonAttackSettings, NonNegative, Point, Positive
+from reproof.attacks._climbing import Climbing
+from reproof.settings import ClimbingSettings, Count, NonNegative, Point, Positive
 
 
-class Settings(EpsilonAttackSettings):
+class Settings(ClimbingSettings):
     """MIM's budgets, steps and memory."""
 
     steps: Count = 10
@@ -30,12 +33,16 @@ class Settings(EpsilonAttackSettings):
     """Decay factor: μ in Eq. 12; 0 forgets, which is BIM."""
 
 
-class MomentumIterativeAttack(LinfBasicIterativeAttack):
+class MomentumIterativeAttack(Climbing, LinfBasicIterativeAttack):
     """Eq. 12 and 13 in Foolbox's loop, which projects and clips."""
 
-    def __init__(self, *, decay: float, rel_stepsize: float, steps: int):
+    def __init__(
+        self, *, decay: float, rel_stepsize: float, steps: int, early_stop: bool = False, samples: int = 1
+    ):
         super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=False)
         self.decay = decay
+        self.early_stop = early_stop
+        self.samples = samples
 
     def normalize(self, gradients: Tensor, *, x: Tensor, bounds: Bounds) -> Tensor:
         """Return each image's gradient over its L1 norm; a zero gradient stays zero."""
@@ -45,6 +52,11 @@ class MomentumIterativeAttack(LinfBasicIterativeAttack):
     def get_optimizer(self, x: Tensor, stepsize: float) -> Optimizer:
         """Return the accumulator of Eq. 12, empty."""
         return Momentum(x, stepsize, self.decay)
+
+    def select(self, optimizer: Optimizer, stays: TorchTensor) -> None:
+        """Forget the sums of the images that leave."""
+        assert isinstance(optimizer, Momentum)
+        optimizer.accumulated = astensor(optimizer.accumulated.raw[stays])
 
 
 class Momentum(Optimizer):
@@ -64,5 +76,9 @@ class Momentum(Optimizer):
 def build(settings: Settings, point: Point) -> Attack:
     """Return the attack of Eq. 12 and 13."""
     return MomentumIterativeAttack(
-        decay=settings.decay, rel_stepsize=settings.step_size, steps=settings.steps
+        decay=settings.decay,
+        rel_stepsize=settings.step_size,
+        steps=settings.steps,
+        early_stop=settings.early_stop,
+        samples=settings.samples,
     )

@@ -20,11 +20,12 @@ from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDesc
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from foolbox.models.base import Model
 
+from reproof.attacks._climbing import Climbing
 from reproof.attacks._noise import Noisy
-from reproof.settings import Count, EpsilonAttackSettings, Point, Positive
+from reproof.settings import ClimbingSettings, Count, Point, Positive
 
 
-class Settings(EpsilonAttackSettings):
+class Settings(ClimbingSettings):
     """PGD's budgets, steps and restarts."""
 
     steps: Count = 10
@@ -35,12 +36,16 @@ class Settings(EpsilonAttackSettings):
     """Runs from different random points; later ones only on images that are still classified correctly."""
 
 
-class RestartedGradientDescent(Noisy, LinfProjectedGradientDescentAttack):
+class RestartedGradientDescent(Noisy, Climbing, LinfProjectedGradientDescentAttack):
     """Foolbox's PGD, whose random start belongs to the image, started again where it has not fooled."""
 
-    def __init__(self, *, rel_stepsize: float, steps: int, restarts: int):
+    def __init__(
+        self, *, rel_stepsize: float, steps: int, restarts: int, early_stop: bool = False, samples: int = 1
+    ):
         super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=True)
         self.restarts = restarts
+        self.early_stop = early_stop
+        self.samples = samples
         self.restart = 0
 
     def get_random_start(self, x0: Tensor, epsilon: float) -> Tensor:
@@ -84,5 +89,9 @@ class RestartedGradientDescent(Noisy, LinfProjectedGradientDescentAttack):
 def build(settings: Settings, point: Point) -> Attack:
     """Return PGD with its restarts."""
     return RestartedGradientDescent(
-        rel_stepsize=settings.step_size, steps=settings.steps, restarts=settings.restarts
+        rel_stepsize=settings.step_size,
+        steps=settings.steps,
+        restarts=settings.restarts,
+        early_stop=settings.early_stop,
+        samples=settings.samples,
     )

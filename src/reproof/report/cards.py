@@ -82,6 +82,11 @@ def slug(*words: object) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(str(word) for word in words if str(word))).strip("-")
 
 
+def source_title(source: str, titles: Mapping[str, str]) -> str:
+    """Return a source of transferred images for people; one of several models, `a+b`, names all of them."""
+    return " + ".join(titles.get(name, name) for name in source.split("+"))
+
+
 class Cards:
     """Makes each card once, when the number it stands behind is shown."""
 
@@ -187,16 +192,16 @@ class Cards:
             Step("figure", figure.path),
         )
 
-    def of_flag(self, flag: Flag, position: int) -> Card:
-        """Return the card of a red-flag check."""
-        facts = [
-            ("model", self._titles.get(flag.model, flag.model)),
-            ("check", flag.check),
-            ("finding", flag.sentence),
-        ]
+    def of_flags(self, model: str, flags: Sequence[Flag]) -> Card:
+        """Return the card of a model's red-flag checks: what they count, and the raised ones' findings."""
+        words = {True: "raised", False: "passed", None: "not checked"}
+        facts = [("model", self._titles.get(model, model))]
+        for state, word in words.items():
+            facts.append((word, str(sum(flag.raised is state for flag in flags))))
+        facts += [("finding", f"{flag.check}. {flag.sentence}") for flag in flags if flag.raised]
         path = self.data.tables.get("red_flags", self.data.tables.get("measurements", ""))
         return self.of_file(
-            ["flag", flag.model, position], f"Check: {flag.check}", facts, Step("table", path)
+            ["flags-of", model], f"Checks: {self._titles.get(model, model)}", facts, Step("table", path)
         )
 
     def describe(self, row: Row) -> str:
@@ -211,7 +216,7 @@ class Cards:
         if row["source"] in wording.SOURCES:
             words.append(wording.SOURCES[row["source"]])
         elif row["source"] and row["source"] != row["model"]:
-            words.append(f"made on {self._titles.get(row['source'], row['source'])}")
+            words.append(f"made on {source_title(row['source'], self._titles)}")
         return ", ".join(words)
 
     def _facts(self, row: Row, unit: str = "") -> Iterable[tuple[str, str]]:

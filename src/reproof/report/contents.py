@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from reproof.claims import Paper
 from reproof.errors import ArtifactError
+from reproof.reference import Reference
 
 Row = Mapping[str, str]
 """A row of a CSV table, as csv.DictReader gives it: all text, '' for missing."""
@@ -103,6 +104,8 @@ class Flag:
     """True: a red flag. False: passed. None: not checked, and the sentence says why."""
     sentence: str
     """One plain sentence with its numbers."""
+    gate: str = ""
+    """As in red_flags.GATES; empty where the check's words name it."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +188,23 @@ class ReportData:
     """Path of an artifact, as in the trails -> its record.json."""
     statements: Sequence[Row] = ()
     """tables/statements.csv"""
+    classes: Sequence[Row] = ()
+    """tables/per_class.csv"""
+    images: Sequence[Row] = ()
+    """tables/per_image.csv"""
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Data set, as in the models' `dataset` -> its classes' names in the order of the labels."""
     flags: Sequence[Flag] = ()
+    checklist: Sequence[Row] = ()
+    """tables/checklist.csv"""
     figures: Sequence[Figure] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
-    """Path of each table by its name: measurements, summary, verdicts, statements, red_flags."""
+    """Path of each table by its name: measurements, summary, verdicts, statements, red_flags, checklist."""
     warning: str = ""
     """Why this study is no verdict on the papers, in a box on top; empty for a study of their size."""
     stale: Mapping[str, str] = field(default_factory=dict)
     """Path of an artifact -> why it no longer fits the study or the code; what stands on it is marked."""
     rerun: str = ""
     """The command that makes the whole page again."""
+    references: Sequence[Reference] = ()
+    """Large runs that are committed with the code, shown beside this one."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reproof import wording
 from reproof.claims import SEPARATOR
-from reproof.report.cards import Cards, unit_of
+from reproof.report.cards import Cards, source_title, unit_of
 from reproof.report.contents import Model, ReportData, Row
+from reproof.tables import WORST_UNBOUNDED
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class Grids:
             else SEPARATOR.join(
                 (
                     self._setting_title(setting, source),
-                    f"{self._attack_title(attack)}, {wording.parameters(parameters)}".strip(", "),
+                    f"{self.attack_title(attack)}, {wording.parameters(parameters)}".strip(", "),
                 )
             )
             for setting, source, attack, parameters in columns
@@ -204,14 +205,15 @@ class Grids:
             ),
         )
 
-    def _attack_title(self, name: str) -> str:
+    def attack_title(self, name: str) -> str:
+        """Return an attack's name for people."""
         return self._attack_titles.get(name) or wording.attack(name)
 
     def _setting_title(self, setting: str, source: str) -> str:
         title = wording.setting(setting)
         if source in wording.SOURCES:
             return f"{title}, {wording.SOURCES[source]}"
-        return f"{title}, made on {self._titles.get(source, source)}" if source else title
+        return f"{title}, made on {source_title(source, self._titles)}" if source else title
 
     def _matrix(
         self, dataset: str, models: Sequence[Model], rows: Sequence[Row], epsilon: str, rest: str
@@ -225,14 +227,19 @@ class Grids:
         attacked = [row for row in rows if inside(row) and row["attack"] != "worst_case"]
         columns = self._sorted_columns(attacked)
         labels = [
-            SEPARATOR.join((self._setting_title(setting, source), self._attack_title(attack)))
+            SEPARATOR.join((self._setting_title(setting, source), self.attack_title(attack)))
             for setting, source, attack, _ in columns
         ]
-        worst = [
-            row
-            for row in rows
-            if row["attack"] == "worst_case" and wording.parameter(row["parameters"], "epsilon") == epsilon
-        ]
+        # The attacks are L-infinity attacks where their parameters name no norm: that budget first.
+        worst = sorted(
+            (
+                row
+                for row in rows
+                if row["attack"] == "worst_case"
+                and wording.parameter(row["parameters"], "epsilon") == epsilon
+            ),
+            key=lambda row: wording.parameter(row["parameters"], "norm") != "linf",
+        )
         body = []
         for model in models:
             own = {self._column(row): row for row in attacked if row["model"] == model.name}
@@ -261,18 +268,19 @@ class Grids:
         free = [
             row
             for row in rows
-            if row["attack"] not in ("none", "worst_case")
+            if row["attack"] not in ("none", "worst_case", WORST_UNBOUNDED)
             and row["metric"] in ("accuracy", "l2_mean")
             and wording.parameter(row["parameters"], "epsilon") is None
         ]
         if not free:
             return None
+        worst = {row["model"]: row for row in rows if row["attack"] == WORST_UNBOUNDED}
         columns = self._sorted_columns(free)
         labels = [
             SEPARATOR.join(
                 (
                     self._setting_title(s, source),
-                    f"{self._attack_title(a)}, {wording.parameters(p)}".strip(", "),
+                    f"{self.attack_title(a)}, {wording.parameters(p)}".strip(", "),
                 )
             )
             for s, source, a, p in columns
@@ -286,23 +294,34 @@ class Grids:
                     number = replace(number, text=f"L2 {number.text}")
                 own.setdefault(self._column(row), []).append(number)
             if own:
-                body.append((model.title, _small_print(model), [own.get(column, []) for column in columns]))
+                cells = [own.get(column, []) for column in columns]
+                cells.append([self.number(worst[model.name])] if model.name in worst else [])
+                body.append((model.title, _small_print(model), cells))
         return Grid(
             f"matrix-{dataset}-free",
             f"Attacks without a budget on {wording.dataset(dataset)}",
             f"Accuracy in percent [95 % interval] on {wording.dataset(dataset)}, and below it the mean L2 "
-            "distance of the successful examples: without an ε accuracy depends on how far an attack may go. Not "
-            "part of the worst case.",
-            levels(labels, [Heading("Defense", sort=0)]),
+            "distance of the successful examples: without an ε accuracy depends on how far an attack may go. The "
+            "last column counts an image only if none of these attacks fooled it, with any of their parameters; "
+            "they are no part of the worst case of a budget.",
+            levels([*labels, "Worst case per image"], [Heading("Defense", sort=0)]),
             body,
             frozenset(_changes(columns)),
+            worst=True,
         )
 
     # Sources against targets.
 
-    def transfers(self) -> list[Grid]:
-        """Return, per data set, sources and attacks at their largest budget against targets."""
-        accuracies = [row for row in self.data.summary if row["metric"] == "accuracy"]
+    def transfers(self, apart: Container[tuple[str, str, str]] = ()) -> list[Grid]:
+        """Return, per data set, sources and attacks at their largest budget against targets.
+
+        apart: data set, attack and parameters of what is shown elsewhere.
+        """
+        accuracies = [
+            row
+            for row in self.data.summary
+            if row["metric"] == "accuracy" and (row["dataset"], row["attack"], row["parameters"]) not in apart
+        ]
         grids = []
         for dataset in dict.fromkeys(model.dataset for model in self.data.models):
             own = [row for row in accuracies if row["dataset"] == dataset]
@@ -337,7 +356,7 @@ class Grids:
         targets = [model for model in self.data.models if model.name in reached]
         body = []
         for attack in sorted(largest, key=lambda name: self._order.get(name, len(self._order))):
-            title = f"{self._attack_title(attack)}, {wording.parameters(largest[attack])}".strip(", ")
+            title = f"{self.attack_title(attack)}, {wording.parameters(largest[attack])}".strip(", ")
             for source in self.data.models:
                 rows = [shown.get((source.name, attack, target.name)) for target in targets]
                 if any(rows):

@@ -15,11 +15,15 @@ from markupsafe import Markup, escape
 
 from reproof import figures, wording
 from reproof.claims import LOST, Paper
+from reproof.report import answers, flags
+from reproof.report.breakdowns import Breakdowns
 from reproof.report.cards import Card, Cards, commit, device_words
-from reproof.report.contents import Figure, Flag, ReportData
+from reproof.report.conclusions import Conclusions
+from reproof.report.contents import Figure, ReportData
 from reproof.report.findings import ContradictionView, Findings, Judged, StatementView
 from reproof.report.grids import Grids
 from reproof.report.paper_tables import CERTAINTIES, VERDICTS, PaperTable, PaperTables
+from reproof.report.transfer import Transfers
 
 _FOLDER = Path(__file__).parent
 FELL = tuple(word for word in VERDICTS if word != "not claimed")
@@ -30,6 +34,7 @@ _KINDS = (
     ("rounds", "Rounds of training"),
     ("centroid_paths", "Ways of the classes’ centroids"),
     ("separation", "Latent spaces of ensembles"),
+    ("loss", "Loss around test images"),
     ("cost", "Cost against robustness"),
     ("examples", "Examples"),
 )
@@ -146,8 +151,10 @@ def render(data: ReportData) -> str:
     findings = Findings(data, tables)
     contradictions = findings.contradictions()
     papers = [_paper_view(paper, tables, findings, contradictions) for paper in data.papers]
-    matrices, transfers = grids.matrices(), grids.transfers()
-    flags = [(flag, cards.of_flag(flag, position)) for position, flag in enumerate(data.flags, 1)]
+    matrices, transferred = grids.matrices(), Transfers(data, cards, grids)
+    transfers = grids.transfers(apart=transferred.shown())
+    breakdowns = Breakdowns(data, cards, grids)
+    checks = flags.view(data, cards)
     figure_groups = [
         FigureGroup(
             title,
@@ -170,10 +177,21 @@ def render(data: ReportData) -> str:
         papers=papers,
         between=[found for found in contradictions if found.between],
         matrices=matrices,
+        conclusions=Conclusions(data, grids).all(tables.names),
+        matrices_of_transfer=transferred.matrices(),
+        fooling_sets=transferred.fooling_sets(),
         transfers=transfers,
-        flags=_flags_by_model(data, flags),
+        checklist=answers.group(data, cards),
+        answers=answers.SYMBOLS,
+        flags=checks,
         figures=figure_groups,
         clean=clean,
+        strongest=breakdowns.strongest(),
+        budgets=[
+            f"{wording.dataset(dataset)}: {wording.parameters(budget)}"
+            for dataset, budget in breakdowns.budgets.items()
+        ],
+        breakdowns=breakdowns.views(),
         titles={model.name: model.title for model in data.models},
         example=_example(papers, cards),
         stages=_stages(data),
@@ -256,26 +274,6 @@ def _told(words: Mapping[str, int]) -> str:
 def _words(judged: Iterable[Judged]) -> dict[str, int]:
     words = [each.word for each in judged]
     return {word: words.count(word) for word in dict.fromkeys(words)}
-
-
-def _flags_by_model(
-    data: ReportData, flags: Iterable[tuple[Flag, Card]]
-) -> list[tuple[str, int, list[tuple[Flag, Card]]]]:
-    """Return model's title, how many flags are raised, and its checks: raised ones first, unchecked last."""
-    titles = {model.name: model.title for model in data.models}
-    by_model: dict[str, list[tuple[Flag, Card]]] = {name: [] for name in titles}
-    for flag, card in flags:
-        by_model.setdefault(flag.model, []).append((flag, card))
-    order = {True: 0, False: 1, None: 2}
-    return [
-        (
-            titles.get(name, name),
-            sum(flag.raised is True for flag, _ in found),
-            sorted(found, key=lambda item: order[item[0].raised]),
-        )
-        for name, found in by_model.items()
-        if found
-    ]
 
 
 def _figure_kinds(figures: Sequence[Figure]) -> list[tuple[str, list[Figure]]]:

@@ -31,6 +31,8 @@ CERTAINTIES = {
 }
 """What the marks at uncertain cells mean."""
 IN_PROSE = "Numbers in the prose"
+STRONGEST = "Strongest"
+"""The heading over what is left under every attack of the study within a row's budget."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class ClaimCell:
     """What it is, where most of its table is something else."""
 
 
+@dataclass(frozen=True)
+class Left:
+    """What is left of one network under every attack of the study within one budget."""
+
+    number: Number
+    label: str
+    """Which budget, or which network, where the cell's neighbours in its row or column have several."""
+
+
 @dataclass
 class Group:
     """Rows under one printed group heading."""
@@ -63,6 +74,10 @@ class Group:
     notes: tuple[str, ...] = ()
     """What its cells have in common, said once."""
     rows: list[tuple[str, list[ClaimCell | None]]] = field(default_factory=list)
+    beside: list[list[Left]] = field(default_factory=list)
+    """Each row's last cell; empty where the table has no such column."""
+    below: list[list[Left]] = field(default_factory=list)
+    """The cells of the group's last row; empty where the table has no such row."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,8 @@ class PaperTable:
     """Mark, what it means, how many cells have it."""
     measured: bool
     """Enough of it was measured that it is unfolded."""
+    beside: bool
+    """True: its last column is what is left under the strongest of the study."""
 
     @property
     def prose(self) -> bool:
@@ -103,6 +120,7 @@ class PaperTables:
         self._sources = {
             model.name: Source(model.architecture, model.defense, model.training) for model in data.models
         }
+        self._titles = {model.name: model.title for model in data.models}
         self._summary: dict[tuple[str, ...], list[Row]] = {}
         for row in data.summary:
             key = (row["model"], row["setting"], row["parameters"], row["metric"])
@@ -190,20 +208,98 @@ class PaperTables:
                     claim = cells.get((row, column))
                     said = whole["not measured"] + (own["not measured"] if name != TEXT else [])
                     found.append(None if claim is None else self._cell(paper, claim, said, usual))
+        beside = self._add_strongest(groups, full, columns, cells, name == TEXT)
         doubts = Counter(claim.certainty for claim in claims)
         return PaperTable(
             name,
             f"table-{paper.key}-{slug(name.lower())}",
             IN_PROSE if name == TEXT else paper.tables[name].caption.rstrip("."),
             _unit_words(usual, len(kinds) > 1) if name != TEXT else "each in the unit that stands with it",
-            levels(columns, [Heading("")]),
+            levels([*columns, STRONGEST] if beside else columns, [Heading("")]),
             groups,
             notes,
-            len(columns) + 1,
+            len(columns) + 1 + beside,
             self.counts(claims),
             sum(claim.copied for claim in claims),
             tuple((mark, words, doubts[mark]) for mark, words in CERTAINTIES.items() if doubts[mark]),
             _enough([self.verdict(claim) for claim in claims if claim.value is not None]),
+            beside,
+        )
+
+    def _add_strongest(
+        self,
+        groups: Sequence[Group],
+        rows: Sequence[Sequence[str]],
+        columns: Sequence[str],
+        cells: Mapping[tuple[str, str], Claim],
+        prose: bool,
+    ) -> bool:
+        """Add what is left under the strongest of the study, as last column (True) or as each group's last row.
+
+        Papers print a network with one budget either along a row or down a group's column; the new cells stand
+        at the end of whichever has fewer of them. What several groups have in common stands below the last of them.
+        A table without a measured budget gets none.
+        """
+        across = [
+            [[cells[row, column] for column in columns if (row, column) in cells] for row in names]
+            for names in rows
+        ]
+        down = [
+            [[cells[row, column] for row in names if (row, column) in cells] for column in columns]
+            for names in rows
+        ]
+        widest = max((len(self._budgets(line)) for group in across for line in group), default=0)
+        longest = max((len(self._budgets(line)) for group in down for line in group), default=0)
+        beside = widest > 0 and (prose or widest <= longest)
+        for group, own_rows, own_columns in zip(groups, across, down, strict=True):
+            if beside:
+                group.beside = [self._left(line) for line in own_rows]
+            elif any(found := [self._left(line) for line in own_columns]):
+                group.below = found
+        told: list[list[Left]] = []
+        for group in reversed(groups):
+            if group.below == told:
+                group.below = []
+            told = group.below or told
+        return beside
+
+    def _budgets(self, claims: Iterable[Claim]) -> list[tuple[str, str]]:
+        """Return the model and the epsilon of every measured accuracy in a budget, each once, in order."""
+        found = [
+            (row["model"], claim.epsilon)
+            for claim in claims
+            if claim.epsilon
+            and claim.metric == "accuracy"
+            and (row := self.verdicts.get(claim.claim_id)) is not None
+            and row.get("strongest_value")
+        ]
+        return list(dict.fromkeys(found))
+
+    def _left(self, claims: Sequence[Claim]) -> list[Left]:
+        budgets = self._budgets(claims)
+        several_epsilons = len({claim.epsilon for claim in claims if claim.epsilon}) > 1
+        several_models = len({model for model, _ in budgets}) > 1
+        unit = next((claim.unit for claim in claims if claim.epsilon), "percent")
+        found = []
+        for model, epsilon in budgets:
+            rows = self._summary.get((model, "all", f"norm=linf epsilon={epsilon}", "accuracy"), [])
+            for row in rows[:1]:
+                words = [wording.parameters(f"epsilon={epsilon}")] if several_epsilons else []
+                words += [self._titles.get(model, model)] if several_models else []
+                found.append(Left(self._strongest(row, unit), ", ".join(words)))
+        return found
+
+    def _strongest(self, row: Row, unit: str) -> Number:
+        card = self.cards.of_summary(row)
+        value, low, high = (wording.number(row[key]) for key in ("value", "low", "high"))
+        after = "" if unit == "percent" else wording.UNITS["percent"][1]
+        return Number(
+            wording.measure(value) + after,
+            wording.interval(low, high) + after,
+            value,
+            card.id,
+            card.ordinal,
+            card.stale,
         )
 
     def _common(self, claims: Sequence[Claim]) -> dict[str, list[str]]:

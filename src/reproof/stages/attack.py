@@ -1,14 +1,18 @@
-"""Make a suite's adversarial images on a source model."""
+"""Make a suite's adversarial images on a source: a model, or several together."""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
-from reproof import artifacts, attack_engine, device, networks, prepared, registry
+from reproof import artifacts, attack_engine, device, networks, prepared, probes, psnr, registry
 from reproof.aggregation import aggregate
 from reproof.classifier import Classifier
 from reproof.data import to_unit
@@ -16,6 +20,7 @@ from reproof.ensembles import Ensemble
 from reproof.errors import StudyError
 from reproof.plan import Job
 from reproof.provenance import Run
+from reproof.sources import SourceNetworks, fooled, members_of
 
 
 def attack(job: Job, run: Run) -> None:
@@ -24,9 +29,15 @@ def attack(job: Job, run: Run) -> None:
     run.device = device.words(chosen)
     facts = job.slice
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
-    defense, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
+    loaded = [
+        networks.load(network, data.description, run.read(Path(path)))
+        for network, path in zip(facts.get("together", [facts]), job.inputs["model"], strict=True)
+    ]
+    defense, source = loaded[0]
+    together = len(loaded) > 1
+    trainee = SourceNetworks([one for _, one in loaded]) if together else source
     trainee.to(chosen)
-    view = None if facts["view"] == "logits" else defense.views(trainee)[facts["view"]]
+    view = None if facts["view"] == "logits" else defense.views(source)[facts["view"]]
     available = len(data.splits["test"])
     if facts["images"] > available:
         raise StudyError(
@@ -37,17 +48,24 @@ def attack(job: Job, run: Run) -> None:
     images = to_unit(stored)
     clean = attack_engine.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
 
+    def classes_by_source(shown: torch.Tensor) -> list[torch.Tensor]:
+        parts = members_of(trainee)
+        return [attack_engine.predict(one, shown, facts["batch_size"], chosen).argmax(1) for one in parts]
+
     aggregated = facts.get("aggregated", False)
     tensors: dict[str, torch.Tensor] = {"labels": labels}
-    notes = {}
+    notes: dict[str, dict[str, Any]] = {}
     for name, stanza in facts["attacks"].items():
         kind = stanza["kind"]
         module = registry.load("attacks", kind)
         settings = module.Settings(**{key: value for key, value in stanza.items() if key != "kind"})
         count = settings.images or len(labels)
-        victims = _members(trainee.classifier) if aggregated else [trainee]
-        made = [
-            attack_engine.craft(
+        victims: list[nn.Module] = [*_members(source.classifier)] if aggregated else [trainee]
+        made = []
+        budgets: dict[str, psnr.Found] = {}
+        for victim in victims:
+            craft = functools.partial(
+                attack_engine.craft,
                 victim,
                 settings,
                 kind,
@@ -60,13 +78,20 @@ def attack(job: Job, run: Run) -> None:
                 device=chosen,
                 skip_misclassified=facts["skip_misclassified"] and not aggregated,
             )
-            for victim in victims
-        ]
+            crafted, budgets = psnr.craft_all(settings, craft, images[:count], name)
+            made.append(crafted)
         for point in settings.points():
             found = [crafted.images[point.parameters] for crafted in made]
             tensors[f"{name}/{point.parameters}"] = (
                 aggregate(images[:count], found, settings.norm, point.epsilon) if aggregated else found[0]
             )
+        if settings.fooling_set:
+            before = classes_by_source(images[:count])
+            for point in settings.points():
+                after = classes_by_source(tensors[f"{name}/{point.parameters}"])
+                tensors[f"fooled/{name}/{point.parameters}"] = fooled(
+                    before, after, labels[:count], settings.clean_correct
+                )
         shares = [crafted.gradient_zero_share for crafted in made]
         notes[name] = {
             "seconds": _sum(crafted.seconds for crafted in made),
@@ -74,11 +99,20 @@ def attack(job: Job, run: Run) -> None:
             "gradient_zero_share": max((share for share in shares if share is not None), default=None),
             "images": count,
             "attacked": sum(crafted.attacked for crafted in made),
+            **({"budgets": {point: asdict(found) for point, found in budgets.items()}} if budgets else {}),
         }
     run.notes = notes
-    artifacts.write_tensors(
-        run.wrote(Path(job.outputs["adversarial"])), tensors, {"attacks": facts["attacks"]}
-    )
+    metadata = {"attacks": facts["attacks"], "notes": {name: _lasting(note) for name, note in notes.items()}}
+    if view is None and not (aggregated or together):
+        metadata["probe"] = probes.probe(
+            trainee, images, labels, seed=facts["seed"], batch_size=facts["batch_size"], device=chosen
+        )
+    artifacts.write_tensors(run.wrote(Path(job.outputs["adversarial"])), tensors, metadata)
+
+
+def _lasting(note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is the same each time that an attack's images are made."""
+    return {key: value for key, value in note.items() if key != "seconds"}
 
 
 def _members(classifier: Classifier) -> list[Classifier]:

@@ -9,6 +9,7 @@ from reproof import artifacts, figures
 from reproof.ensemble_figures import Ensemble
 from reproof.plan import Job
 from reproof.provenance import Run
+from reproof.surface_figures import Surroundings
 from reproof.training_figures import Identity
 
 
@@ -38,6 +39,8 @@ def draw(job: Job, run: Run) -> None:
                 for name, found in facts["ensembles"].items()
             },
             separations=named(facts["models"]["separations"], job.inputs["separations"]),
+            surfaces=named(facts["models"]["surfaces"], job.inputs["surfaces"]),
+            surroundings=None if facts["surroundings"] is None else Surroundings(**facts["surroundings"]),
             identities={name: Identity(*identity) for name, identity in facts["identities"].items()},
         )
     )

@@ -17,10 +17,11 @@ def evaluate(job: Job, run: Run) -> None:
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     _, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     trainee.to(chosen)
-    adversarial = {
-        source: artifacts.read_tensors(run.read(Path(path)))[0]
+    read = {
+        source: artifacts.read_tensors(run.read(Path(path)))
         for source, path in zip(facts["sources"], job.inputs["adversarial"], strict=True)
     }
+    adversarial = {source: tensors for source, (tensors, _) in read.items()}
     judged = evaluation.evaluate(
         trainee.classifier,
         data,
@@ -42,6 +43,8 @@ def evaluate(job: Job, run: Run) -> None:
         "seed": facts["seed"],
         "threat": facts["threat"],
         "members": facts.get("members", []),
+        "notes": {source: metadata.get("notes", {}) for source, (_, metadata) in read.items()},
+        "probe": read[facts["model"]][1].get("probe", {}) if facts["model"] in read else {},
     }
     evaluation.write(run.wrote(Path(job.outputs["outcomes"])), judged.rows, identity)
     artifacts.write_tensors(

@@ -12,6 +12,7 @@ from reproof.plan import Job, Plan
 from reproof.provenance import Run
 from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail, render
 from reproof.settings import MEMBER
+from reproof.study import parts
 
 
 def report(job: Job, run: Run) -> None:
@@ -62,7 +63,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
                 threat.suite,
                 chosen.suites[threat.suite].images,
                 chosen.suites[threat.suite].attacks,
-                threat.source or "",
+                ", ".join(threat.makers(target="")) or threat.source or "",
                 "" if chosen.suites[threat.suite].view == "logits" else chosen.suites[threat.suite].view,
             )
             for name, threat in chosen.threats.items()
@@ -71,6 +72,12 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         measurements=rows["measurements"],
         verdicts=rows["verdicts"],
         statements=rows["statements"],
+        classes=rows["per_class"],
+        images=rows["per_image"],
+        class_names={
+            dataset.settings.key: dataset.settings.class_names for dataset in chosen.datasets.values()
+        },
+        checklist=rows["checklist"],
         papers=claims.papers(),
         trails=list(_trails(plan)),
         records=records,
@@ -80,6 +87,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
                 red_flags.GATES[row["gate"]].rstrip("."),
                 {"true": True, "false": False}.get(row["raised"]),
                 row["evidence"],
+                row["gate"],
             )
             for row in rows["red_flags"]
         ],
@@ -100,7 +108,9 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     """Return each artifact's record by the artifact's path, and why an artifact no longer fits study or code."""
     records: dict[str, Mapping[str, Any]] = {}
     stale: dict[str, str] = {}
-    for made in plan.jobs(("prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw")):
+    for made in plan.jobs(
+        ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
+    ):
         record = artifacts.read_json(Path(made.outputs["record"]))
         expected = made.description
         reason = ""
@@ -185,8 +195,9 @@ def _steps(plan: Plan, target: str, seed: int, threat: str, sources: Sequence[st
     suite = plan.study.threats[threat].suite
     yield Step("data", plan.data_path(plan.study.models[target].dataset))
     for source in sources:
-        if source != target:
-            yield Step("source model", plan.make(source, seed).outputs["model"])
+        for model in parts(source):
+            if model != target:
+                yield Step("source model", plan.make(model, seed).outputs["model"])
     yield Step("model", plan.make(target, seed).outputs["model"])
     for source in sources:
         yield Step("adversarial", plan.adversarial_path(source, seed, suite))

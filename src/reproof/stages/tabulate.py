@@ -1,10 +1,10 @@
-"""Count outcomes into measurements, pool seeds, judge every claim, raise red flags."""
+"""Count outcomes into measurements, pool seeds, judge claims, raise flags, count classes, answer the checklist."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from reproof import artifacts, claims, red_flags, tables, verdicts
+from reproof import artifacts, breakdown, checklist, claims, red_flags, tables, verdicts
 from reproof.plan import Job
 from reproof.provenance import Run
 
@@ -21,8 +21,13 @@ def tabulate(job: Job, run: Run) -> None:
     made = tables.tabulate(
         outcomes, papers, budgets, job.slice["attacks"], job.slice["tolerance"], narrowed=narrowed
     )
-    texts = made.files()
-    texts["red_flags.csv"] = tables.to_csv(red_flags.table_rows(red_flags.find(outcomes)), red_flags.COLUMNS)
+    texts = {**made.files(), **breakdown.files(outcomes)}
+    flags = red_flags.find(outcomes, job.slice["attacks"], narrowed)
+    texts["red_flags.csv"] = tables.to_csv(red_flags.table_rows(flags), red_flags.COLUMNS)
+    replies = checklist.answer(
+        checklist.facts(job.slice["checklist"], job.slice["attacks"]), outcomes, flags, made.verdicts
+    )
+    texts["checklist.csv"] = tables.to_csv(checklist.table_rows(replies), checklist.COLUMNS)
     for name, text in texts.items():
         artifacts.write_text(run.wrote(Path(job.outputs[name.removesuffix(".csv")])), text)
     run.notes = {"measurements": len(made.measurements), "claims": len(made.verdicts)}

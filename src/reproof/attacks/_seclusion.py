@@ -1,0 +1,53 @@
+"""What an attack of pyautoattack needs around it: a seed, silence, logits of its own, generators put back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from foolbox.models.base import Model
+from torch import Tensor
+
+
+@contextmanager
+def secluded() -> Iterator[int]:
+    """Yield a seed drawn from torch's global generator, which goes on afterwards as if nothing else had drawn.
+
+    The library seeds all global generators with it, its own default being the clock, and talks to a logger.
+    """
+    seed = int(torch.randint(2**31, ()))
+    logger = logging.getLogger("auto-attack")
+    disabled = logger.disabled
+    awake: Callable[[], bool] = torch.cuda.is_initialized
+    devices = range(torch.cuda.device_count()) if awake() else ()
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        logger.disabled = True
+        try:
+            yield seed
+        finally:
+            logger.disabled = disabled
+
+
+def answers(model: Model) -> Callable[[Tensor], Tensor]:
+    """Return the model as the library asks it: images (N, C, H, W) to logits (N, K), a new tensor each time.
+
+    The library writes into the logits. It also asks for none at all, when a tie is all that is left, and for a
+    gradient where the model has none: no images have no logits, and such a gradient is zero.
+    """
+    if tuple(model.bounds) != (0, 1):
+        raise ValueError(
+            f"the library's attacks stay in [0, 1]; the model's bounds are {tuple(model.bounds)}"
+        )
+    classes = 0
+
+    def ask(images: Tensor) -> Tensor:
+        nonlocal classes
+        if not len(images):
+            return images.new_zeros(0, classes)
+        logits: Tensor = model(images) + 0 * images.flatten(1).sum(dim=1, keepdim=True)
+        classes = logits.shape[1]
+        return logits
+
+    return ask

@@ -1,0 +1,134 @@
+"""AutoAttack for L-infinity (Croce and Hein, 2020): four attacks in turn, with nothing left to choose.
+
+`standard`: APGD on cross-entropy, APGD on the targeted DLR loss and FAB, both towards 9 other classes, and Square with
+5,000 queries. `rand`, for networks that draw at random: APGD on cross-entropy and on DLR, each gradient averaged over
+20 passes. Steps, restarts and step sizes are the authors', whose own code pyautoattack runs.
+Each part attacks only what the parts before it left. A fooled image is kept as it fooled first; one that survives
+comes back as it was.
+
+Of fewer than 10 classes all but the image's own are targets. The targeted DLR loss needs 4 classes and the untargeted
+one 3 (Eq. 6 and 7): with 3 the untargeted one takes its place, with 2 APGD on cross-entropy stands alone.
+The authors' checks of the model before the attack are left out: they answer with warnings, and one of them takes away
+the interpreter's trace function.
+
+Not guaranteed: that an image that survives is robust. It climbs the logits, so a defense with a view of its own needs
+that view attacked as well, and `standard` misjudges a network that draws at random. Random draws are shared by a
+batch, so a survivor's fate can depend on what else is in it. Survivors are unchanged: no test of another model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal
+
+from eagerpy.astensor import astensor, astensor_
+from foolbox.attacks.base import Attack, FixedEpsilonAttack, T, get_criterion, raise_if_kwargs
+from foolbox.criteria import Misclassification
+from foolbox.distances import linf
+from foolbox.models.base import Model
+from pyautoattack import AutoAttack
+from torch import Tensor
+
+from reproof.attacks._seclusion import answers, secluded
+from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point
+
+
+class Settings(EpsilonAttackSettings):
+    """AutoAttack's budgets; all else is the authors'."""
+
+    example: ClassVar[dict[str, Any]] = {"epsilons": [0.1], "queries": 100}
+    takes_view: ClassVar[bool] = False
+    version: Literal["standard", "rand"] = "standard"
+    """`rand` averages gradients, for a defense that draws at random; `standard` for all others."""
+    queries: Count = 5000
+    """Square's queries of each image in `standard`; 5,000 is the authors' and what the name stands for."""
+
+    def passes(self) -> float:
+        """Return the passes of an image of ten classes that survives to the end: an upper bound.
+
+        An image leaves with the first part that fools it, and every target of APGD and FAB is such a part. Of a
+        network without a defense most leave after the first, a fiftieth of this.
+        """
+        if self.version == "rand":
+            return 2 * (20 * 101 + 2 * FORWARD)
+        climbed = 101 + 9 * 101 + 9 * 100  # APGD's gradients, APGD's and FAB's towards nine classes
+        looked = (
+            9 * 100 + 9 * 4 + self.queries
+        )  # FAB looks at each step; each target starts and ends with looks
+        return climbed + FORWARD * (looked + 10)
+
+
+class EnsembleAttack(FixedEpsilonAttack):
+    """pyautoattack's parts, each on what is left, as its own evaluation would run them."""
+
+    distance = linf
+
+    def __init__(self, *, version: Literal["standard", "rand"], queries: int):
+        self.version = version
+        self.queries = queries
+
+    def run(
+        self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
+    ) -> T:
+        """Return images inside the ball around `inputs`: misclassified, or as they were."""
+        raise_if_kwargs(kwargs)
+        images, restore_type = astensor_(inputs)
+        goal = get_criterion(criterion)
+        if not isinstance(goal, Misclassification):
+            raise ValueError("AutoAttack is untargeted here")
+        clean, labels = images.raw.detach().contiguous(), goal.labels.raw
+        best = clean.clone()
+        if epsilon > 0:
+            with secluded() as seed:
+                self._search(answers(model), clean, labels, best, epsilon, seed)
+        restored: T = restore_type(astensor(best))
+        return restored
+
+    def _search(
+        self,
+        ask: Callable[[Tensor], Tensor],
+        clean: Tensor,
+        labels: Tensor,
+        best: Tensor,
+        epsilon: float,
+        seed: int,
+    ) -> None:
+        """Put images that fool into `best`, a part at a time while any is left."""
+        library = AutoAttack(
+            ask, norm="Linf", eps=epsilon, seed=seed, version=self.version, device=clean.device
+        )
+        library.square.n_queries = self.queries
+        logits = ask(clean)
+        left = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
+        for perturb in parts(library, logits.shape[1]):
+            if not len(left):
+                return
+            found = perturb(clean[left], labels[left])
+            fooled = ask(found).argmax(dim=1) != labels[left]
+            best[left[fooled]] = found[fooled]
+            left = left[~fooled]
+
+
+def parts(library: AutoAttack, classes: int) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:
+    """Yield the version's attacks in its order, set for so many classes; each takes images and labels."""
+    targets = min(9, classes - 1)
+    library.apgd_targeted.n_target_classes = library.fab.n_target_classes = targets
+    for name in library.attacks_to_run:
+        part = "apgd-dlr" if name == "apgd-t" and classes < 4 else name
+        if part == "apgd-dlr" and classes < 3:
+            continue
+        if part in ("apgd-ce", "apgd-dlr"):
+            library.apgd.loss = part.removeprefix("apgd-")
+            yield library.apgd.perturb
+        elif part == "apgd-t":
+            yield library.apgd_targeted.perturb
+        elif part == "fab-t":
+            library.fab.targeted = True
+            yield library.fab.perturb
+        else:
+            yield library.square.perturb
+
+
+def build(settings: Settings, point: Point) -> Attack:
+    """Return AutoAttack in its version."""
+    return EnsembleAttack(version=settings.version, queries=settings.queries)

@@ -1,0 +1,101 @@
+"""Square Attack for L-infinity (Andriushchenko et al., 2020): random search that asks for scores only.
+
+Start from vertical stripes of ±ε; then, at each query, change a square of every channel by ±2ε, put the result back
+into the ball and into [0, 1], and keep it where the margin Z_y - max_{k≠y} Z_k falls (Algorithms 1 and 2). The square's
+share of the pixels falls from `share` by halves, a schedule that is stretched to the number of queries (Sec. 5). The
+attack is pyautoattack's, AutoAttack's fourth. No gradient is asked for, so that one that is masked hides nothing.
+
+An image leaves when it is fooled and keeps that query; one that survives keeps its smallest margin, so that it can be
+shown to another model.
+
+Not guaranteed: that it is as strong as an attack with gradients; where it is stronger, the gradients mislead. Squares
+are drawn once for a whole batch, so an image's fate can depend on what else is in it, and, as in the authors' code, no
+square smaller than the image reaches the last row or column.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import torch
+from eagerpy.astensor import astensor, astensor_
+from foolbox.attacks.base import Attack, FixedEpsilonAttack, T, get_criterion, raise_if_kwargs
+from foolbox.criteria import Misclassification
+from foolbox.distances import linf
+from foolbox.models.base import Model
+from pyautoattack.square import SquareAttack
+from pydantic import Field
+
+from reproof.attacks._seclusion import answers, secluded
+from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point, UnitInterval
+
+
+class Settings(EpsilonAttackSettings):
+    """Square's budgets and queries."""
+
+    example: ClassVar[dict[str, Any]] = {"epsilons": [0.1], "queries": 100}
+    takes_view: ClassVar[bool] = False
+    queries: Count = 5000
+    """Squares tried on each image, a pass forward each: N in Algorithm 1; AutoAttack takes 5,000."""
+    share: Annotated[UnitInterval, Field(gt=0)] = 0.8
+    """Share of the pixels that the first squares change, in (0, 1]: p in Algorithm 1; AutoAttack's is 0.8."""
+    restarts: Count = 1
+    """Searches from other stripes; later ones only for images that are still classified correctly."""
+
+    def passes(self) -> float:
+        """Return the passes forward of an image that survives: an upper bound, as the others leave early."""
+        return FORWARD * self.restarts * (self.queries + 2)
+
+
+class RandomSquaresAttack(FixedEpsilonAttack):
+    """pyautoattack's search on what is left."""
+
+    distance = linf
+
+    def __init__(self, *, queries: int, share: float, restarts: int):
+        self.queries = queries
+        self.share = share
+        self.restarts = restarts
+
+    def run(
+        self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
+    ) -> T:
+        """Return images inside the ball around `inputs`; those misclassified at the start as they were."""
+        raise_if_kwargs(kwargs)
+        images, restore_type = astensor_(inputs)
+        goal = get_criterion(criterion)
+        if not isinstance(goal, Misclassification):
+            raise ValueError("Square is untargeted here")
+        clean, labels = images.raw.detach().contiguous(), goal.labels.raw
+        best = clean.clone()
+        if epsilon > 0:
+            with secluded() as seed:
+                ask = answers(model)
+                search = SquareAttack(
+                    ask,
+                    norm="Linf",
+                    eps=epsilon,
+                    n_queries=self.queries,
+                    p_init=self.share,
+                    seed=seed,
+                    loss="margin",
+                    resc_schedule=True,
+                    device=clean.device,
+                )
+                search.init_hyperparam(clean)
+                # Its `perturb` would seed the generator with this and give survivors their originals back.
+                torch.manual_seed(seed)
+                left = (ask(clean).argmax(dim=1) == labels).nonzero().squeeze(1)
+                for restart in range(self.restarts):
+                    if restart:
+                        left = left[ask(best[left]).argmax(dim=1) == labels[left]]
+                    if not len(left):
+                        break
+                    _, best[left] = search.attack_single_run(clean[left], labels[left])
+        restored: T = restore_type(astensor(best))
+        return restored
+
+
+def build(settings: Settings, point: Point) -> Attack:
+    """Return Square with its queries."""
+    return RandomSquaresAttack(queries=settings.queries, share=settings.share, restarts=settings.restarts)

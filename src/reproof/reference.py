@@ -1,0 +1,234 @@
+"""Reference runs: what a large run found, as small CSV and JSON that are committed and shown by every report.
+
+`collect` turns a finished `results/<study>` into them, `read` gives them back. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reproof import artifacts
+from reproof.errors import ArtifactError
+from reproof.plan import Job, Plan
+from reproof.study import COMMAND_LINE
+
+FOLDER = "reference"
+ABOUT = "about.json"
+RECORDS = "records.csv"
+UNMEASURED = ("not measured", "not claimed")
+"""Verdicts that a reference leaves out: without a measurement there is nothing to keep."""
+LEFT_OUT = ("per_image",)
+"""Tables that grow with the number of images."""
+RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate")
+"""The rules whose records are kept, as far as a study has such jobs; those that make the page add no number."""
+RECORD_COLUMNS = (
+    "path",
+    "rule",
+    "name",
+    "seed",
+    "digest",
+    "commit",
+    "dirty",
+    "device",
+    "threads",
+    "started",
+    "seconds",
+    "sha256",
+    "command",
+)
+PLACE = "data_root"
+"""The one setting that says where something lies on a machine; it changes no number and is left out."""
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference run, as it lies under reference/<name>/."""
+
+    name: str
+    """Its folder's name."""
+    about: Mapping[str, Any]
+    """Study, budget, models, devices, commits, versions: about.json."""
+    tables: Mapping[str, Sequence[Row]]
+    """Table by its name: summary, measurements, verdicts, statements, red_flags and what else a study tabulates."""
+    records: Mapping[str, Row]
+    """Path of an artifact, as it was under results/ -> who made it, when, on what, of which code."""
+
+    @property
+    def title(self) -> str:
+        """Return what people call it: `MNIST, budget cpu`."""
+        budget = f", budget {self.about['budget']}" if self.about["budget"] else ""
+        return f"{self.about['title']}{budget}"
+
+
+def collect(plan: Plan) -> dict[str, str]:
+    """Return the files of a reference run, name -> text, from a finished study's results.
+
+    ArtifactError when a file is missing, was edited, or was made by other code or settings than these.
+    """
+    records = {}
+    for job in (job for rule in RULES for job in plan.jobs([rule])):
+        record = _fitting(job)
+        for kind, path in job.outputs.items():
+            if kind != "record":
+                records[path] = record
+    tables = {}
+    for kind, path in plan.tabulate().outputs.items():
+        if kind in ("record", *LEFT_OUT):
+            continue
+        artifacts.verify(Path(path))
+        rows = artifacts.read_csv(Path(path))
+        if kind == "verdicts":
+            rows = [row for row in rows if row["verdict"] not in UNMEASURED]
+        if kind == "statements":
+            rows = [row for row in rows if row.get("measured") not in UNMEASURED]
+        tables[f"{kind}.csv"] = _csv(rows, _columns(Path(path)))
+    tables[RECORDS] = _csv([_brief(path, record) for path, record in records.items()], RECORD_COLUMNS)
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()}
+    about = {**_about(plan, list({id(r): r for r in records.values()}.values())), "files": hashes}
+    # Last, so that a folder without it, or with another's, is known to be unfinished.
+    return {**tables, ABOUT: json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False) + "\n"}
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write a reference's files and remove tables that it no longer has."""
+    for name, text in files.items():
+        artifacts.write_text(folder / name, text)
+    for old in folder.glob("*.csv"):
+        if old.name not in files:
+            old.unlink()
+
+
+def read_all(folder: Path) -> list[Reference]:
+    """Return the reference runs under a folder, by name; none where there is no such folder."""
+    return [read(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+
+
+def read(folder: Path) -> Reference:
+    """Return one reference run; ArtifactError names a file that is missing, damaged or was edited."""
+    about = artifacts.read_json(folder / ABOUT)
+    if not isinstance(about, dict) or not isinstance(about.get("files"), dict):
+        raise ArtifactError(f"{folder / ABOUT} lists no files; {_remedy(folder)}")
+    tables = {}
+    for name, digest in about["files"].items():
+        path = folder / name
+        if artifacts.sha256(path) != digest:
+            raise ArtifactError(
+                f"{path} is not the file that {ABOUT} lists: it was edited; {_remedy(folder)}"
+            )
+        tables[path.stem] = artifacts.read_csv(path)
+    records = {row["path"]: row for row in tables.pop(Path(RECORDS).stem, [])}
+    return Reference(folder.name, about, tables, records)
+
+
+def _remedy(folder: Path) -> str:
+    return f"take it from git again (git checkout -- {folder}), or make it anew with `python -m reproof reference`"
+
+
+def _fitting(job: Job) -> dict[str, Any]:
+    """Return a job's record; ArtifactError unless it was made by this code and this study."""
+    record = artifacts.read_json(Path(job.outputs["record"]))
+    where = f"{job.rule} {job.name}"
+    if record["digest"] != job.digest:
+        raise ArtifactError(
+            f"{where}: the code that makes it has changed since. Run snakemake again, then this."
+        )
+    if record["job"] != json.loads(json.dumps(job.slice)):
+        raise ArtifactError(f"{where}: the study says something else since. Run snakemake again, then this.")
+    found: dict[str, Any] = record
+    return found
+
+
+def _brief(path: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: record.get(key, "") for key in RECORD_COLUMNS}
+    own["command"] = _portable(record["command"])
+    listed = record["files"].get(Path(path).name, {})
+    seed = "" if record["seed"] is None else record["seed"]
+    dirty = "true" if record["dirty"] else "false"
+    return {**own, "path": path, "seed": seed, "dirty": dirty, "sha256": listed.get("sha256", "")}
+
+
+def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a reader must know of the run before its numbers."""
+    study = plan.study
+    seconds: Counter[str] = Counter()
+    for record in records:
+        seconds[record["rule"]] += record["seconds"] * record["threads"]
+    prepared = {
+        name: artifacts.read_json(Path(plan.prepare(name).outputs["record"]))["notes"]
+        for name in sorted({model.dataset for model in study.models.values()})
+    }
+    started = sorted(record["started"] for record in records)
+    return {
+        "study": study.name,
+        "title": study.title,
+        "summary": study.summary,
+        "budget": study.budget,
+        "smoke": study.smoke,
+        "seeds": list(study.seeds),
+        "tolerance": study.tolerance,
+        "command": _portable(plan.report().command.replace(" --force", "").rsplit(" ", 1)[0]),
+        "settings": {key: value for key, value in study.source.items() if key != PLACE},
+        "data": prepared,
+        "models": {
+            name: {
+                "title": model.title,
+                "dataset": study.datasets[model.dataset].settings.key,
+                "architecture": model.architecture_key,
+                "width": getattr(model.architecture.settings, "width", 1.0),
+                "defense": model.defense_key,
+                "training": model.training_key,
+                "epochs": plan.epochs(model),
+            }
+            for name, model in study.models.items()
+        },
+        "commits": dict(Counter(record["commit"] for record in records)),
+        "changed_code": any(record["dirty"] for record in records),
+        "devices": dict(Counter(record["device"] for record in records)),
+        "versions": _alike(record["versions"] for record in records),
+        "first_started": started[0],
+        "last_started": started[-1],
+        "core_seconds": {rule: round(total, 1) for rule, total in seconds.items()},
+    }
+
+
+def _portable(command: str) -> str:
+    """Return a command without the folder in which one machine keeps its data sets."""
+    words = [word for word in shlex.split(command) if not word.startswith(f"{PLACE}=")]
+    empty = [
+        position
+        for position, word in enumerate(words)
+        if word == COMMAND_LINE and (words[position + 1 :] or ["--"])[0].startswith("--")
+    ]
+    return shlex.join(word for position, word in enumerate(words) if position not in empty)
+
+
+def _alike(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return each package's version; several, separated by commas, where the jobs had different ones."""
+    found: dict[str, set[str]] = {}
+    for one in versions:
+        for package, version in one.items():
+            found.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(several)) for package, several in sorted(found.items())}
+
+
+def _columns(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

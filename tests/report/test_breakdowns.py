@@ -1,0 +1,509 @@
+"""Classes and images on the page, and what is left under the strongest at the end of every table."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import made_up_study
+import pytest
+from made_up_study import IMAGES, MODELS, PROSE, least
+from playwright.sync_api import Page
+from tests.hand_made_papers import claim
+
+from reproof.claims import Claim, PaperTable
+from reproof.report import ReportData, render
+from reproof.report.breakdowns import CLASSES_SHOWN, IMAGES_LISTED, Breakdown, Breakdowns
+from reproof.report.cards import Cards
+from reproof.report.grids import Grids
+from reproof.report.paper_tables import PaperTable as ShownTable
+from reproof.report.paper_tables import PaperTables
+
+Open = Callable[..., Page]
+DEFENSES = [model for model in MODELS if model.defense != "undefended"]
+
+
+@pytest.fixture
+def data(tree: made_up_study.Tree) -> ReportData:
+    return made_up_study.report_data(tree)
+
+
+def built(data: ReportData) -> Breakdowns:
+    cards = Cards(data)
+    return Breakdowns(data, cards, Grids(data, cards))
+
+
+def only(data: ReportData) -> Breakdown:
+    (view,) = built(data).views()
+    return view
+
+
+# Which budget.
+
+
+def with_budgets(data: ReportData, **models: tuple[str, ...]) -> ReportData:
+    """Return the data with these worst cases besides: epsilon -> the models that met it."""
+    worst = next(row for row in data.summary if row["attack"] == "worst_case")
+    more = [
+        {**worst, "model": model, "parameters": f"norm={norm} epsilon={epsilon.replace('_', '.')}"}
+        for name, met in models.items()
+        for norm, epsilon in [name.split("__")]
+        for model in met
+    ]
+    return dataclasses.replace(data, summary=[*data.summary, *more])
+
+
+EVERY = tuple(model.name for model in MODELS)
+
+
+def test_the_largest_budget_of_the_papers_is_shown(data: ReportData) -> None:
+    # The papers print 0.2 and 0.3; 1 only probes an attack, and a budget of another norm is another thing.
+    probed = with_budgets(data, linf__1=EVERY, l2__0_4=EVERY, linf__0_05=EVERY)
+    assert built(probed).budgets == {"digits": "norm=linf epsilon=0.3"}
+    # Even where a paper prints it, or nothing else was measured but for a few models.
+    claims = tuple(
+        dataclasses.replace(claim, parameters="epsilon=1")
+        for claim in made_up_study.paper().claims
+        if claim.epsilon
+    )
+    papers = [made_up_study.paper().model_copy(update={"claims": claims})]
+    assert built(dataclasses.replace(probed, papers=papers)).budgets == {"digits": "norm=linf epsilon=0.3"}
+
+
+def test_a_budget_that_few_met_is_not_shown(data: ReportData) -> None:
+    at = [made_up_study.paper().claims[1]]
+    assert at[0].epsilon == "0.3"
+    larger = dataclasses.replace(at[0], parameters="epsilon=0.4", claim_id="larger")
+    paper = data.papers[0].model_copy(update={"claims": (*data.papers[0].claims, larger)})
+    few = dataclasses.replace(with_budgets(data, linf__0_4=EVERY[:2]), papers=[paper])
+    assert built(few).budgets == {"digits": "norm=linf epsilon=0.3"}
+    all_met = dataclasses.replace(with_budgets(data, linf__0_4=EVERY), papers=[paper])
+    assert built(all_met).budgets == {"digits": "norm=linf epsilon=0.4"}
+
+
+def test_what_is_printed_of_the_data_set_comes_before_what_is_printed_of_others(data: ReportData) -> None:
+    claims = tuple(
+        dataclasses.replace(claim, dataset="mnist") if claim.epsilon == "0.3" else claim
+        for claim in made_up_study.paper().claims
+    )
+    assert any(claim.epsilon == "0.2" and claim.dataset == "digits" for claim in claims)
+    papers = [made_up_study.paper().model_copy(update={"claims": claims})]
+    assert built(dataclasses.replace(data, papers=papers)).budgets == {"digits": "norm=linf epsilon=0.2"}
+    # Without papers the largest is left.
+    unread = dataclasses.replace(with_budgets(data, linf__0_35=EVERY), papers=())
+    assert built(unread).budgets == {"digits": "norm=linf epsilon=0.35"}
+
+
+def test_the_strongest_of_each_model(data: ReportData) -> None:
+    shown = {name: number.value for name, number in built(data).strongest().items()}
+    assert shown == {model.name: least(model, 0.3) / IMAGES for model in MODELS}
+
+
+# Classes.
+
+
+def test_classes_are_told_with_their_counts(data: ReportData, tree: made_up_study.Tree) -> None:
+    grid = only(data).classes
+    assert grid is not None
+    titles = {model.title: model for model in MODELS}
+    assert [title for title, _, _ in grid.rows] == list(titles)
+    for title, _, cells in grid.rows:
+        model = titles[title]
+        held = tree.fooled_in[model.name][: least(model, 0.3)]
+        for label, (cell,) in enumerate(cells[:-1]):
+            right = int((held % 10 == label).sum())
+            assert (cell.interval, cell.text) == (f"{right} of 4", f"{25 * right}.0")
+        (whole,) = cells[-1]
+        assert whole.value == least(model, 0.3) / IMAGES
+    assert [heading.text for heading in grid.headings[0]] == ["Defense", *"0123456789", "All classes"]
+
+
+def test_a_card_of_classes_says_what_was_right_without_attack(
+    data: ReportData, tree: made_up_study.Tree
+) -> None:
+    breakdowns = built(data)
+    breakdowns.views()
+    model = DEFENSES[0]
+    card = breakdowns.cards.cards[f"card-classes-{model.name}"]
+    facts = dict(card.facts)
+    clean = int((tree.fooled_in[model.name][: model.clean] % 10 == 7).sum())
+    assert facts["class 7"].endswith(f"without attack {clean} of 4")
+    assert ("file", "results/made_up/tables/per_class.csv") in card.runs[0].facts
+
+
+def many_classes(data: ReportData, count: int) -> ReportData:
+    """Return the data with so many classes of 100 images of one model, the label telling how many are left."""
+    row = next(row for row in data.classes if row["parameters"] == "norm=linf epsilon=0.3")
+    rows = [
+        {**row, "label": str(label), "correct": str((7 * label) % count), "total": "100"}
+        for label in range(count)
+    ]
+    names = {"digits": [f"name {label}" for label in range(count)]}
+    return dataclasses.replace(data, classes=rows, class_names=names)
+
+
+def test_of_many_classes_the_extremes_are_shown(data: ReportData) -> None:
+    grid = only(many_classes(data, CLASSES_SHOWN + 5)).classes
+    assert grid is not None
+    ((_, _, cells),) = grid.rows
+    assert [cell.interval for (cell,) in cells[:-1]] == [
+        f"{right} of 100" for right in (*range(10), *range(15, 25))
+    ]
+    # 7 * label leaves 1 of 25 for label 18.
+    assert grid.headings[0][2].text == "name 18"
+    assert "5 classes between the least and the most robust are left out" in grid.caption
+    whole = only(many_classes(data, CLASSES_SHOWN)).classes
+    assert whole is not None
+    assert "left out" not in whole.caption
+    assert [heading.text for heading in whole.headings[0][1:-1]] == [f"name {i}" for i in range(20)]
+
+
+# Images.
+
+
+def fates(tree: made_up_study.Tree, image: int) -> list[str]:
+    found = []
+    for model in DEFENSES:
+        rank = tree.fooled_in[model.name].tolist().index(image)
+        found.append("held" if rank < least(model, 0.3) else "lost" if rank < model.clean else "wrong")
+    return found
+
+
+def told(view: Breakdown) -> dict[str, dict[str, dict[str, str]]]:
+    return {each.title: {one.label: dict(one.images) for one in each.classes} for each in view.lists}
+
+
+def test_lists_hold_the_images_that_fall_to_all(data: ReportData, tree: made_up_study.Tree) -> None:
+    expected: dict[str, dict[str, str]] = {}
+    for image in range(IMAGES):
+        found = fates(tree, image)
+        if "held" not in found:
+            words = "" if found.count("lost") == 3 else f"lost by {found.count('lost')}"
+            expected.setdefault(str(image % 10), {})[str(image)] = words
+    assert sum(map(len, expected.values())) == 9
+    view = only(data)
+    assert told(view) == {"No defense holds": expected}
+    text = " ".join(view.sentences)
+    lost = sum(words == "" for images in expected.values() for words in images.values())
+    assert "40 images met every attack within L∞, ε = 0.3 on all 3 networks of the defenses of digits" in text
+    assert f"Held by none: 9, of which all lose {lost} that they classify correctly without attack" in text
+    assert "Held by all: 0." in text
+    alone = [model.title for model in DEFENSES for image in range(IMAGES)
+             if fates(tree, image).count("held") == 1
+             and fates(tree, image)[DEFENSES.index(model)] == "held"]  # fmt: skip
+    assert (
+        f"Held by one defense alone: {len(alone)} (PGD training (Madry) {alone.count(MODELS[1].title)},"
+        in text
+    )
+
+
+def images_of(data: ReportData, *rows: Mapping[str, Any]) -> ReportData:
+    known = {"study": "made_up", "dataset": "digits", "norm": "linf", "epsilon": "0.3", "holder": ""}
+    return dataclasses.replace(
+        data, images=[known | {name: str(value) for name, value in row.items()} for row in rows]
+    )
+
+
+def image(number: int, label: int, lost: int, held: int, misclassified: int, **more: Any) -> dict[str, Any]:
+    return {
+        "image": number,
+        "label": label,
+        "networks": lost + held + misclassified,
+        "lost": lost,
+        "held": held,
+        "misclassified": misclassified,
+        **more,
+    }
+
+
+def test_images_that_few_networks_met_are_in_no_list(data: ReportData) -> None:
+    view = only(
+        images_of(
+            data,
+            image(4, 1, 3, 0, 0),
+            image(5, 1, 2, 0, 0),
+            image(6, 1, 0, 1, 0, holder="pgd_training"),
+            image(7, 2, 0, 3, 0),
+            image(8, 2, 0, 0, 3),
+            image(9, 2, 0, 2, 1),
+        )
+    )
+    assert told(view) == {
+        "No defense holds": {"1": {"4": ""}, "2": {"8": "lost by 0"}},
+        "Every defense holds": {"2": {"7": ""}},
+    }
+    assert view.sentences[0].startswith("4 images met")
+    assert "of which all lose 1 that they" in view.sentences[1]
+    assert "all misclassify 1 already" in view.sentences[1]
+    assert not any("alone" in sentence for sentence in view.sentences)
+
+
+def test_other_budgets_and_norms_are_not_listed(data: ReportData) -> None:
+    view = only(
+        images_of(
+            data,
+            image(4, 1, 3, 0, 0),
+            image(5, 1, 3, 0, 0, epsilon="0.2"),
+            image(6, 1, 3, 0, 0, norm="l2"),
+            image(7, 1, 3, 0, 0, dataset="mnist"),
+        )
+    )
+    assert told(view) == {"No defense holds": {"1": {"4": ""}}}
+
+
+def test_long_lists_are_cut_where_the_fewest_lose_the_image(data: ReportData) -> None:
+    rows = [image(number, number % 3, 2, 0, 1) for number in range(10)]
+    rows += [image(number, number % 3, 3, 0, 0) for number in range(10, 10 + IMAGES_LISTED)]
+    (found,) = only(images_of(data, *rows)).lists
+    assert (found.count, found.shown) == (IMAGES_LISTED + 10, IMAGES_LISTED)
+    shown = [number for each in found.classes for number, _ in each.images]
+    assert sorted(map(int, shown)) == list(range(10, 10 + IMAGES_LISTED))
+    assert [each.label for each in found.classes] == ["0", "1", "2"]
+
+
+def test_a_study_without_defenses_says_so(data: ReportData) -> None:
+    view = only(dataclasses.replace(data, images=()))
+    assert view.sentences == ("No network of a defense was attacked in this budget.",)
+    assert view.card is None
+    assert view.lists == ()
+    assert built(dataclasses.replace(data, images=(), classes=())).views() == []
+    assert built(dataclasses.replace(data, summary=())).views() == []
+
+
+# The strongest at the end of every table.
+
+
+def table_of(data: ReportData, *claims: Claim) -> ShownTable:
+    """Return these claims' table, with the verdicts of a study that measured each that names a model in its note."""
+    verdicts = [
+        {
+            **dict.fromkeys(("measured", "low", "high"), "0.5"),
+            "claim_id": each.claim_id,
+            "verdict": "reproduced",
+            "differences": "",
+            "model": each.note,
+            "strongest_value": "0.1" if each.epsilon else "",
+            **dict.fromkeys(("strongest_low", "strongest_high"), "0.05"),
+            "strongest_verdict": "lower",
+        }
+        for each in claims
+        if each.note
+    ]
+    paper = made_up_study.paper().model_copy(
+        update={
+            "key": "p",
+            "claims": claims,
+            "notes": {model.name: "" for model in MODELS},
+            "tables": {
+                each.table: PaperTable(caption="A table", rows=1, columns=1, cells=1) for each in claims
+            },
+        }
+    )
+    data = dataclasses.replace(data, verdicts=verdicts, papers=[paper])
+    (table,) = PaperTables(data, Cards(data)).tables(paper)
+    return table
+
+
+def cell(row: str, column: str, model: str = "", epsilon: str = "0.3", **facts: Any) -> Claim:
+    clean = {"attack": "none", "parameters": ""}
+    at = {"parameters": f"epsilon={epsilon}"} if epsilon else clean
+    return claim(row=row, column=column, note=model, **{"dataset": "digits", **at, **facts})
+
+
+def left(cells: list[list[Any]]) -> list[list[tuple[str, str]]]:
+    return [[(one.number.text, one.label) for one in found] for found in cells]
+
+
+def percent(name: str, epsilon: float) -> str:
+    (model,) = [model for model in MODELS if model.name == name]
+    return f"{100 * least(model, epsilon) / IMAGES:.1f}"
+
+
+def test_a_network_along_a_row_has_its_strongest_in_the_last_column(data: ReportData) -> None:
+    table = table_of(
+        data,
+        cell("Softmax", "No attack", "undefended", ""),
+        cell("Softmax", "FGSM", "undefended"),
+        cell("Softmax", "PGD", "undefended"),
+        cell("Ours", "No attack", "hostile", ""),
+        cell("Ours", "PGD", "hostile"),
+        cell("Theirs", "PGD"),
+    )
+    assert table.beside
+    assert [heading.text for heading in table.headings[0]] == ["", "No attack", "FGSM", "PGD", "Strongest"]
+    assert table.width == 5
+    (group,) = table.groups
+    assert left(group.beside) == [[(percent("undefended", 0.3), "")], [(percent("hostile", 0.3), "")], []]
+    assert group.below == []
+    assert group.beside[1][0].number.card == "card-hostile-all-worst_case-norm-linf-epsilon-0.3"
+
+
+def test_networks_side_by_side_have_theirs_in_the_last_row_of_their_group(data: ReportData) -> None:
+    names = ("undefended", "pgd_training", "hostile")
+    table = table_of(
+        data,
+        *(
+            cell(f"{group} · {attack}", name, name, epsilon)
+            for group, epsilon in (("Low", "0.1"), ("High", "0.3"))
+            for attack in ("FGSM", "PGD", "MIM", "BIM")
+            for name in names
+        ),
+        cell("Clean · None", "undefended", "undefended", ""),
+    )
+    assert not table.beside
+    assert table.width == 4
+    assert [heading.text for heading in table.headings[0]] == ["", *names]
+    low, high, clean = table.groups
+    assert left(low.below) == [[(percent(name, 0.1), "")] for name in names]
+    assert left(high.below) == [[(percent(name, 0.3), "")] for name in names]
+    assert clean.below == []
+    assert low.beside == high.beside == []
+
+
+def test_groups_that_end_alike_share_one_last_row(data: ReportData) -> None:
+    names = ("undefended", "pgd_training", "hostile")
+    table = table_of(
+        data,
+        *(
+            cell(f"{group} · {row}", name, name if (group, name) != ("PGD", "hostile") else "", epsilon)
+            for group, epsilon in (
+                ("FGSM", "0.3"),
+                ("MIM", "0.3"),
+                ("None", ""),
+                ("PGD", "0.3"),
+                ("BIM", "0.3"),
+            )
+            for row in ("once", "again")
+            for name in names
+        ),
+    )
+    fgsm, mim, none, pgd, bim = (left(group.below) for group in table.groups)
+    three = [[(percent(name, 0.3), "")] for name in names]
+    assert (fgsm, none) == ([], [])
+    assert mim == bim == three
+    assert pgd == [*three[:2], []]
+
+
+def test_several_budgets_and_networks_in_one_cell_are_named(data: ReportData) -> None:
+    budgets = ("0.1", "0.2", "0.3")
+    table = table_of(data, *(cell(f"PGD {e}", "Ours", "hostile" if e != "0.2" else "", e) for e in budgets))
+    # Each row has one; down the column there would be two.
+    assert left(table.groups[0].beside) == [
+        [(percent("hostile", 0.1), "")],
+        [],
+        [(percent("hostile", 0.3), "")],
+    ]
+    across = table_of(data, *(cell("Ours", f"ε = {e}", "hostile", e) for e in budgets))
+    assert not across.beside
+    assert left(across.groups[0].below) == [[(percent("hostile", float(e)), "")] for e in budgets]
+    square = table_of(
+        data,
+        cell("A", "1", "hostile", "0.1"),
+        cell("A", "2", "undefended", "0.3"),
+        cell("B", "1", "undefended", "0.3"),
+        cell("B", "2", "hostile", "0.1"),
+    )
+    assert left(square.groups[0].beside)[0] == [
+        (percent("hostile", 0.1), f"ε = 0.1, {made_up_study.HOSTILE}"),
+        (percent("undefended", 0.3), "ε = 0.3, undefended"),
+    ]
+
+
+def test_a_lone_measured_budget_is_named_where_its_row_prints_several(data: ReportData) -> None:
+    table = table_of(data, cell("Ours", "0.1", "hostile", "0.1"), cell("Ours", "0.3", "", "0.3"))
+    assert left(table.groups[0].beside) == [[(percent("hostile", 0.1), "ε = 0.1")]]
+
+
+def test_tables_without_a_measured_budget_stay_as_printed(data: ReportData) -> None:
+    table = table_of(data, cell("Ours", "Clean", "hostile", ""), cell("Ours", "PGD"))
+    assert not table.beside
+    assert table.groups[0].below == []
+    assert [heading.text for heading in table.headings[0]] == ["", "Clean", "PGD"]
+
+
+def test_numbers_that_are_no_accuracy_have_no_strongest(data: ReportData) -> None:
+    gain = cell("Gain", "Ours", "hostile", metric="accuracy_gain", unit="points", value="0.01")
+    assert not table_of(data, gain).beside
+    table = table_of(data, gain, cell("PGD", "Ours", "hostile"))
+    assert left(table.groups[0].beside) == [[], [(percent("hostile", 0.3), "")]]
+
+
+def test_percent_is_said_where_the_table_is_in_fractions(data: ReportData) -> None:
+    table = table_of(data, cell("Ours", "PGD", "hostile", unit="fraction", value="0.2"))
+    ((one,),) = table.groups[0].beside
+    assert one.number.text == f"{percent('hostile', 0.3)} %"
+
+
+def test_the_prose_says_it_with_the_number(data: ReportData) -> None:
+    table = table_of(data, cell("Sec. 5 · ours", "Claim", "hostile", table=PROSE))
+    assert table.beside
+    assert left(table.groups[0].beside) == [[(percent("hostile", 0.3), "")]]
+
+
+# The page.
+
+
+def test_every_grid_of_accuracies_ends_with_the_strongest(open_page: Open) -> None:
+    page = open_page()
+    last = page.evaluate(
+        """() => [...document.querySelectorAll('#matrix table.grid, #classes table.grid')].map((table) => {
+             const positions = [...table.querySelectorAll('th[data-sort]')];
+             positions.sort((a, b) => a.dataset.sort - b.dataset.sort);
+             return [table.id, positions.at(-1).textContent.trim().replace(/\\s+/g, ' ')];
+           })"""
+    )
+    unsettled = {"matrix-digits-failed-majorities", "matrix-digits-refused"}
+    ends = {name: heading for name, heading in last if name not in unsettled}
+    assert len(ends) == 3 + 1 + 1
+    assert ends.pop("classes-digits") == "All classes"
+    assert set(ends.values()) == {"Worst case per image"}
+    # Undefended, C&W leaves 12 of 40 at c = 1 and none at c = 10.
+    free = page.locator("#matrix-digits-free tbody tr", has_text="prototype conformity, clean images")
+    assert free.locator("td").last.inner_text().split()[0] == "27.5"
+
+
+def test_the_models_table_ends_with_the_strongest(open_page: Open) -> None:
+    page = open_page()
+    table = page.locator("table.list", has=page.locator("#models-caption"))
+    assert table.locator("thead th").last.inner_text() == "Strongest"
+    row = table.locator("tbody tr", has_text="prototype conformity").first
+    assert row.locator("td").last.inner_text().split()[0] == "10.0"
+    assert "digits: L∞, ε = 0.3" in table.locator("caption").inner_text()
+
+
+def test_the_strongest_of_a_row_leads_to_its_card(open_page: Open) -> None:
+    page = open_page()
+    row = page.locator("#table-made_up-table-1 tbody").nth(0).locator("tr", has_text="Ours")
+    assert row.locator("td").last.inner_text().split() == ["10.0", "[4.0–23.1]"]
+    row.locator("td").last.locator("a.number").click()
+    text = re.sub(r"\s+", " ", page.locator("dialog .card").inner_text())
+    assert "prototype conformity, Worst case, L∞, ε = 0.3, all attacks" in text
+    assert "4 of 40 images" in text
+
+
+def test_a_cell_of_a_class_leads_to_its_card(open_page: Open) -> None:
+    page = open_page()
+    page.locator("#classes-digits tbody tr", has_text="PGD training").locator("td").first.locator("a").click()
+    text = re.sub(r"\s+", " ", page.locator("dialog .card").inner_text())
+    assert "PGD training (Madry), each class in the worst case" in text
+    assert "results/made_up/tables/per_class.csv" in text
+    assert "without attack" in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_ten_classes_fit_beside_the_contents(open_page: Open, scheme: str) -> None:
+    page = open_page(color_scheme=scheme)
+    region = page.locator(".scroll", has=page.locator("#classes-digits"))
+    assert region.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+    narrow = open_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
+    narrow.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    assert narrow.locator("#classes dl.images").first.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+
+
+def test_nothing_attacked_has_no_column_of_it(data: ReportData) -> None:
+    html = render(dataclasses.replace(data, summary=(), classes=(), images=(), verdicts=()))
+    assert "No attack with a budget has been measured yet." in html
+    assert ">Strongest</th>" not in html

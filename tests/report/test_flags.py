@@ -1,0 +1,117 @@
+"""The red flags on the page: a table of models and gates, and each check's sentence below it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import made_up_study
+import pytest
+from playwright.sync_api import Page
+
+from reproof import red_flags, wording
+from reproof.report import Flag, ReportData, flags, render
+from reproof.report.cards import Cards
+
+Open = Callable[..., Page]
+GATES = tuple(red_flags.GATES)
+RAISED = {("model_1", GATES[0]), ("model_1", GATES[4]), ("model_2", GATES[4])}
+UNCHECKED = GATES[2]
+
+
+def checked(count: int) -> list[Flag]:
+    """Return every gate of so many models: three raised, one never checked."""
+    return [
+        Flag(
+            f"model_{number}",
+            red_flags.GATES[gate].rstrip("."),
+            True if (f"model_{number}", gate) in RAISED else None if gate == UNCHECKED else False,
+            f"The numbers of {gate} and {number}.",
+            gate,
+        )
+        for number in range(count)
+        for gate in GATES
+    ]
+
+
+@pytest.fixture(scope="module")
+def study(tree: made_up_study.Tree) -> ReportData:
+    data = made_up_study.report_data(tree)
+    (model, *_) = data.models
+    others = [dataclasses.replace(model, name=f"model_{n}", title=f"Defense number {n}") for n in range(41)]
+    return dataclasses.replace(data, models=[*data.models, *others], flags=checked(41))
+
+
+@pytest.fixture(scope="module")
+def page_of_many(study: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("flags") / "index.html"
+    path.write_text(render(study), encoding="utf-8")
+    return path
+
+
+def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
+    view = flags.view(study, Cards(study))
+    assert [model.title for model in view.models] == [f"Defense number {n}" for n in range(41)]
+    assert [model.raised for model in view.models[:4]] == [0, 2, 1, 0]
+    assert view.raised == 2
+    assert [(heading, raised) for heading, _, raised in view.columns] == [
+        (wording.GATES[gate], {GATES[0]: 1, GATES[4]: 2}.get(gate, 0)) for gate in GATES
+    ]
+    first = view.models[1]
+    assert [check.flag.gate for check in first.checks[:2]] == [GATES[0], GATES[4]]
+    assert first.checks[-1].flag.gate == UNCHECKED
+    assert first.counts == (("raised", "⚑", 2), ("passed", "✓", len(GATES) - 3), ("not checked", "○", 1))
+    assert [cell.flag.gate for cell in first.cells if cell] == list(GATES)
+    assert [model.open for model in view.models[:4]] == [False, True, True, False]
+
+
+def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:
+    fewer = [f for f in study.flags if (f.model, f.gate) != ("model_1", GATES[1])]
+    view = flags.view(dataclasses.replace(study, flags=fewer), Cards(study))
+    assert view.models[1].cells[1] is None
+    cell = view.models[1].cells[2]
+    assert cell is not None
+    assert cell.flag.gate == GATES[2]
+
+
+def test_many_models_with_flags_stay_folded(study: ReportData) -> None:
+    many = [dataclasses.replace(flag, raised=True) for flag in study.flags]
+    view = flags.view(dataclasses.replace(study, flags=many), Cards(study))
+    assert view.raised == 41
+    assert not any(model.open for model in view.models)
+
+
+def test_no_checks_are_said_to_be_none(study: ReportData) -> None:
+    assert "No checks were stored." in render(dataclasses.replace(study, flags=[]))
+
+
+def test_the_table_is_read_and_leads_to_numbers(page_of_many: Path, open_page: Open) -> None:
+    page = open_page(page_of_many)
+    table = page.locator("table.flag-table")
+    assert table.locator("tbody tr").count() == 42
+    row = table.locator("tbody tr").nth(1)
+    assert row.locator("td").count() == len(GATES)
+    assert row.locator("td").first.inner_text().startswith("⚑")
+    assert "raised: " in (row.locator("td").first.text_content() or "")
+    row.locator("td a").first.focus()
+    page.keyboard.press("Enter")
+    sentence = page.locator(f"li#flag-model_1-{GATES[0]}")
+    assert f"The numbers of {GATES[0]} and 1." in sentence.inner_text()
+    assert sentence.is_visible()
+    page.locator("details#flags-model_1 a.number").click()
+    card = page.locator("dialog").inner_text()
+    assert f"The numbers of {GATES[4]} and 1." in card
+    assert "red_flags.csv" in card
+    assert UNCHECKED not in card
+    page.keyboard.press("Escape")
+    folded = page.locator("details#flags-model_0")
+    assert folded.get_attribute("open") is None
+    table.locator("tbody tr").first.locator("th a").click()
+    assert folded.get_attribute("open") is not None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_many_models_fit_a_phone(page_of_many: Path, open_page: Open, scheme: str) -> None:
+    page = open_page(page_of_many, color_scheme=scheme, viewport={"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
