@@ -31,6 +31,7 @@ from reproof.attacks._noise import ImageNoise, Noisy
 from reproof.attacks._together import Together
 from reproof.defense import View
 from reproof.errors import ReproofError, StudyError
+from reproof.frozen import cheaper
 from reproof.settings import AttackSettings, Point
 from reproof.sources import members_of
 
@@ -143,7 +144,11 @@ def craft(
                     f"{attack_kind} at {name}, {len(batch.images)} images from number {batch.positions[0]} on"
                 )
                 key = f"{seed}/{attack_kind}/{name}"
-                with _frozen(classifier, channels_last), _seeded(f"{key}/{first}", device):
+                with (
+                    _frozen(classifier, channels_last),
+                    cheaper(classifier),
+                    _seeded(f"{key}/{first}", device),
+                ):
                     found = _run(classifier, attack, point, batch, view, key, channels_last)
                 found, predicted = _judge(classifier, attack, settings, point, batch, found, where)
                 result[name][batch.positions] = found.cpu()

@@ -323,6 +323,11 @@ class ClimbingSettings(EpsilonAttackSettings):
         description="True: epsilons are attacked in rising order, and an image that one of them fooled keeps that "
         "image at the larger ones. Accuracy then falls with epsilon by construction, and shows nothing by it.",
     )
+    loss: Literal["cross_entropy", "margin"] = Field(
+        "cross_entropy",
+        description="What is climbed where a suite names no view: cross-entropy, or the largest other logit minus the "
+        "label's, whose gradient does not vanish where the network is sure (Carlini and Wagner 2017, f of Sec. IV).",
+    )
     samples: Count = Field(
         1,
         description="Passes over which each step's gradient is averaged, for networks that draw random numbers when "

@@ -406,7 +406,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("classifier", "architectures", "datasets", "latent_space", "training_attacks", "defense"),
     ("ensembles", "purification", "defenses"),
     ("device", "networks", "augmentation", "training"),
-    ("sources", "threat_models", "attacks", "attack_engine", "probes", "psnr", "aggregation"),
+    ("sources", "threat_models", "attacks", "frozen", "attack_engine", "probes", "psnr", "aggregation"),
     ("evaluation", "latent_separation", "loss_surfaces"),
     ("papers", "intervals", "claims", "verdicts", "statements", "ledger", "tables", "breakdown", "red_flags"),
     ("checklist", "reference"),

@@ -357,3 +357,38 @@ def test_the_savings_are_off_unless_asked_for(kind: str) -> None:
 
 def test_bim_mim_and_pgd_climb() -> None:
     assert {"bim", "mim", "pgd"} <= set(CLIMBERS)
+
+
+def test_the_margin_is_climbed_where_cross_entropy_is_blind() -> None:
+    """Logits a thousand times as large: softmax saturates and its gradient is exactly 0; the margin's only grows."""
+    net, images, labels = scene()
+
+    class Loud(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            logits: Tensor = 1000 * net(inputs)
+            return logits
+
+    settings: dict[str, Any] = {"epsilons": [0.1], "steps": 20}
+    plain = craft(Loud(), "pgd", images, labels, **settings)
+    margin = craft(Loud(), "pgd", images, labels, loss="margin", **settings)
+    honest = craft(net, "pgd", images, labels, loss="margin", **settings)
+    fooled = [int((one.predictions["epsilon=0.1"] != labels).sum()) for one in (plain, margin, honest)]
+    assert fooled[0] < fooled[1] == fooled[2]
+    assert torch.equal(margin.images["epsilon=0.1"], honest.images["epsilon=0.1"])
+
+
+@pytest.mark.parametrize("kind", ["bim", "mim"])
+def test_the_margin_rises_towards_the_runner_up(kind: str) -> None:
+    """One step on a linear network ends in the corner that two rows of its weights prescribe."""
+    _, images, _ = scene()
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 4, bias=False))
+    weight = torch.randn(4, 64, generator=torch.Generator().manual_seed(0))
+    linear[1].weight.data.copy_(weight)
+    logits = linear(images).detach()
+    own = logits.argmax(1)
+    others = logits.scatter(1, own[:, None], -torch.inf).argmax(1)
+    corner = (images + 0.01 * (weight[others] - weight[own]).sign().view_as(images)).clamp(0, 1)
+    found = craft(linear, kind, images, own, epsilons=[0.01], steps=1, step_size=1, loss="margin")
+    torch.testing.assert_close(found.images["epsilon=0.01"], corner)
+    plain = craft(linear, kind, images, own, epsilons=[0.01], steps=1, step_size=1)
+    assert not torch.equal(plain.images["epsilon=0.01"], corner)

@@ -15,6 +15,7 @@ from foolbox.types import Bounds
 from torch import Tensor
 
 from reproof.attacks._gradient import LossFunction, value_and_gradient
+from reproof.attacks._margin import excess
 
 
 class Climbing(BaseGradientDescent):
@@ -25,6 +26,19 @@ class Climbing(BaseGradientDescent):
     clean image does not."""
     samples: int = 1
     """Passes that each gradient is the mean of."""
+    loss: str = "cross_entropy"
+    """What is climbed: cross_entropy, or margin (the largest other logit minus the label's)."""
+
+    def get_loss_fn(self, model: Model, labels: EagerTensor) -> LossFunction:
+        """Return the loss, summed over the images, so that each climbs its own."""
+        if self.loss == "cross_entropy":
+            plain: LossFunction = super().get_loss_fn(model, labels)
+            return plain
+
+        def loss_fn(inputs: EagerTensor) -> EagerTensor:
+            return astensor(-excess(model(inputs).raw, labels.raw).sum())
+
+        return loss_fn
 
     def value_and_grad(self, loss_fn: LossFunction, x: EagerTensor) -> tuple[EagerTensor, EagerTensor]:
         """Return loss and gradient as means over `samples` passes."""

@@ -28,10 +28,19 @@ class Settings(ClimbingSettings):
 class IterativeAttack(Climbing, LinfBasicIterativeAttack):
     """Foolbox's basic iterative attack, started at the clean image."""
 
-    def __init__(self, *, rel_stepsize: float, steps: int, early_stop: bool = False, samples: int = 1):
+    def __init__(
+        self,
+        *,
+        rel_stepsize: float,
+        steps: int,
+        early_stop: bool = False,
+        samples: int = 1,
+        loss: str = "cross_entropy",
+    ):
         super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=False)
         self.early_stop = early_stop
         self.samples = samples
+        self.loss = loss
 
 
 def build(settings: Settings, point: Point) -> Attack:
@@ -41,4 +50,5 @@ def build(settings: Settings, point: Point) -> Attack:
         steps=settings.steps,
         early_stop=settings.early_stop,
         samples=settings.samples,
+        loss=settings.loss,
     )

@@ -25,6 +25,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor
 
 from reproof.attacks._gradient import differentiate
+from reproof.attacks._margin import excess
 from reproof.settings import AttackSettings, Count, NonNegative, Norm, Point, Positive
 
 FIRST_MOMENT, SECOND_MOMENT, ADAM_EPSILON = 0.9, 0.999, 1e-8
@@ -154,13 +155,6 @@ class FixedConstantAttack(MinimizationAttack):
                 scale = (second / (1 - SECOND_MOMENT**step)).sqrt_().add_(ADAM_EPSILON)
                 variable.addcdiv_(first, scale, value=-self.learning_rate / (1 - FIRST_MOMENT**step))
         return fooled
-
-
-def excess(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return Z_y - max_{k≠y} Z_k per image (N,): negative where another class wins. logits: (N, K)."""
-    own = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return own - others.amax(dim=1)
 
 
 def build(settings: Settings, point: Point) -> Attack:

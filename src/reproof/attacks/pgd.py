@@ -40,12 +40,20 @@ class RestartedGradientDescent(Noisy, Climbing, LinfProjectedGradientDescentAtta
     """Foolbox's PGD, whose random start belongs to the image, started again where it has not fooled."""
 
     def __init__(
-        self, *, rel_stepsize: float, steps: int, restarts: int, early_stop: bool = False, samples: int = 1
+        self,
+        *,
+        rel_stepsize: float,
+        steps: int,
+        restarts: int,
+        early_stop: bool = False,
+        samples: int = 1,
+        loss: str = "cross_entropy",
     ):
         super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=True)
         self.restarts = restarts
         self.early_stop = early_stop
         self.samples = samples
+        self.loss = loss
         self.restart = 0
 
     def get_random_start(self, x0: Tensor, epsilon: float) -> Tensor:
@@ -94,4 +102,5 @@ def build(settings: Settings, point: Point) -> Attack:
         restarts=settings.restarts,
         early_stop=settings.early_stop,
         samples=settings.samples,
+        loss=settings.loss,
     )
