@@ -297,7 +297,7 @@ def undescribed(schema: Any) -> Any:
 def test_unknown_plugin_is_named() -> None:
     with pytest.raises(StudyError, match="did you mean 'lenet'"):
         registry.require("architectures", "lennet")
-    with pytest.raises(StudyError, match="there are: bim"):
+    with pytest.raises(StudyError, match="there are: autoattack, bim"):
         registry.require("attacks", "zzz")
 
 
