@@ -331,7 +331,9 @@ def _frozen(classifier: nn.Module, channels_last: bool) -> Iterator[None]:
     for parameter, _, _, data in kept:
         parameter.requires_grad_(False)
         if channels_last and data.ndim == 4:
-            parameter.data = data.contiguous(memory_format=torch.channels_last)
+            # A copy in any case: `contiguous` keeps the strides of a kernel of one channel, which then make the
+            # convolution answer in the other format.
+            parameter.data = data.clone(memory_format=torch.channels_last)
     try:
         yield
     finally:

@@ -19,7 +19,8 @@ import yaml
 
 from reproof import artifacts, provenance, study
 from reproof.errors import ReproofError, StudyError
-from reproof.plan import RULES, Job, Plan
+from reproof.job import Job
+from reproof.plan import RULES, Plan
 
 DRIVER = "REPROOF_DRIVER"
 """Environment variable `host:pid` of the Snakemake that started a job; the job ends when it is gone."""
@@ -151,11 +152,12 @@ def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
 def keep(plan: Plan, name: str) -> None:
     """Write a finished study's numbers and records to reference/<name>/ and say what is there."""
     from reproof import reference
+    from reproof.stages.report import findings
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise StudyError(f"--name {name}: should be a folder's name of a-z, 0-9 and _, such as mnist")
     folder = Path(reference.FOLDER) / name
-    reference.write(folder, reference.collect(plan))
+    reference.write(folder, reference.collect(plan, findings(plan)))
     found = reference.read(folder)
     measured = len(found.tables["verdicts"])
     print(f"{folder}: {measured} claims with a verdict, {len(found.records)} files on record", flush=True)

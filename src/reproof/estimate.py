@@ -15,7 +15,8 @@ from typing import Any
 
 from reproof.artifacts import read_json
 from reproof.errors import ArtifactError
-from reproof.plan import RULES, Job, Plan
+from reproof.job import Job
+from reproof.plan import RULES, Plan
 from reproof.settings import (
     ADVERSARIAL_STEP,
     FORWARD,

@@ -3,13 +3,14 @@
 While parameters need no gradient and batch norms no statistics, three kinds of layers have the same outputs and
 the same gradients, up to float rounding, at a lower price on a CPU:
 
-- PReLU without its weight's gradient;
+- PReLU, without its weight's gradient;
 - BatchNorm2d as one multiply-add; straight behind a Conv2d in a Sequential, inside that convolution's weights;
 - a convolution of few channels (the first one), whose input gradient is a matrix product and shifted sums.
 
 Whatever is not surely one of these cases passes as before: subclasses, layers with a forward of their own,
-parameters that want a gradient, training mode, autocast, other devices. Hooks of layers run, those between a
-convolution and its batch norm too. Weights are read at every pass; nothing is kept from one to the next.
+parameters that want a gradient, training mode, autocast, torch.func, other devices. Hooks of layers run; a
+convolution and a batch norm of which either has one stay apart. Weights are read at every pass; nothing is kept
+from one to the next.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from torch.nn.modules import module as layers
 
 FEW_CHANNELS = 3
 """Up to so many input channels the matrix product gains over `convolution_backward`."""
+PART = 2**16
+"""Numbers that a PReLU treats at once: 256 KiB."""
 COLUMNS = 2**22
 """Numbers that such a product may hold at once: 16 MiB."""
 
@@ -47,42 +50,46 @@ def cheaper(network: nn.Module) -> Iterator[None]:
             vars(layer).pop("forward", None)
 
 
-def _prelu(layer: nn.PReLU, maps: Tensor) -> Tensor:
+# Torch's layers name what they are given `input`.
+
+
+def _prelu(layer: nn.PReLU, input: Tensor) -> Tensor:
     weight = layer.weight
-    if not _still(maps, weight) or maps.ndim < 2 or len(weight) not in (1, maps.shape[1]):
-        return nn.PReLU.forward(layer, maps)
-    return cast(Tensor, _FrozenPReLU.apply(maps, weight.view(-1, *[1] * (maps.ndim - 2))))
+    if not _still(input, weight) or input.ndim < 2 or len(weight) not in (1, input.shape[1]):
+        return nn.PReLU.forward(layer, input)
+    return cast(Tensor, _FrozenPReLU.apply(input, weight.view(-1, *[1] * (input.ndim - 2))))
 
 
-def _batch_norm(layer: nn.BatchNorm2d, maps: Tensor) -> Tensor:
-    if not _still(maps, layer.weight, layer.bias) or not _applies(layer, maps):
-        return nn.BatchNorm2d.forward(layer, maps)
+def _batch_norm(layer: nn.BatchNorm2d, input: Tensor) -> Tensor:
+    still = _still(input, layer.weight, layer.bias)
+    if not still or input.ndim != 4 or not _applies(layer, input, input.shape[1]):
+        return nn.BatchNorm2d.forward(layer, input)
     scale, shift = _scale_and_shift(layer)
-    return torch.addcmul(shift[:, None, None], maps, scale[:, None, None])
+    return torch.addcmul(shift[:, None, None], input, scale[:, None, None])
 
 
-def _convolution(layer: nn.Conv2d, maps: Tensor) -> Tensor:
-    if not _still(maps, layer.weight, layer.bias) or not _has_few_channels(layer, maps):
-        return nn.Conv2d.forward(layer, maps)
-    return _convolve(layer, maps, layer.weight, layer.bias)
+def _convolution(layer: nn.Conv2d, input: Tensor) -> Tensor:
+    if not _still(input, layer.weight, layer.bias) or not _has_few_channels(layer, input):
+        return nn.Conv2d.forward(layer, input)
+    return _convolve(layer, input, layer.weight, layer.bias)
 
 
-def _sequence(sequence: nn.Sequential, maps: Any) -> Any:
+def _sequence(sequence: nn.Sequential, input: Any) -> Any:
     modules = list(sequence)
     position = 0
     while position < len(modules):
         layer, position = modules[position], position + 1
         follower = modules[position] if position < len(modules) else None
-        if _joined(layer, follower, maps):
+        if _joined(layer, follower, input):
             assert isinstance(layer, nn.Conv2d)
             assert isinstance(follower, nn.BatchNorm2d)
             scale, shift = _scale_and_shift(follower)
             bias = shift if layer.bias is None else torch.addcmul(shift, layer.bias, scale)
-            maps = _convolve(layer, maps, layer.weight * scale[:, None, None, None], bias)
+            input = _convolve(layer, input, layer.weight * scale[:, None, None, None], bias)
             position += 1
         else:
-            maps = layer(maps)
-    return maps
+            input = layer(input)
+    return input
 
 
 FORWARDS: dict[type[nn.Module], Callable[..., Any]] = {
@@ -98,15 +105,17 @@ def _still(maps: Any, *parameters: Tensor | None) -> bool:
     """Tell whether parameters are constants for maps of their own kind on a CPU."""
     if not isinstance(maps, Tensor) or maps.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
+    if torch._C._are_functorch_transforms_active():
+        return False
     return all(
         p is None or (p.dtype == maps.dtype and p.device == maps.device and not p.requires_grad)
         for p in parameters
     )
 
 
-def _applies(layer: nn.BatchNorm2d, maps: Tensor) -> bool:
-    """Tell whether a batch norm is an affine function here, of maps that fit it."""
-    mean, fits = layer.running_mean, maps.ndim == 4 and maps.shape[1] == layer.num_features
+def _applies(layer: nn.BatchNorm2d, maps: Tensor, channels: int) -> bool:
+    """Tell whether a batch norm is an affine function here, of so many channels that come of `maps`."""
+    mean, fits = layer.running_mean, maps.ndim == 4 and channels == layer.num_features
     return fits and not layer.training and mean is not None and mean.dtype == maps.dtype
 
 
@@ -134,7 +143,7 @@ def _has_few_channels(layer: nn.Conv2d, maps: Tensor) -> bool:
 def _convolve(layer: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if maps.requires_grad and _has_few_channels(layer, maps):
         return cast(Tensor, _FrozenConvolution.apply(maps, weight, bias, layer.padding))
-    return layer._conv_forward(maps, weight, bias)
+    return cast(Tensor, layer._conv_forward(maps, weight, bias))
 
 
 def _joined(layer: nn.Module, follower: nn.Module | None, maps: Any) -> bool:
@@ -145,56 +154,80 @@ def _joined(layer: nn.Module, follower: nn.Module | None, maps: Any) -> bool:
         return False
     if not _still(maps, layer.weight, layer.bias, follower.weight, follower.bias):
         return False
-    mean, fits = follower.running_mean, layer.out_channels == follower.num_features
-    return fits and not follower.training and mean is not None and mean.dtype == maps.dtype
+    return _applies(follower, maps, layer.out_channels)
 
 
 def _watched(layer: nn.Module) -> bool:
     """Tell whether a layer has hooks, or a forward that is not the one set here."""
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    own = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    everywhere = (
+        layers._global_forward_hooks,
+        layers._global_forward_pre_hooks,
+        layers._global_backward_hooks,
+        layers._global_backward_pre_hooks,
+    )
     forward = getattr(layer.forward, "__func__", None)
-    return any(hooks) or layers._has_any_global_hook() or forward is not FORWARDS[type(layer)]
+    return any(own) or any(everywhere) or forward is not FORWARDS[type(layer)]
 
 
 class _FrozenPReLU(torch.autograd.Function):
-    """PReLU by operations that are vectorised; rounds as PReLU does."""
+    """PReLU by operations that are vectorised; rounds as PReLU does.
 
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(maps: Tensor, slope: Tensor) -> Tensor:
-        return maps.clamp_min(0).addcmul_(maps.clamp_max(0), slope)
+    A few images at a time, so that what lies between stays in the cache: fresh memory costs more than arithmetic.
+    """
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.save_for_backward(*inputs)
+    def forward(ctx: Any, maps: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(maps, slope)
+        result = torch.empty_like(maps)
+        negative = None
+        for source, target in _parts(maps, result):
+            negative = torch.clamp_max(source, 0, out=_like(negative, source))
+            torch.clamp_min(source, 0, out=target).addcmul_(negative, slope)
+        return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         maps, slope = ctx.saved_tensors
-        positive = torch.ops.aten.threshold_backward(gradient, maps, 0)
-        return torch.addcmul(positive, gradient - positive, slope), None
+        (gradient,) = gradients
+        if torch.is_grad_enabled():
+            positive = torch.ops.aten.threshold_backward(gradient, maps, 0)
+            return torch.addcmul(positive, gradient - positive, slope), None
+        result = torch.empty_like(maps)
+        negative = None
+        for source, part, target in _parts(maps, gradient, result):
+            torch.ops.aten.threshold_backward(part, source, 0, grad_input=target)
+            negative = torch.sub(part, target, out=_like(negative, part))
+            target.addcmul_(negative, slope)
+        return result, None
 
 
 class _FrozenConvolution(torch.autograd.Function):
     """A convolution of stride 1; the gradient to its input sums, for every place in the kernel, a shifted map."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(maps: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+    def forward(
+        ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
+        ctx.padding, ctx.size = padding, maps.shape[2:]
+        ctx.save_for_backward(weight)
         return functional.conv2d(maps, weight, bias, padding=padding)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        maps, weight, _, ctx.padding = inputs
-        ctx.size = maps.shape[2:]
-        ctx.save_for_backward(weight)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (weight,) = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (weight,), (gradient,) = ctx.saved_tensors, gradients
         return _spread(gradient, weight, ctx.padding, ctx.size), None, None, None
+
+
+def _parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield tensors of one shape (N, ...) a few images at a time."""
+    step = max(1, PART // max(1, tensors[0][:1].numel()))
+    return zip(*(torch.split(tensor, step) for tensor in tensors), strict=True)
+
+
+def _like(spare: Tensor | None, part: Tensor) -> Tensor:
+    """Return memory for one part: what the part before had, where there is enough of it."""
+    return torch.empty_like(part) if spare is None else spare[: len(part)]
 
 
 def _spread(gradient: Tensor, weight: Tensor, padding: tuple[int, int], size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reproof import estimate
-from reproof.plan import RULES, Job, Plan
+from reproof.job import Job
+from reproof.plan import RULES, Plan
 from reproof.wording import duration
 
 RESUMED = ("train",)

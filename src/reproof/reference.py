@@ -18,7 +18,8 @@ from typing import Any
 
 from reproof import artifacts
 from reproof.errors import ArtifactError
-from reproof.plan import Job, Plan
+from reproof.job import Job
+from reproof.plan import Plan
 from reproof.study import COMMAND_LINE
 
 FOLDER = "reference"
@@ -70,10 +71,11 @@ class Reference:
         return f"{self.about['title']}{budget}"
 
 
-def collect(plan: Plan) -> dict[str, str]:
+def collect(plan: Plan, found: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, str]:
     """Return the files of a reference run, name -> text, from a finished study's results.
 
-    ArtifactError when a file is missing, was edited, or was made by other code or settings than these.
+    found: paper's key -> the sentences on what the run found: what each is about, and its words. ArtifactError when a
+    file is missing, was edited, or was made by other code or settings than these.
     """
     records = {}
     for job in (job for rule in RULES for job in plan.jobs([rule])):
@@ -94,7 +96,8 @@ def collect(plan: Plan) -> dict[str, str]:
         tables[f"{kind}.csv"] = _csv(rows, _columns(Path(path)))
     tables[RECORDS] = _csv([_brief(path, record) for path, record in records.items()], RECORD_COLUMNS)
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()}
-    about = {**_about(plan, list({id(r): r for r in records.values()}.values())), "files": hashes}
+    jobs = list({id(record): record for record in records.values()}.values())
+    about = {**_about(plan, jobs), "found": found, "files": hashes}
     # Last, so that a folder without it, or with another's, is known to be unfinished.
     return {**tables, ABOUT: json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False) + "\n"}
 

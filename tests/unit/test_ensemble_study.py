@@ -14,7 +14,8 @@ from reproof.cli import find
 from reproof.data import DataDescription, Dataset
 from reproof.ensembles import Ensemble
 from reproof.errors import StudyError
-from reproof.plan import Job, Plan
+from reproof.job import Job
+from reproof.plan import Plan
 from reproof.provenance import Run
 from reproof.settings import DefenseSettings
 from reproof.stages.assemble import assemble

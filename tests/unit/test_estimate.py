@@ -13,7 +13,8 @@ import pytest
 
 from reproof import estimate, registry, study
 from reproof.estimate import LAYER_SECONDS, MULTIPLY_ADDS_PER_SECOND, START_SECONDS
-from reproof.plan import Job, Plan
+from reproof.job import Job
+from reproof.plan import Plan
 from reproof.settings import AdversarialTraining, DefenseSettings
 
 ROOT = Path(__file__).parents[2]

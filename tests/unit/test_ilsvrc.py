@@ -28,7 +28,7 @@ from reproof.data import Dataset
 from reproof.datasets import _objects, _photographs, ilsvrc
 from reproof.datasets._crew import Crew
 from reproof.errors import ArtifactError, DataError
-from reproof.plan import Job
+from reproof.job import Job
 from reproof.provenance import Run
 from reproof.stages import prepare as stage
 

@@ -17,7 +17,8 @@ from reproof.classifier import REFUSED, Answers
 from reproof.data import DataDescription, Dataset, to_unit
 from reproof.errors import ArtifactError, StudyError
 from reproof.loss_surfaces import line, measure, signs, surface
-from reproof.plan import Job, Plan
+from reproof.job import Job
+from reproof.plan import Plan
 from reproof.provenance import Run
 from reproof.settings import FORWARD
 from reproof.stages.surface import surface as do_surface

@@ -6,8 +6,8 @@ import pytest
 
 from reproof import cli
 from reproof.errors import StudyError
+from reproof.job import Job
 from reproof.pieces import cut, label
-from reproof.plan import Job
 
 
 def job(rule: str, name: str, *reads: str) -> Job:

@@ -15,7 +15,8 @@ from reproof import artifacts, attack_engine, estimate, networks, prepared, stud
 from reproof.cli import find
 from reproof.data import DataDescription, Dataset, to_unit
 from reproof.errors import StudyError
-from reproof.plan import Job, Plan
+from reproof.job import Job
+from reproof.plan import Plan
 from reproof.provenance import Run
 from reproof.sources import SourceNetworks
 from reproof.stages import report

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from reproof.report.contents import Attack, Figure, Flag, Model, ReportData, Row, Step, Threat, Trail
-from reproof.report.page import render
+from reproof.report.page import render, sentences
 
-__all__ = ["Attack", "Figure", "Flag", "Model", "ReportData", "Row", "Step", "Threat", "Trail", "render"]
+__all__ = [
+    "Attack",
+    "Figure",
+    "Flag",
+    "Model",
+    "ReportData",
+    "Row",
+    "Step",
+    "Threat",
+    "Trail",
+    "render",
+    "sentences",
+]

@@ -23,6 +23,7 @@ from reproof.report.contents import Figure, ReportData
 from reproof.report.findings import ContradictionView, Findings, Judged, StatementView
 from reproof.report.grids import Grids
 from reproof.report.paper_tables import CERTAINTIES, VERDICTS, PaperTable, PaperTables
+from reproof.report.reference_runs import ReferenceRuns
 from reproof.report.transfer import Transfers
 
 _FOLDER = Path(__file__).parent
@@ -144,6 +145,8 @@ def render(data: ReportData) -> str:
     environment.filters["settings_text"] = flat
     environment.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
     environment.globals["symbols"] = VERDICTS
+    runs = ReferenceRuns(data)
+    environment.globals["beside"] = runs.beside
     cards = Cards(data)
     grids = Grids(data, cards)
     tables = PaperTables(data, cards)
@@ -177,6 +180,7 @@ def render(data: ReportData) -> str:
         papers=papers,
         between=[found for found in contradictions if found.between],
         matrices=matrices,
+        references=runs.views(),
         conclusions=Conclusions(data, grids).all(tables.names),
         matrices_of_transfer=transferred.matrices(),
         fooling_sets=transferred.fooling_sets(),
@@ -210,6 +214,16 @@ def render(data: ReportData) -> str:
             "base-uri 'none'; form-action 'none'"
         ),
     )
+
+
+def sentences(data: ReportData) -> dict[str, list[tuple[str, str]]]:
+    """Return what was found, paper by paper: what each sentence is about, and its words as plain text."""
+    cards = Cards(data)
+    names = {paper.key: wording.paper(paper.key, paper.year) for paper in data.papers}
+    return {
+        told.key: [(finding.term, finding.words.striptags()) for finding in told.findings]
+        for told in Conclusions(data, Grids(data, cards)).all(names)
+    }
 
 
 def flat(value: Any, prefix: str = "") -> str:

@@ -46,14 +46,16 @@ class ReferenceView:
     title: str
     summary: str
     facts: Sequence[tuple[str, str]]
-    counts: Sequence[tuple[str, str, Sequence[tuple[str, int]]]]
-    """Paper's key and name, and verdict -> number of the authors' own claims."""
-    claims: Sequence[tuple[str, Sequence[ReferenceClaim]]]
-    """Paper's name, and its claims that were measured, in the paper's order."""
+    found: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    """Paper's name, and the sentences that were computed from the run: what each is about, and its words."""
+    papers: Sequence[tuple[str, str, Sequence[tuple[str, int]], Sequence[ReferenceClaim]]]
+    """Paper's key and name, verdict -> number of the authors' own claims, and all claims that were measured."""
     flags: Sequence[tuple[str, str]]
     """Model's title and the evidence of each red flag that was raised."""
     checked: int
     """How many gates were checked in all."""
+    again: str
+    """The command that makes a file of the run again; the file's name is to follow."""
 
 
 class ReferenceRuns:
@@ -95,12 +97,12 @@ class ReferenceRuns:
             one.about["summary"],
             list(_facts(one)),
             [
-                (paper.key, self.names[paper.key], counts)
-                for paper in self.data.papers
-                if (counts := _counts(paper, verdicts))
+                (self.names[key], [(str(term), str(words)) for term, words in sentences])
+                for key, sentences in one.about.get("found", {}).items()
+                if key in self.names
             ],
             [
-                (self.names[paper.key], claims)
+                (paper.key, self.names[paper.key], _counts(paper, verdicts), claims)
                 for paper in self.data.papers
                 if (
                     claims := [
@@ -116,6 +118,7 @@ class ReferenceRuns:
                 if row["raised"] == "true"
             ],
             sum(row["raised"] in ("true", "false") for row in flags),
+            f"{one.about['command']} --force",
         )
 
     def _claim(self, one: Reference, claim: Claim, row: Row) -> ReferenceClaim:

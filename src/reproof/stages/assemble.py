@@ -13,7 +13,7 @@ from reproof import artifacts, device, evaluation, latent_separation, networks, 
 from reproof.data import to_unit
 from reproof.ensembles import Ensemble
 from reproof.errors import StudyError
-from reproof.plan import Job
+from reproof.job import Job
 from reproof.provenance import Run
 
 

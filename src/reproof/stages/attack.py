@@ -18,7 +18,7 @@ from reproof.classifier import Classifier
 from reproof.data import to_unit
 from reproof.ensembles import Ensemble
 from reproof.errors import StudyError
-from reproof.plan import Job
+from reproof.job import Job
 from reproof.provenance import Run
 from reproof.sources import SourceNetworks, fooled, members_of
 

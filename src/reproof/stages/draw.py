@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reproof import artifacts, figures
 from reproof.ensemble_figures import Ensemble
-from reproof.plan import Job
+from reproof.job import Job
 from reproof.provenance import Run
 from reproof.surface_figures import Surroundings
 from reproof.training_figures import Identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reproof import prepared, registry
-from reproof.plan import Job
+from reproof.job import Job
 from reproof.provenance import Run
 
 

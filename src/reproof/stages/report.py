@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproof import artifacts, claims, red_flags, registry, study
-from reproof.plan import Job, Plan
-from reproof.provenance import Run
-from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail, render
+from reproof import artifacts, claims, red_flags, reference, registry, study
+from reproof.job import Job
+from reproof.plan import Plan
+from reproof.provenance import ROOT, Run
+from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail, render, sentences
 from reproof.settings import MEMBER
 from reproof.study import parts
 
@@ -100,8 +101,15 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
             else ""
         ),
         stale=stale,
+        references=reference.read_all(ROOT / reference.FOLDER),
         rerun=job.command.replace(" --force", "").rsplit(" ", 1)[0],
     )
+
+
+def findings(plan: Plan) -> dict[str, list[tuple[str, str]]]:
+    """Return the page's sentences on what a finished study found, paper by paper, as plain text."""
+    job = plan.report()
+    return sentences(gather(plan, job, Run(job=job.description)))
 
 
 def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:

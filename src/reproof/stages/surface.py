@@ -12,8 +12,8 @@ import numpy as np
 from reproof import artifacts, device, loss_surfaces, networks, prepared
 from reproof.data import to_unit
 from reproof.errors import StudyError
+from reproof.job import Job
 from reproof.loss_surfaces import Losses
-from reproof.plan import Job
 from reproof.provenance import Run
 
 

@@ -9,7 +9,7 @@ import torch
 
 from reproof import artifacts, device, networks, prepared, training
 from reproof.classifier import Classifier
-from reproof.plan import Job
+from reproof.job import Job
 from reproof.provenance import Run
 from reproof.training_settings import TrainingSettings
 
