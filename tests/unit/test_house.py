@@ -402,7 +402,18 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings", "training_settings", "registry", "data"),
-    ("artifacts", "prepared", "code_digest", "provenance", "study", "job", "plan", "estimate", "pieces", "wording"),
+    (
+        "artifacts",
+        "prepared",
+        "code_digest",
+        "provenance",
+        "study",
+        "job",
+        "plan",
+        "estimate",
+        "pieces",
+        "wording",
+    ),
     ("classifier", "architectures", "datasets", "latent_space", "training_attacks", "defense"),
     ("ensembles", "purification", "defenses"),
     ("device", "networks", "augmentation", "training"),

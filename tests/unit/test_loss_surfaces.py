@@ -16,8 +16,8 @@ from reproof import artifacts, estimate, networks, prepared, study
 from reproof.classifier import REFUSED, Answers
 from reproof.data import DataDescription, Dataset, to_unit
 from reproof.errors import ArtifactError, StudyError
-from reproof.loss_surfaces import line, measure, signs, surface
 from reproof.job import Job
+from reproof.loss_surfaces import line, measure, signs, surface
 from reproof.plan import Plan
 from reproof.provenance import Run
 from reproof.settings import FORWARD
