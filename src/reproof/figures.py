@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.path import Path as MatplotlibPath
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
 from reproof import ensemble_figures, surface_figures, training_figures, wording
 from reproof.figure_style import (
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, str]
 """A row of a CSV table, as csv.DictReader gives it."""
 
+FAR = 0.5
+"""Curves that reach so far are drawn over the root of epsilon, lest all that happens is squeezed into a corner."""
 _POINTS_SHOWN = 200
 _CLASSES_SHOWN = 10
 _EXAMPLES_SHOWN = 6
@@ -152,6 +154,7 @@ def accuracy_against_epsilon(
     if not any(len({p[0] for p in points}) > 1 for model in models for points in curves[model].values()):
         return None
     attacks = sorted({name for model in models for name in curves[model]}, key=_attack_order)
+    far = any(point[0] >= FAR for model in models for points in curves[model].values() for point in points)
 
     def paint(figure: Figure) -> None:
         axes = panels(figure, len(models), sharey=True)
@@ -189,9 +192,13 @@ def accuracy_against_epsilon(
                 )
             panel.set_title(wrapped(titles[model]))
             panel.set_ylim(-3, 103)
+            if far:
+                panel.set_xscale("function", functions=(_root, np.square))
             panel.set_xlim(left=0)
             panel.yaxis.set_major_locator(MultipleLocator(25))
-            panel.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            panel.xaxis.set_major_locator(
+                FixedLocator([0, 0.1, 0.3, 1]) if far else MaxNLocator(4, steps=[1, 2, 5, 10])
+            )
             panel.set_xlabel("ε")
         for panel in axes[:: across(len(models))]:
             panel.set_ylabel("accuracy, %")
@@ -204,10 +211,17 @@ def accuracy_against_epsilon(
         f"accuracy_against_epsilon_{setting}" + (f"_{source}" if source else ""),
         f"Accuracy against ε, {words[0].lower()}{words[1:]}",
         "Each panel is a model, each line an attack, from no attack at ε = 0 to the largest budget measured. "
-        "Bars are 95 % intervals." + (worst_case_words if setting == "white_box" else ""),
+        "Bars are 95 % intervals."
+        + (" The axis grows with the root of ε." if far else "")
+        + (worst_case_words if setting == "white_box" else ""),
         paint,
         panel_size(len(models)),
     )
+
+
+def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    roots: NDArray[np.float64] = np.sqrt(np.maximum(values, 0))
+    return roots
 
 
 def _attack_order(name: str) -> tuple[int, str]:

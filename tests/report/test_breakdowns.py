@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from tests.hand_made_papers import claim
 
 from reproof.claims import Claim, PaperTable
-from reproof.report import ReportData, render
+from reproof.report import ReportData, Row, render
 from reproof.report.breakdowns import CLASSES_SHOWN, IMAGES_LISTED, Breakdown, Breakdowns
 from reproof.report.cards import Cards
 from reproof.report.grids import Grids
@@ -70,6 +70,16 @@ def test_the_largest_budget_of_the_papers_is_shown(data: ReportData) -> None:
     )
     papers = [made_up_study.paper().model_copy(update={"claims": claims})]
     assert built(dataclasses.replace(probed, papers=papers)).budgets == {"digits": "norm=linf epsilon=0.3"}
+
+
+def test_a_budget_that_leaves_nothing_of_any_model_is_not_shown(data: ReportData) -> None:
+    def lost(row: Row) -> Row:
+        gone = row["attack"] == "worst_case" and row["parameters"] == "norm=linf epsilon=0.3"
+        return {**row, "value": "0.0"} if gone else row
+
+    nothing = dataclasses.replace(data, summary=[lost(row) for row in data.summary])
+    assert built(data).budgets == {"digits": "norm=linf epsilon=0.3"}
+    assert built(nothing).budgets == {"digits": "norm=linf epsilon=0.2"}
 
 
 def test_a_budget_that_few_met_is_not_shown(data: ReportData) -> None:

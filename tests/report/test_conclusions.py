@@ -139,6 +139,8 @@ def test_the_budget_is_the_largest_that_the_paper_names() -> None:
     rows += [accuracy("ours", 0.2, parameters="norm=l2 epsilon=0.3")]
     claims = [claim(1), claim(2, parameters="epsilon=0.1")]
     assert "up to L∞, ε = 0.3: 40.0 %" in told(claims=claims, rows=rows)["Under all attacks"]
+    unbounded = [*claims, claim(3, parameters="epsilon=1")]  # such as Mustafa's "unbounded" one
+    assert "up to L∞, ε = 0.3: 40.0 %" in told(claims=unbounded, rows=rows)["Under all attacks"]
     other = [claim(1, parameters="epsilon=0.1")]
     assert "up to L∞, ε = 0.1: 80.0 %" in told(claims=other, rows=rows)["Under all attacks"]
 

@@ -114,6 +114,21 @@ def test_accuracy_is_drawn_to_scale() -> None:
     assert figures.accuracy_against_epsilon(summary, {"other": "Another"}, "white_box") is None
 
 
+def test_a_curve_up_to_one_is_drawn_over_the_root_of_epsilon() -> None:
+    """0.01, 0.09, 0.25 and 1 lie as 1, 3, 5 and 10 do."""
+    summary = [row("pgd", f"epsilon={e}", 0.5) for e in (0.01, 0.09, 0.25, 1)]
+    svg = figures.accuracy_against_epsilon([row("none", "", 0.5), *summary], {"m": "A model"}, "white_box")
+    assert svg is not None
+    across = np.array(marks(svg, "--series-1"))[:, 0]
+    assert np.allclose((across - across[0]) / (across[-1] - across[0]), [0, 0.1, 0.3, 0.5, 1], atol=0.01)
+    assert "root of ε" in svg
+    near = figures.accuracy_against_epsilon(
+        [row("none", "", 0.5), *summary[:3]], {"m": "A model"}, "white_box"
+    )
+    assert near is not None
+    assert "root of ε" not in near
+
+
 def test_latent_space_shows_the_strongest_pgd(tree: made_up_study.Tree) -> None:
     svg = tree.drawn["latent_space_prototype_conformity"]
     assert ">PGD, ε = 0.3: 17 of 40 right<" in svg

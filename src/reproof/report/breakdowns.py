@@ -106,7 +106,8 @@ class Breakdowns:
         """Return the worst case to show: the largest L-infinity budget that papers print and most models met.
 
         What is printed of this data set comes before what is printed of others, and that before what no paper
-        prints. From GREY on every image can be made grey, so that only attacks are probed: last of all.
+        prints. A budget at which nothing is left of any model tells no class from another, and comes behind. From GREY
+        on every image can be made grey, so that only attacks are probed: last of all.
         """
         met = Counter(
             row["parameters"]
@@ -114,14 +115,19 @@ class Breakdowns:
             if _is_worst_case(row) and row["dataset"] == dataset
         )
         claims = [claim for paper in self.data.papers for claim in paper.claims if claim.metric == "accuracy"]
+        left = {
+            row["parameters"]
+            for row in self.data.summary
+            if _is_worst_case(row) and row["dataset"] == dataset and float(row["value"]) > 0
+        }
         own = {claim.epsilon for claim in claims if claim.dataset == dataset}
         printed = {claim.epsilon for claim in claims}
 
-        def order(parameters: str) -> tuple[bool, bool, bool, bool, bool, float]:
+        def order(parameters: str) -> tuple[bool, bool, bool, bool, bool, bool, float]:
             epsilon = wording.parameter(parameters, "epsilon")
             linf, size = wording.parameter(parameters, "norm") == "linf", float(epsilon or 0)
             usual = 2 * met[parameters] >= max(met.values())
-            return linf, size < GREY, usual, epsilon in own, epsilon in printed, size
+            return linf, size < GREY, usual, parameters in left, epsilon in own, epsilon in printed, size
 
         return max(met, key=order, default=None)
 

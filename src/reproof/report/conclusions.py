@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from reproof import registry, wording
 from reproof.claims import Claim, Paper
+from reproof.report.breakdowns import GREY
 from reproof.report.contents import Model, ReportData, Row
 from reproof.report.grids import Grids
 
@@ -139,16 +140,16 @@ class Conclusions:
             words += f"; {len(models) - len(left)} more not attacked within it"
         return words + "."
 
-    def _rank(self, paper: Paper, parameters: str) -> tuple[bool, bool, float]:
+    def _rank(self, paper: Paper, parameters: str) -> tuple[bool, bool, bool, float]:
         """Order budgets: those that the paper names first, L-infinity before others, then by size.
 
-        An unbounded budget, which a sanity check asks for, would say nothing of a paper.
+        One of GREY and more, which a sanity check asks for, would say nothing of a paper, whoever names it.
         """
         text = wording.parameter(parameters, "epsilon") or "0"
         named = {claim.epsilon for claim in paper.claims}
         linf = wording.parameter(parameters, "norm") == "linf"
         size = float(text)
-        return text in named, linf, size if text in named else -size
+        return size < GREY, text in named, linf, size if text in named else -size
 
     def _clean(self, models: Sequence[Model]) -> Markup:
         pairs = [(model, base) for model in models if (base := self._undefended(model)) is not None]

@@ -41,6 +41,10 @@ _KINDS = (
 )
 
 
+_WIDE = ("Accuracy against ε",)
+"""Kinds of figures with a panel for each model, which half a page is too narrow for."""
+
+
 @dataclass(frozen=True)
 class PaperView:
     """A paper with its counts, tables, statements and contradictions."""
@@ -162,7 +166,7 @@ def render(data: ReportData) -> str:
         FigureGroup(
             title,
             chosen[0].caption if len({figure.caption for figure in chosen}) == 1 < len(chosen) else "",
-            len(chosen) > 3,
+            len(chosen) > 3 and title not in _WIDE,
             [(figure, cards.of_figure(figure), Markup(figure.svg)) for figure in chosen],
         )
         for title, chosen in _figure_kinds([*data.figures, *_cost_figure(data)])
