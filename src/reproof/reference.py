@@ -145,10 +145,15 @@ def _fitting(job: Job) -> dict[str, Any]:
         raise ArtifactError(
             f"{where}: the code that makes it has changed since. Run snakemake again, then this."
         )
-    if record["job"] != json.loads(json.dumps(job.slice)):
+    if _elsewhere(record["job"]) != _elsewhere(json.loads(json.dumps(job.slice))):
         raise ArtifactError(f"{where}: the study says something else since. Run snakemake again, then this.")
     found: dict[str, Any] = record
     return found
+
+
+def _elsewhere(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's slice of the study without the place of the data."""
+    return {key: value for key, value in facts.items() if key != PLACE}
 
 
 def _brief(path: str, record: Mapping[str, Any]) -> dict[str, Any]:
