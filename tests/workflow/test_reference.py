@@ -15,7 +15,7 @@ from reproof.errors import ArtifactError
 
 @pytest.fixture(scope="module")
 def kept(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reference of the finished tiny study, in a folder of its own."""
+    """The reference of the finished tiny study, moved away: a page would show it, and be another one."""
     done = finished.reproof("reference", "--name", "little")
     assert done.returncode == 0, done.stderr
     folder = tmp_path_factory.mktemp("kept") / "reference"
@@ -64,10 +64,10 @@ def test_every_file_of_the_run_has_its_origin(finished: Project, kept: Path) -> 
     assert sum(path.stat().st_size for path in kept.iterdir()) < 500_000
 
 
-def test_it_does_not_say_where_a_machine_keeps_its_data(finished: Project, kept: Path) -> None:
-    done = finished.reproof("reference", "--config", "data_root=/somewhere/else", "--name", "moved")
+def test_it_does_not_say_where_a_machine_keeps_its_data(changeable: Project, kept: Path) -> None:
+    done = changeable.reproof("reference", "--config", "data_root=/somewhere/else", "--name", "moved")
     assert done.returncode == 0, done.stderr
-    moved = finished.path / "reference/moved"
+    moved = changeable.path / "reference/moved"
     for path in moved.iterdir():
         assert "somewhere" not in path.read_text()
     about, other = (json.loads((folder / "about.json").read_text()) for folder in (moved, kept))
