@@ -590,6 +590,7 @@ def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:
         "again": {"defense": {"kind": "adaptive_gravity"}, "training": {"epochs": 8}},
     }
     source["threats"] = {"white_box": {"setting": "white_box", "suite": "papers"}}
+    del source["surfaces"]  # of models that are no longer there
     made = plan.Plan(study.parse(source, [("study", source)], [], {}))
     job = made.draw()
     assert job.slice["models"]["traces"] == {

@@ -149,14 +149,20 @@ def test_the_readme_s_own_studies_are_valid(tmp_path: Path) -> None:
     printed = {variant_of(claim.defense) for paper in claims.papers() for claim in paper.claims}
     removed = printed - set(registry.names("defenses"))
     overlays = re.findall(r"^```yaml\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
-    assert len(overlays) == 2
+    assert len(overlays) == 3
     found = []
     for overlay in overlays:
         models = yaml.safe_load(overlay).get("models", {})
         if removed.isdisjoint(stanza["defense"]["kind"] for stanza in models.values()):
             (tmp_path / "overlay.yaml").write_text(overlay, encoding="utf-8")
             found.append(study.load([ROOT / "config.yaml", tmp_path / "overlay.yaml"]))
-    *ensembles, wide = found
+    *ensembles, sources, wide = found
+    made_on = {
+        name: plan.Plan(sources).sources("prototype_conformity", sources.threats[name])
+        for name in ("in_turn", "at_once")
+    }
+    assert [len(names) for names in made_on.values()] == [2, 1]
+    assert made_on["at_once"] == ("undefended_2+undefended_3",)
     for ensemble in ensembles:
         assert set(ensemble.models) - set(base.models) == {"one", "two", "three", "together"}
         assert plan.Plan(ensemble).threats_on("together").keys() >= {"by_member", "white_box"}
