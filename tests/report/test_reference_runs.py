@@ -56,8 +56,8 @@ def about(**told: Any) -> dict[str, Any]:
             }
         },
         "models": {
-            "ours": {"title": "Ours, large", "epochs": 350},
-            "plain": {"title": "Plain, large", "epochs": 20},
+            "ours": {"title": "Ours, large", "epochs": 350, "dataset": "digits"},
+            "plain": {"title": "Plain, large", "epochs": 20, "dataset": "digits"},
         },
         "settings": {
             "suites": {
@@ -106,6 +106,7 @@ def large(name: str = "large", **told: Any) -> Reference:
                 strongest_high="0.02",
             ),
             verdict(black, measured="0.5", low="0.4", high="0.6", verdict="lower", model="ours"),
+            verdict("made_up.15", measured="0.5", verdict="not comparable", model="ours"),  # of MNIST
             verdict("gone.1", measured="0.5", verdict="lower", model="ours"),
         ],
         "red_flags": [
@@ -143,6 +144,7 @@ def test_a_claim_leads_to_the_file_it_was_counted_in(data: ReportData) -> None:
     assert black is not None
     assert black.command == f"snakemake --force {STUDY}/outcomes/ours/seed0/black.parquet"
     assert runs.beside("made_up.7") is None
+    assert runs.beside("made_up.15") is None, "a claim on another data set than the run's"
 
 
 def test_of_two_runs_the_comparable_one_stands_beside_the_claim(data: ReportData) -> None:

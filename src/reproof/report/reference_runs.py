@@ -64,16 +64,19 @@ class ReferenceRuns:
     def __init__(self, data: ReportData):
         self.data = data
         self.names = {paper.key: wording.paper(paper.key, paper.year) for paper in data.papers}
+        known = {claim.claim_id: claim for paper in data.papers for claim in paper.claims}
+        # Beside a claim on another data set it would say nothing; and the ledger may have changed since the run.
         self.verdicts = {
-            one.name: {row["claim_id"]: row for row in one.tables.get("verdicts", ())}
+            one.name: {
+                row["claim_id"]: row
+                for row in one.tables.get("verdicts", ())
+                if row["claim_id"] in known and known[row["claim_id"]].dataset in _datasets(one)
+            }
             for one in data.references
         }
-        known = {claim.claim_id: claim for paper in data.papers for claim in paper.claims}
         self._best: dict[str, ReferenceClaim] = {}
         for one in data.references:
             for claim_id, row in self.verdicts[one.name].items():
-                if claim_id not in known:
-                    continue  # the ledger has changed since the run
                 told = self._claim(one, known[claim_id], row)
                 best = self._best.get(claim_id)
                 if best is None or _rank(told) < _rank(best):
@@ -144,6 +147,11 @@ class ReferenceRuns:
             file,
             command,
         )
+
+
+def _datasets(one: Reference) -> set[str]:
+    """Return the data sets of a run, as claims name them."""
+    return {model["dataset"] for model in one.about["models"].values()}
 
 
 def _anchor(one: Reference) -> str:
