@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from eagerpy.astensor import astensor, astensor_
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from reproof.attacks._gradient import LossFunction, value_and_gradient
 from reproof.attacks._margin import excess
+from reproof.settings import ClimbingSettings
 
 
 class Climbing(BaseGradientDescent):
@@ -28,6 +29,13 @@ class Climbing(BaseGradientDescent):
     """Passes that each gradient is the mean of."""
     loss: str = "cross_entropy"
     """What is climbed: cross_entropy, or margin (the largest other logit minus the label's)."""
+
+    def follow(self, settings: ClimbingSettings) -> Self:
+        """Take over what all climbing attacks can be set to; return the attack."""
+        self.early_stop = settings.early_stop
+        self.samples = settings.samples
+        self.loss = settings.loss
+        return self
 
     def get_loss_fn(self, model: Model, labels: EagerTensor) -> LossFunction:
         """Return the loss, summed over the images, so that each climbs its own."""

@@ -28,19 +28,8 @@ class Settings(ClimbingSettings):
 class IterativeAttack(Climbing, LinfBasicIterativeAttack):
     """Foolbox's basic iterative attack, started at the clean image."""
 
-    def __init__(
-        self,
-        *,
-        rel_stepsize: float,
-        steps: int,
-        early_stop: bool = False,
-        samples: int = 1,
-        loss: str = "cross_entropy",
-    ):
+    def __init__(self, *, rel_stepsize: float, steps: int):
         super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=False)
-        self.early_stop = early_stop
-        self.samples = samples
-        self.loss = loss
 
 
 def build(settings: Settings, point: Point) -> Attack:
@@ -48,7 +37,4 @@ def build(settings: Settings, point: Point) -> Attack:
     return IterativeAttack(
         rel_stepsize=settings.step_size,
         steps=settings.steps,
-        early_stop=settings.early_stop,
-        samples=settings.samples,
-        loss=settings.loss,
-    )
+    ).follow(settings)

@@ -36,21 +36,9 @@ class Settings(ClimbingSettings):
 class MomentumIterativeAttack(Climbing, LinfBasicIterativeAttack):
     """Eq. 12 and 13 in Foolbox's loop, which projects and clips."""
 
-    def __init__(
-        self,
-        *,
-        decay: float,
-        rel_stepsize: float,
-        steps: int,
-        early_stop: bool = False,
-        samples: int = 1,
-        loss: str = "cross_entropy",
-    ):
+    def __init__(self, *, decay: float, rel_stepsize: float, steps: int):
         super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=False)
         self.decay = decay
-        self.early_stop = early_stop
-        self.samples = samples
-        self.loss = loss
 
     def normalize(self, gradients: Tensor, *, x: Tensor, bounds: Bounds) -> Tensor:
         """Return each image's gradient over its L1 norm; a zero gradient stays zero."""
@@ -87,7 +75,4 @@ def build(settings: Settings, point: Point) -> Attack:
         decay=settings.decay,
         rel_stepsize=settings.step_size,
         steps=settings.steps,
-        early_stop=settings.early_stop,
-        samples=settings.samples,
-        loss=settings.loss,
-    )
+    ).follow(settings)

@@ -39,21 +39,9 @@ class Settings(ClimbingSettings):
 class RestartedGradientDescent(Noisy, Climbing, LinfProjectedGradientDescentAttack):
     """Foolbox's PGD, whose random start belongs to the image, started again where it has not fooled."""
 
-    def __init__(
-        self,
-        *,
-        rel_stepsize: float,
-        steps: int,
-        restarts: int,
-        early_stop: bool = False,
-        samples: int = 1,
-        loss: str = "cross_entropy",
-    ):
+    def __init__(self, *, rel_stepsize: float, steps: int, restarts: int):
         super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=True)
         self.restarts = restarts
-        self.early_stop = early_stop
-        self.samples = samples
-        self.loss = loss
         self.restart = 0
 
     def get_random_start(self, x0: Tensor, epsilon: float) -> Tensor:
@@ -100,7 +88,4 @@ def build(settings: Settings, point: Point) -> Attack:
         rel_stepsize=settings.step_size,
         steps=settings.steps,
         restarts=settings.restarts,
-        early_stop=settings.early_stop,
-        samples=settings.samples,
-        loss=settings.loss,
-    )
+    ).follow(settings)
