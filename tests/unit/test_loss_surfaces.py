@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reproof import artifacts, estimate, networks, prepared, study
+from reproof import artifacts, estimate, networks, prepared, registry, study
 from reproof.classifier import REFUSED, Answers
 from reproof.data import DataDescription, Dataset, to_unit
 from reproof.errors import ArtifactError, StudyError
@@ -20,7 +20,7 @@ from reproof.job import Job
 from reproof.loss_surfaces import line, measure, signs, surface
 from reproof.plan import Plan
 from reproof.provenance import Run
-from reproof.settings import FORWARD
+from reproof.settings import FORWARD, DefenseSettings
 from reproof.stages.surface import surface as do_surface
 from tests.tiny_classifier import DESCRIPTION, LinearClassifier, TinyClassifier
 
@@ -165,6 +165,18 @@ class TestNumbers:
             measure(broken, [images], [labels], device=CPU)
 
 
+def other_defense() -> str:
+    """Return any defense of one network: these tests stand on no certain file."""
+    for name in registry.names("defenses"):
+        declared = registry.settings_class("defenses", name)
+        assert issubclass(declared, DefenseSettings)
+        if name != "undefended" and not declared.votes and declared().networks == 1:
+            return name
+    raise AssertionError("no defense is left")
+
+
+OTHER = other_defense()
+
 STUDY: dict[str, Any] = {
     "study": "around",
     "seeds": [3, 4],
@@ -178,7 +190,7 @@ STUDY: dict[str, Any] = {
     "models": {
         "base": {"title": "Base", "defense": {"kind": "undefended"}},
         "vulnerable": {"title": "Vulnerable", "defense": {"kind": "undefended"}, "seed_offset": 10},
-        "madry": {"defense": {"kind": "pgd_training"}},
+        "other": {"defense": {"kind": OTHER}},
         "elsewhere": {"dataset": "others", "defense": {"kind": "undefended"}},
         "hardened": {
             "defense": {"kind": "undefended"},
@@ -189,7 +201,7 @@ STUDY: dict[str, Any] = {
     "suites": {"papers": {"attacks": ["fgsm"], "images": 20}},
     "threats": {"white_box": {"setting": "white_box", "suite": "papers"}},
     "surfaces": {
-        "models": ["madry", "base"],
+        "models": ["other", "base"],
         "beside": "vulnerable",
         "points": 3,
         "image": 4,
@@ -220,15 +232,15 @@ class TestStanza:
         ("changes", "message"),
         [
             (
-                {"models": ["madry", "bse"]},
+                {"models": ["other", "bse"]},
                 "surfaces.models[1]: no model is called 'bse'; did you mean 'base'?",
             ),
             ({"beside": "bse"}, "surfaces.beside: no model is called 'bse'; did you mean 'base'?"),
-            ({"models": ["madry", "madry"]}, "surfaces.models: a model stands twice"),
+            ({"models": ["other", "other"]}, "surfaces.models: a model stands twice"),
             ({"beside": None}, "surfaces.beside: direction 1 is taken from an undefended model; name one"),
-            ({"beside": "madry"}, "surfaces.beside: madry is defended"),
+            ({"beside": "other"}, "surfaces.beside: other is defended"),
             ({"beside": "hardened"}, "surfaces.beside: hardened is defended"),
-            ({"beside": "elsewhere"}, "surfaces.models[0]: madry is trained on digits, and elsewhere"),
+            ({"beside": "elsewhere"}, "surfaces.models[0]: other is trained on digits, and elsewhere"),
             ({"range_1": [0.1, 0.1]}, "surfaces.range_1: a range should go from low to high"),
             ({"range_2": [0, 2]}, "surfaces.range_2"),
             ({"epsilons": [0, 0.2, 0.1]}, "surfaces.epsilons: epsilons should ascend"),
@@ -257,18 +269,18 @@ class TestPlan:
     def test_one_job_for_each_model_with_the_first_seed(self) -> None:
         made = Plan(parse())
         jobs = list(made.jobs(["surface"]))
-        assert [job.name for job in jobs] == ["base seed 3", "madry seed 3"]
+        assert [job.name for job in jobs] == ["base seed 3", "other seed 3"]
         job = jobs[1]
         assert job.inputs == {
             "data": ("results/around/data/digits.safetensors",),
-            "model": ("results/around/models/madry/seed3/model.safetensors",),
+            "model": ("results/around/models/other/seed3/model.safetensors",),
             "beside": ("results/around/models/vulnerable/seed3/model.safetensors",),
         }
         assert job.outputs == {
-            "surface": "results/around/surfaces/madry/seed3.csv",
-            "record": "results/around/surfaces/madry/seed3.record.json",
+            "surface": "results/around/surfaces/other/seed3.csv",
+            "record": "results/around/surfaces/other/seed3.record.json",
         }
-        assert {"reproof.stages.surface", "reproof.defenses.pgd_training"} <= set(job.modules)
+        assert {"reproof.stages.surface", f"reproof.defenses.{OTHER}"} <= set(job.modules)
         assert "reproof.defenses.undefended" in job.modules, "the model beside is built too"
         with pytest.raises(KeyError):
             made.surface("vulnerable", 3)
@@ -276,13 +288,13 @@ class TestPlan:
     def test_drawing_and_the_page_wait_for_them(self) -> None:
         made = Plan(parse())
         draw = made.draw()
-        assert draw.slice["models"]["surfaces"] == ["base", "madry"]
+        assert draw.slice["models"]["surfaces"] == ["base", "other"]
         assert draw.inputs["surfaces"] == tuple(
-            f"results/around/surfaces/{name}/seed3.csv" for name in ("base", "madry")
+            f"results/around/surfaces/{name}/seed3.csv" for name in ("base", "other")
         )
         assert draw.slice["surroundings"] == {"beside": "Vulnerable", "own": False, "clipped": True}
         records = made.report().inputs["records"]
-        assert "results/around/surfaces/madry/seed3.record.json" in records
+        assert "results/around/surfaces/other/seed3.record.json" in records
         outputs = {path for job in made.jobs() for path in job.outputs.values()}
         assert all(set(paths) <= outputs for job in made.jobs() for paths in job.inputs.values())
 
@@ -294,7 +306,7 @@ class TestPlan:
         assert made.draw().slice["surroundings"] is None
 
     def test_another_model_in_the_list_changes_no_job_of_the_others(self) -> None:
-        one, two = (Plan(parse({"surfaces": {"models": names}})) for names in (["base"], ["base", "madry"]))
+        one, two = (Plan(parse({"surfaces": {"models": names}})) for names in (["base"], ["base", "other"]))
         assert one.surface("base", 3).expectation == two.surface("base", 3).expectation
         wider = Plan(parse({"surfaces": {"clip": False}}))
         assert wider.surface("base", 3).expectation != two.surface("base", 3).expectation
@@ -330,7 +342,7 @@ class TestJob:
         monkeypatch.setattr(prepared, "read_dataset", lambda path: data)
         monkeypatch.setattr(artifacts, "verify", lambda path: "")
         made = Plan(parse(), root=str(tmp_path))
-        for number, name in enumerate(("base", "vulnerable", "madry"), start=1):
+        for number, name in enumerate(("base", "vulnerable", "other"), start=1):
             _, trainee = networks.build(made.train(name, 3).slice, self.DATA, number)
             weights = {key: 3 * value for key, value in trainee.state_dict().items()}
             artifacts.write_tensors(Path(made.train(name, 3).outputs["model"]), weights, {"network": {}})
@@ -338,7 +350,7 @@ class TestJob:
 
     def test_what_is_written_is_the_loss_at_the_formula_s_points(self, made: Plan) -> None:
         """Made again here from the formulas, one image at a time: x + ε1 sign ∇L1 + ε2 sign ∇L2, and FGSM's line."""
-        job, run = made.surface("madry", 3), Run(job={})
+        job, run = made.surface("other", 3), Run(job={})
         do_surface(job, run)
         assert run.files == [Path(job.outputs["surface"])]
         assert run.notes == {"images": 6, "zero_gradients": 0, "zero_direction_1": False}
@@ -348,7 +360,7 @@ class TestJob:
 
         own, other = (
             networks.load(made.train(name, 3).slice, self.DATA, Path(made.train(name, 3).outputs["model"]))[1]
-            for name in ("madry", "vulnerable")
+            for name in ("other", "vulnerable")
         )
         stored, labels = prepared.read_dataset(Path()).select("test", 6)
         images = to_unit(stored)
