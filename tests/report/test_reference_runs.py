@@ -24,7 +24,9 @@ def verdict(claim: str, **told: str) -> dict[str, str]:
     return {"claim_id": claim, **dict.fromkeys(names, "")} | told
 
 
-def summary(setting: str, source: str, attack: str, parameters: str, value: str) -> dict[str, str]:
+def summary(
+    setting: str, source: str, attack: str, parameters: str, value: str, **told: str
+) -> dict[str, str]:
     return {
         "model": "ours",
         "setting": setting,
@@ -33,7 +35,8 @@ def summary(setting: str, source: str, attack: str, parameters: str, value: str)
         "parameters": parameters,
         "metric": "accuracy",
         "value": value,
-    }
+        "seeds": "1",
+    } | told
 
 
 def record(path: str, name: str, rule: str = "evaluate") -> dict[str, str]:
@@ -137,10 +140,12 @@ def with_runs(data: ReportData, *runs: Reference) -> ReportData:
 def test_a_claim_leads_to_the_file_it_was_counted_in(data: ReportData) -> None:
     """Of several transfer threats it is the one whose source left what the verdict says."""
     runs = ReferenceRuns(with_runs(data, large()))
-    files = {number: runs.beside(f"made_up.{number}") for number in (5, 6, 9)}
-    told = {number: found.file.rpartition("/")[2] for number, found in files.items() if found}
-    assert told == {5: "white.parquet", 6: "white.parquet", 9: "black.parquet"}
-    black = files[9]
+    beside = {number: runs.beside(f"made_up.{number}") for number in (5, 6, 9)}
+    told = {
+        number: [file.rpartition("/")[2] for file in found.files] for number, found in beside.items() if found
+    }
+    assert told == {5: ["white.parquet"], 6: ["white.parquet"], 9: ["black.parquet"]}
+    black = beside[9]
     assert black is not None
     assert black.command == f"snakemake --force {STUDY}/outcomes/ours/seed0/black.parquet"
     assert runs.beside("made_up.7") is None
@@ -156,6 +161,27 @@ def test_of_two_runs_the_comparable_one_stands_beside_the_claim(data: ReportData
         found = ReferenceRuns(with_runs(data, *order)).beside("made_up.5")
         assert found is not None
         assert (found.verdict, found.measured) == ("reproduced", "95.1")
+
+
+def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -> None:
+    one = large()
+    rows = [
+        {**row, "seeds": "2", "value_min": "0.1", "value_max": "0.146"} if row["attack"] == "fgsm" else row
+        for row in one.tables["summary"]
+    ]
+    second = record(f"{STUDY}/outcomes/ours/seed1/white.parquet", "ours seed 1 white")
+    one = dataclasses.replace(
+        one, tables={**one.tables, "summary": rows}, records={**one.records, second["path"]: second}
+    )
+    runs = ReferenceRuns(with_runs(data, one))
+    clean, fgsm = runs.beside("made_up.5"), runs.beside("made_up.6")
+    assert clean is not None
+    assert fgsm is not None
+    assert (clean.seeds, fgsm.seeds) == ("", "2 seeds: 10.0 to 14.6")
+    assert list(fgsm.files) == [f"{STUDY}/outcomes/ours/seed{seed}/white.parquet" for seed in (0, 1)]
+    html = render(with_runs(data, one))
+    assert "2 seeds: 10.0 to 14.6" in html
+    assert f"<code>{second['path']}</code>" in html
 
 
 def test_counts_facts_and_flags(data: ReportData) -> None:

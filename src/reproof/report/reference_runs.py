@@ -26,16 +26,18 @@ class ReferenceClaim:
     claimed: str
     measured: str
     interval: str
+    seeds: str
+    """Over how many seeds the mean was taken, and from where to where they lie; empty of one seed."""
     verdict: str
     symbol: str
     strongest: str
     """What is left under every attack in the same budget, with its interval; empty where it was not measured."""
     differences: str
     model: str
-    file: str
-    """The file of outcomes that it was counted in."""
+    files: Sequence[str]
+    """The files that it was counted in, one for each seed."""
     command: str
-    """The command that makes that file again."""
+    """The command that makes the first of them again."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ class ReferenceRuns:
         if row.get("strongest_value"):
             left, least, most = (wording.number(row[f"strongest_{key}"]) for key in ("value", "low", "high"))
             strongest = f"{wording.measure(left, claim.unit)} {wording.interval(least, most, claim.unit)}"
-        file, command = _origin(one, claim, row)
+        counted = _counted(one, claim, row)
+        files, command = _origin(one, claim, row["model"], counted)
         differences = "; ".join(wording.reason(part) for part in row["differences"].split("; ") if part)
         return ReferenceClaim(
             f"{_anchor(one)}-{claim.claim_id}",
@@ -139,12 +142,13 @@ class ReferenceRuns:
             claim.printed,
             wording.measure(value, claim.unit),
             wording.interval(low, high, claim.unit),
+            _seeds(counted, claim.unit),
             row["verdict"],
             VERDICTS[row["verdict"]][0],
             strongest,
             differences,
             one.about["models"].get(row["model"], {}).get("title", row["model"]),
-            file,
+            files,
             command,
         )
 
@@ -207,22 +211,39 @@ def _images(settings: Mapping[str, Any]) -> str:
     return f"{counts[0]:,} to {counts[-1]:,}" if len(counts) > 1 else f"{counts[0]:,}"
 
 
-def _origin(one: Reference, claim: Claim, verdict: Row) -> tuple[str, str]:
-    """Return the file in which a claim's measurement was counted, and the command that makes it again."""
-    settings, model = one.about["settings"], verdict["model"]
-    wanted = (model, claim.setting, claim.attack, claim.parameters, claim.metric)
+def _counted(one: Reference, claim: Claim, verdict: Row) -> list[Row]:
+    """Return the rows of the run's summary that hold what was measured of a claim."""
+    wanted = (verdict["model"], claim.setting, claim.attack, claim.parameters, claim.metric)
     keys = ("model", "setting", "attack", "parameters", "metric")
-    sources = [
-        set(row["source"].split("+"))
+    return [
+        row
         for row in one.tables["summary"]
         if tuple(row[key] for key in keys) == wanted
         and wording.number(row["value"]) == wording.number(verdict["measured"])
     ]
+
+
+def _seeds(counted: Sequence[Row], unit: str) -> str:
+    for row in counted:
+        if row["seeds"] != "1":
+            least, most = (
+                wording.measure(wording.number(row[f"value_{end}"]), unit) for end in ("min", "max")
+            )
+            return f"{row['seeds']} seeds: {least} to {most}"
+    return ""
+
+
+def _origin(one: Reference, claim: Claim, model: str, counted: Sequence[Row]) -> tuple[list[str], str]:
+    """Return the files in which a claim's measurement was counted, and the command that makes the first again."""
+    settings = one.about["settings"]
+    sources = [set(row["source"].split("+")) for row in counted]
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for path, record in one.records.items():
         if record["rule"] != "evaluate" or not path.endswith(".parquet"):
             continue
         target, _, rest = record["name"].partition(" seed ")
-        threat = settings["threats"].get(rest.partition(" ")[2])
+        name = rest.partition(" ")[2]
+        threat = settings["threats"].get(name)
         if target != model or threat is None:
             continue
         made_on = [set(names) for names in _made_on(threat)]
@@ -234,11 +255,14 @@ def _origin(one: Reference, claim: Claim, verdict: Row) -> tuple[str, str]:
             fits = fits and claim.attack in settings["suites"][threat["suite"]]["attacks"]
             fits = fits and (not elsewhere or any(names in sources for names in made_on))
         if fits:
-            return path, record["command"]
+            found.setdefault(name, []).append(record)
+    if found:
+        records = next(iter(found.values()))  # the first threat that fits, with every seed
+        return [record["path"] for record in records], records[0]["command"]
     for path, record in one.records.items():  # such as the separation of an ensemble's latent spaces
         if f"/models/{model}/" in path:
-            return path, record["command"]
-    return "", ""
+            return [path], record["command"]
+    return [], ""
 
 
 def _made_on(threat: Mapping[str, Any]) -> list[list[str]]:
