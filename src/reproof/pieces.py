@@ -98,6 +98,19 @@ def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers
     )
 
 
+def alike(pieces: Sequence[Piece]) -> list[tuple[range, Piece]]:
+    """Return the pieces with their numbers, from 1 on; those that only go on with the same trainings stand as one."""
+    found: list[tuple[range, Piece]] = []
+    for number, piece in enumerate(pieces, 1):
+        if found:
+            numbers, last = found[-1]
+            if not piece.ended and not last.ended and piece.begun == last.begun:
+                found[-1] = (range(numbers.start, number + 1), last)
+                continue
+        found.append((range(number, number + 1), piece))
+    return found
+
+
 def label(job: Job) -> str:
     """Return what tells a job from all others: `train undefended seed 0`."""
     return f"{job.rule} {job.name}"
@@ -121,14 +134,16 @@ def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
         + (f", {faster:g} times as fast as one core" if faster != 1 else "")
         + f": {len(found.pieces)} pieces; {finished} of {len(jobs)} jobs are done."
     ]
-    for number, piece in enumerate(found.pieces, 1):
+    for numbers, piece in alike(found.pieces):
         counts = [
             f"{count} {rule}"
             for rule in RULES
             if (count := sum(job.rule == rule and seconds[label(job)] > 0 for job in piece.ended))
         ]
-        lines.append(f"{number:>4}  {duration(piece.seconds):>10}  {', '.join(counts) or 'nothing ends'}")
-        lines += [f"{'':18}begins or goes on with {label(job)}" for job in piece.begun]
+        span = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+        took = f"{duration(piece.seconds)}{' each' if len(numbers) > 1 else ''}"
+        lines.append(f"{span:>12}  {took:>15}  {', '.join(counts) or 'nothing ends'}")
+        lines += [f"{'':31}begins or goes on with {label(job)}" for job in piece.begun]
     for job in found.too_long:
         lines.append(
             f"Too long for any piece: {label(job)} ({duration(seconds[label(job)])}), and it has no checkpoint. Lower "

@@ -7,7 +7,7 @@ import pytest
 from reproof import cli
 from reproof.errors import StudyError
 from reproof.job import Job
-from reproof.pieces import cut, label
+from reproof.pieces import alike, cut, label
 
 
 def job(rule: str, name: str, *reads: str) -> Job:
@@ -51,6 +51,14 @@ def test_a_training_goes_on_where_its_checkpoint_was_left() -> None:
         (["a", "x"], []),
     ]
     assert found.pieces[2].seconds == 10
+
+
+def test_pieces_that_only_go_on_with_the_same_training_stand_as_one() -> None:
+    """45 and 15 seconds in pieces of 10, one after the other: five pieces of a, of which the last begins b."""
+    jobs = [job("train", "a"), job("train", "b")]
+    found = cut(jobs, seconds(jobs, 45, 15), limit=10, workers=1)
+    told = [(list(numbers), names(piece.ended), names(piece.begun)) for numbers, piece in alike(found.pieces)]
+    assert told == [([1, 2, 3, 4], [], ["a"]), ([5], ["a"], ["b"]), ([6], ["b"], [])]
 
 
 def test_workers_share_a_piece_and_what_is_read_must_be_there() -> None:
