@@ -21,8 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal
 
-from eagerpy.astensor import astensor, astensor_
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, T, get_criterion, raise_if_kwargs
+from foolbox.attacks.base import Attack, FixedEpsilonAttack, T
 from foolbox.criteria import Misclassification
 from foolbox.distances import linf
 from foolbox.models.base import Model
@@ -30,6 +29,7 @@ from pyautoattack import AutoAttack
 from torch import Tensor
 
 from reproof.attacks._seclusion import answers, secluded
+from reproof.attacks._untargeted import unpack
 from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point
 
 
@@ -71,18 +71,13 @@ class EnsembleAttack(FixedEpsilonAttack):
         self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
     ) -> T:
         """Return images inside the ball around `inputs`: misclassified, or as they were."""
-        raise_if_kwargs(kwargs)
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        if not isinstance(goal, Misclassification):
-            raise ValueError("AutoAttack is untargeted here")
-        clean, labels = images.raw.detach().contiguous(), goal.labels.raw
+        clean, labels, restore = unpack("AutoAttack", inputs, criterion, kwargs)
+        clean = clean.detach().contiguous()
         best = clean.clone()
         if epsilon > 0:
             with secluded() as seed:
                 self._search(answers(model), clean, labels, best, epsilon, seed)
-        restored: T = restore_type(astensor(best))
-        return restored
+        return restore(best)
 
     def _search(
         self,

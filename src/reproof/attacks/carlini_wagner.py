@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 import torch
-from eagerpy.astensor import astensor, astensor_
-from foolbox.attacks.base import Attack, MinimizationAttack, T, get_criterion, raise_if_kwargs
+from foolbox.attacks.base import Attack, MinimizationAttack, T
 from foolbox.criteria import Misclassification
 from foolbox.distances import l2
 from foolbox.models.base import Model
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from reproof.attacks._gradient import differentiate
 from reproof.attacks._margin import excess
+from reproof.attacks._untargeted import unpack
 from reproof.settings import AttackSettings, Count, NonNegative, Norm, Point, Positive
 
 FIRST_MOMENT, SECOND_MOMENT, ADAM_EPSILON = 0.9, 0.999, 1e-8
@@ -107,12 +107,7 @@ class FixedConstantAttack(MinimizationAttack):
         **kwargs: Any,
     ) -> T:
         """Return each image's closest iterate that fools, or the image itself. early_stop: not used."""
-        raise_if_kwargs(kwargs)
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        if not isinstance(goal, Misclassification):
-            raise ValueError("fixed-constant C&W is untargeted")
-        clean, labels = images.raw, goal.labels.raw
+        clean, labels, restore = unpack("fixed-constant C&W", inputs, criterion, kwargs)
         best, best_norm = clean.clone(), torch.full((len(clean),), torch.inf, device=clean.device)
         constants = torch.full_like(best_norm, self.constant)
         lower, upper = torch.zeros_like(constants), torch.full_like(constants, torch.inf)
@@ -121,8 +116,7 @@ class FixedConstantAttack(MinimizationAttack):
             upper = torch.where(found, constants, upper)
             lower = torch.where(found, lower, constants)
             constants = torch.where(upper.isinf(), constants * 10, (lower + upper) / 2)
-        restored: T = restore_type(astensor(best))
-        return restored
+        return restore(best)
 
     def _search(
         self, model: Model, clean: Tensor, labels: Tensor, constants: Tensor, best: Tensor, best_norm: Tensor

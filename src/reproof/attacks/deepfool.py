@@ -20,8 +20,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import torch
-from eagerpy.astensor import astensor, astensor_
-from foolbox.attacks.base import Attack, MinimizationAttack, T, get_criterion, raise_if_kwargs
+from foolbox.attacks.base import Attack, MinimizationAttack, T
 from foolbox.criteria import Misclassification
 from foolbox.distances import Distance, l2, linf
 from foolbox.models.base import Model
@@ -29,6 +28,7 @@ from pydantic import Field
 from torch import Tensor
 
 from reproof.attacks._jacobian import differentiate_each
+from reproof.attacks._untargeted import unpack
 from reproof.settings import FORWARD, AttackSettings, Count, NonNegative, Norm, Point, Whole
 
 MARGIN = 1e-4  # added to each step's length, as in the authors' own code, so that it crosses the boundary
@@ -102,15 +102,10 @@ class ActiveSetDeepFool(MinimizationAttack):
         **kwargs: Any,
     ) -> T:
         """Return each image where it first fools, or the image itself. early_stop: not used."""
-        raise_if_kwargs(kwargs)
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        if not isinstance(goal, Misclassification):
-            raise ValueError("DeepFool is untargeted")
-        best: Tensor = images.raw.clone()
+        clean, labels, restore = unpack("DeepFool", inputs, criterion, kwargs)
+        best = clean.clone()
         left = torch.arange(len(best), device=best.device)
-        clean = moved = images.raw
-        labels, total = goal.labels.raw, torch.zeros_like(clean)
+        moved, total = clean, torch.zeros_like(clean)
         classes: Tensor | None = None
         for step in range(self.steps + 1):
             leaf = moved.detach().requires_grad_(step < self.steps)
@@ -136,8 +131,7 @@ class ActiveSetDeepFool(MinimizationAttack):
                 )
             total = total + direction
             moved = (clean + (1 + self.overshoot) * total).clamp(0, 1)
-        restored: T = restore_type(astensor(best))
-        return restored
+        return restore(best)
 
     def _nearest(self, differences: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the step to the nearest of the linear boundaries (n, C, H, W), and all by distance (n, K - 1).

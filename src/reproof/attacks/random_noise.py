@@ -13,13 +13,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from eagerpy.astensor import astensor, astensor_
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, T, get_criterion, raise_if_kwargs
+from foolbox.attacks.base import Attack, FixedEpsilonAttack, T
 from foolbox.criteria import Misclassification
 from foolbox.distances import linf
 from foolbox.models.base import Model
 
 from reproof.attacks._noise import Noisy
+from reproof.attacks._untargeted import unpack
 from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point
 
 
@@ -47,12 +47,7 @@ class UniformNoiseAttack(Noisy, FixedEpsilonAttack):
         self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
     ) -> T:
         """Return noisy images inside the ball around `inputs`, misclassified wherever a draw managed it."""
-        raise_if_kwargs(kwargs)
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        if not isinstance(goal, Misclassification):
-            raise ValueError("random noise is untargeted")
-        clean, labels = images.raw, goal.labels.raw
+        clean, labels, restore = unpack("random noise", inputs, criterion, kwargs)
         best = (clean + epsilon * self.draw_uniform(clean, 0)).clamp(*model.bounds)
         left = torch.arange(len(clean), device=clean.device)
         noisy = best
@@ -62,8 +57,7 @@ class UniformNoiseAttack(Noisy, FixedEpsilonAttack):
                 break
             noisy = (clean + epsilon * self.draw_uniform(clean, draw))[left].clamp(*model.bounds)
             best[left] = noisy
-        restored: T = restore_type(astensor(best))
-        return restored
+        return restore(best)
 
 
 def build(settings: Settings, point: Point) -> Attack:

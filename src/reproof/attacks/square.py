@@ -18,8 +18,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 import torch
-from eagerpy.astensor import astensor, astensor_
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, T, get_criterion, raise_if_kwargs
+from foolbox.attacks.base import Attack, FixedEpsilonAttack, T
 from foolbox.criteria import Misclassification
 from foolbox.distances import linf
 from foolbox.models.base import Model
@@ -27,6 +26,7 @@ from pyautoattack.square import SquareAttack
 from pydantic import Field
 
 from reproof.attacks._seclusion import answers, secluded
+from reproof.attacks._untargeted import unpack
 from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point, UnitInterval
 
 
@@ -61,12 +61,8 @@ class RandomSquaresAttack(FixedEpsilonAttack):
         self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
     ) -> T:
         """Return images inside the ball around `inputs`; those misclassified at the start as they were."""
-        raise_if_kwargs(kwargs)
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        if not isinstance(goal, Misclassification):
-            raise ValueError("Square is untargeted here")
-        clean, labels = images.raw.detach().contiguous(), goal.labels.raw
+        clean, labels, restore = unpack("Square", inputs, criterion, kwargs)
+        clean = clean.detach().contiguous()
         best = clean.clone()
         if epsilon > 0:
             with secluded() as seed:
@@ -92,8 +88,7 @@ class RandomSquaresAttack(FixedEpsilonAttack):
                     if not len(left):
                         break
                     _, best[left] = search.attack_single_run(clean[left], labels[left])
-        restored: T = restore_type(astensor(best))
-        return restored
+        return restore(best)
 
 
 def build(settings: Settings, point: Point) -> Attack:
