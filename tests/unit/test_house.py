@@ -158,7 +158,7 @@ def test_the_readme_s_own_studies_are_valid(tmp_path: Path) -> None:
             found.append(study.load([ROOT / "config.yaml", tmp_path / "overlay.yaml"]))
     *ensembles, sources, wide = found
     made_on = {
-        name: plan.Plan(sources).sources("prototype_conformity", sources.threats[name])
+        name: plan.Plan(sources).sources("undefended", sources.threats[name])
         for name in ("in_turn", "at_once")
     }
     assert [len(names) for names in made_on.values()] == [2, 1]
