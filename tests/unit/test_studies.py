@@ -228,7 +228,14 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "independent_ensemble": 23,
             "undefended": 15,
         },
-        "mirzaeian_gravity": {"undefended": 13, "adaptive_gravity": 26},
+        "mirzaeian_gravity": {
+            "undefended": 17,
+            "adaptive_gravity": 51,
+            "fgsm_training": 12,
+            "prototype_conformity": 10,
+        },
+        "mustafa_pcl": {"undefended": 23, "prototype_conformity": 46, "fgsm_training": 12},
+        "hassanin_dfl": {"undefended": 6, "prototype_conformity": 12},
     },
 }
 """At least so many of each paper's claims can be judged. A narrow network (cpu) can only be shown beside a claim, and so
