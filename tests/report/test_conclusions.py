@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import made_up_study
 import pytest
 
+from reproof import registry
 from reproof.claims import Claim, Paper
-from reproof.report import Model, ReportData, Row, Step, Trail, render
+from reproof.report import Model, ReportData, Row, Step, Trail, conclusions, render
 from reproof.report.cards import Cards
 from reproof.report.conclusions import Conclusions
 from reproof.report.grids import Grids
+from reproof.settings import DefenseSettings
 
 DEFENSES = {
     "plain": "undefended",
@@ -23,6 +26,17 @@ DEFENSES = {
     "ours_too": "prototype_conformity[released_code]",
     "madry": "pgd_training",
 }
+PROPOSED = {"undefended": "", "prototype_conformity": "mustafa_pcl", "adaptive_gravity": "mirzaeian_gravity"}
+"""What defenses' files declare of themselves; whether these are there is none of these tests' business."""
+
+
+@pytest.fixture(autouse=True)
+def declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = SimpleNamespace(
+        names=lambda family: list(PROPOSED) if family == "defenses" else [],
+        settings_class=lambda family, name: SimpleNamespace(paper=PROPOSED[name]),
+    )
+    monkeypatch.setattr(conclusions, "registry", stand_in)
 
 
 def claim(number: int, **changes: Any) -> Claim:
@@ -215,3 +229,17 @@ def test_the_page_shows_them_first_with_a_warning_where_the_study_is_small(tree:
     links = re.findall(r'href="#(card-[^"]+)"', section)
     assert links
     assert all(f'id="{link}"' in html for link in links)
+
+
+def test_who_proposes_a_defense_is_what_its_file_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conclusions, "registry", registry)
+    papers = {}
+    for name in registry.names("defenses"):
+        declared = registry.settings_class("defenses", name)
+        assert issubclass(declared, DefenseSettings)
+        papers[name] = declared.paper
+        model = {"name": "m", "title": "m", "dataset": "digits", "architecture": "cnn6", "training": "clean"}
+        assert conclusions._proposed(Model(**model, defense=name)) == declared.paper
+        assert conclusions._proposed(Model(**model, defense=f"{name}[boosted]")) == declared.paper
+        assert conclusions._proposed(Model(**model, defense=f"{name}[member]")) == ""
+    assert any(papers.values())
