@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -21,53 +21,53 @@ def digest(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
     modules: dotted names such as `reproof.training`. Plugins are not imported by name anywhere, so a caller
     lists the ones that its job uses, and only these count.
     """
+    total = hashlib.sha256()
+    for name in sorted(_reached(frozenset(modules))):
+        total.update(f"{name} {_parsed(_source(name))[1]}\n".encode())
+    for path in sorted(files):
+        total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
+
+
+@functools.cache
+def _reached(modules: frozenset[str]) -> frozenset[str]:
     found: set[str] = set()
     todo = list(modules)
     while todo:
         name = todo.pop()
         if name not in found and name not in _NEUTRAL:
             found.add(name)
-            todo.extend(_imports(_source(name)))
-    total = hashlib.sha256()
-    for name in sorted(found):
-        total.update(f"{name} {_module_digest(_source(name))}\n".encode())
-    for path in sorted(files):
-        total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()[:16]
+            todo.extend(_parsed(_source(name))[0])
+    return frozenset(found)
 
 
+@functools.cache
 def _source(name: str) -> Path:
     path = PACKAGE.joinpath(*name.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-@functools.cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """Return the package's modules that a module imports, at its top or inside its functions."""
-    found: list[str] = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.split(".")[0] == "reproof"]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":
-            found.append(node.module)
-            found += [
-                name for alias in node.names if _source(name := f"{node.module}.{alias.name}").is_file()
-            ]
-    return tuple(found)
-
-
-@functools.cache
-def _module_digest(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _parsed(path: Path) -> tuple[tuple[str, ...], str]:
+    """Return what a module imports and the digest of its own code, of one reading."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    imported = tuple(_imports(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_prose(part)] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return imported, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Yield the package's modules that a module imports, at its top or inside its functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "reproof")
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":
+            yield node.module
+            for alias in node.names:
+                if _source(name := f"{node.module}.{alias.name}").is_file():
+                    yield name
 
 
 def _is_prose(node: ast.stmt) -> bool:

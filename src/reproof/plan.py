@@ -7,9 +7,9 @@ threat shows it to a target. White-box and adaptive threats have source = target
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from reproof import registry
 from reproof.job import Job
@@ -21,6 +21,22 @@ REFERENCES = PACKAGE.parents[1] / "reference"
 """Large runs that are committed with the code; every page shows them."""
 RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw", "report")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _once(method: Callable[Concatenate[Plan, P], T]) -> Callable[Concatenate[Plan, P], T]:
+    """Keep what a method of the plan returns: a plan never changes, and Snakemake asks again at every job."""
+
+    @functools.wraps(method)
+    def kept(self: Plan, /, *arguments: P.args, **named: P.kwargs) -> T:
+        key = (method.__name__, arguments, tuple(named.items()))
+        if key not in self._kept:
+            self._kept[key] = method(self, *arguments, **named)
+        return cast(T, self._kept[key])
+
+    return kept
+
 
 class Plan:
     """All jobs of a study. Methods named like the rules return one job each."""
@@ -28,6 +44,7 @@ class Plan:
     def __init__(self, study: Study, root: str = "results"):
         self.study = study
         self.folder = f"{root}/{study.name}"
+        self._kept: dict[Any, Any] = {}
 
     # Who attacks whom.
 
@@ -45,6 +62,7 @@ class Plan:
             return {}
         return self.study.suite_attacks[suite]
 
+    @_once
     def threats_on(self, target: str) -> dict[str, ThreatSettings]:
         """Return the threats that a model stands under."""
         found = {}
@@ -79,14 +97,16 @@ class Plan:
 
     def suites_on(self, source: str) -> list[str]:
         """Return the suites that are made on a source, sorted."""
-        return sorted(
-            {
-                threat.suite
-                for target in self.study.models
-                for threat in self.threats_on(target).values()
-                if source in self.sources(target, threat)
-            }
-        )
+        return sorted(self._suites.get(source, ()))
+
+    @functools.cached_property
+    def _suites(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for target in self.study.models:
+            for threat in self.threats_on(target).values():
+                for source in self.sources(target, threat):
+                    found.setdefault(source, set()).add(threat.suite)
+        return found
 
     # Paths.
 
@@ -98,6 +118,7 @@ class Plan:
         """Return the folder of a trained model."""
         return f"{self.folder}/models/{model}/seed{seed}"
 
+    @_once
     def transfers(self, source: str, suite: str) -> bool:
         """Say whether a suite made on a source is shown to other models too."""
         return any(
@@ -141,6 +162,7 @@ class Plan:
     def _job(self, rule: str, name: str, **facts: Any) -> Job:
         return Job(rule=rule, name=name, arguments=tuple(self.study.arguments), **facts)
 
+    @_once
     def prepare(self, dataset: str) -> Job:
         """Return the job that prepares a data set."""
         choice = self.study.datasets[dataset]
@@ -197,6 +219,7 @@ class Plan:
         """Return the job that makes a model's weights, whether it is trained or put together."""
         return self.assemble(model, seed) if self.study.models[model].members else self.train(model, seed)
 
+    @_once
     def train(self, model: str, seed: int) -> Job:
         """Return the job that trains a model."""
         chosen = self.study.models[model]
@@ -228,6 +251,7 @@ class Plan:
             seed=seed,
         )
 
+    @_once
     def assemble(self, model: str, seed: int) -> Job:
         """Return the job that puts an ensemble together from its trained members."""
         chosen = self.study.models[model]
@@ -264,6 +288,7 @@ class Plan:
         found = {module for name in models for module in self._network_modules(self.study.models[name])}
         return tuple(sorted(found))
 
+    @_once
     def attack(self, source: str, seed: int, suite: str) -> Job:
         """Return the job that makes a suite's adversarial images on a source: a model, or several joined by `+`."""
         models = parts(source)
@@ -301,6 +326,7 @@ class Plan:
             seed=seed,
         )
 
+    @_once
     def evaluate(self, target: str, seed: int, threat: str) -> Job:
         """Return the job that shows a threat's images to a target model."""
         chosen = self.study.models[target]
@@ -348,6 +374,7 @@ class Plan:
         """Return what tables call the source of a threat's images."""
         return AGGREGATED if self.study.suites[threat.suite].members == "aggregated" else source
 
+    @_once
     def outcomes(self) -> list[Job]:
         """Return every evaluate job."""
         return [
@@ -357,6 +384,7 @@ class Plan:
             for threat in self.threats_on(target)
         ]
 
+    @_once
     def surface(self, model: str, seed: int) -> Job:
         """Return the job that measures a model's loss around test images; KeyError for one that is not surfaced."""
         wanted = self.study.surfaces
@@ -387,6 +415,7 @@ class Plan:
             seed=seed,
         )
 
+    @_once
     def tabulate(self) -> Job:
         """Return the job that counts outcomes and judges claims."""
         folder = f"{self.folder}/tables"
@@ -477,6 +506,7 @@ class Plan:
         """Return a model's epochs, of an ensemble the most that a member has."""
         return max(self.study.models[name].training.epochs for name in (model.members or (model.name,)))
 
+    @_once
     def draw(self) -> Job:
         """Return the job that draws the figures, from every table and from the first seed's files."""
         folder = f"{self.folder}/figures"
@@ -566,6 +596,7 @@ class Plan:
             "at": float(getattr(last.settings, swept)) if swept else None,
         }
 
+    @_once
     def report(self) -> Job:
         """Return the job that renders the page."""
         return self._job(
