@@ -221,6 +221,32 @@ def test_the_page_shows_it_beside_the_claim(
     assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_verdict_inside_another_ones_cell_keeps_its_own_colour(
+    data: ReportData, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    run = large()
+    verdicts = [{**row, "verdict": "reproduced"} for row in run.tables["verdicts"]]
+    run = dataclasses.replace(run, tables={**run.tables, "verdicts": verdicts})
+    file = tmp_path / "page.html"
+    file.write_text(render(with_runs(data, run)), encoding="utf-8")
+    page = open_page(file)
+    inner = page.locator("[id='cell-made_up.6'] a.larger .verdict")
+    cell = page.locator("[id='cell-made_up.6']")
+    assert "v-lower" in (cell.get_attribute("class") or ""), "the test needs a cell judged otherwise"
+    colour = "element => getComputedStyle(element).color"
+    alike = page.evaluate(
+        """() => {
+          const made = document.createElement("p");
+          made.className = "v-reproduced";
+          made.innerHTML = '<span class="verdict">x</span>';
+          document.body.append(made);
+          return getComputedStyle(made.firstChild).color;
+        }"""
+    )
+    assert inner.evaluate(colour) == alike
+    assert inner.evaluate(colour) != cell.locator("> a .verdict, > .verdict").first.evaluate(colour)
+
+
 def test_a_page_without_reference_runs_has_no_such_section(data: ReportData) -> None:
     html = render(with_runs(data))
     assert 'id="references"' not in html
