@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -9,10 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from reproof import registry
 from reproof.settings import DefenseSettings
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 CODE = ("Snakefile", "workflow", "src", "profiles", "environment.yml", "config.yaml")
 
@@ -77,6 +80,17 @@ threats:
 """
 
 
+ALL_JOBS = """
+import sys
+from pathlib import Path
+from reproof import cli, plan, study
+
+for job in plan.Plan(study.load([Path("config.yaml")])).jobs():
+    whole = job.rule in ("tabulate", "draw", "report")
+    sys.exit(1) if cli.main([job.rule, *([] if whole else [next(iter(job.outputs.values()))])]) else None
+"""
+
+
 @dataclass
 class Project:
     """A copy of the project with a study of its own."""
@@ -127,8 +141,32 @@ class Project:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def make_in_one_process(self) -> None:
+        """Do all jobs in one process, then let Snakemake note them as done: none pays for Python's start.
+
+        For tests of what is made and made again; those of how it is made use `make`.
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", ALL_JOBS],
+            cwd=self.path,
+            env={**self.environment, "PYTHONPATH": str(self.path / "src")},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        self.make("--touch", "--forceall")
+
     def pending(self, *arguments: str) -> dict[str, int]:
         """Return how many jobs of each rule a dry run would start."""
+        return self.dry(*arguments)[0]
+
+    def jobs(self, *arguments: str) -> set[str]:
+        """Return the output files that a dry run would make."""
+        return self.dry(*arguments)[1]
+
+    def dry(self, *arguments: str) -> tuple[dict[str, int], set[str]]:
+        """Return both."""
         printed = self.make("-n", *arguments)
         jobs: dict[str, int] = {}
         if "Job stats:" in printed:
@@ -137,13 +175,8 @@ class Project:
                 if len(words) != 2 or words[0] == "total":
                     break
                 jobs[words[0]] = int(words[1])
-        return jobs
-
-    def jobs(self, *arguments: str) -> set[str]:
-        """Return the output files that a dry run would make."""
-        printed = self.make("-n", *arguments)
         lines = [line.strip() for line in printed.splitlines()]
-        return {
+        return jobs, {
             name.strip()
             for line in lines
             if line.startswith("output: ")
@@ -195,11 +228,46 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def kill(pid: int) -> None:
+def kill(pid: int, how: signal.Signals = signal.SIGKILL) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, how)
     except ProcessLookupError:
         return
+
+
+def timed(call: Callable[[], T]) -> tuple[T, float]:
+    """Return what a call returned, and the processor time of the processes that it started, in seconds.
+
+    Unlike the time on the wall it is not lengthened by other work, but a slow machine lengthens it too: compare it
+    with a yardstick's.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    returned = call()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return returned, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def empty(folder: Path, jobs: int, environment: dict[str, str]) -> Project:
+    """Return a workflow of as many jobs that Snakemake alone plans: the yardstick for `timed`."""
+    folder.mkdir()
+    (folder / "Snakefile").write_text(EMPTY.replace("COUNT", str(jobs // 2)))
+    return Project(folder, environment)
+
+
+EMPTY = """
+rule all:
+    input: expand("second/{number}", number=range(COUNT))
+rule first:
+    output: "first/{number}"
+    log: "logs/first/{number}"
+    params: job="{number}"
+    resources: mem_mb=100, runtime=1
+    shell: "touch {output} 2> {log}"
+use rule first as second with:
+    input: "first/{number}"
+    output: "second/{number}"
+    log: "logs/second/{number}"
+"""
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

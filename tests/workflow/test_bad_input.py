@@ -188,15 +188,17 @@ def test_damaged_artifact_is_refused_by_the_job_that_needs_it(damage: Damage, ch
 
 
 def test_truncated_weights_are_made_again_after_the_advice_was_followed(changeable: Project) -> None:
-    before = changeable.tables()
+    outcome = "results/tiny/outcomes/plain/seed0/white_box.parquet"
+    before = (changeable.path / outcome).read_bytes()
     model = changeable.path / "results/tiny/models/plain/seed0/model.safetensors"
     whole = model.read_bytes()
     model.write_bytes(whole[:-100])
-    expect_refusal(changeable.run(), "truncated or edited")
+    expect_refusal(changeable.run(outcome), "truncated or edited")
     model.unlink()
-    changeable.make()
+    assert changeable.pending()["train"] == 1, "the bare command is enough"
+    changeable.make(str(model.relative_to(changeable.path)), outcome)
     assert model.read_bytes() == whole
-    assert changeable.tables() == before
+    assert (changeable.path / outcome).read_bytes() == before
 
 
 def test_edited_table_is_refused_by_the_page(changeable: Project) -> None:
@@ -216,16 +218,18 @@ def test_more_images_than_there_are(fresh: Callable[..., Project]) -> None:
     expect_refusal(project.run(), "test_images", "1797")
 
 
-def test_a_suite_larger_than_the_test_split(fresh: Callable[..., Project]) -> None:
-    project = fresh(TINY.replace("carlini_wagner], images: 20", "carlini_wagner], images: 41"))
-    expect_refusal(project.run(), "suites.papers.images", "40")
+def test_a_suite_larger_than_the_test_split(changeable: Project) -> None:
+    changeable.edit("config.yaml", "carlini_wagner], images: 20", "carlini_wagner], images: 41")
+    images = "results/tiny/transfer/plain/seed0/papers.safetensors"
+    expect_refusal(changeable.run(images), "suites.papers.images", "40")
 
 
-def test_full_disk_says_so_and_loses_nothing(fresh: Callable[..., Project]) -> None:
+def test_full_disk_says_so_and_loses_nothing(changeable: Project) -> None:
     """The kernel stops every file of the job at 8 KiB, as a full disk would."""
-    project = fresh()
+    project = changeable
     model = "results/tiny/models/plain/seed0/model.safetensors"
-    project.make("results/tiny/data/digits.safetensors")
+    for path in (project.path / model).parent.iterdir():
+        path.unlink()
     done = subprocess.run(
         [sys.executable, "-m", "reproof", "train", model],
         cwd=project.path,

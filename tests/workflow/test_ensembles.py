@@ -65,7 +65,7 @@ MEMBERS = ("main", "second", "taught")
 @pytest.fixture(scope="module")
 def voted(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = clone(tmp_path_factory.mktemp("voted") / "project", VOTING)
-    project.make()
+    project.make_in_one_process()
     return project
 
 

@@ -26,7 +26,7 @@ def test_touching_a_module_reruns_nothing(changeable: Project) -> None:
 def test_one_defense_reruns_its_own_jobs_and_what_follows(changeable: Project) -> None:
     path = changeable.path / f"src/reproof/defenses/{JOINT}.py"
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
-    made = changeable.jobs()
+    pending, made = changeable.dry()
     models = {
         name
         for name in made
@@ -34,7 +34,7 @@ def test_one_defense_reruns_its_own_jobs_and_what_follows(changeable: Project) -
     }
     assert models
     assert all("/centred/" in name for name in models), models
-    assert changeable.pending() == {"train": 1, "attack": 2, "evaluate": 3, **AFTERWARDS}
+    assert pending == {"train": 1, "attack": 2, "evaluate": 3, **AFTERWARDS}
 
 
 def test_the_training_loop_reruns_every_training(changeable: Project) -> None:
@@ -52,9 +52,8 @@ def test_the_training_loop_reruns_every_training(changeable: Project) -> None:
 def test_one_attack_reruns_no_training(changeable: Project) -> None:
     path = changeable.path / "src/reproof/attacks/carlini_wagner.py"
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
-    pending = changeable.pending()
+    pending, made = changeable.dry()
     assert "train" not in pending
-    made = changeable.jobs()
     assert any("transfer/plain/seed0/papers" in name for name in made)
     assert not any("adaptive" in name and "/outcomes/" in name for name in made), "adaptive has no C&W"
 
