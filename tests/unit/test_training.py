@@ -306,7 +306,10 @@ def make_defense(name: str) -> Defense[Any]:
     if name == "plain":
         return PlainDefense()
     found = registry.load_class("defenses", name, Defense)
-    return found(registry.settings_class("defenses", name)())
+    settings = registry.settings_class("defenses", name)
+    # A defense that trains networks of its own beside the classifier has them narrow here: it takes seconds otherwise.
+    narrow = {"width": 4} if "width" in settings.model_fields else {}
+    return found(settings(**narrow))
 
 
 class TestCheckpoint:
