@@ -22,7 +22,7 @@ def digest(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
     lists the ones that its job uses, and only these count.
     """
     total = hashlib.sha256()
-    for name in sorted(_reached(frozenset(modules))):
+    for name in sorted(reached(frozenset(modules))):
         total.update(f"{name} {_parsed(_source(name))[1]}\n".encode())
     for path in sorted(files):
         total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -30,7 +30,8 @@ def digest(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
 
 
 @functools.cache
-def _reached(modules: frozenset[str]) -> frozenset[str]:
+def reached(modules: frozenset[str]) -> frozenset[str]:
+    """Return these modules and all that they import, directly or not, but for the neutral ones."""
     found: set[str] = set()
     todo = list(modules)
     while todo:

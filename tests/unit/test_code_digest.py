@@ -85,13 +85,9 @@ def test_data_files_count_by_content(package: Path) -> None:
 
 
 def test_training_digest_of_the_project_holds_the_loop_and_the_chosen_plugins_only() -> None:
-    found: set[str] = set()
-    todo = ["reproof.stages.train", "reproof.architectures.cnn6", "reproof.defenses.undefended"]
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo += code_digest._imports(code_digest._source(name))
+    found = code_digest.reached(
+        frozenset({"reproof.stages.train", "reproof.architectures.cnn6", "reproof.defenses.undefended"})
+    )
     assert {"reproof.training", "reproof.networks", "reproof.architectures._layers"} <= found
     assert "reproof.defenses.pgd_training" not in found
     assert "reproof.attack_engine" not in found
@@ -101,12 +97,6 @@ def test_training_digest_of_the_project_holds_the_loop_and_the_chosen_plugins_on
 @pytest.mark.parametrize("stage", ["prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw"])
 def test_what_only_decides_which_jobs_there_are_is_no_part_of_their_code(stage: str) -> None:
     """What a plan or a study says of a job stands in the job's slice; an edit of the rest must rerun no training."""
-    found: set[str] = set()
-    todo = [f"reproof.stages.{stage}"]
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo.extend(code_digest._imports(code_digest._source(name)))
+    found = code_digest.reached(frozenset({f"reproof.stages.{stage}"}))
     assert "reproof.job" in found
     assert not found & {"reproof.plan", "reproof.study", "reproof.estimate", "reproof.stages.report"}
