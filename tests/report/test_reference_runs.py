@@ -163,6 +163,19 @@ def test_of_two_runs_the_comparable_one_stands_beside_the_claim(data: ReportData
         assert (found.verdict, found.measured) == ("reproduced", "95.1")
 
 
+def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(data: ReportData) -> None:
+    one = large("b")
+    rows = [{**row, "seeds": "3", "value_min": "0.1", "value_max": "0.146"} for row in one.tables["summary"]]
+    one = dataclasses.replace(one, tables={**one.tables, "summary": rows})
+    for order in ((large("a"), one), (one, large("a"))):
+        found = ReferenceRuns(with_runs(data, *order)).beside("made_up.6")
+        assert found is not None
+        assert found.seeds == "3 seeds: 10.0 to 14.6"
+    html = render(with_runs(data, one))
+    cell = html.split('id="cell-made_up.6"')[1].split("</td>")[0]
+    assert "3 seeds: 10.0 to 14.6" in cell
+
+
 def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -> None:
     one = large()
     rows = [

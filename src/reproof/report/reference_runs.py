@@ -85,7 +85,7 @@ class ReferenceRuns:
                     self._best[claim_id] = told
 
     def beside(self, claim_id: str) -> ReferenceClaim | None:
-        """Return the reference run's measurement of a claim; of several, one that can be compared."""
+        """Return the reference run's measurement of a claim; of several, one that can be compared, of several seeds."""
         return self._best.get(claim_id)
 
     def views(self) -> list[ReferenceView]:
@@ -162,8 +162,8 @@ def _anchor(one: Reference) -> str:
     return f"reference-{slug(one.name)}"
 
 
-def _rank(told: ReferenceClaim) -> tuple[bool, str]:
-    return told.verdict == "not comparable", told.id
+def _rank(told: ReferenceClaim) -> tuple[bool, bool, str]:
+    return told.verdict == "not comparable", not told.seeds, told.id
 
 
 def _counts(paper: Paper, verdicts: Mapping[str, Row]) -> list[tuple[str, int]]:
