@@ -171,6 +171,11 @@ def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(
         found = ReferenceRuns(with_runs(data, *order)).beside("made_up.6")
         assert found is not None
         assert found.seeds == "3 seeds: 10.0 to 14.6"
+    other = [{**row, "verdict": "not comparable"} for row in one.tables["verdicts"]]
+    one = dataclasses.replace(one, tables={**one.tables, "verdicts": other})
+    found = ReferenceRuns(with_runs(data, one, large("a"))).beside("made_up.6")
+    assert found is not None
+    assert found.seeds == "", "seeds make no run comparable"
     html = render(with_runs(data, one))
     cell = html.split('id="cell-made_up.6"')[1].split("</td>")[0]
     assert "3 seeds: 10.0 to 14.6" in cell

@@ -163,7 +163,8 @@ def _anchor(one: Reference) -> str:
 
 
 def _rank(told: ReferenceClaim) -> tuple[bool, bool, str]:
-    return told.verdict == "not comparable", not told.seeds, told.id
+    other = told.verdict == "not comparable"
+    return other, not other and not told.seeds, told.id
 
 
 def _counts(paper: Paper, verdicts: Mapping[str, Row]) -> list[tuple[str, int]]:
