@@ -87,7 +87,8 @@ from reproof import cli, plan, study
 
 for job in plan.Plan(study.load([Path("config.yaml")])).jobs():
     whole = job.rule in ("tabulate", "draw", "report")
-    sys.exit(1) if cli.main([job.rule, *([] if whole else [next(iter(job.outputs.values()))])]) else None
+    if cli.main([job.rule] if whole else [job.rule, next(iter(job.outputs.values()))]):
+        sys.exit(1)
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -85,11 +84,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_leave_the_result_as_it_was(
-    fresh: Callable[..., Project], undisturbed: dict[str, bytes]
+    times: int, fresh: Callable[..., Project], undisturbed: dict[str, bytes]
 ) -> None:
-    """Six kills; REPROOF_KILLS=20 makes it twenty."""
-    project, times = fresh(SMALLEST), int(os.environ.get("REPROOF_KILLS", "6"))
+    project = fresh(SMALLEST)
     seed = random.SystemRandom().randrange(10**6)
     print(f"kill moments from seed {seed}")
     met = disturb(project, times, random.Random(seed))
