@@ -1,5 +1,5 @@
 # reproof: from a study (config.yaml, and what --configfile lays over it) to its page.
-# Rules are thin: src/reproof/plan.py says what each job reads, writes and must know.
+# Rules are thin: src/reproof/plan/jobs.py says what each job reads, writes and must know.
 
 
 include: "workflow/rules/study.smk"

@@ -19,8 +19,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from reproof import attack_engine, registry
-from reproof.data import DataDescription
+from reproof import registry
+from reproof.attacking import engine as attacking_engine
+from reproof.attacking import judge
+from reproof.data.dataset import DataDescription
 
 with warnings.catch_warnings():  # Foolbox 3.3.4 imports SciPy's old name of gaussian_filter
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -69,7 +71,7 @@ def craft(
         settings = declared(epsilons=[EPSILON], steps=PGD_STEPS)
     else:
         settings = declared(constants=[CONSTANT], steps=CW_STEPS)
-    attack_engine.craft(
+    attacking_engine.craft(
         classifier,
         settings,
         kind,
@@ -117,7 +119,7 @@ def main() -> None:
     torch.manual_seed(0)
     classifier = build_classifier(chosen.width)
     images = torch.rand(chosen.images, 1, 28, 28)
-    clean = attack_engine.predict(classifier, images, chosen.images, "cpu").argmax(1)
+    clean = judge.predict(classifier, images, chosen.images, "cpu").argmax(1)
     half = torch.where(torch.arange(len(images)) % 2 == 0, clean, (clean + 1) % 10)
 
     def engine(kind: str, labels: Tensor, channels_last: bool | None) -> Callable[[], None]:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from reproof import registry
-from reproof.augmentation import shift_and_mirror
-from reproof.data import DataDescription, to_unit
+from reproof.data.dataset import DataDescription, to_unit
+from reproof.training.augmentation import shift_and_mirror
 
 BATCH_SIZE = 64
 TARGET = 0.03

@@ -20,11 +20,12 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from reproof import device, networks
-from reproof.data import DataDescription, Dataset, Split
-from reproof.settings import AdversarialTraining
-from reproof.training import train
-from reproof.training_settings import TrainingSettings
+from reproof import device
+from reproof.data.dataset import DataDescription, Dataset, Split
+from reproof.models import build
+from reproof.settings.adversarial_training import AdversarialTraining
+from reproof.settings.training import TrainingSettings
+from reproof.training.loop import train
 
 DIGITS = DataDescription(channels=1, height=28, width=28, classes=10, mean=(0.13,), std=(0.31,))
 OBJECTS = DataDescription(
@@ -82,7 +83,7 @@ def measure(case: Case, data: Dataset, on: torch.device, batch_size: int) -> tup
     if "adversarial" in training:
         training["adversarial"] = AdversarialTraining.model_validate(training["adversarial"])
     network = {"architecture": {"kind": case.architecture, **case.options}, "defense": {"kind": "undefended"}}
-    defense, trainee = networks.build(network, data.description, seed=0)
+    defense, trainee = build.build(network, data.description, seed=0)
     begun: list[float] = []
     activities = [ProfilerActivity.CUDA if on.type == "cuda" else ProfilerActivity.CPU]
     with ExitStack() as stack:

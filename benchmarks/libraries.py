@@ -31,11 +31,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproof import attack_engine, networks, registry, threat_models
-from reproof.data import DataDescription, Dataset, to_unit
-from reproof.settings import AttackSettings, Norm
-from reproof.training import train
-from reproof.training_settings import TrainingSettings
+from reproof import registry
+from reproof.attacking import engine as attacking_engine
+from reproof.attacking import judge as attacking_judge
+from reproof.attacking import threat_model
+from reproof.data.dataset import DataDescription, Dataset, to_unit
+from reproof.models import build as models_build
+from reproof.settings.attack import AttackSettings
+from reproof.settings.training import TrainingSettings
+from reproof.settings.values import Norm
+from reproof.training.loop import train
 
 with warnings.catch_warnings():  # Foolbox 3.3.4 imports SciPy's old name of gaussian_filter
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -95,7 +100,7 @@ def load(name: str) -> ModuleType | None:
 def prepare(kind: dict[str, Any], data: Dataset, epochs: int, images: int) -> Scene:
     """Train a network on the digits; take test images."""
     network = {"architecture": kind, "defense": {"kind": "undefended"}}
-    defense, trainee = networks.build(network, data.description, seed=0)
+    defense, trainee = models_build.build(network, data.description, seed=0)
     rehearsal = TrainingSettings(
         epochs=epochs,
         batch_size=64,
@@ -107,7 +112,7 @@ def prepare(kind: dict[str, Any], data: Dataset, epochs: int, images: int) -> Sc
     train(defense, trainee, data, rehearsal, seed=0, progress=False)
     stored, labels = data.select("test", images)
     unit = to_unit(stored)
-    clean = attack_engine.predict(trainee, unit, images, "cpu").argmax(1)
+    clean = attacking_judge.predict(trainee, unit, images, "cpu").argmax(1)
     return Scene(trainee.eval(), unit, labels, clean)
 
 
@@ -118,7 +123,7 @@ def engine(scene: Scene, kind: str, **settings: Any) -> Callable[[], list[Tensor
     chosen = declared.model_validate(settings)
 
     def run() -> list[Tensor]:
-        crafted = attack_engine.craft(
+        crafted = attacking_engine.craft(
             scene.network, chosen, kind, scene.images, scene.labels, scene.clean,
             view=None, seed=0, batch_size=len(scene.images), device="cpu", skip_misclassified=True,
         )  # fmt: skip
@@ -326,7 +331,7 @@ def saliency(scene: Scene, torchattacks: Any, art: Any) -> list[Work]:
     def targeted() -> Tensor:
         model = foolbox.PyTorchModel(scene.network, bounds=(0, 1), device="cpu")
         found: Tensor = attack.run(model, scene.images, foolbox.criteria.TargetedMisclassification(targets))
-        attack_engine.predict(scene.network, found, len(found), "cpu")
+        attacking_judge.predict(scene.network, found, len(found), "cpu")
         return found
 
     work = []
@@ -371,11 +376,11 @@ def judge(scene: Scene, attacked: Attacked, norm: Norm) -> tuple[float, float]:
     for found in [attacked] if isinstance(attacked, Tensor) else attacked:
         blank = (found == 0).flatten(1).all(dim=1)
         kept = torch.where(blank[:, None, None, None], scene.images, found.detach()).contiguous()
-        predicted = attack_engine.predict(scene.network, kept, len(kept), "cpu").argmax(1)
+        predicted = attacking_judge.predict(scene.network, kept, len(kept), "cpu").argmax(1)
         right = predicted == scene.labels if scene.targets is None else predicted != scene.targets
         right &= scene.clean == scene.labels
         fooled = ~right & (scene.clean == scene.labels)
-        distance = threat_models.distances(scene.images[fooled], kept[fooled])[norm].double()
+        distance = threat_model.distances(scene.images[fooled], kept[fooled])[norm].double()
         accuracies.append(float(right.double().mean()))
         means.append(float(distance.mean()) if len(distance) else math.nan)
     return statistics.mean(accuracies), statistics.mean(means)
@@ -481,7 +486,7 @@ def untrained(classes: int, images: Tensor) -> Scene:
     settings = registry.settings_class("architectures", "cnn6")(width=0.25)
     torch.manual_seed(0)
     network = registry.load("architectures", "cnn6").build(settings, data).eval()
-    answers = attack_engine.predict(network, images, len(images), "cpu").argmax(1)
+    answers = attacking_judge.predict(network, images, len(images), "cpu").argmax(1)
     return Scene(network, images, answers, answers)
 
 

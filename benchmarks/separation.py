@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 
 from reproof import registry
-from reproof.classifier import Classifier
-from reproof.data import Dataset
-from reproof.latent_separation import separation, total
+from reproof.data.dataset import Dataset
+from reproof.geometry.latent_separation import separation, total
+from reproof.models.classifier import Classifier
 
 Array = NDArray[np.float64]
 NOISE = 0.2

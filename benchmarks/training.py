@@ -26,13 +26,14 @@ import torch
 from torch import nn
 
 from reproof import registry
-from reproof.classifier import Classifier
-from reproof.data import DataDescription, Dataset, to_unit
-from reproof.defense import Defense
+from reproof.data.dataset import DataDescription, Dataset, to_unit
 from reproof.errors import ReproofError
-from reproof.settings import AdversarialTraining, DefenseSettings
-from reproof.training import train
-from reproof.training_settings import TrainingSettings
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense
+from reproof.settings.adversarial_training import AdversarialTraining
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.training import TrainingSettings
+from reproof.training.loop import train
 
 DESCRIPTION = DataDescription(channels=1, height=28, width=28, classes=10, mean=(0.13,), std=(0.31,))
 BARE, BASELINE = "bare", "undefended"

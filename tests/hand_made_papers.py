@@ -7,7 +7,9 @@ from decimal import Decimal
 
 import yaml
 
-from reproof.claims import COLUMNS, Claim, claim_id, papers
+from reproof.claims.claim import Claim, claim_id
+from reproof.claims.paper import papers
+from reproof.claims.vocabulary import COLUMNS
 
 CELL = {
     "paper": "p",

@@ -23,7 +23,7 @@ import scipy.io
 import torchvision.datasets
 
 from reproof import registry
-from reproof.data import Dataset
+from reproof.data.dataset import Dataset
 
 Part = tuple[np.ndarray, np.ndarray]
 """Images (N, C, H, W) and labels."""

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription, Dataset, to_unit
-from reproof.defense import Defense, Progress, Trainee
-from reproof.settings import DefenseSettings
-from reproof.training import Batch, generator_for, mix_in_adversarial
+from reproof.data.dataset import DataDescription, Dataset, to_unit
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.settings.defense import DefenseSettings
+from reproof.training.adversarial import Batch, mix_in_adversarial
+from reproof.training.randomness import generator_for
 
 DESCRIPTION = DataDescription(channels=1, height=8, width=8, classes=3, mean=(0.4,), std=(0.3,))
 

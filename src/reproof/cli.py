@@ -17,10 +17,11 @@ from typing import Any
 
 import yaml
 
-from reproof import artifacts, provenance, study
+from reproof import artifacts, provenance
 from reproof.errors import ReproofError, StudyError
-from reproof.job import Job
-from reproof.plan import RULES, Plan
+from reproof.plan.job import Job
+from reproof.plan.jobs import RULES, Plan
+from reproof.study import model, reader, schema
 
 DRIVER = "REPROOF_DRIVER"
 """Environment variable `host:pid` of the Snakemake that started a job; the job ends when it is gone."""
@@ -114,22 +115,22 @@ def schema_text() -> str:
     """Return the JSON schema of a study file as it stands in workflow/schemas/."""
     import json
 
-    return json.dumps(study.json_schema(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(schema.json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def show_claims(*, summary: bool, check: bool) -> int:
     """Print the ledger's counts, or the anomalies that no contradiction covers; return 1 if there are any."""
-    from reproof import claims, ledger
+    from reproof.claims import consistency, paper
 
-    papers = claims.papers()
+    papers = paper.papers()
     if summary:
-        print(ledger.summary(papers), flush=True)
+        print(consistency.summary(papers), flush=True)
     if not check:
         return 0
-    left = ledger.uncovered(papers)
+    left = consistency.uncovered(papers)
     for anomaly in left:
         print(anomaly, flush=True)
-    explained = len(ledger.anomalies(papers)) - len(left)
+    explained = len(consistency.anomalies(papers)) - len(left)
     print(
         f"{explained} anomalies are explained by a contradiction on record, {len(left)} are not", flush=True
     )
@@ -138,7 +139,7 @@ def show_claims(*, summary: bool, check: bool) -> int:
 
 def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
     """Return what `plan` prints: the page's path, the study in pieces, or what its stages cost."""
-    from reproof import estimate, pieces
+    from reproof.plan import estimate, time_slices
 
     if chosen.page:
         return plan.report().outputs["page"]
@@ -146,7 +147,7 @@ def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
         return estimate.table(plan)
     if chosen.minutes <= 0 or chosen.jobs < 1 or chosen.faster <= 0:
         raise StudyError("plan: --minutes and --faster should be above 0, --jobs at least 1")
-    return pieces.text(plan, chosen.minutes, chosen.jobs, chosen.faster)
+    return time_slices.text(plan, chosen.minutes, chosen.jobs, chosen.faster)
 
 
 def keep(plan: Plan, name: str) -> None:
@@ -163,7 +164,7 @@ def keep(plan: Plan, name: str) -> None:
     print(f"{folder}: {measured} claims with a verdict, {len(found.records)} files on record", flush=True)
 
 
-def load_study(overlays: Sequence[Path], values: Sequence[str]) -> study.Study:
+def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:
     """Return the study of config.yaml with overlays and KEY=VALUE pairs on top."""
     overrides: dict[str, Any] = {}
     for pair in values:
@@ -174,7 +175,7 @@ def load_study(overlays: Sequence[Path], values: Sequence[str]) -> study.Study:
             overrides[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise StudyError(f"--config {pair}: the value is not valid YAML: {error}") from error
-    return study.load([Path("config.yaml"), *overlays], overrides)
+    return reader.load([Path("config.yaml"), *overlays], overrides)
 
 
 def find(plan: Plan, rule: str, output: str | None) -> Job:

@@ -18,9 +18,9 @@ from typing import Any
 
 from reproof import artifacts
 from reproof.errors import ArtifactError
-from reproof.job import Job
-from reproof.plan import Plan
-from reproof.study import COMMAND_LINE
+from reproof.plan.job import Job
+from reproof.plan.jobs import Plan
+from reproof.study.layers import COMMAND_LINE
 
 FOLDER = "reference"
 ABOUT = "about.json"

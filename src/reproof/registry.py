@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reproof.errors import StudyError
-from reproof.settings import ArchitectureSettings, AttackSettings, DatasetSettings, DefenseSettings, Settings
+from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.attack import AttackSettings
+from reproof.settings.dataset import DatasetSettings
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Settings
 
 Family = Literal["architectures", "attacks", "datasets", "defenses"]
 FAMILIES: tuple[Family, ...] = ("architectures", "attacks", "datasets", "defenses")
@@ -28,7 +32,7 @@ BASES: dict[Family, type[Settings]] = {
     "defenses": DefenseSettings,
 }
 PACKAGE = Path(__file__).parent
-_LIGHT = {"__future__", "typing", "pydantic", "reproof.settings", "math"}
+_LIGHT = {"__future__", "typing", "pydantic", "math"}
 
 
 def names(family: Family) -> list[str]:
@@ -88,7 +92,7 @@ def _is_declaration(node: ast.stmt) -> bool:
     if isinstance(node, ast.Import):
         return all(alias.name in _LIGHT for alias in node.names)
     if isinstance(node, ast.ImportFrom):
-        return node.module in _LIGHT
+        return node.module in _LIGHT or (node.module or "").startswith("reproof.settings.")
     return isinstance(node, ast.ClassDef) and node.name.endswith("Settings")
 
 

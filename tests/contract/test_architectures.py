@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from reproof import registry
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.settings import ArchitectureSettings
+from reproof.data.dataset import DataDescription
+from reproof.models.classifier import Classifier
+from reproof.settings.architecture import ArchitectureSettings
 
 SMALL = 1 / 16
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

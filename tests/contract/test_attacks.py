@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from reproof import attack_engine, registry, threat_models
-from reproof.settings import AttackSettings
+from reproof import registry
+from reproof.attacking import engine, judge, threat_model
+from reproof.settings.attack import AttackSettings
 
 KINDS = registry.names("attacks")
 
@@ -34,11 +35,11 @@ def images():
 
 @pytest.fixture(scope="module")
 def labels(net, images):
-    return attack_engine.predict(net, images, 9, "cpu").argmax(1)
+    return judge.predict(net, images, 9, "cpu").argmax(1)
 
 
 def craft(net, images, labels, kind, settings, seed=0):
-    return attack_engine.craft(
+    return engine.craft(
         net,
         settings,
         kind,
@@ -79,11 +80,11 @@ def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kin
     assert list(result.images) == [point.parameters for point in settings.points()]
     for point in settings.points():
         found = result.images[point.parameters]
-        threat_models.check(images, found, settings.norm, point.epsilon, kind)
+        threat_model.check(images, found, settings.norm, point.epsilon, kind)
         assert found.min() >= 0
         assert found.max() <= 1
         assert result.unchanged[point.parameters] < len(images), "the attack should move something"
-        again = attack_engine.predict(net, found, 9, "cpu").argmax(1)
+        again = judge.predict(net, found, 9, "cpu").argmax(1)
         assert torch.equal(result.predictions[point.parameters], again)
 
 

@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reproof import attack_engine, registry, training
-from reproof.data import DataDescription
-from reproof.defense import Defense, Progress
-from reproof.purification import Purified
-from reproof.settings import (
-    FORWARD,
-    AdversarialTraining,
-    ArchitectureSettings,
-    AttackSettings,
-    DatasetSettings,
-    DefenseSettings,
-    Settings,
-)
+from reproof import registry
+from reproof.attacking import engine, judge
+from reproof.data.dataset import DataDescription
+from reproof.models.defense import Defense, Progress
+from reproof.models.purifier import Purified
+from reproof.settings.adversarial_training import AdversarialTraining
+from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.attack import AttackSettings
+from reproof.settings.cost import FORWARD
+from reproof.settings.dataset import DatasetSettings
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Settings
+from reproof.training import adversarial as training_adversarial
 from tests.tiny_classifier import PlainDefense, TinyClassifier, build_tiny, make_data
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -141,9 +141,9 @@ def attack(name: str, epsilon: float, constant: float) -> tuple[float, AttackSet
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 10)).eval()
         images = torch.rand(24, 1, 6, 6)
-    labels = attack_engine.predict(network, images, 24, "cpu").argmax(1)
+    labels = judge.predict(network, images, 24, "cpu").argmax(1)
     meter = Meter(network)
-    attack_engine.craft(
+    engine.craft(
         network,
         settings,
         name,
@@ -210,10 +210,12 @@ def train(defense: Defense[Any], adversarial: AdversarialTraining | None) -> flo
     for network in tinies:
         network.layer3.register_forward_hook(forward)
     images, labels = make_data().select("train", 60)
-    batch = training.Batch(images / 255, labels)
+    batch = training_adversarial.Batch(images / 255, labels)
     if adversarial is not None:
         generator = torch.Generator().manual_seed(0)
-        training.mix_in_adversarial(batch, adversarial, defense, trainee, Progress(9, 10, 90), generator)
+        training_adversarial.mix_in_adversarial(
+            batch, adversarial, defense, trainee, Progress(9, 10, 90), generator
+        )
     made = True
     losses = defense.loss(trainee, batch.images, batch.labels, Progress(9, 10, 90))
     batch.mean(losses).backward()

@@ -13,8 +13,8 @@ import torch
 from pydantic import ValidationError
 
 from reproof import registry
-from reproof.data import Dataset, to_unit
-from reproof.settings import DatasetSettings
+from reproof.data.dataset import Dataset, to_unit
+from reproof.settings.dataset import DatasetSettings
 
 NAMES = registry.names("datasets")
 

@@ -12,17 +12,19 @@ import pytest
 import torch
 from project import JOINT, TINY
 
-from reproof import networks, registry, study
-from reproof.classifier import REFUSED
-from reproof.data import to_unit
-from reproof.defense import Defense, Progress, Trainee
-from reproof.ensembles import Ensemble
+from reproof import registry
+from reproof.data.dataset import to_unit
 from reproof.errors import StudyError
-from reproof.plan import Plan
-from reproof.purification import Purified
-from reproof.settings import DefenseSettings
-from reproof.training import train
-from reproof.training_settings import TrainingSettings
+from reproof.models import build
+from reproof.models.classifier import REFUSED
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.models.purifier import Purified
+from reproof.models.voting import Ensemble
+from reproof.plan.jobs import Plan
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.training import TrainingSettings
+from reproof.study import reader
+from reproof.training.loop import train
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
 NAMES = registry.names("defenses")
@@ -188,10 +190,10 @@ class TestDefensesThatOnlyShapeTheNetwork:
     def test_another_can_be_built_on_it(self, shaping: str, name: str) -> None:
         data = make_data().description
         network = {"architecture": SMALL, "defense": {"kind": name, "built_on": {"kind": shaping}}}
-        defense, trainee = networks.build(network, data, seed=0)
-        _, alone = networks.build({"architecture": SMALL, "defense": {"kind": name}}, data, seed=0)
+        defense, trainee = build.build(network, data, seed=0)
+        _, alone = build.build({"architecture": SMALL, "defense": {"kind": name}}, data, seed=0)
         assert type(defense) is type(make(name))
-        _, shaped = networks.build({"architecture": SMALL, "defense": {"kind": shaping}}, data, seed=0)
+        _, shaped = build.build({"architecture": SMALL, "defense": {"kind": shaping}}, data, seed=0)
         within = [type(module) for module in trainee.classifier.modules()]
         assert type(shaped.classifier) in within
         assert type(shaped.classifier) not in [type(module) for module in alone.classifier.modules()]
@@ -204,7 +206,7 @@ class TestDefensesThatOnlyShapeTheNetwork:
         file = tmp_path / "study.yaml"
         stanza = f"{{kind: undefended, built_on: {{kind: {shaping}}}}}"
         file.write_text(f"{TINY}\n".replace(f"{{kind: {JOINT}}}", stanza))
-        made = Plan(study.load([file]))
+        made = Plan(reader.load([file]))
         model, job = made.study.models["centred"], made.train("centred", 0)
         assert model.defense_key == f"{declared(shaping)().key(shaping)}+undefended"
         assert job.slice["defense"]["built_on"]["kind"] == shaping
@@ -223,7 +225,7 @@ class TestDefensesThatOnlyShapeTheNetwork:
         ):
             file.write_text(TINY.replace(f"{{kind: {JOINT}}}", stanza))
             with pytest.raises(StudyError, match=f"models.centred.defense.{words}"):
-                study.load([file])
+                reader.load([file])
 
 
 def voter(seed: int, images: torch.Tensor) -> TinyClassifier:

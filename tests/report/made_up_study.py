@@ -19,19 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from reproof import figures
-from reproof.claims import (
-    LOST,
-    METRICS,
-    Claim,
-    Contradiction,
-    HyperParameter,
-    Paper,
-    PaperTable,
-    Reading,
-    Statement,
-)
-from reproof.intervals import wilson
+from reproof.claims.claim import Claim
+from reproof.claims.paper import Contradiction, HyperParameter, Paper, PaperTable, Reading, Statement
+from reproof.claims.vocabulary import LOST, METRICS
+from reproof.figures import draw
+from reproof.measuring.intervals import wilson
 from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail
 
 IMAGES = 40
@@ -497,7 +489,7 @@ def write(root: Path) -> Tree:
         _write_model(tree, model, data)
         _write_outcomes(tree, model, images, labels)
     _write_tables(tree)
-    inputs = figures.FigureInputs(
+    inputs = draw.FigureInputs(
         summary=tree.summary,
         titles={model.name: model.title for model in MODELS},
         class_names={m.name: [str(index) for index in range(CLASSES)] for m in MODELS},
@@ -510,7 +502,7 @@ def write(root: Path) -> Tree:
             for m in MODELS
         },
     )
-    tree.drawn = figures.draw(inputs)
+    tree.drawn = draw.draw(inputs)
     for name, svg in tree.drawn.items():
         tree.path(f"results/made_up/figures/{name}.svg").write_text(svg, encoding="utf-8")
         _record(

@@ -6,10 +6,10 @@ import dataclasses
 
 import made_up_study
 
-from reproof.checklist import ITEMS
+from reproof.diagnostics.checklist import ITEMS
 from reproof.report import Row, render
-from reproof.report.answers import group
 from reproof.report.cards import Cards
+from reproof.report.sections.checklist import group
 
 GROUPS = {item.key: (item.group, item.section) for item in ITEMS}
 

@@ -13,13 +13,14 @@ from made_up_study import IMAGES, MODELS, PROSE, least
 from playwright.sync_api import Page
 from tests.hand_made_papers import claim
 
-from reproof.claims import Claim, PaperTable
+from reproof.claims.claim import Claim
+from reproof.claims.paper import PaperTable
 from reproof.report import ReportData, Row, render
-from reproof.report.breakdowns import CLASSES_SHOWN, IMAGES_LISTED, Breakdown, Breakdowns
 from reproof.report.cards import Cards
-from reproof.report.grids import Grids
-from reproof.report.paper_tables import PaperTable as ShownTable
-from reproof.report.paper_tables import PaperTables
+from reproof.report.sections.breakdowns import CLASSES_SHOWN, IMAGES_LISTED, Breakdown, Breakdowns
+from reproof.report.sections.grids import Grids
+from reproof.report.sections.paper_tables import PaperTable as ShownTable
+from reproof.report.sections.paper_tables import PaperTables
 
 Open = Callable[..., Page]
 DEFENSES = [model for model in MODELS if model.defense != "undefended"]

@@ -12,12 +12,14 @@ import made_up_study
 import pytest
 
 from reproof import registry
-from reproof.claims import Claim, Paper
-from reproof.report import Model, ReportData, Row, Step, Trail, conclusions, render
+from reproof.claims.claim import Claim
+from reproof.claims.paper import Paper
+from reproof.report import Model, ReportData, Row, Step, Trail, render
 from reproof.report.cards import Cards
-from reproof.report.conclusions import Conclusions
-from reproof.report.grids import Grids
-from reproof.settings import DefenseSettings
+from reproof.report.sections import conclusions
+from reproof.report.sections.conclusions import Conclusions
+from reproof.report.sections.grids import Grids
+from reproof.settings.defense import DefenseSettings
 
 DEFENSES = {
     "plain": "undefended",

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from reproof import ensemble_figures
-from reproof.ensemble_figures import Ensemble, latent_separation
 from reproof.errors import ArtifactError
+from reproof.figures import ensembles as figures_ensembles
+from reproof.figures.ensembles import Ensemble, latent_separation
 
 
 def files(folder: Path, **margins: float) -> dict[str, Path]:
@@ -49,7 +49,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         kept.append(figure)
         return title
 
-    monkeypatch.setattr(ensemble_figures, "render", render)
+    monkeypatch.setattr(figures_ensembles, "render", render)
     return kept
 
 

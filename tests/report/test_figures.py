@@ -16,8 +16,10 @@ from matplotlib.image import imread
 from safetensors.numpy import save_file
 
 import reproof.report
-from reproof import figure_style, figures, training_figures
 from reproof.errors import ArtifactError
+from reproof.figures import draw as figures_draw
+from reproof.figures import robustness, training
+from reproof.figures import style as figures_style
 from reproof.report import Figure
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -100,7 +102,7 @@ def test_accuracy_is_drawn_to_scale() -> None:
         row("pgd", "epsilon=0.2", 0.9, setting="black_box"),
         row("carlini_wagner", "c=10", 0.0),
     ]
-    svg = figures.accuracy_against_epsilon(summary, {"m": "A model"}, "white_box")
+    svg = robustness.accuracy_against_epsilon(summary, {"m": "A model"}, "white_box")
     assert svg is not None
     places = np.array(marks(svg, "--series-1"))
     assert places.shape == (4, 2)
@@ -110,19 +112,19 @@ def test_accuracy_is_drawn_to_scale() -> None:
     assert np.allclose(steps, steps[0], atol=0.05)
     assert steps[0] > 5
     assert marks(svg, "--series-2") == []
-    assert figures.accuracy_against_epsilon(summary, {"m": "A model"}, "black_box") is None
-    assert figures.accuracy_against_epsilon(summary, {"other": "Another"}, "white_box") is None
+    assert robustness.accuracy_against_epsilon(summary, {"m": "A model"}, "black_box") is None
+    assert robustness.accuracy_against_epsilon(summary, {"other": "Another"}, "white_box") is None
 
 
 def test_a_curve_up_to_one_is_drawn_over_the_root_of_epsilon() -> None:
     """0.01, 0.09, 0.25 and 1 lie as 1, 3, 5 and 10 do."""
     summary = [row("pgd", f"epsilon={e}", 0.5) for e in (0.01, 0.09, 0.25, 1)]
-    svg = figures.accuracy_against_epsilon([row("none", "", 0.5), *summary], {"m": "A model"}, "white_box")
+    svg = robustness.accuracy_against_epsilon([row("none", "", 0.5), *summary], {"m": "A model"}, "white_box")
     assert svg is not None
     across = np.array(marks(svg, "--series-1"))[:, 0]
     assert np.allclose((across - across[0]) / (across[-1] - across[0]), [0, 0.1, 0.3, 0.5, 1], atol=0.01)
     assert "root of ε" in svg
-    near = figures.accuracy_against_epsilon(
+    near = robustness.accuracy_against_epsilon(
         [row("none", "", 0.5), *summary[:3]], {"m": "A model"}, "white_box"
     )
     assert near is not None
@@ -159,7 +161,7 @@ def test_examples_show_images_and_what_was_added(tmp_path: Path) -> None:
         },
         path,
     )
-    svg = figures.example_images("m", "A model", path, ["cat", "dog", "bird"])
+    svg = robustness.example_images("m", "A model", path, ["cat", "dog", "bird"])
     assert svg is not None
     assert ">✗ bird<" in svg
     assert ">✓ dog<" in svg
@@ -195,7 +197,7 @@ def test_examples_in_colour(tmp_path: Path) -> None:
         },
         path,
     )
-    svg = figures.example_images("m", "A model", path, [])
+    svg = robustness.example_images("m", "A model", path, [])
     assert svg is not None
     (encoded,) = re.findall(r'href="data:image/png;base64,([^"]+)"', svg)
     mosaic = imread(io.BytesIO(base64.b64decode(encoded)))
@@ -209,13 +211,13 @@ def test_cost_needs_two_models_with_seconds() -> None:
         for epsilon in (0.1, 0.3)
     ]
     titles = {"a": "First", "b": "Second"}
-    assert figures.cost_against_robustness(summary, titles, {"a": 10.0}) is None
-    svg = figures.cost_against_robustness(summary, titles, {"a": 10.0, "b": 100.0})
+    assert robustness.cost_against_robustness(summary, titles, {"a": 10.0}) is None
+    svg = robustness.cost_against_robustness(summary, titles, {"a": 10.0, "b": 100.0})
     assert svg is not None
     assert "up to ε = 0.3" in svg
     assert ">First<" in svg
     both_lost = [{**one, "value": "0.0"} if "0.3" in one["parameters"] else one for one in summary]
-    svg = figures.cost_against_robustness(both_lost, titles, {"a": 10.0, "b": 100.0})
+    svg = robustness.cost_against_robustness(both_lost, titles, {"a": 10.0, "b": 100.0})
     assert svg is not None
     assert "up to ε = 0.1" in svg, "the budget that tells the models apart"
 
@@ -229,7 +231,7 @@ def test_cost_tells_many_models_apart() -> None:
         for epsilon in (0.1, 0.3)
     ]
     seconds = {model: 5.0 + index % 7 for index, model in enumerate(titles)}
-    svg = figures.cost_against_robustness(summary, titles, seconds)
+    svg = robustness.cost_against_robustness(summary, titles, seconds)
     assert svg is not None
     found = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     for index in range(22):
@@ -248,7 +250,7 @@ def test_legends_fit_their_figure(count: int) -> None:
         for epsilon in (0.1, 0.2)
     ]
     titles = {f"m{index}": f"Prototype conformity {index} + FGSM training" for index in range(count)}
-    svg = figures.accuracy_against_epsilon(summary, titles, "white_box")
+    svg = robustness.accuracy_against_epsilon(summary, titles, "white_box")
     assert svg is not None
     root = ElementTree.fromstring(svg)
     width, height = (float(part) for part in root.attrib["viewBox"].split()[2:])
@@ -264,25 +266,25 @@ def test_legends_fit_their_figure(count: int) -> None:
 
 def test_texts_are_text_whatever_they_hold() -> None:
     summary = [row("none", "", 1.0), row("fgsm", "epsilon=0.1", 0.5), row("fgsm", "epsilon=0.2", 0.2)]
-    svg = figures.accuracy_against_epsilon(summary, {"m": "costs $5$ & <b>"}, "white_box")
+    svg = robustness.accuracy_against_epsilon(summary, {"m": "costs $5$ & <b>"}, "white_box")
     assert svg is not None
     texts = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     assert "costs $5$ & <b>" in texts
 
 
 def test_nothing_to_draw_is_no_figure() -> None:
-    inputs = figures.FigureInputs(summary=[], titles={"m": "A model"}, class_names={})
-    assert figures.draw(inputs) == {}
+    inputs = figures_draw.FigureInputs(summary=[], titles={"m": "A model"}, class_names={})
+    assert figures_draw.draw(inputs) == {}
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda path: figures.latent_space("m", "A model", path, []),
-        lambda path: figures.example_images("m", "A model", path, []),
-        lambda path: training_figures.training_curves({"m": path}, {"m": "A model"}),
-        lambda path: training_figures.rounds("m", "A model", path),
-        lambda path: training_figures.centroid_paths("m", "A model", path, []),
+        lambda path: robustness.latent_space("m", "A model", path, []),
+        lambda path: robustness.example_images("m", "A model", path, []),
+        lambda path: training.training_curves({"m": path}, {"m": "A model"}),
+        lambda path: training.rounds("m", "A model", path),
+        lambda path: training.centroid_paths("m", "A model", path, []),
     ],
     ids=["outcomes", "examples", "history", "rounds", "centroids"],
 )
@@ -304,7 +306,7 @@ def test_lines_stand_out_from_the_paper(scheme: str, kind: str) -> None:
     light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
     part = light if scheme == "light" else dark.split("* { box-sizing", 1)[0]
     paper = re.findall(r"--paper: (#\w{6})", part)[0]
-    own = figure_style.SERIES if kind == "series" else figure_style.RAMP
+    own = figures_style.SERIES if kind == "series" else figures_style.RAMP
     lines = list(own) if scheme == "light" else re.findall(rf"--{kind}-\d+: (#\w{{6}})", part)
     assert len(lines) == len(own) == 10
     assert all(contrast(colour, paper) >= 3 for colour in lines)
@@ -330,15 +332,15 @@ def test_each_source_of_transfer_has_its_own_figure() -> None:
             summary.append({**row("pgd", f"epsilon={epsilon}", value, "black_box"), "source": source})
     titles = {"m": "A model", "vgg19": "VGG-19"}
     drawn = {
-        source: figures.accuracy_against_epsilon(summary, titles, "black_box", source)
+        source: robustness.accuracy_against_epsilon(summary, titles, "black_box", source)
         for source in ("vgg19", "undefended")
     }
     for source, svg in drawn.items():
         assert svg is not None
-        assert len(marks(svg, figure_style.SERIES[0])) == 3, "no attack and two budgets, of one source"
+        assert len(marks(svg, figures_style.SERIES[0])) == 3, "no attack and two budgets, of one source"
         assert f"black-box from {titles.get(source, source)}" in svg
     assert drawn["vgg19"] != drawn["undefended"]
-    made = figures.draw(figures.FigureInputs(summary=summary, titles=titles, class_names={}))
+    made = figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles=titles, class_names={}))
     assert [name for name in made if "black_box" in name] == [
         "accuracy_against_epsilon_black_box_undefended",
         "accuracy_against_epsilon_black_box_vgg19",

@@ -10,9 +10,11 @@ import made_up_study
 import pytest
 from playwright.sync_api import Page
 
-from reproof import red_flags, wording
-from reproof.report import Flag, ReportData, flags, render
+from reproof import wording
+from reproof.diagnostics import red_flags
+from reproof.report import Flag, ReportData, render
 from reproof.report.cards import Cards
+from reproof.report.sections import red_flags as report_sections_red_flags
 
 Open = Callable[..., Page]
 GATES = tuple(red_flags.GATES)
@@ -51,7 +53,7 @@ def page_of_many(study: ReportData, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
-    view = flags.view(study, Cards(study))
+    view = report_sections_red_flags.view(study, Cards(study))
     assert [model.title for model in view.models] == [f"Defense number {n}" for n in range(41)]
     assert [model.raised for model in view.models[:4]] == [0, 2, 1, 0]
     assert view.raised == 2
@@ -68,7 +70,7 @@ def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:
     fewer = [f for f in study.flags if (f.model, f.gate) != ("model_1", GATES[1])]
-    view = flags.view(dataclasses.replace(study, flags=fewer), Cards(study))
+    view = report_sections_red_flags.view(dataclasses.replace(study, flags=fewer), Cards(study))
     assert view.models[1].cells[1] is None
     cell = view.models[1].cells[2]
     assert cell is not None
@@ -77,7 +79,7 @@ def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> 
 
 def test_many_models_with_flags_stay_folded(study: ReportData) -> None:
     many = [dataclasses.replace(flag, raised=True) for flag in study.flags]
-    view = flags.view(dataclasses.replace(study, flags=many), Cards(study))
+    view = report_sections_red_flags.view(dataclasses.replace(study, flags=many), Cards(study))
     assert view.raised == 41
     assert not any(model.open for model in view.models)
 

@@ -17,7 +17,9 @@ import made_up_study
 import pytest
 from playwright.sync_api import Browser, Page
 
-from reproof import claims, wording
+from reproof import wording
+from reproof.claims import paper as claims_paper
+from reproof.claims import vocabulary as claims_vocabulary
 from reproof.errors import ArtifactError
 from reproof.report import Figure, ReportData, Row, Step, render
 
@@ -150,7 +152,7 @@ def test_lays_tables_out_as_printed(open_page: Open) -> None:
 def real_papers(tree: made_up_study.Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of a study that measured nothing of the real papers."""
     data = dataclasses.replace(
-        made_up_study.report_data(tree), papers=claims.papers(), verdicts=[], statements=[]
+        made_up_study.report_data(tree), papers=claims_paper.papers(), verdicts=[], statements=[]
     )
     path = tmp_path_factory.mktemp("papers") / "papers.html"
     path.write_text(render(data), encoding="utf-8")
@@ -159,7 +161,7 @@ def real_papers(tree: made_up_study.Tree, tmp_path_factory: pytest.TempPathFacto
 
 def test_real_papers_are_shown_whole(real_papers: Path, open_page: Open) -> None:
     page = open_page(real_papers)
-    papers = claims.papers()
+    papers = claims_paper.papers()
     every = [claim for paper in papers for claim in paper.claims]
     claimed = [claim for claim in every if claim.value is not None]
     assert page.locator(".claim").count() == len(claimed) > 1000
@@ -197,7 +199,7 @@ PRINTED = """
 
 def test_a_page_of_all_claims_stays_small(real_papers: Path) -> None:
     html = real_papers.read_text(encoding="utf-8")
-    number = sum(len(paper.claims) for paper in claims.papers())
+    number = sum(len(paper.claims) for paper in claims_paper.papers())
     # Cell and card together; what a table's unmeasured claims share stands once.
     assert len(html.encode()) / number < 2_000
     assert html.count("no verdict was recorded") + html.count("No verdict was recorded") < number / 4
@@ -205,13 +207,13 @@ def test_a_page_of_all_claims_stays_small(real_papers: Path) -> None:
 
 def test_no_key_stands_where_there_are_words(open_page: Open, page_file: Path, real_papers: Path) -> None:
     vocabulary = {
-        *claims.DATASETS,
-        *claims.DEFENSES,
-        *claims.ARCHITECTURES,
-        *claims.TRAININGS,
-        *claims.SETTINGS,
-        *claims.ATTACKS,
-        *claims.METRICS,
+        *claims_vocabulary.DATASETS,
+        *claims_vocabulary.DEFENSES,
+        *claims_vocabulary.ARCHITECTURES,
+        *claims_vocabulary.TRAININGS,
+        *claims_vocabulary.SETTINGS,
+        *claims_vocabulary.ATTACKS,
+        *claims_vocabulary.METRICS,
         *wording.PAPERS,
         "made_up",
         "invented_other",
@@ -990,7 +992,7 @@ def test_figures_with_foreign_content_are_refused(svg: str, named: str) -> None:
 
 def test_rendering_imports_no_heavy_module() -> None:
     code = (
-        "import sys, reproof.report, reproof.figures; "
+        "import sys, reproof.report, reproof.figures.robustness; "
         "print(sorted({'torch', 'foolbox', 'torchvision', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 
 from reproof.reference import Reference
 from reproof.report import ReportData, render
-from reproof.report.reference_runs import ReferenceRuns
+from reproof.report.sections.reference_runs import ReferenceRuns
 
 STUDY = "results/large"
 

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from reproof import figures, surface_figures
 from reproof.errors import ArtifactError
-from reproof.surface_figures import (
+from reproof.figures import draw as figures_draw
+from reproof.figures import robustness
+from reproof.figures import surfaces as figures_surfaces
+from reproof.figures.surfaces import (
     FLOOR,
     Lines,
     Surface,
@@ -84,7 +86,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Figure]]:
         kept.append((description, figure))
         return name
 
-    monkeypatch.setattr(surface_figures, "render", render)
+    monkeypatch.setattr(figures_surfaces, "render", render)
     return kept
 
 
@@ -94,7 +96,7 @@ def points(line: Any) -> tuple[list[float], list[float]]:
 
 
 def test_a_file_is_read_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
-    surface, lines = surface_figures.read(write(tmp_path / "a.csv", images=12))
+    surface, lines = figures_surfaces.read(write(tmp_path / "a.csv", images=12))
     assert surface.image == 7
     assert surface.epsilons_1.tolist() == list(GRID_1)
     assert surface.epsilons_2.tolist() == list(GRID_2)
@@ -115,7 +117,7 @@ def test_a_file_that_is_not_whole_is_named(tmp_path: Path, old: str, new: str) -
     text = path.read_text()
     path.write_text(text.replace(old, new, 1) if old != "line" else text.replace(old, new))
     with pytest.raises(ArtifactError, match=r"broken\.csv"):
-        surface_figures.read(path)
+        figures_surfaces.read(path)
 
 
 def test_a_point_that_is_missing_is_no_zero(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_point_that_is_missing_is_no_zero(tmp_path: Path) -> None:
         gone = next(line for line in lines if line.startswith(kind))
         path.write_text("\n".join(line for line in lines if line != gone) + "\n")
         with pytest.raises(ArtifactError, match=r"short\.csv"):
-            surface_figures.read(path)
+            figures_surfaces.read(path)
 
 
 def test_heat_maps_share_one_scale_and_lie_where_their_epsilons_say(
@@ -135,7 +137,7 @@ def test_heat_maps_share_one_scale_and_lie_where_their_epsilons_say(
         "low": write(tmp_path / "low.csv", factor=0.001),
         "high": write(tmp_path / "high.csv", factor=50),
     }
-    read = {name: surface_figures.read(path)[0] for name, path in paths.items()}
+    read = {name: figures_surfaces.read(path)[0] for name, path in paths.items()}
     decision_surfaces(read, AROUND)
     ((caption, figure),) = drawn
     panels = [panel for panel in figure.axes if panel.get_title()]
@@ -164,7 +166,7 @@ def test_the_boundary_lies_between_right_and_wrong(tmp_path: Path, drawn: list[t
         "always": lambda along, up: True,
     }
     read = {
-        name: surface_figures.read(write(tmp_path / name, right=right))[0] for name, right in cases.items()
+        name: figures_surfaces.read(write(tmp_path / name, right=right))[0] for name, right in cases.items()
     }
     decision_surfaces(read, AROUND)
     panels = {panel.get_title(): panel for panel in drawn[0][1].axes if panel.get_title()}
@@ -176,7 +178,7 @@ def test_the_boundary_lies_between_right_and_wrong(tmp_path: Path, drawn: list[t
 
 
 def test_captions_say_what_was_moved_and_how(tmp_path: Path, drawn: list[tuple[str, Figure]]) -> None:
-    surface, lines = surface_figures.read(write(tmp_path / "a.csv"))
+    surface, lines = figures_surfaces.read(write(tmp_path / "a.csv"))
     for clipped, own in itertools.product((True, False), repeat=2):
         around = Surroundings("Vulnerable", own=own, clipped=clipped)
         decision_surfaces({"A": surface}, around)
@@ -191,7 +193,7 @@ def test_captions_say_what_was_moved_and_how(tmp_path: Path, drawn: list[tuple[s
 
 
 def test_lines_medians_and_shares(tmp_path: Path, drawn: list[tuple[str, Figure]]) -> None:
-    lines = surface_figures.read(write(tmp_path / "a.csv", images=5))[1]
+    lines = figures_surfaces.read(write(tmp_path / "a.csv", images=5))[1]
     loss_against_epsilon({"A": lines, "B": lines}, AROUND)
     caption, figure = drawn[0]
     above, _, below, _ = figure.axes
@@ -263,14 +265,16 @@ def test_both_stand_among_the_study_s_figures_in_the_models_order(
 ) -> None:
     files = {name: write(tmp_path / f"{name}.csv") for name in ("b", "a")}
     titles = {"a": "First", "b": "Second", "c": "Not measured"}
-    made = figures.draw(
-        figures.FigureInputs(summary=[], titles=titles, class_names={}, surfaces=files, surroundings=AROUND)
+    made = figures_draw.draw(
+        figures_draw.FigureInputs(
+            summary=[], titles=titles, class_names={}, surfaces=files, surroundings=AROUND
+        )
     )
     assert list(made) == ["loss_surfaces", "loss_against_epsilon"]
     for _, figure in drawn:
         assert [panel.get_title() for panel in figure.axes if panel.get_title()] == ["First", "Second"]
     assert draw({}, titles, None) == {}
-    assert figures.draw(figures.FigureInputs(summary=[], titles=titles, class_names={})) == {}
+    assert figures_draw.draw(figures_draw.FigureInputs(summary=[], titles=titles, class_names={})) == {}
 
 
 # Robustness curves (Mustafa, Fig. 4).
@@ -295,14 +299,14 @@ def curves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Figure]]:
         kept.append((title, figure))
         return name
 
-    monkeypatch.setattr(figures, "render", render)
+    monkeypatch.setattr(robustness, "render", render)
     return kept
 
 
 def test_a_curve_reaches_the_largest_budget_and_chance_lies_across(curves: list[tuple[str, Figure]]) -> None:
     summary = curve_rows("none", {0.0: 0.98}) + curve_rows("pgd", {0.3: 0.4, 0.1: 0.8, 1.0: 0.0})
     names = [str(digit) for digit in range(4)]
-    figures.draw(figures.FigureInputs(summary=summary, titles={"m": "M"}, class_names={"m": names}))
+    figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles={"m": "M"}, class_names={"m": names}))
     panel = curves[0][1].axes[0]
     lines = {line.get_label(): line for line in panel.get_lines()}
     chance = lines["chance"]
@@ -317,7 +321,7 @@ def test_a_curve_reaches_the_largest_budget_and_chance_lies_across(curves: list[
 
 def test_no_two_of_twenty_attacks_look_alike(curves: list[tuple[str, Figure]]) -> None:
     summary = [row for n in range(20) for row in curve_rows(f"attack_{n:02}", {0.1: 0.5, 0.2: 0.4})]
-    figures.accuracy_against_epsilon(summary, {"m": "M"}, "white_box")
+    robustness.accuracy_against_epsilon(summary, {"m": "M"}, "white_box")
     panel = curves[0][1].axes[0]
     handles: list[Any] = panel.get_legend_handles_labels()[0]
     looks = {(handle[0].get_color(), handle[0].get_marker()) for handle in handles}
@@ -327,7 +331,7 @@ def test_no_two_of_twenty_attacks_look_alike(curves: list[tuple[str, Figure]]) -
 def test_images_made_on_several_models_are_named_by_all_of_them(curves: list[tuple[str, Figure]]) -> None:
     summary = curve_rows("bim", {0.1: 0.5, 0.2: 0.4}, setting="black_box", source="a+b")
     titles = {"m": "M", "a": "One", "b": "Two"}
-    assert figures.draw(figures.FigureInputs(summary=summary, titles=titles, class_names={})) == {
+    assert figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles=titles, class_names={})) == {
         "accuracy_against_epsilon_black_box_a+b": "accuracy_against_epsilon_black_box_a+b"
     }
     assert curves[0][0].endswith("from One + Two")

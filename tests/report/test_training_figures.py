@@ -13,9 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reproof import figures, training_figures
 from reproof.errors import ArtifactError
-from reproof.training_figures import Identity
+from reproof.figures import draw as figures_draw
+from reproof.figures import training
+from reproof.figures.training import Identity
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROUNDS = 8
@@ -61,7 +62,7 @@ def rounds_file(
 
 
 def drawn(path: Path) -> str:
-    svg = training_figures.rounds("gravity", "Adaptive gravity", path)
+    svg = training.rounds("gravity", "Adaptive gravity", path)
     assert svg is not None
     return svg
 
@@ -135,10 +136,10 @@ def test_plane_has_icc_to_the_right_and_icd_up(tmp_path: Path) -> None:
 
 
 def test_plane_is_normalised_by_the_largest_head_and_the_largest_tail(tmp_path: Path) -> None:
-    table = training_figures._table(
+    table = training._table(
         rounds_file(tmp_path / "rounds.csv"), ("head_icc", "tail_icc", "head_icd_min", "tail_icd_min")
     )
-    spread, distance = (training_figures._normalised(table, measure) for measure in ("icc", "icd_min"))
+    spread, distance = (training._normalised(table, measure) for measure in ("icc", "icd_min"))
     assert spread[-1] == pytest.approx(1.0)
     assert spread[2] == pytest.approx(2.5 * 1.5 / (7 * 2.2))
     # Head and tail are largest in different rounds, so that no product reaches 1.
@@ -230,14 +231,14 @@ def test_layers_far_apart_are_both_legible(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 51])
 def test_any_number_of_rounds_stays_small(count: int, tmp_path: Path) -> None:
     rows = [
-        dict.fromkeys(training_figures._ROUNDS, 1.0 + number) | {"round": number, "accuracy": 0.9}
+        dict.fromkeys(training._ROUNDS, 1.0 + number) | {"round": number, "accuracy": 0.9}
         for number in range(count)
     ]
     svg = drawn(write(tmp_path / "rounds.csv", rows))
     assert f">round {count - 1}<" in svg
     assert len(svg) < 60_000
     path = centroids_file(tmp_path / "centroids.csv", count)
-    paths = training_figures.centroid_paths("gravity", "Adaptive gravity", path, [])
+    paths = training.centroid_paths("gravity", "Adaptive gravity", path, [])
     assert paths is not None
     assert len(paths) < 50_000
 
@@ -274,7 +275,7 @@ def start_and_end(svg: str, last: int = 9) -> tuple[np.ndarray, np.ndarray]:
 
 def test_centroids_go_from_square_to_disc_in_their_layer(tmp_path: Path) -> None:
     path = centroids_file(tmp_path / "centroids.csv")
-    svg = training_figures.centroid_paths("gravity", "Adaptive gravity", path, ["cat", "dog"])
+    svg = training.centroid_paths("gravity", "Adaptive gravity", path, ["cat", "dog"])
     assert svg is not None
     texts = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     assert [text for text in texts if "layer" in text] == ["head layer", "tail layer"]
@@ -313,7 +314,7 @@ def test_paths_run_in_the_order_of_rounds_and_colours(tmp_path: Path) -> None:
     shuffled = tmp_path / "shuffled.csv"
     shuffled.write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n", encoding="utf-8")
     for file in (path, shuffled):
-        svg = training_figures.centroid_paths("gravity", "Adaptive gravity", file, [])
+        svg = training.centroid_paths("gravity", "Adaptive gravity", file, [])
         assert svg is not None
         first, last = start_and_end(svg)
         # Three steps between four rounds: the first, the middle and the last colour, three classes in two layers.
@@ -328,7 +329,7 @@ def test_paths_run_in_the_order_of_rounds_and_colours(tmp_path: Path) -> None:
 
 def test_several_centroids_of_a_class_have_paths_of_their_own(tmp_path: Path) -> None:
     path = centroids_file(tmp_path / "centroids.csv", each=2)
-    svg = training_figures.centroid_paths("gravity", "Adaptive gravity", path, [])
+    svg = training.centroid_paths("gravity", "Adaptive gravity", path, [])
     assert svg is not None
     first, last = start_and_end(svg)
     assert len(first) == len(last) == 12
@@ -399,7 +400,7 @@ OTHERS = ("cnn6/undefended/clean", "cnn6/adaptive_gravity/clean", "vgg19/undefen
     ids=["others apart", "nothing shared", "one network", "no base", "not shared", "combined", "trained"],
 )
 def test_networks_that_can_be_compared(models: Sequence[str], wanted: Sequence[str]) -> None:
-    assert set(training_figures.comparable(identities(*models))) == set(wanted)
+    assert set(training.comparable(identities(*models))) == set(wanted)
 
 
 def test_networks_stand_in_columns_with_and_without(tmp_path: Path) -> None:
@@ -407,7 +408,7 @@ def test_networks_stand_in_columns_with_and_without(tmp_path: Path) -> None:
         model: history_file(tmp_path / f"{index}.csv", 1.0 + index, 0.5 + 0.1 * index, 0.4 + 0.1 * index)
         for index, model in enumerate(HASSANIN)
     }
-    made = training_figures.networks_compared(histories, identities(*HASSANIN))
+    made = training.networks_compared(histories, identities(*HASSANIN))
     (svg,) = made.values()
     assert list(made) == ["training_by_network_digits"]
     assert svg is not None
@@ -436,14 +437,14 @@ def test_networks_of_other_data_sets_stand_apart(tmp_path: Path) -> None:
     histories = {
         name: history_file(tmp_path / f"{index}.csv", 1, 0.5, 0.5) for index, name in enumerate(found)
     }
-    made = training_figures.networks_compared(histories, found)
+    made = training.networks_compared(histories, found)
     assert list(made) == ["training_by_network_mnist", "training_by_network_cifar10"]
     svg = made["training_by_network_cifar10"]
     assert svg is not None
     assert "CIFAR-10" in svg
     # No model of the digits: two on MNIST, two on CIFAR-10 are nothing to compare.
     mixed = dict(itertools.chain(list(found.items())[:2], list(found.items())[6:]))
-    assert training_figures.networks_compared(histories, mixed) == {}
+    assert training.networks_compared(histories, mixed) == {}
 
 
 @pytest.mark.parametrize("count", [8, 22])
@@ -452,7 +453,7 @@ def test_training_curves_of_many_models_fit_a_page(count: int, tmp_path: Path) -
     silent = history_file(tmp_path / "silent.csv", 2.0, 0.9, None)
     titles = {f"m{index}": f"Model {index} of the study" for index in range(count)}
     histories = {model: silent if model == "m3" else path for model in titles}
-    svg = training_figures.training_curves(histories, titles)
+    svg = training.training_curves(histories, titles)
     assert svg is not None
     for title in titles.values():
         assert f">{title}<" in svg
@@ -467,7 +468,7 @@ def test_draw_finds_traces_and_names_them_by_model(tmp_path: Path) -> None:
     histories = {
         model: history_file(tmp_path / f"{index}.csv", 1.0, 0.5, 0.5) for index, model in enumerate(HASSANIN)
     }
-    inputs = figures.FigureInputs(
+    inputs = figures_draw.FigureInputs(
         summary=[],
         titles={model: model for model in HASSANIN},
         class_names={HASSANIN[0]: ["cat", "dog", "frog"]},
@@ -479,7 +480,7 @@ def test_draw_finds_traces_and_names_them_by_model(tmp_path: Path) -> None:
             "unheard_of": {HASSANIN[0]: tmp_path / "nowhere.csv"},
         },
     )
-    made = figures.draw(inputs)
+    made = figures_draw.draw(inputs)
     assert list(made) == [
         "training_curves",
         "training_by_network_digits",
@@ -487,27 +488,27 @@ def test_draw_finds_traces_and_names_them_by_model(tmp_path: Path) -> None:
         f"centroid_paths_{HASSANIN[0]}",
     ]
     assert ">frog<" in made[f"centroid_paths_{HASSANIN[0]}"]
-    assert figures.draw(inputs) == made
+    assert figures_draw.draw(inputs) == made
 
 
 def test_a_trace_without_rows_is_no_figure(tmp_path: Path) -> None:
     rounds, centroids = tmp_path / "rounds.csv", tmp_path / "centroids.csv"
-    rounds.write_text(",".join(training_figures._ROUNDS) + "\n", encoding="utf-8")
+    rounds.write_text(",".join(training._ROUNDS) + "\n", encoding="utf-8")
     centroids.write_text("round,layer,class,x,y\n", encoding="utf-8")
-    assert training_figures.rounds("m", "A model", rounds) is None
-    assert training_figures.centroid_paths("m", "A model", centroids, []) is None
+    assert training.rounds("m", "A model", rounds) is None
+    assert training.centroid_paths("m", "A model", centroids, []) is None
 
 
 @pytest.mark.parametrize(
     ("draw", "content"),
     [
-        (lambda path: training_figures.rounds("m", "A model", path), "round,accuracy\n0,1\n"),
+        (lambda path: training.rounds("m", "A model", path), "round,accuracy\n0,1\n"),
         (
-            lambda path: training_figures.centroid_paths("m", "A", path, []),
+            lambda path: training.centroid_paths("m", "A", path, []),
             "round,layer,class,x,y\n0,head,a,1,1\n",
         ),
-        (lambda path: training_figures.training_curves({"m": path}, {"m": "A"}), "epoch,loss\n1,2\n"),
-        (lambda path: training_figures.training_curves({"m": path}, {"m": "A"}), ""),
+        (lambda path: training.training_curves({"m": path}, {"m": "A"}), "epoch,loss\n1,2\n"),
+        (lambda path: training.training_curves({"m": path}, {"m": "A"}), ""),
     ],
     ids=["column", "word", "history", "empty"],
 )

@@ -11,8 +11,8 @@ import pytest
 from reproof import wording
 from reproof.report import Model, ReportData, Row, render
 from reproof.report.cards import Cards, source_title
-from reproof.report.grids import Grids
-from reproof.report.transfer import Matrix, Transfers
+from reproof.report.sections.grids import Grids
+from reproof.report.sections.transfer import Matrix, Transfers
 
 NAMES = ("vgg19", "adv_train", "madry", "ours")
 PLACE = ("setting", "source", "attack", "parameters", "metric")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reproof import claims, wording
-from reproof.claims import Statement
-from reproof.report.findings import rule
+from reproof import wording
+from reproof.claims import vocabulary
+from reproof.claims.paper import Statement
+from reproof.report.sections.statements import rule
 
 
 @pytest.mark.parametrize(
@@ -67,18 +68,18 @@ def test_reasons_have_no_keys(clause: str, words: str) -> None:
 
 def test_everything_that_a_claim_may_name_has_words() -> None:
     for names, words in (
-        (claims.DATASETS, wording.dataset),
-        (claims.DEFENSES, wording.defense),
-        (claims.ARCHITECTURES, wording.architecture),
-        (claims.TRAININGS, wording.training),
-        (claims.SETTINGS, wording.setting),
-        (claims.ATTACKS, wording.attack),
+        (vocabulary.DATASETS, wording.dataset),
+        (vocabulary.DEFENSES, wording.defense),
+        (vocabulary.ARCHITECTURES, wording.architecture),
+        (vocabulary.TRAININGS, wording.training),
+        (vocabulary.SETTINGS, wording.setting),
+        (vocabulary.ATTACKS, wording.attack),
     ):
         shown = [words(name) for name in names]
         assert not any("_" in text for text in shown)
         assert len(set(shown)) == len(names)
-    assert set(wording.SOURCES) == set(claims.MEMBERS)
-    assert set(wording.UNITS) == set(claims.UNITS)
+    assert set(wording.SOURCES) == set(vocabulary.MEMBERS)
+    assert set(wording.UNITS) == set(vocabulary.UNITS)
     assert wording.defense("diverse_ensemble[boosted]") == "diverse ensemble (boosted)"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from reproof import registry
-from reproof.settings import DefenseSettings
+from reproof.settings.defense import DefenseSettings
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from project import JOINT, TINY, Project
 
-from reproof import cli, study
+from reproof import cli
 from reproof.errors import StudyError
+from reproof.study import reader
 
 
 @dataclass(frozen=True)
@@ -91,16 +92,16 @@ def test_message_names_the_overlay_that_holds_the_mistake(tmp_path: Path) -> Non
     base.write_text(TINY)
     overlay.write_text("training: {epochs: many}\n")
     with pytest.raises(StudyError, match=r"bigger\.yaml: training\.epochs"):
-        study.load([base, overlay])
+        reader.load([base, overlay])
     overlay.write_text("title: fine\n")
     base.write_text(TINY.replace("epochs: 1", "epochs: many"))
     with pytest.raises(StudyError, match=r"config\.yaml: training\.epochs"):
-        study.load([base, overlay])
+        reader.load([base, overlay])
 
 
 def test_missing_study_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"nowhere\.yaml: there is no such study file"):
-        study.load([tmp_path / "nowhere.yaml"])
+        reader.load([tmp_path / "nowhere.yaml"])
 
 
 def expect_refusal(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -259,7 +260,7 @@ def test_unknown_sub_command_and_missing_output(finished: Project) -> None:
 def test_settings_that_use_more_than_they_may(fresh: Callable[..., Project]) -> None:
     project = fresh()
     (project.path / "src/reproof/defenses/odd.py").write_text(
-        "import torch\nfrom reproof.settings import DefenseSettings\n\n\n"
+        "import torch\nfrom reproof.settings.defense import DefenseSettings\n\n\n"
         "class Settings(DefenseSettings):\n    size: int = torch.iinfo(torch.int8).max\n"
     )
     expect_refusal(project.run("-n"), "odd.py", "torch", "may use only")

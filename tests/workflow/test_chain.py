@@ -189,8 +189,8 @@ def test_adversarial_images_can_be_kept(changeable: Project) -> None:
 
 def test_default_study_lists_its_jobs_without_torch() -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom reproof import study, plan\n"
-        "jobs = list(plan.Plan(study.load([Path('config.yaml')])).jobs())\n"
+        "import sys\nfrom pathlib import Path\nfrom reproof.plan.jobs import Plan\nfrom reproof.study import reader\n"
+        "jobs = list(Plan(reader.load([Path('config.yaml')])).jobs())\n"
         "assert len(jobs) > 20 and all(job.expectation for job in jobs)\nassert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT / "src")}, check=True)
@@ -212,13 +212,14 @@ def test_every_study_file_is_valid_by_type_and_by_schema() -> None:
     import jsonschema
     import yaml
 
-    from reproof import study
+    from reproof.study import reader
+    from reproof.study import schema as study_schema
 
-    schema = study.json_schema()
+    schema = study_schema.json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     base = ROOT / "config.yaml"
     for path in [base, *sorted((ROOT / "studies").glob("*.yaml"))]:
-        loaded = study.load([base] if path == base else [base, path])
+        loaded = reader.load([base] if path == base else [base, path])
         jsonschema.validate(yaml.safe_load(json.dumps(loaded.source)), schema)
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 from project import Project
 from tests.browsers import quiet
 
-from reproof import claims
+from reproof.claims import paper as claims_paper
 
 DANGLING = """
 () => [...document.querySelectorAll('a[href^="#"]')]
@@ -54,7 +54,7 @@ def test_every_claim_of_every_paper_stands_on_the_page_with_its_verdict(
         verdicts = {row["claim_id"]: row["verdict"] for row in csv.DictReader(file)}
     with (finished.path / "results/tiny/tables/statements.csv").open(newline="") as file:
         statements = list(csv.DictReader(file))
-    papers = claims.papers()
+    papers = claims_paper.papers()
     with quiet(browser) as opened:
         page = opened(finished.path / "report/tiny.html")
         cells = page.evaluate(CELLS)

@@ -10,7 +10,7 @@ AFTERWARDS = {"tabulate": 1, "draw": 1, "report": 1, "all": 1}
 
 
 def test_a_comment_and_a_docstring_rerun_nothing(changeable: Project) -> None:
-    for file in ("src/reproof/training.py", "src/reproof/defenses/undefended.py", "src/reproof/plan.py"):
+    for file in ("src/reproof/training/loop.py", "src/reproof/defenses/undefended.py", "src/reproof/plan/jobs.py"):
         path = changeable.path / file
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Another first word. ', 1) + "\n# a comment\n")
@@ -38,7 +38,7 @@ def test_one_defense_reruns_its_own_jobs_and_what_follows(changeable: Project) -
 
 
 def test_the_training_loop_reruns_every_training(changeable: Project) -> None:
-    path = changeable.path / "src/reproof/training.py"
+    path = changeable.path / "src/reproof/training/loop.py"
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
     assert changeable.pending() == {
         "train": 2,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from project import ROOT, Project, empty, timed
 
-from reproof import study
-from reproof.plan import Plan
+from reproof.plan.jobs import Plan
+from reproof.study import reader
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
 CHOICES = [*((name, budget) for name in NAMES for budget in ("quick", "paper")), ("mnist", "cpu")]
@@ -24,7 +24,7 @@ def project(fresh: Callable[..., Project]) -> Project:
 
 
 def planned(name: str, values: dict[str, str]) -> Plan:
-    return Plan(study.load([ROOT / "config.yaml", ROOT / f"studies/{name}.yaml"], values))
+    return Plan(reader.load([ROOT / "config.yaml", ROOT / f"studies/{name}.yaml"], values))
 
 
 def expected(plan: Plan) -> dict[str, int]:

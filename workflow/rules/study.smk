@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from reproof import driver
+from reproof import snakemake_driver as driver
 from reproof.errors import ReproofError
 
 try:

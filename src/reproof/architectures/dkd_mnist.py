@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
+from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
-from reproof.settings import ArchitectureSettings, Positive, scaled
+from reproof.models.classifier import Classifier
+from reproof.models.layers import initialise_convolutions
+from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.values import Positive, scaled
 
 
 class Settings(ArchitectureSettings):

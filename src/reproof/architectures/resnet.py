@@ -35,11 +35,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions, one_stage_per_block
-from reproof.architectures._preactivation import PreActivationBlock, activation
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.settings import ArchitectureSettings, Count, Flag, Positive, Whole, scaled
+from reproof.data.dataset import DataDescription
+from reproof.models.classifier import Classifier
+from reproof.models.layers import initialise_convolutions, one_stage_per_block
+from reproof.models.preactivation import PreActivationBlock, activation
+from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.values import Count, Flag, Positive, Whole, scaled
 
 
 class Settings(ArchitectureSettings):

@@ -22,10 +22,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.settings import ArchitectureSettings, Flag, Number, Positive, scaled
+from reproof.data.dataset import DataDescription
+from reproof.models.classifier import Classifier
+from reproof.models.layers import initialise_convolutions
+from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.values import Flag, Number, Positive, scaled
 
 
 class Settings(ArchitectureSettings):

@@ -22,11 +22,12 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from reproof.architectures._layers import initialise_convolutions, one_stage_per_block
-from reproof.architectures._preactivation import PreActivationBlock, activation
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.settings import ArchitectureSettings, Count, Positive, UnitInterval, scaled
+from reproof.data.dataset import DataDescription
+from reproof.models.classifier import Classifier
+from reproof.models.layers import initialise_convolutions, one_stage_per_block
+from reproof.models.preactivation import PreActivationBlock, activation
+from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.values import Count, Positive, UnitInterval, scaled
 
 
 class Settings(ArchitectureSettings):

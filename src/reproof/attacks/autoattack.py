@@ -28,14 +28,22 @@ from foolbox.models.base import Model
 from pyautoattack import AutoAttack
 from torch import Tensor
 
-from reproof.attacks._seclusion import answers, secluded
-from reproof.attacks._untargeted import unpack
-from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point
+from reproof.attacking.seclusion import answers, secluded
+from reproof.attacking.untargeted import unpack
+from reproof.settings.attack import Access, EpsilonAttackSettings, Point
+from reproof.settings.cost import FORWARD
+from reproof.settings.values import Count
 
 
 class Settings(EpsilonAttackSettings):
     """AutoAttack's budgets; all else is the authors'."""
 
+    title: ClassVar[str] = "AutoAttack"
+    family: ClassVar[str] = "an ensemble of attacks"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
+    targeted: ClassVar[bool] = True
+    randomised: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"epsilons": [0.1], "queries": 100}
     takes_view: ClassVar[bool] = False
     version: Literal["standard", "rand"] = "standard"

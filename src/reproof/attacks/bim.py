@@ -9,16 +9,23 @@ pixels whose gradient never changes sign, so a longer run may well leave less ac
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from foolbox.attacks.base import Attack
 from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
 
-from reproof.attacks._climbing import Climbing
-from reproof.settings import ClimbingSettings, Count, Point, Positive
+from reproof.attacking.gradient_ascent import Climbing
+from reproof.settings.attack import Access, ClimbingSettings, Point
+from reproof.settings.values import Count, Positive
 
 
 class Settings(ClimbingSettings):
     """BIM's budgets and steps."""
 
+    title: ClassVar[str] = "BIM"
+    family: ClassVar[str] = "gradient signs"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
     steps: Count = 10
     """Gradient steps; i in Eq. 11."""
     step_size: Positive = 0.1

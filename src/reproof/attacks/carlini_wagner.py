@@ -23,10 +23,11 @@ from foolbox.models.base import Model
 from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor
 
-from reproof.attacks._gradient import differentiate
-from reproof.attacks._margin import excess
-from reproof.attacks._untargeted import unpack
-from reproof.settings import AttackSettings, Count, NonNegative, Norm, Point, Positive
+from reproof.attacking.gradient import differentiate
+from reproof.attacking.margin import excess
+from reproof.attacking.untargeted import unpack
+from reproof.settings.attack import Access, AttackSettings, Point
+from reproof.settings.values import Count, NonNegative, Norm, Positive
 
 FIRST_MOMENT, SECOND_MOMENT, ADAM_EPSILON = 0.9, 0.999, 1e-8
 SHRINK = 0.999999  # keeps arctanh finite at pixels of exactly 0 and 1
@@ -35,6 +36,10 @@ SHRINK = 0.999999  # keeps arctanh finite at pixels of exactly 0 and 1
 class Settings(AttackSettings):
     """C&W's constants and its optimisation."""
 
+    title: ClassVar[str] = "C&W"
+    family: ClassVar[str] = "optimised distance"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
     norm: ClassVar[Norm | None] = "l2"
     example: ClassVar[dict[str, Any]] = {"constants": [1.0], "steps": 20}
     """Settings with which a short run makes sense; the contract tests use them."""

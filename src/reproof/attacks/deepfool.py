@@ -27,9 +27,11 @@ from foolbox.models.base import Model
 from pydantic import Field
 from torch import Tensor
 
-from reproof.attacks._jacobian import differentiate_each
-from reproof.attacks._untargeted import unpack
-from reproof.settings import FORWARD, AttackSettings, Count, NonNegative, Norm, Point, Whole
+from reproof.attacking.jacobian import differentiate_each
+from reproof.attacking.untargeted import unpack
+from reproof.settings.attack import Access, AttackSettings, Point
+from reproof.settings.cost import FORWARD
+from reproof.settings.values import Count, NonNegative, Norm, Whole
 
 MARGIN = 1e-4  # added to each step's length, as in the authors' own code, so that it crosses the boundary
 SMALL = 1e-8  # keeps a gradient of zero from dividing by zero
@@ -38,6 +40,10 @@ SMALL = 1e-8  # keeps a gradient of zero from dividing by zero
 class Settings(AttackSettings):
     """DeepFool's steps, its norm and how far beyond the boundary it goes."""
 
+    title: ClassVar[str] = "DeepFool"
+    family: ClassVar[str] = "nearest boundary"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
     norm: ClassVar[Norm | None] = None
     """No threat model: what it minimises is a setting, and has no limit."""
     example: ClassVar[dict[str, Any]] = {"steps": [50]}

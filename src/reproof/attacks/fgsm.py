@@ -8,14 +8,20 @@ epsilon, or an iterated attack, may do better. A gradient of exactly zero leaves
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from foolbox.attacks.base import Attack
 from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
 
-from reproof.settings import EpsilonAttackSettings, Point
+from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 
 
 class Settings(EpsilonAttackSettings):
     """FGSM has nothing to set but its budgets. The engine takes one gradient for all of them."""
+
+    title: ClassVar[str] = "FGSM"
+    family: ClassVar[str] = "gradient signs"
+    access: ClassVar[Access] = "gradient"
 
 
 def build(settings: Settings, point: Point) -> Attack:

@@ -20,15 +20,20 @@ from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
 from foolbox.models.base import Model
 from torch import Tensor, nn
 
-from reproof.attacks._gradient import LossFunction
-from reproof.attacks._noise import Noisy
-from reproof.attacks._together import Together
-from reproof.settings import Count, EpsilonAttackSettings, Flag, Point, Positive
+from reproof.attacking.ensemble import Together
+from reproof.attacking.gradient import LossFunction
+from reproof.attacking.image_noise import Noisy
+from reproof.settings.attack import Access, EpsilonAttackSettings, Point
+from reproof.settings.values import Count, Flag, Positive
 
 
 class Settings(EpsilonAttackSettings):
     """The attack's budgets and steps. The networks are those that a threat names `together`."""
 
+    title: ClassVar[str] = "Gradient ensemble"
+    family: ClassVar[str] = "gradient signs"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
     takes_view: ClassVar[bool] = False
     fooling_set: ClassVar[bool] = True
     steps: Count = 20

@@ -30,10 +30,11 @@ from foolbox.models.base import Model
 from pydantic import Field
 from torch import Tensor, nn
 
-from reproof.attacks._gradient import differentiate
-from reproof.attacks._jacobian import differentiate_each
-from reproof.attacks._noise import Noisy
-from reproof.settings import AttackSettings, Count, Flag, Norm, Point, UnitInterval
+from reproof.attacking.gradient import differentiate
+from reproof.attacking.image_noise import Noisy
+from reproof.attacking.jacobian import differentiate_each
+from reproof.settings.attack import Access, AttackSettings, Point
+from reproof.settings.values import Count, Flag, Norm, UnitInterval
 
 LENGTHS, HALVINGS = 50, 5  # of the line along the gradient, whose first wrong class is the target
 PAIRS_AT_ONCE = 2**22  # pairs of values that are compared in one go
@@ -46,6 +47,11 @@ Target = Literal["auto", "random", "least_likely", "all"]
 class Settings(AttackSettings):
     """JSMA's steps, which values it may change and by how much, and towards which class."""
 
+    title: ClassVar[str] = "JSMA"
+    family: ClassVar[str] = "saliency of pixels"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
+    targeted: ClassVar[bool] = True
     norm: ClassVar[Norm | None] = "l0"
     example: ClassVar[dict[str, Any]] = {"steps": [200]}
     takes_view: ClassVar[bool] = False

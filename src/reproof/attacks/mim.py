@@ -9,6 +9,8 @@ Not guaranteed: that it beats BIM on the model it differentiates. Momentum is th
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import eagerpy as ep
 from eagerpy.astensor import astensor
 from eagerpy.tensor.tensor import Tensor
@@ -18,13 +20,18 @@ from foolbox.attacks.gradient_descent_base import Optimizer
 from foolbox.types import Bounds
 from torch import Tensor as TorchTensor
 
-from reproof.attacks._climbing import Climbing
-from reproof.settings import ClimbingSettings, Count, NonNegative, Point, Positive
+from reproof.attacking.gradient_ascent import Climbing
+from reproof.settings.attack import Access, ClimbingSettings, Point
+from reproof.settings.values import Count, NonNegative, Positive
 
 
 class Settings(ClimbingSettings):
     """MIM's budgets, steps and memory."""
 
+    title: ClassVar[str] = "MIM"
+    family: ClassVar[str] = "gradient signs"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
     steps: Count = 10
     """Gradient steps; i in Eq. 13."""
     step_size: Positive = 0.1

@@ -10,7 +10,7 @@ Not guaranteed: that it converges (see bim), nor that an image that survives wou
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from eagerpy.astensor import astensor, astensor_
@@ -20,14 +20,20 @@ from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDesc
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from foolbox.models.base import Model
 
-from reproof.attacks._climbing import Climbing
-from reproof.attacks._noise import Noisy
-from reproof.settings import ClimbingSettings, Count, Point, Positive
+from reproof.attacking.gradient_ascent import Climbing
+from reproof.attacking.image_noise import Noisy
+from reproof.settings.attack import Access, ClimbingSettings, Point
+from reproof.settings.values import Count, Positive
 
 
 class Settings(ClimbingSettings):
     """PGD's budgets, steps and restarts."""
 
+    title: ClassVar[str] = "PGD"
+    family: ClassVar[str] = "gradient signs"
+    access: ClassVar[Access] = "gradient"
+    iterative: ClassVar[bool] = True
+    randomised: ClassVar[bool] = True
     steps: Count = 10
     """Gradient steps; m in Eq. 16."""
     step_size: Positive = 0.1

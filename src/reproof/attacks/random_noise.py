@@ -18,14 +18,20 @@ from foolbox.criteria import Misclassification
 from foolbox.distances import linf
 from foolbox.models.base import Model
 
-from reproof.attacks._noise import Noisy
-from reproof.attacks._untargeted import unpack
-from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point
+from reproof.attacking.image_noise import Noisy
+from reproof.attacking.untargeted import unpack
+from reproof.settings.attack import Access, EpsilonAttackSettings, Point
+from reproof.settings.cost import FORWARD
+from reproof.settings.values import Count
 
 
 class Settings(EpsilonAttackSettings):
     """The noise's budgets and draws."""
 
+    title: ClassVar[str] = "Random noise"
+    family: ClassVar[str] = "random noise"
+    access: ClassVar[Access] = "decision"
+    randomised: ClassVar[bool] = True
     takes_view: ClassVar[bool] = False
     repeats: Count = 10
     """Draws per image; later ones only for images that are still classified correctly."""

@@ -25,14 +25,21 @@ from foolbox.models.base import Model
 from pyautoattack.square import SquareAttack
 from pydantic import Field
 
-from reproof.attacks._seclusion import answers, secluded
-from reproof.attacks._untargeted import unpack
-from reproof.settings import FORWARD, Count, EpsilonAttackSettings, Point, UnitInterval
+from reproof.attacking.seclusion import answers, secluded
+from reproof.attacking.untargeted import unpack
+from reproof.settings.attack import Access, EpsilonAttackSettings, Point
+from reproof.settings.cost import FORWARD
+from reproof.settings.values import Count, UnitInterval
 
 
 class Settings(EpsilonAttackSettings):
     """Square's budgets and queries."""
 
+    title: ClassVar[str] = "Square"
+    family: ClassVar[str] = "random search by scores"
+    access: ClassVar[Access] = "score"
+    iterative: ClassVar[bool] = True
+    randomised: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"epsilons": [0.1], "queries": 100}
     takes_view: ClassVar[bool] = False
     queries: Count = 5000

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import torchvision.datasets
 
-from reproof.data import Dataset
-from reproof.datasets import _torchvision
-from reproof.settings import PublishedDatasetSettings
+from reproof.data import published
+from reproof.data.dataset import Dataset
+from reproof.settings.dataset import PublishedDatasetSettings
 
 
 class Settings(PublishedDatasetSettings):
@@ -127,4 +127,4 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return CIFAR-100 with its splits, from root or downloaded into it."""
-    return _torchvision.prepare(settings, root, _torchvision.cifar_source(torchvision.datasets.CIFAR100))
+    return published.prepare(settings, root, published.cifar_source(torchvision.datasets.CIFAR100))

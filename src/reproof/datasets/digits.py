@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from reproof.data import DataDescription, Dataset
-from reproof.datasets import _splits
-from reproof.settings import Count, DatasetSettings, Whole
+from reproof.data import splits
+from reproof.data.dataset import DataDescription, Dataset
+from reproof.settings.dataset import DatasetSettings
+from reproof.settings.values import Count, Whole
 
 LEVELS = 16
 
@@ -85,7 +86,7 @@ def prepare(settings: Settings, root: Path) -> Dataset:
     stored = quantise(resize(exact, settings.image_size, settings.resize))
     labels = raw.target.astype(np.int64)
     sizes = (settings.test_images, settings.validation_images)
-    test, validation, train = _splits.carve(labels, sizes, np.random.default_rng(settings.split_seed))
+    test, validation, train = splits.carve(labels, sizes, np.random.default_rng(settings.split_seed))
     seen = stored[torch.from_numpy(train)].double() / 255
     size = settings.image_size
     description = DataDescription(

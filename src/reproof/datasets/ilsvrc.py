@@ -26,13 +26,17 @@ from PIL import features
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from reproof import artifacts, code_digest
-from reproof.data import DataDescription
-from reproof.datasets import _objects, _photographs, _splits
-from reproof.datasets._crew import Crew
-from reproof.datasets._splits import Indices
+from reproof import artifacts
+from reproof.data import object_crops
+from reproof.data import photographs as data_photographs
+from reproof.data import splits as data_splits
+from reproof.data.dataset import DataDescription
+from reproof.data.splits import Indices
+from reproof.data.workers import Crew
 from reproof.errors import DataError
-from reproof.settings import Count, DatasetSettings, UnitInterval, Whole
+from reproof.plan import code_digest
+from reproof.settings.dataset import DatasetSettings
+from reproof.settings.values import Count, UnitInterval, Whole
 
 ANNOTATIONS = "ILSVRC/Annotations/DET/train"
 IMAGES = "ILSVRC/Data/DET/train"
@@ -41,7 +45,7 @@ WORDS = "ILSVRC/devkit/data/map_det.txt"
 
 UNKNOWN_CLASS = "objects of unknown classes"
 NO_PART = "objects left out because the rest of their photograph is in another split"
-_MARKS = (_objects.CUT, _objects.WRONG_SIZE)
+_MARKS = (object_crops.CUT, object_crops.WRONG_SIZE)
 
 _ANNOTATIONS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 23
@@ -151,7 +155,7 @@ def prepare_to(
     splits: dict[str, Indices] = {}
     for part, split in enumerate(("train", "validation", "test")):
         mine = np.flatnonzero(drawn.parts == part)
-        splits[split] = mine[_splits.order(labels[mine], generator)]
+        splits[split] = mine[data_splits.order(labels[mine], generator)]
     mean, std = _statistics(settings, [drawn.crops[position][1] for position in splits["train"].tolist()])
     size = settings.image_size
     description = DataDescription(3, size, size, settings.classes, mean, std)
@@ -222,13 +226,13 @@ def _words(path: Path) -> dict[str, str] | None:
 
 def _working_folders(settings: Settings, root: Path, folder: Path) -> tuple[Path, Path]:
     """Return the folders of what is kept for just these settings and this code; others' are removed."""
-    source = {"root": str(root.resolve()), "code": code_digest.digest(("reproof.datasets._objects",))}
+    source = {"root": str(root.resolve()), "code": code_digest.digest(("reproof.data.object_crops",))}
     pixels = {
         **settings.model_dump(include={"image_size", "resize", "smallest_box"}),
         "pillow": features.version("pil"),
         "jpeg": features.version("jpg"),
     }
-    keys = [_objects.key(source), _objects.key(source, pixels)]
+    keys = [object_crops.key(source), object_crops.key(source, pixels)]
     scans, crops = folder / f"annotations-{keys[0]}", folder / f"objects-{keys[1]}"
     if folder.is_dir():
         for entry in folder.iterdir():
@@ -253,14 +257,14 @@ def _scan(
     kept, counts, found = [], [], [np.empty(0, dtype=np.int32)]
     files = 0
     with _bar("annotations") as bar:
-        for read in crew.spread(_objects.read_annotations, _annotation_tasks(annotations, folder)):
+        for read in crew.spread(object_crops.read_annotations, _annotation_tasks(annotations, folder)):
             mine = []
             for wnid, side in zip(read.classes, read.sides, strict=True):
                 if not re.fullmatch(r"n\d{8}", wnid) or (words is not None and wnid not in words):
                     faults[UNKNOWN_CLASS] += 1
                     mine.append(-1)
                 elif side < smallest:
-                    faults[_objects.SMALL] += 1
+                    faults[object_crops.SMALL] += 1
                     mine.append(-1)
                 else:
                     mine.append(codes.setdefault(wnid, len(codes)))
@@ -277,10 +281,10 @@ def _scan(
     return _Index(list(codes), np.concatenate(found), kept, np.cumsum(counts, dtype=np.int64), files)
 
 
-def _annotation_tasks(annotations: Path, folder: Path) -> Iterator[_objects.AnnotationTask]:
-    names = _objects.names(annotations)
+def _annotation_tasks(annotations: Path, folder: Path) -> Iterator[object_crops.AnnotationTask]:
+    names = object_crops.names(annotations)
     while chosen := tuple(islice(names, _ANNOTATIONS_AT_ONCE)):
-        yield _objects.AnnotationTask(annotations, chosen, folder)
+        yield object_crops.AnnotationTask(annotations, chosen, folder)
 
 
 def _choose_classes(settings: Settings, index: _Index) -> list[str]:
@@ -318,7 +322,7 @@ class _Drawn:
     labels: Indices
     parts: Indices
     """0 to train on, 1 for validation, 2 for test."""
-    crops: list[tuple[Path, _objects.Crop]]
+    crops: list[tuple[Path, object_crops.Crop]]
     """The file with each object's pixels, and what is known of it."""
 
 
@@ -343,7 +347,7 @@ def _draw(
         for label, queue in enumerate(queues)
         for number in queue[: settings.images_per_class].tolist()
     }
-    crops: dict[int, tuple[Path, _objects.Crop]] = {}
+    crops: dict[int, tuple[Path, object_crops.Crop]] = {}
     todo = sorted(chosen)
     missing: Counter[int] = Counter()
     while True:
@@ -395,14 +399,14 @@ def _cut(
     folder: Path,
     index: _Index,
     todo: list[int],
-    crops: dict[int, tuple[Path, _objects.Crop]],
+    crops: dict[int, tuple[Path, object_crops.Crop]],
     faults: Counter[str],
 ) -> list[int]:
     """Cut out the objects of these numbers, which rise; return those that cannot be used."""
     lost = []
     numbers = iter(todo)
     with _bar("objects", len(todo)) as bar:
-        for done in crew.spread(_objects.crop, _crop_tasks(settings, images, folder, index, todo)):
+        for done in crew.spread(object_crops.crop, _crop_tasks(settings, images, folder, index, todo)):
             for crop in done.crops:
                 number = next(numbers)
                 if crop.fault is None:
@@ -416,15 +420,15 @@ def _cut(
 
 def _crop_tasks(
     settings: Settings, images: Path, folder: Path, index: _Index, todo: list[int]
-) -> Iterator[_objects.CropTask]:
+) -> Iterator[object_crops.CropTask]:
     wanted = _wanted(index, todo)
     while chosen := tuple(islice(wanted, _at_once(settings))):
-        yield _objects.CropTask(
+        yield object_crops.CropTask(
             images, chosen, settings.image_size, settings.resize, settings.smallest_box, folder
         )
 
 
-def _wanted(index: _Index, todo: list[int]) -> Iterator[_objects.Wanted]:
+def _wanted(index: _Index, todo: list[int]) -> Iterator[object_crops.Wanted]:
     """Yield what is known of the objects of these numbers, which rise."""
     files = np.searchsorted(index.ends, np.array(todo, dtype=np.int64), side="right").tolist()
     position = 0
@@ -435,7 +439,7 @@ def _wanted(index: _Index, todo: list[int]) -> Iterator[_objects.Wanted]:
         while position < len(todo) and files[position] == file:
             rows.append(todo[position] - start)
             position += 1
-        yield from _objects.look_up(index.kept[file], rows)
+        yield from object_crops.look_up(index.kept[file], rows)
 
 
 def _divide(settings: Settings, labels: Indices, digests: list[str]) -> Indices:
@@ -445,14 +449,14 @@ def _divide(settings: Settings, labels: Indices, digests: list[str]) -> Indices:
         numbers: dict[str, int] = {}
         photographs = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests])
     generator = np.random.default_rng([settings.split_seed, 0])
-    return _photographs.divide(labels, photographs, settings.shares(), generator)
+    return data_photographs.divide(labels, photographs, settings.shares(), generator)
 
 
 # The file.
 
 
 def _statistics(
-    settings: Settings, crops: Sequence[_objects.Crop]
+    settings: Settings, crops: Sequence[object_crops.Crop]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return each channel's mean and standard deviation in [0, 1], exact until the last rounding."""
     means, deviations = [], []

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import torchvision.datasets
 
-from reproof.data import Dataset
-from reproof.datasets import _torchvision
-from reproof.settings import PublishedDatasetSettings
+from reproof.data import published
+from reproof.data.dataset import Dataset
+from reproof.settings.dataset import PublishedDatasetSettings
 
 UNPACKED_MD5S = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -35,5 +35,5 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return MNIST with its splits, from root or downloaded into it."""
-    source = _torchvision.idx_source(torchvision.datasets.MNIST, UNPACKED_MD5S)
-    return _torchvision.prepare(settings, root, source)
+    source = published.idx_source(torchvision.datasets.MNIST, UNPACKED_MD5S)
+    return published.prepare(settings, root, source)

@@ -11,9 +11,9 @@ from typing import ClassVar
 import numpy as np
 import torchvision.datasets
 
-from reproof.data import Dataset
-from reproof.datasets import _torchvision
-from reproof.settings import PublishedDatasetSettings
+from reproof.data import published
+from reproof.data.dataset import Dataset
+from reproof.settings.dataset import PublishedDatasetSettings
 
 
 class Settings(PublishedDatasetSettings):
@@ -30,16 +30,16 @@ def prepare(settings: Settings, root: Path) -> Dataset:
     """Return SVHN with its splits, from root or downloaded into it."""
     reader = torchvision.datasets.SVHN
 
-    def read(folder: Path, part: _torchvision.Part) -> _torchvision.Batches:
+    def read(folder: Path, part: published.Part) -> published.Batches:
         raw = reader(folder, split=part)
         yield raw.data, raw.labels.astype(np.int64)
 
-    files = {part: reader.split_list[part] for part in _torchvision.PARTS}
-    source = _torchvision.Source(
+    files = {part: reader.split_list[part] for part in published.PARTS}
+    source = published.Source(
         title=reader.__name__,
-        files=tuple(_torchvision.File(name, md5, part) for part, (_, name, md5) in files.items()),
+        files=tuple(published.File(name, md5, part) for part, (_, name, md5) in files.items()),
         addresses=tuple(address for address, _, _ in files.values()),
         fetch=lambda folder, part: reader(folder, split=part, download=True),
         read=read,
     )
-    return _torchvision.prepare(settings, root, source)
+    return published.prepare(settings, root, source)

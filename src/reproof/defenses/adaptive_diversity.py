@@ -16,12 +16,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.defense import Defense, Progress, Trainee, View
-from reproof.ensembles import Ensemble, log_mean_softmax, mean_logits_loss
+from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
-from reproof.settings import DefenseSettings, NonNegative, Whole
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.models.view import View
+from reproof.models.voting import Ensemble, log_mean_softmax, mean_logits_loss
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import NonNegative, Whole
 
 JITTER = 1e-6
 """Added to the diagonal of the Gram matrix, as in the public code: equal predictions have a finite logarithm."""

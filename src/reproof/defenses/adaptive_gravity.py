@@ -18,13 +18,16 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from reproof import latent_space
-from reproof.classifier import Classifier
-from reproof.data import DataDescription, to_unit
-from reproof.defense import Defense, Progress, Row, Stock, Trainee, View
+from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
-from reproof.settings import FORWARD, Count, DefenseSettings, NonNegative, Positive, UnitInterval
-from reproof.training_attacks import Loss, crafting_mode, pgd
+from reproof.geometry import latent_space
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense, Progress, Row, Stock, Trainee
+from reproof.models.view import View
+from reproof.settings.cost import FORWARD
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, NonNegative, Positive, UnitInterval
+from reproof.training.inner_attacks import Loss, crafting_mode, pgd
 
 LAYERS = ("head", "tail")
 

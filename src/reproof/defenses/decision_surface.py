@@ -14,9 +14,11 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from reproof.defense import Defense, Progress, Trainee, View
-from reproof.settings import DefenseSettings, NonNegative, Positive
-from reproof.training_attacks import crafting_mode
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.models.view import View
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import NonNegative, Positive
+from reproof.training.inner_attacks import crafting_mode
 
 
 class Settings(DefenseSettings):

@@ -17,12 +17,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription, to_unit
-from reproof.defense import Progress, Stock, Trainee
+from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import TrainingError
-from reproof.purification import Purified, PurifiedDefense
-from reproof.settings import Count, DefenseSettings, NonNegative, Positive, UnitInterval
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Progress, Stock, Trainee
+from reproof.models.purifier import Purified, PurifiedDefense
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, NonNegative, Positive, UnitInterval
 
 KERNEL = 5
 LATENTS_AT_ONCE = 8192

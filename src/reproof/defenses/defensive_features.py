@@ -19,11 +19,12 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.defense import Defense, Trainee
+from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
-from reproof.settings import Count, DefenseSettings
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense, Trainee
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count
 
 
 class Settings(DefenseSettings):

@@ -13,9 +13,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from reproof.defense import Progress, Trainee
-from reproof.ensembles import VotingDefense
-from reproof.settings import ADVERSARIAL_STEP, FORWARD, NonNegative, Positive, VotingSettings
+from reproof.models.defense import Progress, Trainee
+from reproof.models.voting import VotingDefense
+from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
+from reproof.settings.defense import VotingSettings
+from reproof.settings.values import NonNegative, Positive
 
 
 class Settings(VotingSettings):

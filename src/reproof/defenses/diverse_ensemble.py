@@ -14,10 +14,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from reproof.defense import Progress, Trainee
-from reproof.ensembles import VotingDefense
 from reproof.errors import StudyError
-from reproof.settings import ADVERSARIAL_STEP, FORWARD, UnitInterval, VotingSettings
+from reproof.models.defense import Progress, Trainee
+from reproof.models.voting import VotingDefense
+from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
+from reproof.settings.defense import VotingSettings
+from reproof.settings.values import UnitInterval
 
 SHORTEST = 1e-6
 """Length up to which a latent vector counts as zero, and has no direction."""

@@ -13,18 +13,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.defense import Defense, Progress, Trainee, View
-from reproof.settings import (
-    ADVERSARIAL_STEP,
-    FORWARD,
-    AdversarialTraining,
-    Budget,
-    DefenseSettings,
-    NonNegative,
-    UnitInterval,
-)
+from reproof.data.dataset import DataDescription
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.models.view import View
+from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import NonNegative, UnitInterval
 
 
 class Settings(DefenseSettings):

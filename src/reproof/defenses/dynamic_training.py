@@ -13,17 +13,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from reproof.defense import Defense, Progress
-from reproof.settings import (
-    ADVERSARIAL_STEP,
-    AdversarialTraining,
-    Budget,
-    Count,
-    DefenseSettings,
-    Flag,
-    NonNegative,
-    Positive,
-)
+from reproof.models.defense import Defense, Progress
+from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.cost import ADVERSARIAL_STEP
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, Flag, NonNegative, Positive
 
 
 class Settings(DefenseSettings):

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from reproof.defense import Defense
-from reproof.settings import (
-    ADVERSARIAL_STEP,
-    FORWARD,
-    AdversarialTraining,
-    Budget,
-    DefenseSettings,
-    Positive,
-    UnitInterval,
-)
+from reproof.models.defense import Defense
+from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Positive, UnitInterval
 
 
 class Settings(DefenseSettings):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from reproof.ensembles import VotingDefense
-from reproof.settings import VotingSettings
+from reproof.models.voting import VotingDefense
+from reproof.settings.defense import VotingSettings
 
 
 class Settings(VotingSettings):

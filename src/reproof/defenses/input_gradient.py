@@ -12,8 +12,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from reproof.defense import Defense, Progress, Trainee, View
-from reproof.settings import DefenseSettings, Positive
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.models.view import View
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Positive
 
 
 class Settings(DefenseSettings):

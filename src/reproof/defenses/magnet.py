@@ -15,13 +15,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from reproof.classifier import REFUSED, Answers, Classifier
-from reproof.data import DataDescription, to_unit
-from reproof.defense import Progress, Stock, Trainee, View
+from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
-from reproof.purification import Purified, PurifiedDefense
-from reproof.settings import Count, DefenseSettings, Flag, NonNegative, Positive, UnitInterval
-from reproof.training_attacks import crafting_mode
+from reproof.models.classifier import REFUSED, Answers, Classifier
+from reproof.models.defense import Progress, Stock, Trainee
+from reproof.models.purifier import Purified, PurifiedDefense
+from reproof.models.view import View
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, Flag, NonNegative, Positive, UnitInterval
+from reproof.training.inner_attacks import crafting_mode
 
 
 class Settings(DefenseSettings):

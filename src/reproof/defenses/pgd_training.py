@@ -10,17 +10,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from reproof.defense import Defense
-from reproof.settings import (
-    ADVERSARIAL_STEP,
-    AdversarialTraining,
-    Budget,
-    Count,
-    DefenseSettings,
-    Flag,
-    Positive,
-    UnitInterval,
-)
+from reproof.models.defense import Defense
+from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.cost import ADVERSARIAL_STEP
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, Flag, Positive, UnitInterval
 
 
 class Settings(DefenseSettings):

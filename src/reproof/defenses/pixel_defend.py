@@ -14,13 +14,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.defense import Progress, Trainee
-from reproof.defenses._pixel_cnn import PixelCNN
+from reproof.data.dataset import DataDescription
 from reproof.errors import TrainingError
-from reproof.purification import Purified, PurifiedDefense, purified_of
-from reproof.settings import Count, DefenseSettings, Number, Positive, Whole
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Progress, Trainee
+from reproof.models.pixel_cnn import PixelCNN
+from reproof.models.purifier import Purified, PurifiedDefense, purified_of
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, Number, Positive, Whole
 
 _ROUNDING = 1e-7
 """What single precision may take from a pixel value in [0, 1]."""

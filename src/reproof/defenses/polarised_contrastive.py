@@ -16,11 +16,13 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription
-from reproof.defense import Defense, Progress, Trainee, View
+from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
-from reproof.settings import DefenseSettings, Flag, Positive
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.models.view import View
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Flag, Positive
 
 _COSINE_LIMIT = 1 - 1e-6
 """The arccos has an infinite slope at ±1."""

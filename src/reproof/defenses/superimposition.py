@@ -14,18 +14,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from reproof.classifier import Classifier
-from reproof.data import DataDescription, to_unit
-from reproof.defense import Defense, Progress, Stock, Trainee, View
-from reproof.settings import (
-    ADVERSARIAL_STEP,
-    FORWARD,
-    Count,
-    DefenseSettings,
-    Flag,
-    Positive,
-    format_number,
-)
+from reproof.data.dataset import DataDescription, to_unit
+from reproof.models.classifier import Classifier
+from reproof.models.defense import Defense, Progress, Stock, Trainee
+from reproof.models.view import View
+from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, Flag, Positive, format_number
 
 
 class Settings(DefenseSettings):

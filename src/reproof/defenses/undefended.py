@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from reproof.defense import Defense
-from reproof.settings import DefenseSettings
+from reproof.models.defense import Defense
+from reproof.settings.defense import DefenseSettings
 
 
 class Settings(DefenseSettings):

@@ -13,16 +13,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from reproof.defense import Defense, Progress, Trainee, View
-from reproof.settings import (
-    ADVERSARIAL_STEP,
-    Count,
-    DefenseSettings,
-    Flag,
-    Positive,
-    format_number,
-)
-from reproof.training_attacks import crafting_mode, image_gradient
+from reproof.models.defense import Defense, Progress, Trainee
+from reproof.models.view import View
+from reproof.settings.cost import ADVERSARIAL_STEP
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.values import Count, Flag, Positive, format_number
+from reproof.training.inner_attacks import crafting_mode, image_gradient
 
 
 class Settings(DefenseSettings):

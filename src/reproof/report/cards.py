@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reproof import wording
-from reproof.claims import METRICS, QUANTITY
+from reproof.claims.vocabulary import METRICS, QUANTITY
 from reproof.report.contents import Figure, Flag, ReportData, Row, Step, Trail
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")

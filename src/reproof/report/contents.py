@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from reproof.claims import Paper
+from reproof.claims.paper import Paper
 from reproof.errors import ArtifactError
 from reproof.reference import Reference
 

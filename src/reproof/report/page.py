@@ -13,18 +13,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reproof import figures, wording
-from reproof.claims import LOST, Paper
-from reproof.report import answers, flags
-from reproof.report.breakdowns import Breakdowns
+from reproof import wording
+from reproof.claims.paper import Paper
+from reproof.claims.vocabulary import LOST
+from reproof.figures import robustness
 from reproof.report.cards import Card, Cards, commit, device_words
-from reproof.report.conclusions import Conclusions
 from reproof.report.contents import Figure, ReportData
-from reproof.report.findings import ContradictionView, Findings, Judged, StatementView
-from reproof.report.grids import Grids
-from reproof.report.paper_tables import CERTAINTIES, VERDICTS, PaperTable, PaperTables
-from reproof.report.reference_runs import ReferenceRuns
-from reproof.report.transfer import Transfers
+from reproof.report.sections import checklist, red_flags
+from reproof.report.sections.breakdowns import Breakdowns
+from reproof.report.sections.conclusions import Conclusions
+from reproof.report.sections.grids import Grids
+from reproof.report.sections.paper_tables import CERTAINTIES, VERDICTS, PaperTable, PaperTables
+from reproof.report.sections.reference_runs import ReferenceRuns
+from reproof.report.sections.statements import ContradictionView, Findings, Judged, StatementView
+from reproof.report.sections.transfer import Transfers
 
 _FOLDER = Path(__file__).parent
 FELL = tuple(word for word in VERDICTS if word != "not claimed")
@@ -161,7 +163,7 @@ def render(data: ReportData) -> str:
     matrices, transferred = grids.matrices(), Transfers(data, cards, grids)
     transfers = grids.transfers(apart=transferred.shown())
     breakdowns = Breakdowns(data, cards, grids)
-    checks = flags.view(data, cards)
+    checks = red_flags.view(data, cards)
     figure_groups = [
         FigureGroup(
             title,
@@ -189,8 +191,8 @@ def render(data: ReportData) -> str:
         matrices_of_transfer=transferred.matrices(),
         fooling_sets=transferred.fooling_sets(),
         transfers=transfers,
-        checklist=answers.group(data, cards),
-        answers=answers.SYMBOLS,
+        checklist=checklist.group(data, cards),
+        answers=checklist.SYMBOLS,
         flags=checks,
         figures=figure_groups,
         clean=clean,
@@ -311,7 +313,7 @@ def _cost_figure(data: ReportData) -> list[Figure]:
                 seconds.setdefault(trail.model, {})[step.path] = float(data.records[step.path]["seconds"])
     means = {model: sum(found.values()) / len(found) for model, found in seconds.items()}
     titles = {model.name: model.title for model in data.models}
-    svg = figures.cost_against_robustness(data.summary, titles, means)
+    svg = robustness.cost_against_robustness(data.summary, titles, means)
     name = "cost_against_robustness"
     if svg is None or any(figure.name == name for figure in data.figures):
         return []

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reproof import artifacts, device, evaluation, latent_separation, networks, prepared
-from reproof.data import to_unit
-from reproof.ensembles import Ensemble
+from reproof import artifacts, device
+from reproof.attacking import evaluation
+from reproof.data import prepared
+from reproof.data.dataset import to_unit
 from reproof.errors import StudyError
-from reproof.job import Job
+from reproof.geometry import latent_separation
+from reproof.models import build
+from reproof.models.voting import Ensemble
+from reproof.plan.job import Job
 from reproof.provenance import Run
 
 
@@ -22,7 +26,7 @@ def assemble(job: Job, run: Run) -> None:
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
-    _, trainee = networks.build(job.slice, data.description, seed=0)
+    _, trainee = build.build(job.slice, data.description, seed=0)
     ensemble = trainee.classifier
     if not isinstance(ensemble, Ensemble):
         raise TypeError(f"{job.slice['defense']['kind']} joins networks to something else than an Ensemble")
@@ -31,7 +35,7 @@ def assemble(job: Job, run: Run) -> None:
     for place, name, network, path in zip(
         ensemble.members, job.slice["members"], job.slice["networks"], job.inputs["members"], strict=True
     ):
-        _, member = networks.load(network, data.description, run.read(Path(path)))
+        _, member = build.load(network, data.description, run.read(Path(path)))
         try:
             place.load_state_dict(member.classifier.state_dict())
         except RuntimeError as error:

@@ -12,15 +12,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from reproof import artifacts, attack_engine, device, networks, prepared, probes, psnr, registry
-from reproof.aggregation import aggregate
-from reproof.classifier import Classifier
-from reproof.data import to_unit
-from reproof.ensembles import Ensemble
+from reproof import artifacts, device, registry
+from reproof.attacking import engine, judge, probes, psnr_search
+from reproof.attacking.aggregation import aggregate
+from reproof.attacking.source_networks import SourceNetworks, fooled, members_of
+from reproof.data import prepared
+from reproof.data.dataset import to_unit
 from reproof.errors import StudyError
-from reproof.job import Job
+from reproof.models import build
+from reproof.models.classifier import Classifier
+from reproof.models.voting import Ensemble
+from reproof.plan.job import Job
 from reproof.provenance import Run
-from reproof.sources import SourceNetworks, fooled, members_of
 
 
 def attack(job: Job, run: Run) -> None:
@@ -30,7 +33,7 @@ def attack(job: Job, run: Run) -> None:
     facts = job.slice
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     loaded = [
-        networks.load(network, data.description, run.read(Path(path)))
+        build.load(network, data.description, run.read(Path(path)))
         for network, path in zip(facts.get("together", [facts]), job.inputs["model"], strict=True)
     ]
     defense, source = loaded[0]
@@ -46,11 +49,11 @@ def attack(job: Job, run: Run) -> None:
         )
     stored, labels = data.select("test", facts["images"])
     images = to_unit(stored)
-    clean = attack_engine.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
+    clean = judge.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
 
     def classes_by_source(shown: torch.Tensor) -> list[torch.Tensor]:
         parts = members_of(trainee)
-        return [attack_engine.predict(one, shown, facts["batch_size"], chosen).argmax(1) for one in parts]
+        return [judge.predict(one, shown, facts["batch_size"], chosen).argmax(1) for one in parts]
 
     aggregated = facts.get("aggregated", False)
     tensors: dict[str, torch.Tensor] = {"labels": labels}
@@ -62,10 +65,10 @@ def attack(job: Job, run: Run) -> None:
         count = settings.images or len(labels)
         victims: list[nn.Module] = [*_members(source.classifier)] if aggregated else [trainee]
         made = []
-        budgets: dict[str, psnr.Found] = {}
+        budgets: dict[str, psnr_search.Found] = {}
         for victim in victims:
             craft = functools.partial(
-                attack_engine.craft,
+                engine.craft,
                 victim,
                 settings,
                 kind,
@@ -78,7 +81,7 @@ def attack(job: Job, run: Run) -> None:
                 device=chosen,
                 skip_misclassified=facts["skip_misclassified"] and not aggregated,
             )
-            crafted, budgets = psnr.craft_all(settings, craft, images[:count], name)
+            crafted, budgets = psnr_search.craft_all(settings, craft, images[:count], name)
             made.append(crafted)
         for point in settings.points():
             found = [crafted.images[point.parameters] for crafted in made]

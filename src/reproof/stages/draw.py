@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from reproof import artifacts, figures
-from reproof.ensemble_figures import Ensemble
-from reproof.job import Job
+from reproof import artifacts
+from reproof.figures.draw import FigureInputs
+from reproof.figures.draw import draw as draw_figures
+from reproof.figures.ensembles import Ensemble
+from reproof.figures.surfaces import Surroundings
+from reproof.figures.training import Identity
+from reproof.plan.job import Job
 from reproof.provenance import Run
-from reproof.surface_figures import Surroundings
-from reproof.training_figures import Identity
 
 
 def draw(job: Job, run: Run) -> None:
@@ -22,8 +24,8 @@ def draw(job: Job, run: Run) -> None:
         return {name: run.read(Path(path)) for name, path in zip(names, paths, strict=True)}
 
     attacked = facts["models"]["outcomes"]
-    drawn = figures.draw(
-        figures.FigureInputs(
+    drawn = draw_figures(
+        FigureInputs(
             summary=summary,
             titles=facts["titles"],
             class_names=facts["class_names"],

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reproof import artifacts, device, evaluation, networks, prepared
-from reproof.job import Job
+from reproof import artifacts, device
+from reproof.attacking import evaluation
+from reproof.data import prepared
+from reproof.models import build
+from reproof.plan.job import Job
 from reproof.provenance import Run
 
 
@@ -15,7 +18,7 @@ def evaluate(job: Job, run: Run) -> None:
     run.device = device.words(chosen)
     facts = job.slice
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
-    _, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
+    _, trainee = build.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     trainee.to(chosen)
     read = {
         source: artifacts.read_tensors(run.read(Path(path)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reproof import prepared, registry
-from reproof.job import Job
+from reproof import registry
+from reproof.data import prepared
+from reproof.plan.job import Job
 from reproof.provenance import Run
 
 

@@ -7,20 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproof import artifacts, claims, red_flags, reference, registry, study
-from reproof.job import Job
-from reproof.plan import Plan
+from reproof import artifacts, reference, registry
+from reproof.claims import paper
+from reproof.diagnostics import red_flags
+from reproof.plan.job import Job
+from reproof.plan.jobs import Plan
 from reproof.provenance import ROOT, Run
 from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail, render, sentences
-from reproof.settings import MEMBER
-from reproof.study import parts
+from reproof.settings.source_names import MEMBER, parts
+from reproof.study import reader
 
 
 def report(job: Job, run: Run) -> None:
     """Do the report job (plan.Plan.report)."""
     source = job.slice
     plan = Plan(
-        study.parse(source["study"], [("study", source["study"])], source["files"], source["overrides"])
+        reader.parse(source["study"], [("study", source["study"])], source["files"], source["overrides"])
     )
     artifacts.write_text(Path(job.outputs["page"]), render(gather(plan, job, run)))
 
@@ -79,7 +81,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
             dataset.settings.key: dataset.settings.class_names for dataset in chosen.datasets.values()
         },
         checklist=rows["checklist"],
-        papers=claims.papers(),
+        papers=paper.papers(),
         trails=list(_trails(plan)),
         records=records,
         flags=[

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from reproof import artifacts, device, loss_surfaces, networks, prepared
-from reproof.data import to_unit
+from reproof import artifacts, device
+from reproof.data import prepared
+from reproof.data.dataset import to_unit
 from reproof.errors import StudyError
-from reproof.job import Job
-from reproof.loss_surfaces import Losses
+from reproof.geometry import loss_surfaces
+from reproof.geometry.loss_surfaces import Losses
+from reproof.models import build
+from reproof.plan.job import Job
 from reproof.provenance import Run
 
 
@@ -31,8 +34,8 @@ def surface(job: Job, run: Run) -> None:
             f"{available}; lower them, or give the data set more test images"
         )
     (beside,) = facts["beside"]
-    _, other = networks.load(beside, data.description, run.read(Path(job.inputs["beside"][0])))
-    _, trainee = networks.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
+    _, other = build.load(beside, data.description, run.read(Path(job.inputs["beside"][0])))
+    _, trainee = build.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     network = trainee.to(chosen).classifier
     stored, labels = data.select("test", needed)
     images = to_unit(stored)

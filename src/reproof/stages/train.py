@@ -7,11 +7,14 @@ from pathlib import Path
 
 import torch
 
-from reproof import artifacts, device, networks, prepared, training
-from reproof.classifier import Classifier
-from reproof.job import Job
+from reproof import artifacts, device
+from reproof.data import prepared
+from reproof.models import build
+from reproof.models.classifier import Classifier
+from reproof.plan.job import Job
 from reproof.provenance import Run
-from reproof.training_settings import TrainingSettings
+from reproof.settings.training import TrainingSettings
+from reproof.training import loop
 
 
 def train(job: Job, run: Run) -> None:
@@ -19,14 +22,14 @@ def train(job: Job, run: Run) -> None:
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
-    defense, trainee = networks.build(job.slice, data.description, job.slice["seed"])
+    defense, trainee = build.build(job.slice, data.description, job.slice["seed"])
     defense.beside = [
-        _frozen(networks.load(other, data.description, run.read(Path(path)))[1].classifier, chosen)
+        _frozen(build.load(other, data.description, run.read(Path(path)))[1].classifier, chosen)
         for other, path in zip(job.slice.get("beside", ()), job.inputs.get("beside", ()), strict=True)
     ]
     model, history_path = Path(job.outputs["model"]), Path(job.outputs["history"])
     checkpoint = model.with_name("checkpoint.safetensors")
-    history = training.train(
+    history = loop.train(
         defense,
         trainee,
         data,

@@ -1,0 +1,1 @@
+"""The engine that attacks and judges, and what attacks share."""

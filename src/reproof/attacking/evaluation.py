@@ -1,0 +1,252 @@
+"""What a target model says of adversarial images: outcomes, a row per image, attack and parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from reproof import artifacts, registry
+from reproof.attacking import threat_model
+from reproof.data.dataset import Dataset, to_unit
+from reproof.errors import ArtifactError
+from reproof.models.classifier import Classifier
+from reproof.settings.attack import AttackSettings, Point
+
+BATCH = 512
+SCHEMA = pa.schema(
+    [
+        ("image", pa.int32()),
+        ("label", pa.int16()),
+        ("attack", pa.string()),
+        ("kind", pa.string()),
+        ("view", pa.string()),
+        ("norm", pa.string()),
+        ("parameters", pa.string()),
+        ("epsilon", pa.float64()),
+        ("setting", pa.string()),
+        ("threat", pa.string()),
+        ("source", pa.string()),
+        ("votes", pa.list_(pa.int16())),
+        ("failed", pa.bool_()),
+        ("fooling_set", pa.bool_()),
+        ("clean_prediction", pa.int16()),
+        ("adversarial_prediction", pa.int16()),
+        ("linf", pa.float32()),
+        ("l2", pa.float32()),
+        ("l0", pa.int32()),
+        ("clean_x", pa.float32()),
+        ("clean_y", pa.float32()),
+        ("adversarial_x", pa.float32()),
+        ("adversarial_y", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A threat's outcomes on one target, and a few of its images to look at."""
+
+    rows: pa.Table
+    examples: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The two principal components of a model's clean penultimate features (test split)."""
+
+    centre: npt.NDArray[np.float64]
+    axes: npt.NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, features: Tensor) -> Plane:
+        """Return the plane of features (N, D); each axis points where its largest entry is positive."""
+        points = features.double().numpy()
+        centre = points.mean(axis=0)
+        _, _, components = np.linalg.svd(points - centre, full_matrices=False)
+        axes = np.zeros((2, points.shape[1]))
+        axes[: min(2, len(components))] = components[:2]
+        strongest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1, keepdims=True), axis=1)
+        return cls(centre, axes * np.where(strongest < 0, -1.0, 1.0))
+
+    def project(self, features: Tensor) -> npt.NDArray[np.float32]:
+        """Return features (N, D) as points (N, 2)."""
+        projected: npt.NDArray[np.float32] = ((features.double().numpy() - self.centre) @ self.axes.T).astype(
+            "f4"
+        )
+        return projected
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model says of images, on the CPU."""
+
+    classes: Tensor
+    """int64 (N,); REFUSED where it answers with none."""
+    features: Tensor
+    """float32 (N, D): the features that feed its last layer."""
+    votes: Tensor | None
+    """int64 (N, M): the classes of an ensemble's members."""
+    failed: Tensor | None
+    """bool (N,): the vote found no majority."""
+
+    def first(self, count: int) -> Look:
+        """Return the same of the first so many images."""
+        votes, failed = (None if part is None else part[:count] for part in (self.votes, self.failed))
+        return Look(self.classes[:count], self.features[:count], votes, failed)
+
+
+def look(classifier: Classifier, images: Tensor, device: torch.device) -> Look:
+    """Return what a classifier says of images (N, C, H, W) in [0, 1]."""
+    found: dict[str, list[Tensor]] = {"classes": [], "features": [], "votes": [], "failed": []}
+    with torch.inference_mode():
+        for first in range(0, len(images), BATCH):
+            answers = classifier.answers(images[first : first + BATCH].to(device))
+            if not answers.logits.isfinite().all():
+                raise ArtifactError("the network answers with numbers that are not finite; train it again")
+            found["classes"].append(answers.classes.cpu())
+            found["features"].append(
+                answers.features[next(reversed(classifier.feature_shapes))].float().cpu()
+            )
+            for name, part in (("votes", answers.votes), ("failed", answers.failed)):
+                if part is not None:
+                    found[name].append(part.cpu())
+    joined = {name: torch.cat(parts) if parts else None for name, parts in found.items()}
+    classes, features = joined["classes"], joined["features"]
+    if classes is None or features is None:
+        raise ValueError("there are no images to look at")
+    return Look(classes, features, joined["votes"], joined["failed"])
+
+
+def evaluate(
+    classifier: Classifier,
+    data: Dataset,
+    adversarial: Mapping[str, Mapping[str, Tensor]],
+    attacks: Mapping[str, Mapping[str, Any]],
+    *,
+    setting: str,
+    threat: str,
+    view: str,
+    examples: int,
+    device: torch.device,
+) -> Judged:
+    """Return a target's outcomes: one row per test image without attack, then per source, attack and parameters.
+
+    adversarial: source -> `{attack}/{parameters}` -> float32 images (n, C, H, W) for the first n test images, and
+    `labels`; under `fooled/{attack}/{parameters}`, of attacks that ask for it, which of them fool all the networks
+    they were made on, bool (n,). Every image is measured and held against its budget again (BudgetError), whoever
+    made it. Examples to look at are those of the first source.
+    """
+    classifier.eval()
+    stored, labels = data.select("test")
+    images = to_unit(stored)
+    clean = look(classifier, images, device)
+    plane = Plane.fit(clean.features)
+    clean_points = plane.project(clean.features)
+
+    def columns(count: int, perturbed: Tensor | None, **same: Any) -> dict[str, Any]:
+        seen, points = clean.first(count), clean_points[:count]
+        moved = {norm: np.zeros(count) for norm in ("linf", "l2", "l0")}
+        if perturbed is not None:
+            seen = look(classifier, perturbed, device)
+            points = plane.project(seen.features)
+            measured = threat_model.distances(images[:count], perturbed)
+            moved = {norm: values.numpy() for norm, values in measured.items()}
+        return {
+            "image": np.arange(count),
+            "label": labels[:count].numpy(),
+            **{name: [value] * count for name, value in same.items()},
+            "setting": [setting] * count,
+            "threat": [threat] * count,
+            "votes": [None] * count if seen.votes is None else seen.votes.tolist(),
+            "failed": [None] * count if seen.failed is None else seen.failed.tolist(),
+            "fooling_set": [None] * count,
+            "clean_prediction": clean.classes[:count].numpy(),
+            "adversarial_prediction": seen.classes.numpy(),
+            **moved,
+            "clean_x": clean_points[:count, 0],
+            "clean_y": clean_points[:count, 1],
+            "adversarial_x": points[:, 0],
+            "adversarial_y": points[:, 1],
+        }
+
+    blank = {
+        "attack": "none",
+        "kind": "none",
+        "view": "",
+        "norm": "",
+        "parameters": "",
+        "epsilon": None,
+        "source": "",
+    }
+    tables = [_table(columns(len(labels), None, **blank))]
+    shown = {
+        "clean": images[:examples],
+        "labels": labels[:examples],
+        "predictions": clean.classes[:examples],
+    }
+    for position, (source, made) in enumerate(adversarial.items()):
+        if not torch.equal(made["labels"], labels[: len(made["labels"])]):
+            raise ArtifactError(
+                f"threat {threat}: the adversarial images were made from other test images. Run again."
+            )
+        for name, stanza, settings, point in _points(attacks):
+            perturbed = made[f"{name}/{point.parameters}"]
+            count = len(perturbed)
+            where = f"{threat}: {name} {point.parameters} on {source}"
+            threat_model.check(images[:count], perturbed, settings.norm, point.epsilon, where)
+            facts = {
+                "attack": name,
+                "kind": stanza["kind"],
+                "view": view,
+                "norm": settings.norm or "",
+                "parameters": point.parameters,
+                "epsilon": point.epsilon,
+                "source": source,
+            }
+            fools = made[f"fooled/{name}/{point.parameters}"] if settings.fooling_set else None
+            part = columns(count, perturbed, **facts)
+            part["fooling_set"] = part["fooling_set"] if fools is None else fools.tolist()
+            tables.append(_table(part))
+            if examples and position == 0:
+                shown[f"{name}/{point.parameters}"] = perturbed[:examples]
+                shown[f"predictions/{name}/{point.parameters}"] = torch.as_tensor(
+                    part["adversarial_prediction"][:examples].astype("i8")
+                )
+    return Judged(pa.concat_tables(tables), shown)
+
+
+def _points(
+    attacks: Mapping[str, Mapping[str, Any]],
+) -> Iterator[tuple[str, Mapping[str, Any], AttackSettings, Point]]:
+    for name, stanza in attacks.items():
+        cls = registry.settings_class("attacks", stanza["kind"])
+        settings = cls.model_validate({key: value for key, value in stanza.items() if key != "kind"})
+        assert isinstance(settings, AttackSettings)
+        for point in settings.points():
+            yield name, stanza, settings, point
+
+
+def _table(columns: Mapping[str, Any]) -> pa.Table:
+    return pa.table(
+        {field.name: pa.array(columns[field.name], type=field.type) for field in SCHEMA}, schema=SCHEMA
+    )
+
+
+def write(path: Path, rows: pa.Table, identity: Mapping[str, Any]) -> None:
+    """Write outcomes as parquet, with who was attacked (study, dataset, model, ...) in its metadata."""
+    with artifacts.writing(path) as temporary:
+        pq.write_table(
+            rows.replace_schema_metadata({"reproof": json.dumps(identity, sort_keys=True)}),
+            temporary,
+            compression="zstd",
+        )

@@ -1,0 +1,99 @@
+"""What a network is like where attacks on it begin: facts that tell a masked gradient from robustness.
+
+Attacks that climb a loss fail, and not for lack of adversarial examples, where the loss has no gradient or a zero
+one, where float32 rounds it to zero because the logits are far apart, where softmax has been applied already, and
+where the network draws random numbers (Athalye, Carlini, Wagner 2018, Sec. 3; Carlini et al. 2019, Sec. 5).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reproof.attacking import judge
+
+LIMIT = 128
+"""How many images are looked at, at most."""
+TOLERANCE = 1e-4
+"""How far two passes may lie apart, as a share of the largest logit, and how far from 1 a sum of probabilities."""
+
+
+def probe(
+    classifier: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    batch_size: int,
+    device: torch.device | str,
+) -> dict[str, Any]:
+    """Return plain facts about a classifier at the first LIMIT of some clean images.
+
+    classifier: images to logits; it is left in evaluation mode and on the device.
+    images: float32 (N, C, H, W) in [0, 1]. labels: (N,). seed: decides what a network draws, and so which facts
+    come back. The global generators come back as they were.
+
+    images: how many were looked at. classes: K. largest_class: the share of the most frequent label among all N.
+    differentiable: the cross-entropy depends on the images. zero_gradients: images at which its gradient is exactly
+    zero; all of them where it is not differentiable. zero_losses: those whose cross-entropy is exactly zero in
+    float32. saturated: those whose largest probability is exactly one in float32, which it is where the largest logit
+    leads by more than about 16. margin: the median of this lead. probabilities: all outputs lie in [0, 1] and sum to
+    one. difference: the largest distance between the outputs of two passes over the same images. random: the distance
+    is more than rounding. changed: images whose class the second pass changes.
+    """
+    device = torch.device(device)
+    classifier.to(device).eval()
+    probed, right = images[:LIMIT], labels[:LIMIT]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        first, second = (judge.predict(classifier, probed, batch_size, device) for _ in range(2))
+        differentiable, zero_gradients, logits = _gradients(classifier, probed, right, batch_size, device)
+    losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
+    top = logits.topk(2, dim=1).values
+    difference = float((first - second).abs().max())
+    sums = first.sum(dim=1)
+    return {
+        "images": len(probed),
+        "classes": logits.shape[1],
+        "largest_class": float(labels.bincount().max()) / len(labels),
+        "differentiable": differentiable,
+        "zero_gradients": zero_gradients,
+        "zero_losses": int((losses == 0).sum()),
+        "saturated": int((logits.softmax(dim=1).amax(dim=1) == 1).sum()),
+        "margin": float((top[:, 0] - top[:, 1]).median()),
+        "probabilities": bool(
+            (first >= 0).all() and (first <= 1).all() and ((sums - 1).abs() <= TOLERANCE).all()
+        ),
+        "difference": difference,
+        "random": difference > TOLERANCE * max(1.0, float(first.abs().max())),
+        "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
+    }
+
+
+def _gradients(
+    classifier: nn.Module, images: Tensor, labels: Tensor, batch_size: int, device: torch.device
+) -> tuple[bool, int, Tensor]:
+    """Return whether the loss depends on the images, at how many its gradient is zero, and the logits (N, K).
+
+    The logits are those that attacks climb: a purifier answers otherwise where a gradient is asked for.
+    """
+    differentiable, zero, found = False, 0, []
+    for part, right in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
+        leaf = part.to(device).detach().requires_grad_()
+        logits = classifier(leaf).float()
+        found.append(logits.detach().cpu())
+        gradient = None
+        if logits.requires_grad:
+            loss = nn.functional.cross_entropy(logits, right.to(device), reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, leaf, allow_unused=True)
+        if gradient is None:
+            zero += len(part)
+        else:
+            differentiable = True
+            zero += int((gradient == 0).flatten(1).all(dim=1).sum())
+    return differentiable, zero, torch.cat(found)

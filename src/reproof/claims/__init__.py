@@ -1,0 +1,1 @@
+"""What papers claim: printed numbers, statements, contradictions. Imports no torch."""

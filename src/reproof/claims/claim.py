@@ -1,0 +1,128 @@
+"""One printed number, and the networks that its images were made on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from reproof import registry
+from reproof.claims.vocabulary import (
+    ARCHITECTURES,
+    DEFENSES,
+    QUANTITY,
+    SEPARATOR,
+    TRAININGS,
+    last_digit,
+    nearest,
+    variant_of,
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One printed number of a paper; `value` is a fraction or in SI units, None for a dash or a lost cell."""
+
+    claim_id: str
+    paper: str
+    table: str
+    row: str
+    column: str
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    setting: str
+    source: str
+    """Networks that transferred images were made on, as `Source` reads it; empty where source is target."""
+    attack: str
+    parameters: str
+    metric: str
+    printed: str
+    unit: str
+    """How it is printed: percent, fraction, points, images, min:s ..."""
+    value: float | None
+    evidence: str
+    certainty: str
+    note: str
+    """Keys into the paper's `notes`, separated by blanks."""
+
+    @property
+    def quantity(self) -> tuple[str, ...]:
+        """Return the key that names what was measured, whoever claims it."""
+        return tuple(getattr(self, name) for name in QUANTITY)
+
+    @property
+    def epsilon(self) -> str | None:
+        """Return the budget as written in `parameters`; None for claims without one."""
+        named = dict(part.split("=") for part in self.parameters.split())
+        return named.get("epsilon")
+
+    @property
+    def copied(self) -> bool:
+        """Say whether its authors took it from another paper: no evidence of theirs."""
+        return self.evidence != "measured"
+
+    @property
+    def half_digit(self) -> float:
+        """Return half a unit of the last printed digit, in the unit of `value`."""
+        return 0.5 * last_digit(self.printed, self.unit)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of network that transferred images were made on."""
+
+    architecture: str
+    defense: str = "undefended"
+    training: str = "clean"
+    networks: int = 1
+
+    @classmethod
+    def read(cls, text: str) -> tuple[Source, ...]:
+        """Return the sources of `vgg13*3 + vgg19:fgsm_training`; ValueError says which word is unknown."""
+        return tuple(cls._one(part) for part in text.split(" + "))
+
+    @classmethod
+    def _one(cls, text: str) -> Source:
+        network, star, count = text.partition("*")
+        if star and not (count.isdigit() and int(count) > 1):
+            raise ValueError(f"{text!r} should end in *2 or more")
+        architecture, *rest = network.split(":")
+        defense, training = [*rest, *("undefended", "clean")[len(rest) :]][:2]
+        if rest and len(rest) == 1:
+            training = {"fgsm_training": "fgsm", "pgd_training": "pgd"}.get(variant_of(defense), "clean")
+        if len(rest) > 2:
+            raise ValueError(f"{text!r} should read architecture:defense:training")
+        for word, known in (
+            (architecture, ARCHITECTURES),
+            (variant_of(defense), (*DEFENSES, *registry.names("defenses"))),
+            (training, TRAININGS),
+        ):
+            if word not in known:
+                raise ValueError(f"{word!r} is unknown{nearest(word, known)}")
+        return cls(architecture, defense, training, int(count) if star else 1)
+
+    def __str__(self) -> str:
+        """Return it in words: `5 vgg13`, `vgg19 with fgsm_training`."""
+        text = f"{self.networks} {self.architecture}" if self.networks > 1 else self.architecture
+        if self.defense != "undefended":
+            text += f" with {self.defense}"
+        if self.training not in ("clean", variant_of(self.defense).removesuffix("_training")):
+            text += f", trained on {self.training} examples"
+        return text
+
+
+def claim_id(paper: str, table: str, row: str, column: str) -> str:
+    """Return the id of a cell, made of its labels: `mustafa_pcl.table_9.pgd.eps_0_1.ours_f_star`."""
+    pieces = [piece for label in (table, row, column) for piece in label.split(SEPARATOR)]
+    return ".".join([paper, *(_slug(piece) for piece in pieces)])
+
+
+_SPELLED = {"ε": "eps", "α": "alpha", "λ": "lambda", "ζ": "zeta", "&": "and", "*": "_star_"}
+
+
+def _slug(label: str) -> str:
+    text = label.lower()
+    for sign, word in _SPELLED.items():
+        text = text.replace(sign, word)
+    return "_".join(part for part in re.split(r"[^a-z0-9]+", text) if part)

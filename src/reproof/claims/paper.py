@@ -1,0 +1,246 @@
+"""What papers claim: every printed number as a `Claim`, and what else a paper's folder says. Imports no torch."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from reproof.claims.claim import Claim
+from reproof.claims.reader import read_claims
+from reproof.claims.vocabulary import COLUMNS, nearest
+from reproof.errors import ClaimError
+from reproof.settings.values import Count, NonNegative, Number, Settings
+
+FOLDER = Path(__file__).parents[1] / "papers"
+
+
+class PaperBudget(Settings):
+    """What the paper gave its own models on one data set; None where it does not say."""
+
+    epochs: Count | None = None
+    train_images: Count | None = None
+    test_images: Count | None = None
+    seeds: Count | None = None
+
+
+class PaperTable(Settings):
+    """A table's shape, which its claims must have, and a caption in our own words."""
+
+    caption: str
+    rows: Count
+    columns: Count
+    cells: Count
+
+
+class HyperParameter(Settings):
+    """A number that the paper states, and where."""
+
+    name: str
+    value: str
+    place: str
+
+
+class Reading(Settings):
+    """A place where the paper is silent or unclear, what was chosen, and the setting that changes it."""
+
+    gap: str
+    choice: str
+    reason: str
+    setting: str
+
+
+class Contradiction(Settings):
+    """Places that do not agree: of one paper with each other or its own words, or with another paper."""
+
+    places: tuple[str, ...] = Field(min_length=1)
+    values: tuple[str, ...] = Field(min_length=1)
+    meaning: str
+    cells: tuple[str, ...] = ()
+    """Patterns of claim ids, `*` for any text, that name the claims it is about."""
+
+
+class Statement(Settings):
+    """A comparison that the prose makes, judged over cells: as printed, and as measured."""
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    place: str
+    words: str
+    left: tuple[str, ...] = Field(min_length=1)
+    """Patterns of claim ids: what is said to be more, less, or about as much."""
+    right: tuple[str, ...] = ()
+    """Patterns of claim ids: what it is compared with. A claim is never compared with itself."""
+    value: Number | None = None
+    """What it is compared with instead: a number."""
+    pair_by: tuple[str, ...] = ()
+    """Columns in which two claims must agree to be a pair."""
+    against: Literal["each", "best", "worst"] = "each"
+    """Of the right claims of a left one: all of them, the largest, or the smallest."""
+    relation: Literal["more", "less", "about"]
+    margin: Number = 0.0
+    """By how much: left - right >= margin, left - right <= -margin, or |left - right - margin| <= tolerance."""
+    scale: Literal["absolute", "relative"] = "absolute"
+    """Differences as they are, or as a share of the right one."""
+    tolerance: NonNegative | None = None
+    """What rounding may take; 0.0005, and 0.005 for `about`, where not given."""
+    holds_for: Literal["all", "some", "mean"] = "all"
+
+    @property
+    def slack(self) -> float:
+        """Return the tolerance."""
+        if self.tolerance is not None:
+            return self.tolerance
+        return 0.005 if self.relation == "about" else 0.0005
+
+    @model_validator(mode="after")
+    def _right_or_value(self) -> Statement:
+        if bool(self.right) == (self.value is not None):
+            raise ValueError("needs either right or value")
+        for name in self.pair_by:
+            if name not in COLUMNS:
+                raise ValueError(f"pair_by: {name!r} is unknown{nearest(name, COLUMNS)}")
+        return self
+
+
+class Paper(Settings):
+    """A paper's folder: what paper.yaml says, and the claims of claims.csv in the file's order."""
+
+    key: str
+    title: str
+    year: int = Field(ge=1950, le=2100)
+    citation: str
+    summary: str
+    threat_model: str
+    tables: dict[str, PaperTable]
+    """In the order printed; numbers of the prose are the table `Text`."""
+    notes: dict[str, str] = Field(default_factory=dict)
+    """What a cell's `note` names by its key."""
+    budgets: dict[str, PaperBudget]
+    """Data set -> the paper's own budget."""
+    attacks: dict[str, dict[str, Number]]
+    """Attack -> what the paper says of it, or is read to say, by the names of the attack's own settings."""
+    hyper_parameters: tuple[HyperParameter, ...]
+    readings: tuple[Reading, ...]
+    contradictions: tuple[Contradiction, ...]
+    statements: tuple[Statement, ...] = ()
+    claims: tuple[Claim, ...]
+
+    def note(self, claim: Claim) -> str:
+        """Return a claim's notes as text."""
+        return " ".join(self.notes[key] for key in claim.note.split())
+
+
+def papers(folder: Path = FOLDER) -> list[Paper]:
+    """Return every paper under the folder, oldest first; ClaimError names the file and the place.
+
+    What names other claims is checked here: patterns that match nothing, notes and sources of copies that do
+    not exist.
+    """
+    found = sorted(path.parent for path in folder.glob("*/paper.yaml"))
+    for path in folder.glob("*/claims.csv"):
+        if path.parent not in found:
+            raise ClaimError(f"{path.parent / 'paper.yaml'}: missing; every folder with claims.csv needs one")
+    read = sorted((_read_paper(path) for path in found), key=lambda paper: (paper.year, paper.key))
+    for paper in read:
+        _check_references(folder / paper.key, paper, read)
+    return read
+
+
+def select(patterns: Iterable[str], paper: Paper, among: Sequence[Paper]) -> list[Claim]:
+    """Return the claims whose id fits one of the patterns, in the ledger's order.
+
+    `*` stands for any text. A pattern that does not begin with a paper's key is about `paper` itself.
+    """
+    keys = {other.key for other in among} | {paper.key}
+    expressions = [_expression(pattern, paper.key, frozenset(keys)) for pattern in patterns]
+    return [
+        claim
+        for other in among
+        for claim in other.claims
+        if any(expression.fullmatch(claim.claim_id) for expression in expressions)
+    ]
+
+
+@functools.cache
+def _expression(pattern: str, own: str, keys: frozenset[str]) -> re.Pattern[str]:
+    full = pattern if pattern.partition(".")[0] in keys else f"{own}.{pattern}"
+    return re.compile(".*".join(re.escape(part) for part in full.split("*")))
+
+
+def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None:
+    path = folder / "paper.yaml"
+    named = [
+        (f"contradictions.{position}.cells", pattern)
+        for position, found in enumerate(paper.contradictions)
+        for pattern in found.cells
+    ]
+    for position, statement in enumerate(paper.statements):
+        named += [(f"statements.{position}.left", pattern) for pattern in statement.left]
+        named += [(f"statements.{position}.right", pattern) for pattern in statement.right]
+    for place, pattern in named:
+        if not select([pattern], paper, read):
+            ids = [claim.claim_id for other in read for claim in other.claims]
+            full = pattern if pattern.partition(".")[0] in {p.key for p in read} else f"{paper.key}.{pattern}"
+            raise ClaimError(f"{path}: {place}: {pattern!r} fits no claim{nearest(full, ids, 1)}")
+    keys = [other.key for other in read]
+    for claim in paper.claims:
+        origin = claim.evidence.removeprefix("copied from ")
+        if claim.copied and " " not in origin and origin not in keys:
+            place = f"{folder / 'claims.csv'}, claim {claim.claim_id}, column evidence"
+            raise ClaimError(f"{place}: there is no paper {origin!r}{nearest(origin, keys)}")
+
+
+def _read_paper(folder: Path) -> Paper:
+    path = folder / "paper.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ClaimError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ClaimError(f"{path}: should be a mapping of keys to values")
+    for key in ("key", "claims"):
+        if key in content:
+            raise ClaimError(
+                f"{path}: {key}: is not written here; it comes from the folder's name and claims.csv"
+            )
+    claims = read_claims(folder / "claims.csv")
+    try:
+        paper = Paper.model_validate({**content, "key": folder.name, "claims": claims})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ClaimError(f"{path}: {place}: {message}" if place else f"{path}: {message}") from error
+    for claim in paper.claims:
+        place = f"{folder / 'claims.csv'}, claim {claim.claim_id}"
+        if claim.paper != paper.key:
+            raise ClaimError(f"{place}, column paper: is {claim.paper!r}; the folder is called {paper.key!r}")
+        if claim.table not in paper.tables:
+            raise ClaimError(f"{path}: tables: has no caption for {claim.table!r}, which claims.csv names")
+        for key in claim.note.split():
+            if key not in paper.notes:
+                raise ClaimError(
+                    f"{place}, column note: {path.name} has no note {key!r}{nearest(key, paper.notes)}"
+                )
+    for name, table in paper.tables.items():
+        own = [claim for claim in claims if claim.table == name]
+        shape = {
+            "rows": len({claim.row for claim in own}),
+            "columns": len({claim.column for claim in own}),
+            "cells": len(own),
+        }
+        for what, number in shape.items():
+            if number != getattr(table, what):
+                raise ClaimError(
+                    f"{path}: tables.{name}.{what}: is {getattr(table, what)}; claims.csv has {number}"
+                )
+    statements = [statement.key for statement in paper.statements]
+    for key in statements:
+        if statements.count(key) > 1:
+            raise ClaimError(f"{path}: statements: the key {key!r} stands twice")
+    return paper

@@ -1,0 +1,180 @@
+"""The words and units in which claims are typed in."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reproof.settings.source_names import AGGREGATED, MEMBER
+
+QUANTITY = (
+    "dataset",
+    "architecture",
+    "defense",
+    "training",
+    "setting",
+    "source",
+    "attack",
+    "parameters",
+    "metric",
+)
+"""The columns that say what a number is about."""
+COLUMNS = (
+    *("claim_id", "paper", "table", "row", "column"),
+    *QUANTITY,
+    *("printed", "unit", "value", "evidence", "certainty", "note"),
+)
+DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
+DEFENSES = (
+    "undefended",
+    "fgsm_training",
+    "pgd_training",
+    "input_gradient",
+    "decision_surface",
+    "adaptive_diversity",
+    "prototype_conformity",
+    "adaptive_gravity",
+    "defensive_features",
+    "polarised_contrastive",
+    "defensive_features+polarised_contrastive",
+    "dynamic_training",
+    "domain_adaptation",
+    "superimposition",
+    "virtual_adversarial",
+    "independent_ensemble",
+    "distilled_ensemble",
+    "diverse_ensemble",
+    "magnet",
+    "pixel_defend",
+    "defense_gan",
+)
+ARCHITECTURES = (
+    "lenet",
+    "cnn6",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+    "resnet18",
+    "resnet32",
+    "resnet34",
+    "resnet50",
+    "resnet110",
+    "wide_resnet",
+    "dkd_mnist",
+    "dkd_cifar10",
+)
+TRAININGS = ("clean", "fgsm", "pgd", "carlini_wagner")
+SETTINGS = ("white_box", "black_box", "adaptive")
+MEMBERS = (MEMBER, AGGREGATED)
+"""Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
+ATTACKS = (
+    "none",
+    "fgsm",
+    "bim",
+    "mim",
+    "pgd",
+    "carlini_wagner",
+    "deepfool",
+    "jsma",
+    "gradient_ensemble",
+    "autoattack",
+)
+PARAMETERS = ("epsilon", "c", "steps")
+CERTAINTIES = ("certain", "likely", "unsure", "lost")
+"""How sure a cell is: as the text has it; legible and placed with support; placed by a guess; not legible."""
+NOT_CLAIMED = ("-", "-/-")
+"""What `printed` holds where the paper's cell is a dash: a place in the layout without a value."""
+LOST = "?"
+"""What `printed` holds where the number is lost in the text that the ledger was typed from."""
+SEPARATOR = " · "
+"""Stands in `row` and `column` between a printed group heading and the label below it."""
+TEXT = "Text"
+"""The `table` of numbers that stand in the prose."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number measures: the units it is printed in, its range, and whether it is a share."""
+
+    units: tuple[str, ...]
+    words: str
+    upper: float = math.inf
+    lower: float = 0.0
+    share: bool = False
+    """True: a fraction, compared by an absolute tolerance; False: compared by a share of the claim."""
+    parameter: str = ""
+    """A parameter of its own, which is given whatever the attack: the accuracy of a time to reach it."""
+
+
+_SHARE = ("percent", "fraction")
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric(_SHARE, "accuracy", 1.0, share=True),
+    "l2_mean": Metric(("distance",), "mean L2 distance of the successful examples"),
+    "train_accuracy": Metric(_SHARE, "accuracy on the training images", 1.0, share=True),
+    "train_error": Metric(_SHARE, "error on the training images", 1.0, share=True),
+    "fooling_set_accuracy": Metric(
+        _SHARE, "accuracy on the adversarial images that fool all their sources", 1.0, share=True
+    ),
+    "fooling_set_clean_accuracy": Metric(
+        _SHARE, "accuracy on the clean images whose adversarial ones fool all their sources", 1.0, share=True
+    ),
+    "refused": Metric(_SHARE, "share of images answered with no class", 1.0, share=True),
+    "failed_majorities": Metric(("images",), "images on which no majority of the members agrees"),
+    "accuracy_gain": Metric(("points",), "accuracy gained by the boosted vote", 1.0, -1.0, share=True),
+    "epoch_seconds": Metric(("min:s",), "median time of a training epoch"),
+    "seconds_to_accuracy": Metric(
+        ("h:min",), "training time until a validation accuracy", parameter="accuracy"
+    ),
+    "chosen_round": Metric(("rounds",), "the round that was chosen"),
+    "confidence": Metric(_SHARE, "the network's confidence on one image", 1.0, share=True),
+    "strongest_epsilon": Metric(("levels",), "the ε at which a single step succeeds most often", 1.0),
+}
+_NUMBER = r"(?P<number>[-−]?\d+(?:\.\d+)?)"
+_FORMS: Mapping[str, tuple[str, float]] = {
+    "percent": (_NUMBER + " ?%?", 1 / 100),
+    "points": (_NUMBER + " ?%?", 1 / 100),
+    "levels": (_NUMBER, 1 / 255),
+    "fraction": (_NUMBER, 1.0),
+    "distance": (_NUMBER, 1.0),
+    "images": (_NUMBER, 1.0),
+    "rounds": (_NUMBER, 1.0),
+    "min:s": (r"(?P<large>\d+):(?P<small>[0-5]\d) ?m?", 1.0),
+    "h:min": (r"(?P<large>\d+):(?P<small>[0-5]\d) ?h?", 60.0),
+}
+"""Unit -> how a number in it is printed (parentheses apart), and what one of it is in the metric's own unit."""
+UNITS = tuple(_FORMS)
+
+
+def variant_of(defense: str) -> str:
+    """Return the defense of a variant: `diverse_ensemble` for `diverse_ensemble[boosted]`."""
+    return re.sub(r"\[[\w.=,]+\]$", "", defense)
+
+
+def read_print(printed: str, unit: str) -> tuple[float, re.Match[str] | None]:
+    """Return what one is worth in the unit, and the printed number; None where it is not printed so."""
+    form, one = _FORMS[unit]
+    inner = printed[1:-1] if printed.startswith("(") and printed.endswith(")") else printed
+    return one, re.fullmatch(form, inner)
+
+
+def last_digit(printed: str, unit: str) -> float:
+    """Return one unit of the last printed digit, in the metric's own unit; 0 where it has none."""
+    one, match = read_print(printed, unit)
+    if match is None:
+        return 0.0
+    number = match.groupdict().get("number", "")
+    return one * 10.0 ** -len(number.partition(".")[2])
+
+
+def nearest(word: str, known: Iterable[str], shown: int = 1000) -> str:
+    """Return the end of a message about an unknown word: the nearest known one, or all of at most `shown`."""
+    choices = sorted(set(known))
+    near = [choice for choice in choices if word and choice.startswith(word)]
+    if len(near) != 1:
+        near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(choices)}" if len(choices) <= shown else ""

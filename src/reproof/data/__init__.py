@@ -1,0 +1,1 @@
+"""Data sets: fixed splits, prepared files, and what their plug-ins share."""

@@ -1,0 +1,193 @@
+"""A model and all that was seen of it, as the checklist asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from reproof import wording
+from reproof.diagnostics.red_flags import Flag
+from reproof.measuring.outcomes import Outcomes, Trial
+
+Answer = Literal["yes", "partly", "no", "does not apply"]
+ANSWERS: tuple[Answer, ...] = ("yes", "partly", "no", "does not apply")
+LABEL_BASED = ("random_noise",)
+"""Kinds that ask a model for nothing but its class."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the study says of a model, as far as the checklist asks."""
+
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    """As in the tables."""
+    added_training: str
+    """Adversarial examples that the study adds to the defense; empty where it adds none."""
+    classes: int
+    views: tuple[str, ...] = ()
+    """Losses that an adaptive attacker climbs."""
+    members: int = 0
+    """Trained networks that vote in it; 0 for a single network."""
+
+    @property
+    def components(self) -> frozenset[str]:
+        """Return what was added to an undefended network, each of which can be left out alone."""
+        added = set(self.defense.split("+")) - {"undefended"}
+        return frozenset(added | ({self.added_training} if self.added_training else set()))
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return data set and architecture."""
+        return self.dataset, self.architecture
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the study says."""
+
+    models: Mapping[str, Subject]
+    attacks: Mapping[str, Mapping[str, Any]]
+    """Stanza -> its settings, with `kind`."""
+    threats: Mapping[str, str]
+    """Threat -> its setting: white_box, adaptive, black_box."""
+
+
+Found = tuple[Answer, str]
+Results = list[tuple[Trial, Outcomes]]
+"""The trials of one name, one for each seed."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and all that was seen of it."""
+
+    name: str
+    subject: Subject
+    seeds: Sequence[Outcomes]
+    trials: Mapping[str, Results]
+    flags: Mapping[str, Flag]
+    facts: Facts
+    all_cases: Mapping[str, Case]
+
+    def chosen(self, *settings: str) -> list[Results]:
+        """Return the trials of these settings, random noise left out."""
+        return [r for r in self.trials.values() if trial_of(r).setting in settings and not is_noise(r)]
+
+    def setting_of(self, results: Results, name: str) -> Any:
+        """Return a setting of the trials' stanza; None where it has no such setting."""
+        return self.facts.attacks.get(trial_of(results).attack, {}).get(name)
+
+
+def facts(stated: Mapping[str, Any], attacks: Mapping[str, Mapping[str, Any]]) -> Facts:
+    """Return what a job's slice of the study says. stated: `models` and `threats`, as plain JSON values."""
+    models = {
+        name: Subject(**{**words, "views": tuple(words["views"])}) for name, words in stated["models"].items()
+    }
+    return Facts(models, attacks, stated["threats"])
+
+
+# Trials and words.
+
+
+def trial_of(results: Results) -> Trial:
+    """Return the trial of the first seed, which names them all."""
+    return results[0][0]
+
+
+def is_noise(results: Results) -> bool:
+    """Tell whether it is random noise, which asks a model for its class alone."""
+    return trial_of(results).kind in LABEL_BASED
+
+
+def budget_of(results: Results) -> tuple[str, float] | None:
+    """Return norm and epsilon; None of attacks without a budget."""
+    trial = trial_of(results)
+    return None if trial.epsilon is None else (trial.norm, trial.epsilon)
+
+
+def epsilon_of(results: Results) -> float:
+    """Return the epsilon; 0 of attacks without a budget."""
+    return trial_of(results).epsilon or 0.0
+
+
+def in_budget(one: Outcomes, norm: str, epsilon: float) -> bool:
+    """Tell whether a model was attacked in a norm within an epsilon."""
+    return any(t.norm == norm and t.epsilon is not None and t.epsilon <= epsilon for t in one.trials)
+
+
+def standing(results: Results) -> tuple[int, int]:
+    """Return how many images are right both clean and under the attack, and of how many."""
+    stood = sum(int((one.clean_on(trial.images) & trial.correct).sum()) for trial, one in results)
+    return stood, sum(len(trial.images) for trial, _ in results)
+
+
+def share_correct(results: Results) -> float:
+    """Return the share of images that are right both clean and under the attack."""
+    stood, total = standing(results)
+    return stood / total
+
+
+def correct_under(results: Results) -> tuple[int, int]:
+    """Return how many images are right under the attack, whatever they were before, and of how many."""
+    return sum(int(trial.correct.sum()) for trial, _ in results), sum(len(t.images) for t, _ in results)
+
+
+def clean_accuracy(results: Results) -> float:
+    """Return the accuracy under the attack."""
+    correct, total = correct_under(results)
+    return correct / total
+
+
+def distance_of(results: Results) -> float | None:
+    """Return the mean L2 distance of the images that the attack fooled; None where it fooled none."""
+    fooled = [trial.l2[one.clean_on(trial.images) & ~trial.correct] for trial, one in results]
+    together = np.concatenate(fooled)
+    return float(together.mean()) if len(together) else None
+
+
+def paired_counts(first: Results, second: Results) -> tuple[int, int, int, int, int] | None:
+    """Return how many images stand under each, under the one alone, the other alone, and how many both have."""
+    others = {one.seed: trial for trial, one in second}
+    left = right = only_left = only_right = total = 0
+    for trial, one in first:
+        if one.seed not in others:
+            continue
+        other = others[one.seed]
+        shared = np.intersect1d(trial.images, other.images, assume_unique=True)
+        clean = one.clean_on(shared)
+        stands = clean & trial.correct[np.searchsorted(trial.images, shared)]
+        other_stands = clean & other.correct[np.searchsorted(other.images, shared)]
+        left, right = left + int(stands.sum()), right + int(other_stands.sum())
+        only_left += int((stands & ~other_stands).sum())
+        only_right += int((other_stands & ~stands).sum())
+        total += len(shared)
+    return (left, right, only_left, only_right, total) if total else None
+
+
+def named(trial: Trial) -> str:
+    """Return a trial for people: `white-box PGD at ε = 0.3`."""
+    words = f"{wording.setting(trial.setting).lower()} {wording.attack(trial.attack)}"
+    return f"{words} at {wording.parameters(trial.parameters)}" if trial.parameters else words
+
+
+def leaves(results: Results) -> str:
+    """Return in words how many images stand."""
+    stood, total = standing(results)
+    return f"{named(trial_of(results))} leaves {stood} of {total} images standing"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `3 images`, `1 image`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return `a, b and c`."""
+    *first, last = [*words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,93 @@
+"""Every figure of a study, from its files. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reproof.figures import ensembles as figures_ensembles
+from reproof.figures import surfaces as figures_surfaces
+from reproof.figures import training
+from reproof.figures.robustness import (
+    Row,
+    accuracy_against_epsilon,
+    cost_against_robustness,
+    example_images,
+    in_order,
+    latent_space,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class FigureInputs:
+    """What figures are drawn from: table rows, and files that earlier rules wrote."""
+
+    summary: Sequence[Row]
+    """Rows of tables/summary.csv."""
+    titles: Mapping[str, str]
+    """Model's name -> its title, in the order in which models are shown."""
+    class_names: Mapping[str, Sequence[str]]
+    """Model's name -> its data set's class names, in the order of the labels."""
+    histories: Mapping[str, Path] = field(default_factory=dict)
+    """Model's name -> history.csv of one seed."""
+    traces: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    """Trace's name (`rounds`, `centroids`) -> model's name -> CSV file that the training of one seed left."""
+    identities: Mapping[str, training.Identity] = field(default_factory=dict)
+    """Model's name -> what tells it from other models: networks are compared by it."""
+    ensembles: Mapping[str, figures_ensembles.Ensemble] = field(default_factory=dict)
+    """Model's name -> what it is an ensemble of."""
+    separations: Mapping[str, Path] = field(default_factory=dict)
+    """Ensemble's name -> separation.csv of one seed."""
+    surfaces: Mapping[str, Path] = field(default_factory=dict)
+    """Model's name -> losses around test images (CSV), one seed."""
+    surroundings: figures_surfaces.Surroundings | None = None
+    """What the surfaces' captions say; None where there are none."""
+    outcomes: Mapping[str, Path] = field(default_factory=dict)
+    """Model's name -> outcomes parquet of its white-box threat, one seed."""
+    examples: Mapping[str, Path] = field(default_factory=dict)
+    """Model's name -> examples.safetensors of its white-box threat, one seed."""
+    training_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Model's name -> seconds spent on training it. They differ from run to run: leave them empty for figures
+    that should be the same bytes in two runs, and call `cost_against_robustness` where the page is made."""
+
+
+def draw(inputs: FigureInputs) -> dict[str, str]:
+    """Return every figure that the inputs allow, name -> SVG text, in the page's order."""
+    figures: dict[str, str | None] = {}
+    titles, classes = inputs.titles, inputs.class_names
+    chance = {model: 1 / len(names) for model, names in classes.items() if names}
+    for setting in ("white_box", "adaptive"):
+        figures[f"accuracy_against_epsilon_{setting}"] = accuracy_against_epsilon(
+            inputs.summary, titles, setting, chance=chance
+        )
+    transferred = {row["source"] for row in inputs.summary if row["setting"] == "black_box"}
+    for source in sorted(transferred):
+        figures[f"accuracy_against_epsilon_black_box_{source}"] = accuracy_against_epsilon(
+            inputs.summary, titles, "black_box", source, chance
+        )
+    for model, path in in_order(inputs.outcomes, titles):
+        figures[f"latent_space_{model}"] = latent_space(model, titles[model], path, classes.get(model, ()))
+    histories = dict(in_order(inputs.histories, titles))
+    figures["training_curves"] = training.training_curves(histories, titles)
+    figures |= training.networks_compared(histories, inputs.identities)
+    for model, path in in_order(inputs.traces.get("rounds", {}), titles):
+        figures[f"rounds_{model}"] = training.rounds(model, titles[model], path)
+    for model, path in in_order(inputs.traces.get("centroids", {}), titles):
+        figures[f"centroid_paths_{model}"] = training.centroid_paths(
+            model, titles[model], path, classes.get(model, ())
+        )
+    figures["separation"] = figures_ensembles.latent_separation(
+        inputs.ensembles, inputs.separations, inputs.summary
+    )
+    figures |= figures_surfaces.draw(dict(in_order(inputs.surfaces, titles)), titles, inputs.surroundings)
+    for model, path in in_order(inputs.examples, titles):
+        figures[f"examples_{model}"] = example_images(model, titles[model], path, classes.get(model, ()))
+    figures["cost_against_robustness"] = cost_against_robustness(
+        inputs.summary, titles, inputs.training_seconds
+    )
+    return {name: svg for name, svg in figures.items() if svg is not None}

@@ -1,0 +1,1 @@
+"""How features and losses lie: latent space, latent separation, loss surfaces."""

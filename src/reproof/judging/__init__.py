@@ -1,0 +1,1 @@
+"""Claims beside measurements: the only package that imports both."""

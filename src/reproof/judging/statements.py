@@ -1,0 +1,261 @@
+"""Comparisons that the papers' prose makes, judged over cells: as printed, and as measured. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reproof.claims.claim import Claim
+from reproof.claims.paper import Paper, Statement, select
+from reproof.judging.verdicts import Verdict
+
+Judgement = Literal["holds", "does not hold", "undecided"]
+Word = Literal["holds", "does not hold", "undecided", "not comparable", "not measured"]
+
+
+@dataclass(frozen=True)
+class StatementVerdict:
+    """A statement over its cells, in the columns of statements.csv.
+
+    A pair is two claims, or a claim and the number it is compared with; `*_left` and `*_right` are the ids of
+    the pair that is nearest to failing (nearest to holding, where one is enough), and `*_difference` theirs.
+    """
+
+    statement_id: str
+    paper: str
+    place: str
+    in_print: Word
+    print_pairs: int
+    print_holding: int
+    print_left: str
+    print_right: str
+    print_difference: float | None
+    measured: Word
+    measured_pairs: int
+    measured_holding: int
+    measured_left: str
+    measured_right: str
+    measured_difference: float | None
+    judgement: Judgement | Literal[""]
+    """What the measured pairs say, comparable with the paper's or not."""
+    differences: str
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of a pair: a value within bounds."""
+
+    claim_id: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _Pair:
+    left: _Side
+    right: _Side
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """left - right, or left / right - 1, with bounds."""
+
+    pair: _Pair
+    value: float
+    low: float
+    high: float
+
+
+def judge_statements(papers: Sequence[Paper], verdicts: Iterable[Verdict]) -> list[StatementVerdict]:
+    """Return every statement's verdict, in the order of papers and statements.
+
+    In print a value stands for itself. Measured values carry their intervals: a comparison holds when it holds
+    wherever the two lie in theirs, does not hold when it holds nowhere, and is undecided between. The best of
+    several, some of which were not measured, may be as large as it likes. Where a measurement differs from its
+    claim in data set, network or source, the statement is `not comparable`, and `judgement` says how it would
+    fall.
+    """
+    by_claim = {verdict.claim_id: verdict for verdict in verdicts}
+    return [_judge(statement, paper, papers, by_claim) for paper in papers for statement in paper.statements]
+
+
+def _judge(
+    statement: Statement, paper: Paper, papers: Sequence[Paper], verdicts: Mapping[str, Verdict]
+) -> StatementVerdict:
+    left = select(statement.left, paper, papers)
+    right = select(statement.right, paper, papers) if statement.right else []
+    printed = {
+        claim.claim_id: _Side(claim.claim_id, claim.value, claim.value, claim.value)
+        for claim in (*left, *right)
+        if claim.value is not None
+    }
+    measured = {}
+    for claim in (*left, *right):
+        found = verdicts.get(claim.claim_id)
+        if claim.value is not None and found is not None and found.measured is not None:
+            low = found.measured if found.low is None else found.low
+            high = found.measured if found.high is None else found.high
+            measured[claim.claim_id] = _Side(claim.claim_id, found.measured, low, high)
+    in_print = _differences(statement, _pairs(statement, left, right, printed, printed))
+    claimed = {_key(statement, each.pair) for each in in_print}
+    pairs = _pairs(statement, left, right, measured, printed)
+    here = [each for each in _differences(statement, pairs) if _key(statement, each.pair) in claimed]
+    shown = _tightest(statement, in_print)
+    seen = _tightest(statement, here)
+    judgement = _over_all(statement, here, len(in_print)) if here else ""
+    used = {side.claim_id for each in here for side in (each.pair.left, each.pair.right)} & set(verdicts)
+    foreign = sorted({verdicts[one].differences for one in used if verdicts[one].verdict == "not comparable"})
+    word: Word = "not comparable" if judgement and foreign else judgement or "not measured"
+    differences = list(dict.fromkeys(part for text in foreign for part in text.split("; ")))
+    if 0 < len(here) < len(in_print):
+        differences.insert(0, f"{len(here)} of {len(in_print)} pairs were measured")
+    if any(math.isinf(bound) for each in here for bound in (each.pair.right.low, each.pair.right.high)):
+        differences.insert(0, "not all that it is compared with was measured")
+    if not here:
+        differences = sorted(
+            {
+                verdicts[claim.claim_id].differences
+                for claim in (*left, *right)
+                if claim.claim_id in verdicts and verdicts[claim.claim_id].verdict == "not measured"
+            }
+        )[:1]
+        if pairs and not differences:
+            differences = ["a share of a measured 0 is no number"]
+    return StatementVerdict(
+        statement_id=f"{paper.key}.{statement.key}",
+        paper=paper.key,
+        place=statement.place,
+        in_print=_over_all(statement, in_print, len(in_print)) if in_print else "not measured",
+        print_pairs=len(in_print),
+        print_holding=sum(_one(statement, each) == "holds" for each in in_print),
+        print_left=shown.pair.left.claim_id if shown else "",
+        print_right=shown.pair.right.claim_id if shown else "",
+        print_difference=shown.value if shown else None,
+        measured=word,
+        measured_pairs=len(here),
+        measured_holding=sum(_one(statement, each) == "holds" for each in here),
+        measured_left=seen.pair.left.claim_id if seen else "",
+        measured_right=seen.pair.right.claim_id if seen else "",
+        measured_difference=seen.value if seen else None,
+        judgement=judgement,
+        differences="; ".join(differences),
+    )
+
+
+def _key(statement: Statement, pair: _Pair) -> tuple[str, str]:
+    """Return what names a pair in print and measured: another one may be the best of the right claims."""
+    return pair.left.claim_id, pair.right.claim_id if statement.against == "each" else ""
+
+
+def _pairs(
+    statement: Statement,
+    left: Sequence[Claim],
+    right: Sequence[Claim],
+    sides: Mapping[str, _Side],
+    wanted: Mapping[str, _Side],
+) -> list[_Pair]:
+    """Return the pairs both of whose sides have a value; the best and worst are open where not all wanted have."""
+    pairs = []
+    for claim in left:
+        own = sides.get(claim.claim_id)
+        if own is None:
+            continue
+        if statement.value is not None:
+            pairs.append(_Pair(own, _Side("", statement.value, statement.value, statement.value)))
+            continue
+        ids = [
+            other.claim_id
+            for other in right
+            if other.claim_id in wanted
+            and other.claim_id != claim.claim_id
+            and all(getattr(other, name) == getattr(claim, name) for name in statement.pair_by)
+        ]
+        others = [sides[one] for one in ids if one in sides]
+        if others and statement.against != "each":
+            others = [_extreme(others, statement.against, complete=len(others) == len(ids))]
+        pairs += [_Pair(own, other) for other in others]
+    return pairs
+
+
+def _extreme(sides: Sequence[_Side], which: Literal["best", "worst"], *, complete: bool) -> _Side:
+    """Return the largest or smallest side; what is missing may be larger or smaller still."""
+    if which == "best":
+        first = max(sides, key=lambda side: side.value)
+        low, high = max(side.low for side in sides), max(side.high for side in sides)
+        return _Side(first.claim_id, first.value, low, high if complete else math.inf)
+    first = min(sides, key=lambda side: side.value)
+    low, high = min(side.low for side in sides), min(side.high for side in sides)
+    return _Side(first.claim_id, first.value, low if complete else -math.inf, high)
+
+
+def _differences(statement: Statement, pairs: Iterable[_Pair]) -> list[_Difference]:
+    """Return the pairs' differences; a share of nothing has none."""
+    found = []
+    for pair in pairs:
+        left, right = pair.left, pair.right
+        if statement.scale == "absolute":
+            found.append(
+                _Difference(pair, left.value - right.value, left.low - right.high, left.high - right.low)
+            )
+        elif right.value > 0:
+            low = left.low / right.high - 1
+            high = left.high / right.low - 1 if right.low > 0 else math.inf
+            found.append(_Difference(pair, left.value / right.value - 1, low, high))
+    return found
+
+
+def _bounds(statement: Statement) -> tuple[float, float]:
+    """Return between which differences the statement holds."""
+    rounding = 1e-12
+    if statement.relation == "more":
+        return statement.margin - statement.slack - rounding, math.inf
+    if statement.relation == "less":
+        return -math.inf, -statement.margin + statement.slack + rounding
+    slack = statement.slack + rounding
+    return statement.margin - slack, statement.margin + slack
+
+
+def _within(statement: Statement, low: float, high: float) -> Judgement:
+    least, most = _bounds(statement)
+    if least <= low and high <= most:
+        return "holds"
+    return "does not hold" if high < least or low > most else "undecided"
+
+
+def _one(statement: Statement, difference: _Difference) -> Judgement:
+    return _within(statement, difference.low, difference.high)
+
+
+def _over_all(statement: Statement, differences: Sequence[_Difference], wanted: int) -> Judgement:
+    """Return what the pairs say together; pairs that are missing leave open what only they could settle."""
+    words = [_one(statement, each) for each in differences]
+    complete = len(words) == wanted
+    if statement.holds_for == "mean":
+        number = len(differences)
+        if not complete:
+            return "undecided"
+        return _within(
+            statement,
+            sum(each.low for each in differences) / number,
+            sum(e.high for e in differences) / number,
+        )
+    decisive: Judgement = "does not hold" if statement.holds_for == "all" else "holds"
+    other: Judgement = "holds" if statement.holds_for == "all" else "does not hold"
+    if decisive in words:
+        return decisive
+    return other if complete and all(word == other for word in words) else "undecided"
+
+
+def _tightest(statement: Statement, differences: Sequence[_Difference]) -> _Difference | None:
+    """Return the pair nearest to failing, or, where one pair is enough, nearest to holding."""
+    least, most = _bounds(statement)
+
+    def room(each: _Difference) -> float:
+        return min(each.value - least, most - each.value)
+
+    if not differences:
+        return None
+    return (max if statement.holds_for == "some" else min)(differences, key=room)

@@ -1,0 +1,1 @@
+"""Outcomes per image -> measurements with counts and intervals. Imports no torch."""

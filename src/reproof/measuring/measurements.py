@@ -1,0 +1,304 @@
+"""Outcomes per image -> measurements with counts -> summary over seeds. Imports no torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from reproof.errors import ArtifactError
+from reproof.measuring import intervals
+from reproof.measuring.outcomes import Bools, Outcomes, Place, Trial
+from reproof.measuring.worst_case import (
+    WORST_UNBOUNDED,
+    budgets,
+    worst_case,
+    worst_case_place,
+    worst_case_unbounded,
+)
+from reproof.settings.source_names import AGGREGATED, MEMBER
+
+BOOSTED = "[boosted]"
+"""What the name of a defense ends with whose vote is boosted."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of measurements.csv: one seed, counts where the value is a share of images."""
+
+    study: str
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    seed: int
+    setting: str
+    source: str
+    attack: str
+    parameters: str
+    metric: str
+    value: float
+    correct: int | None
+    total: int | None
+    low: float | None
+    high: float | None
+    model: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row of summary.csv: the mean over seeds, pooled counts, the wider interval."""
+
+    study: str
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    seeds: int
+    setting: str
+    source: str
+    attack: str
+    parameters: str
+    metric: str
+    value: float
+    correct: int | None
+    total: int | None
+    low: float | None
+    high: float | None
+    model: str
+    value_min: float
+    value_max: float
+
+
+def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
+    """Return the measurements of each model and seed, sorted.
+
+    Accuracy under one attack is the share of its images whose adversarial version is classified correctly.
+    The worst case of a norm and epsilon is the share classified correctly clean and under every attack in
+    that budget, whatever its threat, over the images that all of those attacks share; `worst_case_unbounded`
+    is the same of all attacks that have no epsilon, however far they go. `l2_mean`: the mean
+    distance of the images that were correct and no longer are, for attacks without epsilon; none, no row.
+    `refused`: the share that a model answers with no class, where it ever does. `failed_majorities`: the number
+    of images on which an ensemble finds no majority. `fooling_set_accuracy`, `fooling_set_clean_accuracy`: of the
+    images that fool all the networks they were made on, the share that another model classifies correctly, and
+    the share of their clean originals; no row where no image does. `accuracy_gain`: how much more accurate a
+    boosted vote is than the plain one of the same members. An ensemble that is attacked through each member in turn
+    has a row for each, and one of source `member`: their mean, with the interval of as many images.
+    """
+    outcomes = list(outcomes)
+    found = _gains(outcomes)
+    for one in outcomes:
+        clean_place = ("white_box", "", "none", "")
+        found.append(_counted(one, *clean_place, one.clean))
+        found += _unsettled(one, clean_place, one.clean_refused, one.clean_failed)
+        found += _means_over_members(one)
+        for trial in one.trials:
+            place = (trial.setting, trial.source, trial.attack, trial.parameters)
+            found.append(_counted(one, *place, trial.correct))
+            found += _unsettled(
+                one, place, trial.refused if one.clean_refused is not None else None, trial.failed
+            )
+            found += _on_fooling_set(one, trial, place)
+            fooled = one.clean_on(trial.images) & ~trial.correct
+            if trial.unbounded and fooled.any():
+                distance = float(trial.l2[fooled].mean())
+                found.append(_row(one, *place, "l2_mean", distance, None, None, None))
+        for norm, epsilon in budgets(one):
+            stood = worst_case(one, norm, epsilon)
+            found.append(_counted(one, *worst_case_place(norm, epsilon), stood))
+        stood = worst_case_unbounded(one)
+        if len(stood):
+            found.append(_counted(one, "all", "", WORST_UNBOUNDED, "", stood))
+    return sorted(found, key=_order)
+
+
+def _unsettled(
+    one: Outcomes, place: Place, refused: Bools | None, failed: Bools | None
+) -> Iterable[Measurement]:
+    """Yield how many images are refused, and on how many no majority is found, where a model does so."""
+    if refused is not None:
+        count, total = int(refused.sum()), len(refused)
+        interval = intervals.wilson(count, total)
+        yield _row(one, *place, "refused", count / total, count, total, interval)
+    if failed is not None:
+        count, total = int(failed.sum()), len(failed)
+        low, high = intervals.wilson(count, total)
+        yield _row(one, *place, "failed_majorities", count, None, total, (low * total, high * total))
+
+
+def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Measurement]:
+    """Yield what a model makes of the images that fool all of other networks (Seiler, Tables II and III).
+
+    A model that the images were made on is wrong on all of them, by their choice; it has no row.
+    """
+    fools = trial.fooling_set
+    if fools is None or not fools.any() or trial.setting != "black_box":
+        return
+    clean = one.clean_on(trial.images)
+    for metric, correct in (
+        ("fooling_set_accuracy", trial.correct),
+        ("fooling_set_clean_accuracy", clean),
+    ):
+        count, total = int(correct[fools].sum()), int(fools.sum())
+        yield _row(one, *place, metric, count / total, count, total, intervals.wilson(count, total))
+
+
+def _means_over_members(one: Outcomes) -> Iterable[Measurement]:
+    """Yield the mean accuracy over the members that an ensemble was attacked through, one at a time."""
+    groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
+    for trial in one.trials:
+        if trial.setting == "white_box" and trial.elsewhere not in ("", AGGREGATED):
+            groups[trial.attack, trial.parameters].append(trial)
+    for (attack, parameters), trials in sorted(groups.items()):
+        count, total = sum(int(trial.correct.sum()) for trial in trials), len(trials[0].images)
+        value = count / (len(trials) * total)
+        # The members meet the same images, so the interval is that of one of them, not of all together.
+        interval = intervals.wilson(round(value * total), total)
+        yield _row(one, "white_box", MEMBER, attack, parameters, "accuracy", value, None, total, interval)
+
+
+def _gains(outcomes: Sequence[Outcomes]) -> list[Measurement]:
+    """Return what the boosted votes gain over the plain ones under the same images."""
+    found = []
+    plain = {(o.dataset, o.architecture, o.training, o.seed, o.members, o.defense): o for o in outcomes}
+    for one in outcomes:
+        key = (one.dataset, one.architecture, one.training, one.seed, one.members)
+        other = plain.get((*key, one.defense.removesuffix(BOOSTED)))
+        if other is None or not one.defense.endswith(BOOSTED):
+            continue
+        both = {(t.setting, t.source, t.attack, t.parameters): t for t in other.trials}
+        for trial in one.trials:
+            place = (trial.setting, trial.source, trial.attack, trial.parameters)
+            before = both.get(place)
+            if (
+                before is None
+                or trial.setting != "black_box"
+                or not np.array_equal(before.images, trial.images)
+            ):
+                continue  # of a white-box attack each vote has images of its own
+            worse, better = (before.correct & ~trial.correct).sum(), (trial.correct & ~before.correct).sum()
+            total = len(trial.images)
+            interval = intervals.paired(int(worse), int(better), total)
+            value = (int(better) - int(worse)) / total
+            found.append(_row(one, *place, "accuracy_gain", value, None, total, interval))
+    return found
+
+
+def _counted(
+    one: Outcomes, setting: str, source: str, attack: str, parameters: str, correct: Bools
+) -> Measurement:
+    count, total = int(correct.sum()), len(correct)
+    interval = intervals.wilson(count, total)
+    return _row(one, setting, source, attack, parameters, "accuracy", count / total, count, total, interval)
+
+
+def _row(
+    one: Outcomes,
+    setting: str,
+    source: str,
+    attack: str,
+    parameters: str,
+    metric: str,
+    value: float,
+    correct: int | None,
+    total: int | None,
+    interval: intervals.Interval | None,
+) -> Measurement:
+    low, high = interval if interval is not None else (None, None)
+    return Measurement(
+        study=one.study,
+        dataset=one.dataset,
+        architecture=one.architecture,
+        defense=one.defense,
+        training=one.training,
+        seed=one.seed,
+        setting=setting,
+        source=source,
+        attack=attack,
+        parameters=parameters,
+        metric=metric,
+        value=value,
+        correct=correct,
+        total=total,
+        low=low,
+        high=high,
+        model=one.model,
+    )
+
+
+def summarise(measurements: Iterable[Measurement]) -> list[Summary]:
+    """Return one row per quantity over its seeds: the mean, pooled counts, the wider of the two intervals."""
+    found = []
+    for _, group in itertools.groupby(sorted(measurements, key=_order), key=_order_without_seed):
+        rows = list(group)
+        first = rows[0]
+        if len({row.seed for row in rows}) < len(rows):
+            raise ArtifactError(
+                f"model {first.model}: {first.attack} {first.parameters} is measured twice for a seed"
+            )
+        values = [row.value for row in rows]
+        counts = [
+            (row.correct, row.total) for row in rows if row.correct is not None and row.total is not None
+        ]
+        correct = sum(count for count, _ in counts) if counts else None
+        totals = [row.total for row in rows if row.total is not None]
+        total = sum(totals) if totals else None
+        interval = intervals.seed_spread(values)
+        if len(rows) == 1 and first.low is not None and first.high is not None:
+            interval = first.low, first.high
+        if correct is not None and total is not None:
+            interval = intervals.combined(correct, total, values)
+        shared = {name: value for name, value in asdict(first).items() if name not in _PER_SEED}
+        found.append(
+            Summary(
+                **shared,
+                seeds=len(rows),
+                value=float(np.mean(values)),
+                correct=correct,
+                total=total,
+                low=interval[0] if interval else None,
+                high=interval[1] if interval else None,
+                value_min=min(values),
+                value_max=max(values),
+            )
+        )
+    return found
+
+
+_PER_SEED = ("seed", "value", "correct", "total", "low", "high")
+
+
+def _order_without_seed(row: Measurement) -> tuple[Any, ...]:
+    return (
+        row.study,
+        row.dataset,
+        row.architecture,
+        row.defense,
+        row.training,
+        row.model,
+        row.setting,
+        row.source,
+        row.attack,
+        _natural(row.parameters),
+        row.metric,
+    )
+
+
+def _order(row: Measurement) -> tuple[Any, ...]:
+    return (*_order_without_seed(row), row.seed)
+
+
+def _natural(parameters: str) -> tuple[tuple[str, float, str], ...]:
+    """Return an order in which c=2 comes before c=10."""
+    parts = []
+    for part in parameters.split():
+        name, _, text = part.partition("=")
+        try:
+            parts.append((name, float(text), ""))
+        except ValueError:
+            parts.append((name, 0.0, text))
+    return tuple(parts)

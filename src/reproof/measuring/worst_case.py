@@ -1,0 +1,71 @@
+"""Which images withstand every attack in a budget, image by image. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reproof.errors import ArtifactError
+from reproof.measuring.outcomes import Bools, Integers, Outcomes, Place, Trial
+from reproof.settings.values import format_number
+
+if TYPE_CHECKING:
+    pass
+
+WORST_UNBOUNDED = "worst_case_unbounded"
+"""The attack, in the tables, of the worst case under all attacks that have no epsilon."""
+
+
+def budgets(outcomes: Outcomes) -> list[tuple[str, float]]:
+    """Return every norm and epsilon in which a model was attacked, sorted."""
+    return sorted({(t.norm, t.epsilon) for t in outcomes.trials if t.norm and t.epsilon is not None})
+
+
+def worst_case_place(norm: str, epsilon: float) -> Place:
+    """Return setting, source, attack and parameters of a budget's worst case in the tables."""
+    return "all", "", "worst_case", f"norm={norm} epsilon={format_number(epsilon)}"
+
+
+def shared_images(outcomes: Outcomes, norm: str, epsilon: float) -> Integers:
+    """Return the images that all attacks of the norm within epsilon share, sorted; ArtifactError for none."""
+    inside = _within(outcomes, norm, epsilon)
+    shared = _shared(inside)
+    if not len(shared):
+        names = ", ".join(trial.name for trial in inside)
+        raise ArtifactError(f"model {outcomes.model} seed {outcomes.seed}: no image is shared by {names}")
+    return shared
+
+
+def worst_case(outcomes: Outcomes, norm: str, epsilon: float) -> Bools:
+    """Return which of the images that all attacks of the norm within epsilon share withstand them all."""
+    return _stood(outcomes, _within(outcomes, norm, epsilon), shared_images(outcomes, norm, epsilon))
+
+
+def worst_case_unbounded(outcomes: Outcomes) -> Bools:
+    """Return which of the images that all attacks without an epsilon share withstand them all; empty for none."""
+    free = [trial for trial in outcomes.trials if trial.unbounded]
+    return _stood(outcomes, free, _shared(free))
+
+
+def _within(outcomes: Outcomes, norm: str, epsilon: float) -> list[Trial]:
+    return [
+        trial
+        for trial in outcomes.trials
+        if trial.norm == norm and trial.epsilon is not None and trial.epsilon <= epsilon
+    ]
+
+
+def _shared(trials: Sequence[Trial]) -> Integers:
+    shared = trials[0].images if trials else np.array([], dtype="i8")
+    for trial in trials[1:]:
+        shared = np.intersect1d(shared, trial.images, assume_unique=True)
+    return shared
+
+
+def _stood(outcomes: Outcomes, trials: Sequence[Trial], images: Integers) -> Bools:
+    stood = outcomes.clean_on(images)
+    for trial in trials:
+        stood = stood & trial.correct[np.searchsorted(trial.images, images)]
+    return stood

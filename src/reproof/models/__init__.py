@@ -1,0 +1,1 @@
+"""Classifiers and defenses: the contracts, and what plug-ins share."""

@@ -1,0 +1,1 @@
+"""From a study to its jobs: files, slices, code digests, estimates. Imports no torch."""

@@ -1,0 +1,227 @@
+"""What a study will cost before anyone starts it: jobs, core time and disk per stage. Imports no torch.
+
+A job's cost is the measured one where its record is at hand (same slice of the study, same code). Else it is
+passes x images x one pass forward, as architectures, attacks and defenses declare them, at the speed of one
+core of an ordinary server; a GPU is many times faster. Attacks may stop early, so theirs is an upper bound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reproof.artifacts import read_json
+from reproof.errors import ArtifactError
+from reproof.plan.job import Job
+from reproof.plan.jobs import RULES, Plan
+from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.attack import PSNR, AttackSettings
+from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
+from reproof.settings.dataset import DatasetSettings
+from reproof.settings.defense import DefenseSettings
+from reproof.settings.source_names import parts
+from reproof.study.model import Model
+from reproof.wording import duration, memory
+
+START_SECONDS = 2.5
+"""Starting Python, importing torch, reading and verifying inputs."""
+MULTIPLY_ADDS_PER_SECOND = 7e10
+LAYER_SECONDS = 1e-5
+"""One image's pass forward takes its multiply-adds and, in each layer, as long as this. Fitted to the
+processor time of one thread on a server's core (float32, 28 x 28 pixels, batches of 64, the best of 15):
+training steps and gradients to the images of LeNet, CNN-6, VGG-16 and 19, ResNet-18, 20 and 110, of widths
+1/8 to 1, agree within a factor of 2. Without the layers' part, ResNet-110 of width 1/4 would take 15 times
+its estimate."""
+TRAINING_STEP = 3.0
+"""A training step on an image, in passes forward: forward, back to the features, back to the weights."""
+STREAMED_BYTES_PER_SECOND = 9e6
+"""Pixels that one core cuts out of photographs, scales and writes: 36,000 objects of 128 x 128 in 190 s."""
+PSNR_TRIES = 4
+"""Times that an attack is made until its images have a given PSNR."""
+SEPARATION_SECONDS = 1e-4
+"""Seconds per image and member that latent space separation takes (benchmarks/separation.py)."""
+SURFACE_ROW_BYTES = 50
+"""A loss at one point, as a line of a table."""
+SUMMARY_SECONDS, SUMMARY_BYTES = 0.3, 100_000
+"""Tables, figures and page: each of the three, per file of outcomes."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A job's seconds on one core, the bytes that it leaves on disk, and those that are removed later."""
+
+    seconds: float
+    kept_bytes: int
+    temporary_bytes: int = 0
+    measured: bool = False
+
+
+def table(plan: Plan) -> str:
+    """Return the plan's cost as text: a line per stage, the sum, and what the sum rests on."""
+    costs = {rule: [cost(plan, job) for job in plan.jobs([rule])] for rule in RULES}
+    everything = [one for stage in costs.values() for one in stage]
+    measured = sum(one.measured for one in everything)
+    temporary = sum(one.temporary_bytes for one in everything)
+    lines = [f"{'stage':<10} {'jobs':>6} {'core time':>14} {'disk':>10}"]
+    for name, stage in {**costs, "total": everything}.items():
+        if not stage:
+            continue  # such as the ensembles of a study without any
+        seconds, size = sum(one.seconds for one in stage), sum(one.kept_bytes for one in stage)
+        lines.append(f"{name:<10} {len(stage):>6} {duration(seconds):>14} {memory(size):>10}")
+    images = (
+        f"Adversarial images are removed once they were evaluated: at most {memory(temporary)} at a time."
+        if temporary
+        else "Adversarial images stay on disk."
+    )
+    if temporary and any(one.kept_bytes for one in costs["attack"]):
+        images += " Those that other models are shown stay."
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Study {plan.study.name!r}: {len(plan.study.models)} models, {len(plan.study.seeds)} seed(s). "
+            f"{measured} of {len(everything)} jobs were measured by an earlier run; the others are "
+            f"estimated, for one core and no GPU. {images}",
+        ]
+    )
+
+
+def cost(plan: Plan, job: Job) -> Cost:
+    """Return a job's cost: measured where its record fits, else estimated."""
+    record = _record(job)
+    if record is None:
+        seconds, size = _estimate(plan, job)
+    else:
+        seconds = record["seconds"] * record["threads"]
+        size = sum(file["bytes"] for file in record["files"].values())
+    removed = 0
+    if job.rule == "attack" and not plan.study.keep_adversarial:
+        removed = 0 if plan.transfers(job.slice["model"], job.slice["suite"]) else size
+    return Cost(START_SECONDS + seconds, size - removed, removed, measured=record is not None)
+
+
+def _record(job: Job) -> dict[str, Any] | None:
+    """Return the record of an earlier run of the very same job."""
+    if "record" not in job.outputs:
+        return None
+    try:
+        record = read_json(Path(job.outputs["record"]))
+    except ArtifactError:
+        return None
+    same = isinstance(record, dict) and record.get("job") == json.loads(json.dumps(job.slice))
+    return record if same and record.get("digest") == job.digest else None
+
+
+def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
+    """Return a job's seconds after its start, and the bytes of its files."""
+    facts, study = job.slice, plan.study
+    if job.rule == "prepare":
+        data: DatasetSettings = study.datasets[facts["dataset"]].settings
+        size = sum(data.sizes().values()) * (_pixels(data) + 16)  # and each label and index, 8 bytes
+        return size / STREAMED_BYTES_PER_SECOND if data.streams else 0.0, size
+    if job.rule == "assemble":
+        return _assemble(plan, study.models[facts["model"]])
+    if job.rule == "train":
+        return _train(plan, study.models[facts["model"]])
+    if job.rule == "attack":
+        return _attack(plan, facts)
+    if job.rule == "evaluate":
+        return _evaluate(plan, facts)
+    if job.rule == "surface":
+        return _surface(plan, facts)
+    outcomes = len(plan.outcomes())
+    return SUMMARY_SECONDS * outcomes, SUMMARY_BYTES * outcomes
+
+
+def _train(plan: Plan, model: Model) -> tuple[float, int]:
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    defense: DefenseSettings = model.defense.settings
+    passes = defense.passes()
+    adversarial = model.training.adversarial
+    if adversarial is not None:
+        # The study's examples take the place of the method's own; a shaped network costs them as much more.
+        network = passes if defense.shapes_network else float(model.networks)
+        loss = passes / network if defense.trains_on == "clean" else 1.0
+        passes = network * (loss + adversarial.passes(loss))
+    passes += FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)  # the method itself counts one
+    if model.built_on is not None:
+        beneath: DefenseSettings = model.built_on.settings
+        passes *= beneath.passes()
+    images = model.training.epochs * data.sizes()["train"]
+    layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
+    seconds = (
+        images * passes * TRAINING_STEP * _forward_seconds(plan, model) / model.networks
+    )  # passes count them
+    return seconds, 4 * model.networks * sum(weights for weights, _ in layers) + 70 * model.training.epochs
+
+
+def _assemble(plan: Plan, model: Model) -> tuple[float, int]:
+    """Return what it takes to look at the test images once and to lay planes between the members' features."""
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    images = data.sizes()["test"]
+    layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
+    seconds = images * (_forward_seconds(plan, model) + len(model.members) * SEPARATION_SECONDS)
+    return seconds, 4 * len(model.members) * sum(weights for weights, _ in layers)
+
+
+def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+    models = [plan.study.models[name] for name in parts(facts["model"])]
+    forward = sum(_forward_seconds(plan, model) for model in models)
+    seconds, images = 0.0, 0
+    for attack, count in _crafted(plan, facts["suite"]):
+        passes = attack.passes() + FORWARD  # and one to judge
+        searched = sum(point.name == PSNR for point in attack.points())
+        tries = 1 + searched * (PSNR_TRIES - 1) / len(attack.points())
+        seconds += count * tries * passes / FORWARD * forward
+        images += count
+    return seconds, 4 * images * _pixels(plan.study.datasets[facts["dataset"]].settings)
+
+
+def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+    model = plan.study.models[facts["model"]]
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    rows, shown = data.sizes()["test"], 1
+    for attack, count in _crafted(plan, plan.study.threats[facts["threat"]].suite):
+        rows += count * len(facts["sources"])
+        shown += len(attack.points())
+    pictures = 4 * facts["examples"] * shown * _pixels(data)
+    return rows * _forward_seconds(plan, model), 20 * rows + pictures
+
+
+def _surface(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+    """Return what the passes at every point of the surface and of the lines take, and the gradients before them."""
+    wanted = facts["surfaces"]
+    own, other = (
+        _forward_seconds(plan, plan.study.models[name])
+        for name in (facts["model"], facts["beside"][0]["model"])
+    )
+    rows = wanted["points"] ** 2 + wanted["images"] * len(wanted["epsilons"])
+    gradients = max(wanted["images"], wanted["image"] + 1)
+    return rows * own + (gradients * own + other) / FORWARD, SURFACE_ROW_BYTES * rows
+
+
+def _crafted(plan: Plan, suite: str) -> Iterator[tuple[AttackSettings, int]]:
+    """Yield a suite's attacks with the number of images that each makes, over all its points."""
+    images = plan.study.suites[suite].images
+    for attack in plan.study.suite_attacks[suite].values():
+        settings: AttackSettings = attack.settings
+        yield settings, min(images, settings.images or images) * len(settings.points())
+
+
+def _pixels(data: DatasetSettings) -> int:
+    channels, height, width = data.shape
+    return channels * height * width
+
+
+def _forward_seconds(plan: Plan, model: Model) -> float:
+    """Return the seconds of one image's pass forward, in a batch, on one core."""
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    architecture: ArchitectureSettings = model.architecture.settings
+    image = (*data.shape, len(data.class_names))
+    return model.networks * (
+        architecture.multiply_adds(*image) / MULTIPLY_ADDS_PER_SECOND
+        + len(architecture.layers(*image)) * LAYER_SECONDS
+    )

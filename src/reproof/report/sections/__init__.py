@@ -1,0 +1,1 @@
+"""The page's sections: one Python file and one template each."""

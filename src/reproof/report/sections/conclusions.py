@@ -1,0 +1,264 @@
+"""What we found, per paper: sentences computed from verdicts, summary and records, without a word beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from reproof import registry, wording
+from reproof.claims.claim import Claim
+from reproof.claims.paper import Paper
+from reproof.report.contents import Model, ReportData, Row
+from reproof.report.sections.breakdowns import GREY
+from reproof.report.sections.grids import Grids
+
+COMPARABLE = ("reproduced", "lower", "higher")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence."""
+
+    term: str
+    """What it is about, in a few words."""
+    words: Markup
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """A paper's sentences."""
+
+    key: str
+    name: str
+    title: str
+    findings: tuple[Finding, ...]
+
+
+class Conclusions:
+    """Computes the sentences of each paper."""
+
+    def __init__(self, data: ReportData, grids: Grids):
+        self._data = data
+        self._grids = grids
+        self._verdicts = {row["claim_id"]: row for row in data.verdicts}
+        self._datasets = list(dict.fromkeys(model.dataset for model in data.models))
+
+    def all(self, names: Mapping[str, str]) -> list[Conclusion]:
+        """Return each paper's sentences. names: paper's key -> author and year."""
+        return [
+            Conclusion(paper.key, names[paper.key], paper.title, tuple(self._findings(paper)))
+            for paper in self._data.papers
+        ]
+
+    def _findings(self, paper: Paper) -> Iterator[Finding]:
+        yield Finding("Under its own attacks", self._own_attacks(paper))
+        own = [model for model in self._data.models if _proposed(model) == paper.key]
+        if not own:
+            yield Finding("Its defenses", Markup("None of its own defenses is in this study."))
+            return
+        for dataset in self._datasets:
+            models = [model for model in own if model.dataset == dataset]
+            place = f" on {wording.dataset(dataset)}" if len(self._datasets) > 1 else ""
+            if models:
+                yield Finding(f"Under all attacks{place}", self._strongest(paper, models))
+                yield Finding(f"Clean accuracy{place}", self._clean(models))
+                yield Finding(f"Cost{place}", self._cost(models))
+
+    # Claims.
+
+    def _own_attacks(self, paper: Paper) -> Markup:
+        attacked = [
+            claim
+            for claim in paper.claims
+            if claim.value is not None and not claim.copied and claim.attack != "none"
+        ]
+        here = [claim for claim in attacked if claim.dataset in self._datasets]
+        fell = [self._verdicts.get(claim.claim_id, {}).get("verdict", "not measured") for claim in attacked]
+        counts = {word: fell.count(word) for word in (*COMPARABLE, "not comparable")}
+        comparable = sum(counts[word] for word in COMPARABLE)
+        sentences = []
+        if comparable:
+            sentences.append(
+                f"{counts['reproduced']} of {comparable} comparable claims reproduced, {counts['lower']} lower, "
+                f"{counts['higher']} higher"
+            )
+        else:
+            sentences.append("no claim could be compared")
+        places = _listed([wording.dataset(name) for name in self._datasets])
+        sentences.append(
+            f"of {len(attacked)} own claims under attack, {len(here)} are on {places}"
+            f"{self._still_open(here) if here else ''}"
+        )
+        if counts["not comparable"]:
+            sentences.append(
+                f"{counts['not comparable']} measured on another data set, network or source, and not judged"
+            )
+        text = "; ".join(sentences)
+        return escape(f"{text[0].upper()}{text[1:]}.")
+
+    def _still_open(self, claims: Sequence[Claim]) -> str:
+        left = sum(
+            self._verdicts.get(claim.claim_id, {}).get("verdict", "not measured") == "not measured"
+            for claim in claims
+        )
+        return f" ({left} of these not measured)" if left else ""
+
+    # Measurements.
+
+    def _rows(self, attack: str, models: Iterable[Model]) -> dict[tuple[str, str], Row]:
+        names = {model.name for model in models}
+        return {
+            (row["model"], row["parameters"]): row
+            for row in self._data.summary
+            if row["attack"] == attack and row["metric"] == "accuracy" and row["model"] in names
+        }
+
+    def _strongest(self, paper: Paper, models: Sequence[Model]) -> Markup:
+        baselines = {model.name: base for model in models if (base := self._undefended(model)) is not None}
+        rows = self._rows("worst_case", [*models, *baselines.values()])
+        own = {name for name, _ in rows} & {model.name for model in models}
+        budgets = {parameters for name, parameters in rows if name in own}
+        if not budgets:
+            return Markup("No attack with a budget was run against its defenses.")
+        parameters = max(budgets, key=lambda text: self._rank(paper, text))
+        left = [rows[m.name, parameters] for m in models if (m.name, parameters) in rows]
+        words = Markup("{} up to {}: {} of the images withstand every attack of the study, over {}").format(
+            "All attacks together",
+            wording.parameters(parameters),
+            self._range(left),
+            _counted(len(left), "defense"),
+        )
+        beside = [
+            rows[base.name, parameters]
+            for base in _unique(baselines.values())
+            if (base.name, parameters) in rows
+        ]
+        if beside:
+            words += Markup("; undefended {}").format(self._range(beside))
+        if len(left) < len(models):
+            words += f"; {len(models) - len(left)} more not attacked within it"
+        return words + "."
+
+    def _rank(self, paper: Paper, parameters: str) -> tuple[bool, bool, bool, float]:
+        """Order budgets: those that the paper names first, L-infinity before others, then by size.
+
+        One of GREY and more, which a sanity check asks for, would say nothing of a paper, whoever names it.
+        """
+        text = wording.parameter(parameters, "epsilon") or "0"
+        named = {claim.epsilon for claim in paper.claims}
+        linf = wording.parameter(parameters, "norm") == "linf"
+        size = float(text)
+        return size < GREY, text in named, linf, size if text in named else -size
+
+    def _clean(self, models: Sequence[Model]) -> Markup:
+        pairs = [(model, base) for model in models if (base := self._undefended(model)) is not None]
+        rows = self._rows("none", [each for pair in pairs for each in pair])
+        found = [
+            (rows[model.name, ""], rows[base.name, ""])
+            for model, base in pairs
+            if (model.name, "") in rows and (base.name, "") in rows
+        ]
+        if not found:
+            own = list(self._rows("none", models).values())
+            if not own:
+                return Markup("Not measured.")
+            return Markup("{}, over {}; no undefended model of their network is in this study.").format(
+                self._range(own), _counted(len(own), "defense")
+            )
+        changes = sorted(float(own["value"]) - float(base["value"]) for own, base in found)
+        ends = list(dict.fromkeys(wording.difference(change) for change in (changes[0], changes[-1])))
+        bases = list({base["model"]: base for _, base in found}.values())
+        lower = sum(change < 0 for change in changes)
+        return Markup("{} against the undefended model ({}), over {}; lower for {}.").format(
+            " to ".join(ends), self._range(bases), _counted(len(found), "defense"), lower
+        )
+
+    def _cost(self, models: Sequence[Model]) -> Markup:
+        ratios, bases = [], {}
+        for model in models:
+            base = self._undefended(model)
+            own, plain = self._seconds(model), self._seconds(base) if base is not None else None
+            if own is not None and plain is not None and base is not None and plain > 0:
+                ratios.append(own / plain)
+                bases[base.name] = plain
+        if not ratios:
+            return Markup(
+                "Training times cannot be compared: no record of them, or of an undefended model’s."
+            )
+        ends = list(dict.fromkeys(f"{ratio:.2g}" for ratio in (min(ratios), max(ratios))))
+        times = list(dict.fromkeys(wording.duration(second) for second in sorted(bases.values())))
+        return Markup("Training took {} times as long as the undefended model’s ({}), over {}.").format(
+            " to ".join(ends), " and ".join(times), _counted(len(ratios), "defense")
+        )
+
+    def _seconds(self, model: Model) -> float | None:
+        """Return the mean seconds of a model's training over its seeds; an ensemble's are its members' together."""
+        folder = f"/models/{model.name}/"
+        paths = {
+            step.path
+            for trail in self._data.trails
+            if trail.model == model.name
+            for step in trail.steps
+            if step.stage == "model" and folder in step.path
+        }
+        members = [str(name) for name in model.settings.get("members", ())]
+        totals = []
+        for path in sorted(paths):
+            files = [path, *(path.replace(folder, f"/models/{name}/") for name in members)]
+            records = [self._data.records.get(file, {}) for file in files]
+            if not all("seconds" in record for record in records):
+                return None
+            totals.append(sum(float(record["seconds"]) for record in records))
+        return sum(totals) / len(totals) if totals else None
+
+    def _undefended(self, model: Model) -> Model | None:
+        """Return the undefended model, trained on clean images, of the same data set and network."""
+        return next(
+            (
+                other
+                for other in self._data.models
+                if (other.defense, other.training) == ("undefended", "clean")
+                and (other.dataset, other.architecture) == (model.dataset, model.architecture)
+                and other.budget.get("width") == model.budget.get("width")
+            ),
+            None,
+        )
+
+    def _range(self, rows: Sequence[Row]) -> Markup:
+        """Return the least and the largest of some accuracies, each linked to its card."""
+        order = sorted(rows, key=lambda row: float(row["value"]))
+        ends = order[:1] if order[0]["value"] == order[-1]["value"] else [order[0], order[-1]]
+        linked = []
+        for row in ends:
+            number = self._grids.number(row)
+            linked.append(
+                Markup('<a class="number plain" href="#{}" data-card="{}">{} %</a>').format(
+                    number.card, number.ordinal, number.text
+                )
+            )
+        return Markup(" to ").join(linked)
+
+
+def _proposed(model: Model) -> str:
+    """Return the paper that proposes a model's defense; empty where papers only compare with it."""
+    for part in model.defense.split("+"):
+        kind = part.partition("[")[0]
+        if kind in registry.names("defenses"):
+            paper = getattr(registry.settings_class("defenses", kind), "paper", "")
+            if paper and not model.defense.endswith("[member]"):
+                return str(paper)
+    return ""
+
+
+def _unique(models: Iterable[Model]) -> list[Model]:
+    return list({model.name: model for model in models}.values())
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

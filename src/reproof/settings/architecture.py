@@ -1,0 +1,25 @@
+"""What an architecture's file declares about itself."""
+
+from __future__ import annotations
+
+from reproof.settings.values import Settings
+
+
+class ArchitectureSettings(Settings):
+    """What an architecture's file declares about itself."""
+
+    def key(self, name: str) -> str:
+        """Return the name under which claims and measurements know this architecture: variants apart."""
+        return name
+
+    def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
+        """Return each convolution's and linear layer's weights and the positions where each weight is used.
+
+        channels, height, width: of an image. A linear layer uses its weights once, at one position.
+        """
+        raise TypeError(f"{type(self).__module__}: an architecture's Settings defines layers()")
+
+    def multiply_adds(self, channels: int, height: int, width: int, classes: int) -> float:
+        """Return the multiply-adds of convolutions and linear layers in one forward pass of one image."""
+        layers = self.layers(channels, height, width, classes)
+        return float(sum(weights * positions for weights, positions in layers))

@@ -1,0 +1,124 @@
+"""What an attack's file declares about itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from reproof.settings.values import Count, Flag, Norm, Positive, Settings, UnitInterval, format_number
+
+
+class Point(Settings):
+    """One setting of an attack at which accuracy is measured: an epsilon, or a constant c."""
+
+    name: str
+    """The swept parameter's name, as in a claim: `epsilon`, `c`."""
+    value: float
+    epsilon: float | None
+    """The budget that the threat model checks, in pixels' [0, 1]; None for attacks without one."""
+
+    @property
+    def parameters(self) -> str:
+        """Return the text that stands in outcomes, measurements and claims: `epsilon=0.3`, `c=10`."""
+        return f"{self.name}={format_number(self.value)}"
+
+
+PSNR = "psnr"
+"""Name of the points at which an attack's images have a given mean PSNR."""
+
+
+Access = Literal["gradient", "score", "decision", "none"]
+"""What an attack asks of a model: gradients, logits or probabilities, classes alone, or nothing."""
+
+
+class AttackSettings(Settings):
+    """What an attack's file declares about itself."""
+
+    title: ClassVar[str]
+    """What people call it: `FGSM`."""
+    family: ClassVar[str]
+    """How it searches, in words: attacks of one family count once where ways of attack are counted."""
+    access: ClassVar[Access]
+    targeted: ClassVar[bool] = False
+    """Whether it goes towards classes of its own choice; every other one goes away from the true class."""
+    iterative: ClassVar[bool] = False
+    """Whether it takes several steps."""
+    randomised: ClassVar[bool] = False
+    """Whether it draws random numbers."""
+    norm: ClassVar[Norm | None] = None
+    """The threat model's norm; None where the attack is free of one."""
+    takes_view: ClassVar[bool] = True
+    """Whether it climbs a gradient, so that a suite's `view` can stand in for cross-entropy on the logits."""
+    usual_steps: ClassVar[int | None] = None
+    """Steps after which most images are fooled, of an attack that leaves each one as soon as it is; None of others."""
+    fooling_set: ClassVar[bool] = False
+    """Whether only those of its images count that fool all the networks they were made on (Seiler, Sec. V-C)."""
+    images: Count | None = Field(
+        None,
+        description="Attack only the first so many test images of the suite (a fixed, stratified, nested order).",
+    )
+
+    def points(self) -> tuple[Point, ...]:
+        """Return the points at which accuracy is measured, in the order of the stanza."""
+        raise TypeError(f"{type(self).__module__}: an attack's Settings defines points()")
+
+    def passes(self) -> float:
+        """Return how many passes forward and back an image takes at one point when nothing stops early.
+
+        Where there are `usual_steps`, it is what an image takes in so many of them. A pass forward alone counts
+        FORWARD. Here: steps times restarts, where there are such settings.
+        """
+        return float(getattr(self, "steps", 1) * getattr(self, "restarts", 1))
+
+
+class EpsilonAttackSettings(AttackSettings):
+    """An attack inside an epsilon ball, measured at one or several epsilons."""
+
+    norm: ClassVar[Norm | None] = "linf"
+    epsilons: tuple[UnitInterval, ...] = Field(
+        min_length=1,
+        description="Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets.",
+    )
+
+    psnrs: tuple[Positive, ...] = Field(
+        (),
+        description="Beside the budgets: mean peak signal-to-noise ratios in dB, 10 log10(1 / MSE), at each of which "
+        "the attack is measured too. The budget that gives it is searched on the source (Gravity, Table IV).",
+    )
+
+    def points(self) -> tuple[Point, ...]:
+        """Return one point per epsilon, and one per PSNR, whose budget is not known beforehand."""
+        return (
+            *(Point(name="epsilon", value=e, epsilon=e) for e in self.epsilons),
+            *(Point(name=PSNR, value=psnr, epsilon=None) for psnr in self.psnrs),
+        )
+
+
+class ClimbingSettings(EpsilonAttackSettings):
+    """An attack that climbs a loss in several steps inside an epsilon ball."""
+
+    early_stop: Flag = Field(
+        False,
+        description="True: an image is left as soon as an iterate is misclassified, and that iterate counts. Robust "
+        "accuracy then means right at every iterate, which is never above what the last one alone leaves.",
+    )
+    nested: Flag = Field(
+        False,
+        description="True: epsilons are attacked in rising order, and an image that one of them fooled keeps that "
+        "image at the larger ones. Accuracy then falls with epsilon by construction, and shows nothing by it.",
+    )
+    loss: Literal["cross_entropy", "margin"] = Field(
+        "cross_entropy",
+        description="What is climbed where a suite names no view: cross-entropy, or the largest other logit minus the "
+        "label's, whose gradient does not vanish where the network is sure (Carlini and Wagner 2017, f of Sec. IV).",
+    )
+    samples: Count = Field(
+        1,
+        description="Passes over which each step's gradient is averaged, for networks that draw random numbers when "
+        "they are asked (expectation over transformation: Athalye, Carlini and Wagner 2018, Sec. 4.2).",
+    )
+
+    def passes(self) -> float:
+        """Return the steps times restarts times samples, at one point, when nothing stops early."""
+        return super().passes() * self.samples

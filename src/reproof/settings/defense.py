@@ -1,0 +1,73 @@
+"""What a defense's file declares about itself, readable without importing torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from reproof.settings.values import Flag, Settings, Whole
+
+
+class DefenseSettings(Settings):
+    """What a defense's file declares about itself, readable without importing torch."""
+
+    views: ClassVar[tuple[str, ...]] = ()
+    """Names of the losses, beside plain cross-entropy on the logits, that an adaptive attacker climbs."""
+    paper: ClassVar[str] = ""
+    """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
+    trains_on: ClassVar[str] = "clean"
+    """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
+    shapes_network: ClassVar[bool] = False
+    """Whether all it does is to change the network, so that another defense can be built on it."""
+    traces: ClassVar[tuple[str, ...]] = ()
+    """Names of the CSV tables that its training leaves beside the history, such as one row per round."""
+    votes: ClassVar[bool] = False
+    """Whether a model of it can be put together from trained ones (a stanza's `members`), which then vote."""
+    learns_beside: ClassVar[bool] = False
+    """Whether a network is trained against frozen ones that were trained before (a stanza's `beside`)."""
+
+    swept: ClassVar[str] = ""
+    """The setting that its paper sweeps in a figure; empty where there is none."""
+
+    @property
+    def networks(self) -> int:
+        """Return how many networks are trained together in one model."""
+        return 1
+
+    def key(self, name: str) -> str:
+        """Return the name under which claims and measurements know this method: variants apart."""
+        return name
+
+    def passes(self) -> float:
+        """Return what a training step costs, an undefended one being 1; a method with more overrides it.
+
+        Adversarial examples that the method itself trains on count; those of the study's training do not.
+        """
+        return 1.0
+
+
+class VotingSettings(DefenseSettings):
+    """Settings of an ensemble of trained networks that vote (Mirzaeian, DKD, Sec. 3.1)."""
+
+    votes: ClassVar[bool] = True
+    views: ClassVar[tuple[str, ...]] = ("mean_logits", "votes")
+
+    boosted: Flag = Field(
+        False,
+        description="True: where the first choices have no majority, the networks' first `candidates` vote "
+        "(Sec. 3.1). It names the ensemble in claims: `[boosted]`.",
+    )
+    candidates: Annotated[Whole, Field(ge=2)] = Field(
+        2,
+        description="n: classes that each network votes for in the boosted vote; the paper does not say how many.",
+    )
+    ties: Literal["main", "error"] = Field(
+        "main",
+        description="What is answered where no majority is found: the first member's class, or nothing, which "
+        "counts as an error. The paper does not say.",
+    )
+
+    def key(self, name: str) -> str:
+        """Return the name, with `[boosted]` for that vote."""
+        return f"{name}[boosted]" if self.boosted else name

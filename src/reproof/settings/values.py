@@ -1,0 +1,83 @@
+"""Base classes and number types of everything a study's YAML can say. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+Norm = Literal["linf", "l2", "l0"]
+
+
+def parse_number(value: Any) -> Any:
+    """Return the number that a YAML scalar means; YAML itself reads `8/255` and `1e-3` as strings.
+
+    Anything that is neither a number nor such a string raises ValueError.
+    """
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.replace(" ", ""))) if "/" in value else float(value)
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"should be a number such as 0.3, 8/255 or 1e-3, not {value!r}") from None
+    if not isinstance(value, int | float):
+        raise ValueError("should be a number")
+    return value
+
+
+def parse_count(value: Any) -> Any:
+    """Return the whole number that a YAML scalar means; `1e3` is one thousand."""
+    number = parse_number(value)
+    if number != int(number):
+        raise ValueError(f"should be a whole number, not {value!r}")
+    return int(number)
+
+
+def format_number(value: float) -> str:
+    """Return the shortest text that reads back as the same float (0.3, 1e-06, 8.0 as 8)."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+
+
+def scaled(size: int, width: float) -> int:
+    """Return a layer's channels or units at a width multiplier: the nearest whole number, at least 1."""
+    return max(1, round(size * width))
+
+
+Number = Annotated[float, BeforeValidator(parse_number, json_schema_input_type=float | str)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+UnitInterval = Annotated[Number, Field(ge=0, le=1)]
+Whole = Annotated[int, BeforeValidator(parse_count, json_schema_input_type=int | str)]
+Count = Annotated[Whole, Field(ge=1)]
+Flag = Annotated[bool, Strict()]
+
+
+class Settings(BaseModel):
+    """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN.
+
+    The schema shows a field's docstring: of plugins because `registry` reads it, elsewhere where a class asks
+    pydantic for it. Pydantic looks for it slowly, and every job would wait.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_every_key(cls, data: Any) -> Any:
+        """Refuse an unknown key and name the nearest right one, which pydantic's own message lacks."""
+        for key in data if isinstance(data, dict) else ():
+            if key not in cls.model_fields:
+                near = difflib.get_close_matches(str(key), list(cls.model_fields), n=1)
+                hint = (
+                    f"did you mean {near[0]!r}?"
+                    if near
+                    else f"there are: {', '.join(sorted(cls.model_fields))}"
+                )
+                raise PydanticCustomError(
+                    "unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint}
+                )
+        return data

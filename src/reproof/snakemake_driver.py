@@ -1,0 +1,136 @@
+"""What the Snakefile needs of its own Snakemake: the plan, one driver at a time, conda or not, the GPUs there are.
+
+Leans on a few of Snakemake's internals, which is why Snakemake is pinned.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from reproof.cli import DRIVER, STUDY
+from reproof.errors import ReproofError
+from reproof.plan.jobs import Plan
+from reproof.study import reader
+
+_held: list[Any] = []
+
+
+def read_plan(workflow: Any) -> Plan:
+    """Return the plan of config.yaml with Snakemake's --configfile and --config on top."""
+    settings = workflow.config_settings
+    overlays = [_shortest(Path(path)) for path in settings.configfiles]
+    base = Path("config.yaml")
+    return Plan(reader.load([base, *(path for path in overlays if path != base)], settings.config))
+
+
+def _shortest(path: Path) -> Path:
+    """Return a path relative to the working directory where it lies inside: the same on every machine."""
+    return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+
+
+def stop(error: ReproofError) -> NoReturn:
+    """End Snakemake with one message and no traceback."""
+    print(f"reproof: {type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def study_arguments(plan: Plan) -> str:
+    """Return the arguments with which a sub-command reads the same study.
+
+    Jobs get them through the environment, not as `params`: where a study's file lies changes no result.
+    """
+    return shlex.join(plan.study.arguments)
+
+
+def temporary_unless_kept(plan: Plan, path: str, temp: Callable[[str], Any]) -> Any:
+    """Return an output that Snakemake removes when nobody needs it any more, unless the study keeps it."""
+    return path if plan.study.keep_adversarial else temp(path)
+
+
+def shell_prefix(root: Path) -> str:
+    """Return what every rule's shell begins with, inside a conda environment too: our own modules are found."""
+    path = os.pathsep.join([str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return f"set -euo pipefail; export PYTHONPATH={shlex.quote(path)} PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive; "
+
+
+def prepare(workflow: Any, plan: Plan) -> None:
+    """Make a bare `snakemake` right on this machine: locks, conda, the study; jobs end when this process is gone."""
+    os.environ[STUDY] = study_arguments(plan)
+    os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
+    _do_without_conda(workflow)
+    if workflow.is_main_process:
+        _drop_stale_locks(Path(".snakemake"))
+
+
+def gpus(workflow: Any) -> int:
+    """Return how many GPUs a job asks for.
+
+    Where jobs run on this machine, the GPUs that it has are registered as the limit first, unless the command line
+    gave one; a cluster has a limit of its own. Called when a job's resources are wanted: while the Snakefile is
+    read, Snakemake does not know yet where jobs will run.
+    """
+    if workflow.is_main_process and workflow.local_exec and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", count_gpus())
+    return 1
+
+
+def _drop_stale_locks(folder: Path) -> None:
+    """Remove the locks that a killed Snakemake left behind.
+
+    A lock of our own dies with the process that holds it: while another driver lives, nothing is removed, and
+    Snakemake itself refuses to run.
+    """
+    folder.mkdir(exist_ok=True)
+    file = (folder / "reproof.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return
+    _held.append(file)
+    shutil.rmtree(folder / "locks", ignore_errors=True)
+    (folder / "locks").mkdir(exist_ok=True)
+
+
+def _do_without_conda(workflow: Any) -> None:
+    """Run in this Python's own environment when --use-conda is asked for and there is no conda."""
+    settings = workflow.deployment_settings
+    wanted = [method for method in settings.deployment_method if method.name == "CONDA"]
+    if not wanted or _conda_works():
+        return
+    settings.deployment_method = set(settings.deployment_method) - set(wanted)
+    if workflow.is_main_process:
+        print("reproof: no conda here; the jobs run in this Python's own environment", file=sys.stderr)
+
+
+def _conda_works() -> bool:
+    try:
+        done = subprocess.run(["conda", "info", "--json"], capture_output=True, check=True, timeout=60)
+        return bool(json.loads(done.stdout))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+
+
+def count_gpus() -> int:
+    """Return how many GPUs jobs may use, without importing torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return len([entry for entry in chosen.split(",") if entry.strip() not in ("", "-1")])
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())

@@ -1,0 +1,1 @@
+"""Studies: YAML files in, frozen typed objects out. Imports no torch."""

@@ -1,0 +1,379 @@
+"""The only training loop: data resident on the device, adversarial examples, schedule, history, checkpoint.
+
+Everything random is drawn from generators seeded by (seed, epoch, step), so that a run that was stopped goes
+on, from the last epoch that its checkpoint holds, to the very weights of an undisturbed run (on a CPU, with
+as many threads). The model is what the last epoch leaves; accuracy on the validation split is recorded and
+selects nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from reproof.data.dataset import Dataset, to_unit
+from reproof.errors import TrainingError
+from reproof.models.defense import Defense, Progress, Stock, Trainee
+from reproof.settings.training import TrainingSettings
+from reproof.training.adversarial import Batch, mix_in_adversarial
+from reproof.training.augmentation import shift_and_mirror
+from reproof.training.randomness import generator_for, seed_from
+from reproof.training.schedule import learning_rate_factor, make_optimizer, split_batches
+
+History = list[dict[str, Any]]
+"""A row per epoch: epoch (from 1), loss, train_accuracy, validation_accuracy (None: not measured),
+learning_rate."""
+
+_CHECKPOINT_VERSION = 2
+_STEPS_BETWEEN_CHECKS = 50
+
+
+def train(
+    defense: Defense[Any],
+    trainee: Trainee,
+    data: Dataset,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    train_images: int | None = None,
+    progress: bool = True,
+    digest: str = "",
+) -> History:
+    """Train in place and return the history; the trainee ends on `device`, in evaluation mode.
+
+    The caller builds the trainee under `torch.manual_seed(seed)`; the global random state is as before on
+    return. train_images: only the first so many of the training split. digest: what else a checkpoint must
+    agree on, such as the job's code; a checkpoint of anything else, or a damaged one, is ignored with a
+    warning. The caller deletes the checkpoint once the weights are stored. TrainingError when the loss is not
+    finite or a batch does not fit.
+    """
+    device = torch.device(device)
+    images, labels = data.select("train", train_images)
+    if len(images) < 2:
+        raise TrainingError(
+            f"{data.name}: training needs at least two images, and {len(images)} are selected"
+        )
+    run = _Run(defense, trainee, data, images, labels, settings, seed, device)
+    identity = run.identity(digest) if checkpoint is not None else ""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        history, elapsed = run.resume(checkpoint, identity) if checkpoint is not None else ([], 0.0)
+        started = saved = time.monotonic()
+        for epoch in range(len(history), settings.epochs):
+            history.append(run.epoch(epoch, progress))
+            now = time.monotonic()
+            if (
+                checkpoint is not None
+                and epoch + 1 < settings.epochs
+                and now - saved >= settings.checkpoint_seconds
+            ):
+                run.save(checkpoint, identity, history, elapsed + now - started)
+                saved = now
+        run.finish()
+    trainee.to(memory_format=torch.contiguous_format)
+    trainee.eval()
+    return history
+
+
+def accuracy(trainee: Trainee, images: Tensor, labels: Tensor, batch_size: int = 500) -> float:
+    """Return the fraction classified correctly, in evaluation mode and float32. images: uint8."""
+    was_training = trainee.training
+    device = next(trainee.parameters()).device
+    trainee.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    with torch.inference_mode():
+        for batch, truth in zip(
+            torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
+        ):
+            predictions = trainee(to_unit(batch.to(device))).argmax(dim=1)
+            correct += (predictions == truth.to(device)).sum()
+    trainee.train(was_training)
+    return correct.item() / len(images)
+
+
+class _TrainingAccuracy:
+    """Counts correct predictions from the logits that the loss computes anyway: on its first pass over the
+    batch, which may have other images behind it.
+    """
+
+    def __init__(self, trainee: Trainee, device: torch.device):
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.total = 0
+        self._classifier = trainee.classifier
+        self._compute = trainee.classifier.logits_and_features
+        self._labels: Tensor | None = None
+
+    @contextlib.contextmanager
+    def counting(self, labels: Tensor) -> Iterator[None]:
+        """Count the first pass inside this context that has as many images as labels, or more."""
+        self._labels = labels
+        object.__setattr__(self._classifier, "logits_and_features", self._record)
+        try:
+            yield
+        finally:
+            object.__delattr__(self._classifier, "logits_and_features")
+            self._labels = None
+
+    def _record(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, features = self._compute(images)
+        if self._labels is not None and len(logits) >= len(self._labels):
+            count = len(self._labels)
+            self.correct += (logits[:count].detach().argmax(dim=1) == self._labels).sum()
+            self.total += count
+            self._labels = None
+        return logits, features
+
+
+class _Run:
+    """One training run: what stays the same from epoch to epoch, and the optimiser."""
+
+    def __init__(
+        self,
+        defense: Defense[Any],
+        trainee: Trainee,
+        data: Dataset,
+        images: Tensor,
+        labels: Tensor,
+        settings: TrainingSettings,
+        seed: int,
+        device: torch.device,
+    ):
+        self.defense = defense
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.name = data.name
+        self.images = images.to(device)
+        self.labels = labels.to(device)
+        self.validation = data.select("validation") if settings.validation else None
+        if self.validation is not None and len(self.validation[0]) == 0:
+            raise TrainingError(f"{data.name}: the validation split is empty; write validation: false")
+        self.adversarial = (
+            settings.adversarial if settings.adversarial is not None else defense.adversarial_training()
+        )
+        channels_last = settings.channels_last
+        use_channels_last = device.type in ("cpu", "cuda") if channels_last == "auto" else channels_last
+        self.memory_format = torch.channels_last if use_channels_last else torch.contiguous_format
+        self.trainee = trainee.to(device).to(memory_format=self.memory_format)
+        self.optimizer = make_optimizer(defense, trainee, settings)
+        self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        held_out = self.validation if self.validation is not None else data.select("validation")
+        self.stock = Stock(
+            train=(self.images, self.labels),
+            validation=(held_out[0].to(device), held_out[1].to(device)),
+            batch_size=settings.batch_size,
+        )
+        self.steps_per_epoch = len(split_batches(torch.arange(len(images)), settings.batch_size))
+
+    def epoch(self, epoch: int, show_progress: bool) -> dict[str, Any]:
+        """Train one epoch and return its row of the history."""
+        torch.manual_seed(seed_from(self.seed, epoch))
+        start = Progress(epoch, self.settings.epochs, epoch * self.steps_per_epoch)
+        self.defense.begin_epoch(self.trainee, self.stock, start)
+        order = torch.randperm(
+            len(self.images), generator=generator_for(torch.device("cpu"), self.seed, epoch, "order")
+        )
+        batches = split_batches(order.to(self.device), self.settings.batch_size)
+        counter = _TrainingAccuracy(self.trainee, self.device)
+        losses = torch.zeros(len(batches), device=self.device)
+        rate = 0.0
+        checked = 0
+        self.trainee.train()
+        bar = tqdm(
+            batches,
+            desc=f"epoch {epoch + 1}/{self.settings.epochs}",
+            leave=False,
+            file=sys.stderr,
+            disable=not (show_progress and sys.stderr.isatty()),
+        )
+        for index, indices in enumerate(bar):
+            step = epoch * self.steps_per_epoch + index
+            factor = learning_rate_factor(self.settings, step, self.steps_per_epoch)
+            rate = self.settings.learning_rate * factor
+            for group, base_rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+                group["lr"] = base_rate * factor
+            try:
+                losses[index] = self._step(indices, Progress(epoch, self.settings.epochs, step), counter)
+            except torch.OutOfMemoryError as error:
+                raise TrainingError(
+                    f"{self.name}: a batch of {len(indices)} images does not fit on the device; "
+                    f"lower training.batch_size (now {self.settings.batch_size})"
+                ) from error
+            last = index + 1 == len(batches)
+            if self.device.type == "cpu" or last or (index + 1) % _STEPS_BETWEEN_CHECKS == 0:
+                self._check_finite(losses, checked, index + 1, epoch, rate)
+                checked = index + 1
+        sizes = torch.tensor([len(indices) for indices in batches], dtype=torch.float64)
+        mean_loss = (losses.double().cpu() * sizes).sum() / sizes.sum()
+        return {
+            "epoch": epoch + 1,
+            "loss": mean_loss.item(),
+            "train_accuracy": counter.correct.item() / counter.total if counter.total else None,
+            "validation_accuracy": accuracy(self.trainee, *self.validation) if self.validation else None,
+            "learning_rate": rate,
+        }
+
+    def finish(self) -> None:
+        """Let the method do what comes after the last epoch."""
+        torch.manual_seed(seed_from(self.seed, "finish"))
+        end = Progress(
+            self.settings.epochs, self.settings.epochs, self.settings.epochs * self.steps_per_epoch
+        )
+        self.defense.finish(self.trainee, self.stock, end)
+
+    def _step(self, indices: Tensor, progress: Progress, counter: _TrainingAccuracy) -> Tensor:
+        """Update the weights on one batch and return its loss, detached."""
+        place = (self.seed, progress.epoch, progress.step)
+        raw = self.images[indices]
+        if self.settings.augmentation != "none":
+            mirror = self.settings.augmentation == "crop_flip"
+            generator = generator_for(self.device, *place, "augmentation")
+            raw = shift_and_mirror(raw, self.settings.padding, mirror, generator)
+        images = to_unit(raw).contiguous(memory_format=self.memory_format)
+        batch = Batch(images, self.labels[indices])
+        mixed_precision = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed_precision):
+            if self.adversarial is not None:
+                generator = generator_for(self.device, *place, "adversarial")
+                mix_in_adversarial(batch, self.adversarial, self.defense, self.trainee, progress, generator)
+                progress = replace(
+                    progress, crafted=batch.crafted, augmented=self.adversarial.augment and batch.crafted > 0
+                )
+            with counter.counting(batch.labels):
+                loss = batch.mean(self.defense.loss(self.trainee, batch.images, batch.labels, progress))
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        if self.settings.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _check_finite(self, losses: Tensor, first: int, end: int, epoch: int, rate: float) -> None:
+        finite = torch.isfinite(losses[first:end])
+        if bool(finite.all()):
+            return
+        index = first + int((~finite).nonzero()[0])
+        raise TrainingError(
+            f"{self.name}: the loss is {losses[index].item()} at epoch {epoch + 1}, step {index + 1} of "
+            f"{self.steps_per_epoch}, learning rate {rate:g}; lower training.learning_rate, or set "
+            "training.warmup_epochs or training.gradient_clip"
+        )
+
+    def identity(self, digest: str) -> str:
+        """Return a digest of all that decides the weights, as far as the loop sees it."""
+        images = zlib.crc32(self.images.cpu().contiguous().numpy().data)
+        labels = zlib.crc32(self.labels.cpu().contiguous().numpy().data)
+        shapes = {name: [str(value.dtype), *value.shape] for name, value in self.trainee.state_dict().items()}
+        settings = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds"})
+        parts = {
+            "version": _CHECKPOINT_VERSION,
+            "defense": f"{type(self.defense).__module__}.{type(self.defense).__qualname__}",
+            "defense_settings": self.defense.settings.model_dump(mode="json"),
+            "training": settings,
+            "seed": self.seed,
+            "data": [self.name, len(self.images), images, labels],
+            "state": shapes,
+            "digest": digest,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def save(self, checkpoint: Path, identity: str, history: History, elapsed: float) -> None:
+        """Write the whole state beside the checkpoint's place, then put it there in one move."""
+        tensors = {f"trainee.{name}": value for name, value in self.trainee.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                if value is not None:
+                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        tensors |= {f"defense.{name}": value for name, value in self.defense.state().items()}
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        body = {"identity": identity, "history": history, "elapsed_seconds": elapsed}
+        text = json.dumps(body, allow_nan=False)
+        metadata = {"reproof": text, "crc32": str(_checksum(text, tensors))}
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        aside = checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.partial")
+        try:
+            safetensors.torch.save_file(tensors, aside, metadata=metadata)
+            aside.replace(checkpoint)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def resume(self, checkpoint: Path, identity: str) -> tuple[History, float]:
+        """Restore the checkpoint's state and return its history and seconds; ([], 0) where there is none to
+        use.
+        """
+        for orphan in checkpoint.parent.glob(f".{checkpoint.name}.*.partial"):
+            orphan.unlink(missing_ok=True)
+        if not checkpoint.exists():
+            return [], 0.0
+        try:
+            with safetensors.safe_open(checkpoint, framework="pt") as file:
+                metadata = file.metadata() or {}
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+            if metadata["crc32"] != str(_checksum(metadata["reproof"], tensors)):
+                raise ValueError("its checksum is wrong")
+            body = json.loads(metadata["reproof"])
+        except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+            _warn(f"{checkpoint} is damaged ({error}); training starts over")
+            return [], 0.0
+        if body["identity"] != identity:
+            _warn(
+                f"{checkpoint} belongs to another run (settings, data or code differ); training starts over"
+            )
+            return [], 0.0
+        self._restore(tensors)
+        history: History = body["history"]
+        elapsed: float = body["elapsed_seconds"]
+        _warn(
+            f"resuming after epoch {len(history)} of {self.settings.epochs} ({elapsed:.0f} s), "
+            f"from {checkpoint}"
+        )
+        return history, elapsed
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        state = {
+            name.removeprefix("trainee."): t for name, t in tensors.items() if name.startswith("trainee.")
+        }
+        self.trainee.load_state_dict(state)
+        kept: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".", 2)
+                kept.setdefault(int(index), {})[key] = value
+        method = {name: value for name, value in tensors.items() if name.startswith("defense.")}
+        self.defense.restore({name.removeprefix("defense."): value for name, value in method.items()})
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": kept, "param_groups": groups})
+        for parameter, values in self.optimizer.state.items():
+            for key, value in values.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    values[key] = torch.empty_like(parameter).copy_(value)
+
+
+def _checksum(text: str, tensors: dict[str, Tensor]) -> int:
+    value = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        value = zlib.crc32(name.encode(), value)
+        value = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy().data, value)
+    return value
+
+
+def _warn(message: str) -> None:
+    print(f"reproof: {message}", file=sys.stderr)

@@ -1,0 +1,168 @@
+"""The probe's facts, each on a network where they can be told beforehand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from reproof.attacking import probes
+from reproof.data.dataset import DataDescription, to_unit
+from reproof.models.purifier import Purified
+from tests.tiny_classifier import LinearClassifier, TinyClassifier, make_data
+
+FLAT = DataDescription(channels=1, height=1, width=2, classes=3, mean=(0.0,), std=(1.0,))
+IMAGES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.0, 0.0]]).view(4, 1, 1, 2)
+LABELS = torch.tensor([0, 1, 1, 2])
+WEIGHTS = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+
+
+class Changed(nn.Module):
+    """A linear network whose images and logits are changed on the way."""
+
+    def __init__(
+        self,
+        before: Callable[[Tensor], Tensor] = lambda images: images,
+        after: Callable[[Tensor], Tensor] = lambda logits: logits,
+    ):
+        super().__init__()
+        self.inside = LinearClassifier(FLAT, WEIGHTS.clone(), torch.zeros(3))
+        self.before, self.after = before, after
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.after(self.inside(self.before(images)))
+
+
+def facts(
+    network: nn.Module,
+    images: Tensor = IMAGES,
+    labels: Tensor = LABELS,
+    *,
+    seed: int = 0,
+    batch_size: int = 3,
+) -> dict[str, Any]:
+    return probes.probe(network, images, labels, seed=seed, batch_size=batch_size, device="cpu")
+
+
+def test_a_plain_network() -> None:
+    """Its leads are 2, 2, 0 (logits 1, 1, 0) and 0: the median of torch is the lower middle one."""
+    assert facts(Changed()) == {
+        "images": 4,
+        "classes": 3,
+        "largest_class": 0.5,
+        "differentiable": True,
+        "zero_gradients": 0,
+        "zero_losses": 0,
+        "saturated": 0,
+        "margin": 0.0,
+        "probabilities": False,
+        "difference": 0.0,
+        "random": False,
+        "changed": 0,
+    }
+
+
+def test_facts_survive_a_file() -> None:
+    found = facts(Changed())
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(("lead", "zero"), [(8.0, 0), (15.0, 0), (20.0, 1), (60.0, 1)])
+def test_losses_are_zero_where_float32_says_so(lead: float, zero: int) -> None:
+    """exp(-16.6) is half of float32's resolution at 1; a wrong prediction's loss is never zero."""
+    network = Changed(after=lambda logits: logits * lead / 2)
+    right = facts(network, IMAGES[:1], LABELS[:1])
+    assert (right["zero_losses"], right["saturated"], right["margin"]) == (zero, zero, lead)
+    wrong = facts(network, IMAGES[:1], LABELS[1:2])
+    assert (wrong["zero_losses"], wrong["saturated"]) == (0, zero)
+    assert right["zero_gradients"] == 0, "what is left of the other classes has a gradient"
+
+
+def test_gradients_vanish_where_all_probabilities_do() -> None:
+    """At a lead of 2,000 all other probabilities are zero; without a lead (the last two images) they are not."""
+    found = facts(Changed(after=lambda logits: logits * 1000))
+    assert (found["zero_gradients"], found["zero_losses"], found["saturated"]) == (2, 2, 2)
+
+
+def test_rounding_has_a_gradient_that_is_zero() -> None:
+    found = facts(Changed(before=torch.round))
+    assert (found["differentiable"], found["zero_gradients"]) == (True, 4)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_detached_input_has_no_gradient_at_all(frozen: bool) -> None:
+    """Parameters that would have one do not make the loss depend on the images."""
+    network = Changed(before=torch.detach).requires_grad_(not frozen)
+    found = facts(network)
+    assert (found["differentiable"], found["zero_gradients"]) == (False, 4)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_probabilities_are_recognised() -> None:
+    assert facts(Changed(after=lambda logits: logits.softmax(dim=1)))["probabilities"]
+    for honest in (
+        lambda logits: logits.log_softmax(dim=1),
+        lambda logits: logits.sigmoid(),
+        lambda logits: 2 * logits.softmax(dim=1),
+        lambda logits: logits / logits.sum(dim=1, keepdim=True).clamp(min=1) - 0.2,
+    ):
+        assert not facts(Changed(after=honest))["probabilities"]
+
+
+def test_random_answers_are_recognised() -> None:
+    found = facts(Changed(before=lambda images: images + torch.rand_like(images)))
+    assert found["random"]
+    assert 0 < found["difference"] < 2
+    assert facts(Changed(after=lambda logits: logits + 1e-7 * torch.rand_like(logits)))["random"] is False
+
+
+def test_a_class_that_changes_is_counted() -> None:
+    """Turned around, (2, 0, 0) and (1, 1, 0) change their class, (0, 2, 0) and (0, 0, 0) do not."""
+    calls = iter(range(100))
+    turned = Changed(after=lambda logits: logits.flip(1) if next(calls) == 1 else logits)
+    found = facts(turned, batch_size=4)
+    assert (found["changed"], found["random"]) == (2, True)
+
+
+def test_facts_are_the_same_each_time_and_disturb_nothing() -> None:
+    network = Changed(before=lambda images: images + torch.rand_like(images))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = facts(network)
+    assert torch.equal(torch.rand(3), expected)
+    assert facts(network) == first
+    assert facts(network, seed=1) != first
+
+
+def test_few_images_are_looked_at_and_all_labels() -> None:
+    images = IMAGES.repeat(100, 1, 1, 1)
+    labels = torch.tensor([0] * 100 + [1] * 300)
+    found = facts(Changed(), images, labels, batch_size=50)
+    assert (found["images"], found["largest_class"]) == (probes.LIMIT, 0.75)
+
+
+def test_batches_change_nothing_and_dropout_is_off() -> None:
+    stored, labels = make_data().select("test", 40)
+    images = to_unit(stored)
+    network = nn.Sequential(TinyClassifier(), nn.Dropout(0.5)).train()
+    whole, parts = (facts(network, images, labels, batch_size=size) for size in (40, 7))
+    assert not whole["random"]
+    assert whole | {"margin": 0, "difference": 0} == parts | {"margin": 0, "difference": 0}
+    assert whole["margin"] == pytest.approx(parts["margin"], rel=1e-3, abs=1e-6)
+
+
+class Rounding(Purified):
+    def purify(self, images: Tensor) -> Tensor:
+        return images.round()
+
+
+def test_a_purifier_is_looked_at_as_attacks_climb_it() -> None:
+    """Attacks differentiate the classifier inside: its gradients are not those of rounding."""
+    inside = LinearClassifier(FLAT, WEIGHTS.clone(), torch.zeros(3))
+    found = facts(Rounding(inside, FLAT))
+    assert (found["differentiable"], found["zero_gradients"], found["random"]) == (True, 0, False)

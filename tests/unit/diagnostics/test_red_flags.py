@@ -1,0 +1,518 @@
+"""A made-up masked model raises its gates, an honest one none, and missing attacks leave them unchecked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from reproof import wording
+from reproof.csv_tables import to_csv
+from reproof.diagnostics.comparison import ALPHA
+from reproof.diagnostics.red_flags import COLUMNS, GATES, MARGIN, _at_least, find, table_rows
+from reproof.measuring.outcomes import Outcomes, Trial
+
+COUNT = 100
+
+
+def trial(setting, attack, epsilon, standing, *, source="net", kind=None, images=COUNT, view="logits"):
+    """An attack that leaves the given images standing: a count (the first ones) or a set."""
+    left = set(range(standing)) if isinstance(standing, int) else set(standing)
+    return Trial(
+        setting=setting,
+        threat=setting,
+        source=source,
+        attack=attack,
+        kind=kind or attack.split("_")[0],
+        view=view,
+        norm="linf",
+        parameters=f"epsilon={epsilon}",
+        epsilon=epsilon,
+        images=np.arange(images),
+        correct=np.array([image in left for image in range(images)]),
+        refused=np.zeros(images, dtype=bool),
+        failed=None,
+        l2=np.ones(images),
+        model="net",
+    )
+
+
+def noise(epsilon, standing):
+    return trial("white_box", "random_noise", epsilon, standing, kind="random_noise")
+
+
+PROBE = {
+    "images": 100,
+    "classes": 10,
+    "largest_class": 0.1,
+    "differentiable": True,
+    "zero_gradients": 0,
+    "zero_losses": 0,
+    "saturated": 0,
+    "margin": 5.0,
+    "probabilities": False,
+    "difference": 0.0,
+    "random": False,
+    "changed": 0,
+}
+
+
+def outcomes(*trials, seed=0, model="net", clean=95, probe=None, notes=None):
+    whose = {"study": "s", "dataset": "d", "architecture": "a", "defense": "x", "training": "clean"}
+    correct = np.arange(COUNT) < clean
+    return Outcomes(
+        **whose, model=model, seed=seed, images=np.arange(COUNT), clean=correct, trials=trials,
+        probe=probe or {}, notes=notes or {},
+    )  # fmt: skip
+
+
+HONEST = {
+    "fgsm_low": trial("white_box", "fgsm", 0.1, 80),
+    "fgsm_high": trial("white_box", "fgsm", 0.3, 40),
+    "pgd_low": trial("white_box", "pgd", 0.1, 70),
+    "pgd_high": trial("white_box", "pgd", 0.3, 20),
+    "transfer": trial("black_box", "fgsm", 0.3, 75, source="vgg19"),
+    "noise": noise(0.3, 90),
+    "adaptive": trial("adaptive", "pgd", 0.3, 22, view="joint"),
+    "square": trial("white_box", "square", 0.3, 60),
+    "longer": trial("white_box", "pgd_long", 0.3, 19),
+    "restarted": trial("white_box", "pgd_restarts", 0.3, 19),
+    "autoattack": trial("white_box", "autoattack", 0.3, 18),
+    "unbounded": trial("white_box", "pgd", 1.0, 5),
+}
+ATTACKS = {
+    "pgd": {
+        "kind": "pgd",
+        "epsilons": [0.1, 0.3, 1.0],
+        "steps": 10,
+        "step_size": 0.1,
+        "restarts": 1,
+        "samples": 1,
+    },
+    "pgd_long": {
+        "kind": "pgd",
+        "epsilons": [0.3],
+        "steps": 100,
+        "step_size": 0.02,
+        "restarts": 1,
+        "samples": 1,
+    },
+    "pgd_restarts": {
+        "kind": "pgd",
+        "epsilons": [0.3],
+        "steps": 10,
+        "step_size": 0.1,
+        "restarts": 5,
+        "samples": 1,
+    },
+    "fgsm": {"kind": "fgsm", "epsilons": [0.1, 0.3]},
+    "square": {"kind": "square", "epsilons": [0.3], "queries": 100, "restarts": 1},
+    "autoattack": {"kind": "autoattack", "epsilons": [0.3], "version": "standard"},
+}
+
+
+def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, narrowed=None):
+    trials = [t for t in {**HONEST, **(changes or {})}.values() if t is not None]
+    found = find([outcomes(*trials, probe=probe, notes=notes)], attacks, narrowed)
+    return {flag.gate: flag for flag in found}
+
+
+def raised(**changes):
+    return {gate: flag.raised for gate, flag in flags(changes).items()}
+
+
+def only(gate):
+    return {name: name == gate for name in GATES}
+
+
+def test_an_honest_model_raises_nothing():
+    assert raised() == only(None)
+
+
+@pytest.mark.parametrize(
+    ("gate", "change", "beaten"),
+    [
+        ("iterative_vs_single_step", {"pgd_low": trial("white_box", "pgd", 0.1, 95)}, True),
+        ("white_box_vs_transfer", {"transfer": trial("black_box", "fgsm", 0.3, 5, source="vgg19")}, True),
+        ("white_box_vs_noise", {"noise": noise(0.3, 5)}, True),
+        ("white_box_vs_gradient_free", {"square": trial("white_box", "square", 0.3, 5)}, True),
+        ("monotone_in_epsilon", {"fgsm_low": trial("white_box", "fgsm", 0.1, 15), "pgd_low": None}, False),
+        ("unbounded_budget", {"unbounded": trial("white_box", "pgd", 1.0, 19)}, False),
+        ("more_steps", {"longer": trial("white_box", "pgd_long", 0.3, 5)}, True),
+        ("more_restarts", {"restarted": trial("white_box", "pgd_restarts", 0.3, 5)}, True),
+        ("adaptive_vs_plain", {"adaptive": trial("adaptive", "pgd", 0.3, 5, view="joint")}, True),
+        ("autoattack_vs_gradients", {"autoattack": trial("white_box", "autoattack", 0.3, 5)}, True),
+        ("paper_attack_vs_worst_case", {"other": trial("white_box", "mim_tuned", 0.3, 6)}, True),
+    ],
+)
+def test_each_gate_alone(gate, change, beaten):
+    """Where a stronger attack tells, all attacks together also find more than the papers' strongest one."""
+    expected = only(gate) | {"paper_attack_vs_worst_case": beaten}
+    assert raised(**change) == expected
+
+
+@pytest.mark.parametrize(
+    ("gate", "fact"),
+    [
+        ("zero_gradients", {"zero_gradients": 30}),
+        ("zero_gradients", {"zero_gradients": 100, "differentiable": False}),
+        ("saturated_loss", {"zero_losses": 70, "saturated": 70}),
+        ("probabilities", {"probabilities": True}),
+        ("randomness", {"random": True, "difference": 2.0, "changed": 3}),
+    ],
+)
+def test_each_fact_alone(gate, fact):
+    hard = {  # nothing that climbs gets below guessing, which would excuse a saturated loss
+        "pgd_high": trial("white_box", "pgd", 0.3, 20),
+        "unbounded": trial("white_box", "pgd", 1.0, 14),
+    }
+    found = flags(hard, probe=PROBE | fact)
+    assert {name for name, flag in found.items() if flag.raised} == {gate}
+
+
+def test_a_masked_model_raises_them_all():
+    changes = {
+        "pgd_high": trial("white_box", "pgd", 0.3, 93),
+        "fgsm_high": trial("white_box", "fgsm", 0.3, 60),
+        "transfer": trial("black_box", "fgsm", 0.3, 20, source="vgg19"),
+        "noise": noise(0.3, 30),
+        "adaptive": trial("adaptive", "pgd", 0.3, 10, view="joint"),
+        "square": trial("white_box", "square", 0.3, 20),
+        "longer": trial("white_box", "pgd_long", 0.3, 60),
+        "restarted": trial("white_box", "pgd_restarts", 0.3, 60),
+        "autoattack": trial("white_box", "autoattack", 0.3, 3),
+        "unbounded": trial("white_box", "pgd", 1.0, 50),
+    }
+    masked = PROBE | {"zero_gradients": 90, "zero_losses": 90, "probabilities": True, "random": True}
+    found = flags(changes, probe=masked)
+    assert {name: flag.raised for name, flag in found.items()} == dict.fromkeys(GATES, True)
+
+
+def test_a_few_images_are_no_flag():
+    """Four images more under PGD than under FGSM (p = 1/16) are chance; twelve are not."""
+    none = dict.fromkeys(("adaptive", "longer", "restarted", "autoattack"))
+    assert not any(raised(pgd_high=trial("white_box", "pgd", 0.3, 44), **none).values())
+    assert raised(pgd_high=trial("white_box", "pgd", 0.3, 52))["iterative_vs_single_step"] is True
+
+
+def test_pairs_count_not_totals():
+    """Ten images apart in total, but 35 against 25 discordant ones: no sign of anything (p = 0.12)."""
+    unlike = trial("white_box", "pgd", 0.3, set(range(40, 75)) | set(range(15)))
+    assert raised(pgd_high=unlike, adaptive=None)["iterative_vs_single_step"] is False
+
+
+def test_many_comparisons_are_corrected_for():
+    """p = 1/64 (six images to none) is a flag as the only comparison, and none among four."""
+    single = trial("white_box", "fgsm", 0.3, 40)
+    odd = trial("white_box", "pgd", 0.3, 46)
+    (flag, *_) = find([outcomes(single, odd)])
+    assert (flag.gate, flag.raised) == ("iterative_vs_single_step", True)
+    others = [trial("white_box", name, 0.3, 20) for name in ("bim", "mim", "pgd_converged")]
+    (flag, *_) = find([outcomes(single, odd, *others)])
+    assert flag.raised is False
+
+
+def test_missing_attacks_leave_gates_unchecked():
+    flags = find([outcomes(trial("white_box", "fgsm", 0.3, 40))])
+    assert [flag.gate for flag in flags] == list(GATES)
+    assert {flag.raised for flag in flags} == {None}
+    assert all(flag.evidence.startswith("Not checked") and flag.rows == () for flag in flags)
+
+
+def test_other_budgets_and_norms_are_not_compared():
+    weaker = trial("white_box", "pgd", 0.1, 95)
+    flags = find([outcomes(trial("white_box", "fgsm", 0.3, 40), weaker, noise(0.2, 1))])
+    assert {flag.raised for flag in flags} == {None}
+
+
+def test_adaptive_attacks_do_not_defend_the_plain_ones():
+    """The adaptive attack is as strong as transfer; the plain ones are not, which is what the gate asks."""
+    found = raised(
+        adaptive=trial("adaptive", "pgd", 0.3, 5, view="joint"),
+        transfer=trial("black_box", "fgsm", 0.3, 5, source="vgg19"),
+    )
+    assert found["white_box_vs_transfer"] is True
+
+
+def test_images_misclassified_clean_prove_nothing():
+    """Transfer makes ten clean errors right again and noise as many wrong: neither makes an attack weak."""
+    correct_by_accident = trial("white_box", "pgd", 0.3, set(range(20)) | set(range(85, 100)))
+    (flag, *_) = find([outcomes(trial("white_box", "fgsm", 0.3, 20), correct_by_accident, clean=85)])
+    assert flag.raised is False
+
+
+def test_images_misclassified_clean_hide_nothing():
+    """PGD leaves 13 images more than FGSM; 15 clean errors that FGSM mends do not make up for them."""
+    mends = trial("white_box", "fgsm", 0.3, set(range(20)) | set(range(85, 100)))
+    (flag, *_) = find([outcomes(mends, trial("white_box", "pgd", 0.3, 33), clean=85)])
+    assert flag.raised is True
+
+
+def test_noise_is_no_white_box_attack():
+    """Noise beats transfer, but the attacks that use gradients do not."""
+    found = raised(transfer=trial("black_box", "fgsm", 0.3, 5, source="vgg19"), noise=noise(0.3, 4))
+    assert found["white_box_vs_transfer"] is True
+
+
+def test_only_shared_images_are_compared():
+    """PGD on the first 50 images leaves 30 of them; FGSM leaves 40 of those and none of the other 50."""
+    flags = find(
+        [outcomes(trial("white_box", "fgsm", 0.3, 40), trial("white_box", "pgd", 0.3, 30, images=50))]
+    )
+    assert flags[0].raised is False
+    assert "30 of 50" in flags[0].evidence
+
+
+def test_seeds_are_pooled_and_models_are_not():
+    """Three images on each of three seeds are evidence together."""
+    pair = (trial("white_box", "fgsm", 0.3, 40), trial("white_box", "pgd", 0.3, 43))
+    assert find([outcomes(*pair)])[0].raised is False
+    pooled = find([outcomes(*pair, seed=seed) for seed in range(3)])[0]
+    assert pooled.raised is True
+    assert "129 of 300" in pooled.evidence
+    apart = find([outcomes(*pair, model=model) for model in ("b", "a", "c")])
+    assert [flag.raised for flag in apart if flag.gate == "iterative_vs_single_step"] == [False] * 3
+    assert [flag.model for flag in apart[:: len(GATES)]] == ["a", "b", "c"]
+
+
+def test_evidence_has_numbers_and_rows():
+    (flag, *_) = find([outcomes(trial("white_box", "fgsm", 0.3, 40), trial("white_box", "pgd", 0.3, 90))])
+    assert flag.evidence == (
+        "White-box PGD at ε = 0.3 leaves 90 of 100 images standing, white-box FGSM at ε = 0.3 leaves 40; "
+        "50 stand only the former, 0 only the latter (p = 8.9e-16, corrected for 1 comparison)."
+    )
+    assert flag.rows == ("white_box fgsm epsilon=0.3", "white_box pgd epsilon=0.3")
+    text = to_csv(table_rows([flag]), COLUMNS)
+    assert text.splitlines()[0] == "model,gate,raised,evidence,rows"
+    assert text.splitlines()[1].startswith("net,iterative_vs_single_step,true,")
+
+
+def test_attacks_on_single_members_are_not_the_ensemble_s_own() -> None:
+    own = trial("white_box", "fgsm", 0.3, 60)
+    members = [trial("white_box", "fgsm", 0.3, count, source=name) for name, count in (("a", 5), ("b", 8))]
+    together = trial("white_box", "pgd", 0.3, 90, source="members")
+    transfer = trial("black_box", "pgd", 0.3, 10, source="other")
+    flags = {flag.gate: flag for flag in find([outcomes(own, *members, together, transfer)])}
+    # The joint attack leaves 60 where transfer leaves 10; members' images, of which 5 are left, do not excuse it.
+    assert flags["white_box_vs_transfer"].raised
+    assert "60 of 100" in flags["white_box_vs_transfer"].evidence
+    # The only iterative attack is that on all members together, which is none on the ensemble's own logits.
+    assert flags["iterative_vs_single_step"].raised is None
+    assert {t.name for t in (own, *members, together)} == {
+        "white_box fgsm epsilon=0.3",
+        "white_box fgsm epsilon=0.3 from a",
+        "white_box fgsm epsilon=0.3 from b",
+        "white_box pgd epsilon=0.3 from members",
+    }
+
+
+def test_every_gate_has_words_for_a_column_and_a_sentence():
+    assert list(wording.GATES) == list(GATES)
+    assert len(set(wording.GATES.values())) == len(GATES)
+    assert all(text.endswith(".") for text in GATES.values())
+
+
+@pytest.mark.parametrize("gate", ["more_steps", "more_restarts", "autoattack_vs_gradients"])
+def test_stronger_attacks_may_find_a_little_more(gate):
+    """9 images of 100 against none are no chance (p = 0.002), but may be fewer than 5 points; 13 may not."""
+    names = {
+        "more_steps": "pgd_long",
+        "more_restarts": "pgd_restarts",
+        "autoattack_vs_gradients": "autoattack",
+    }
+    for more, expected in ((9, False), (13, True)):
+        pair = (trial("white_box", "pgd", 0.3, 50), trial("white_box", names[gate], 0.3, 50 - more))
+        (flag,) = [flag for flag in find([outcomes(*pair)], ATTACKS) if flag.gate == gate]
+        assert flag.raised is expected
+        assert f"{more}.0 points fewer" in flag.evidence
+
+
+def test_a_margin_s_evidence_is_its_bound():
+    """12 of 100: (12 / 102 - 1.645 sqrt(13 - 144 / 102) / 102), by hand 6.3 points."""
+    assert (ALPHA, MARGIN) == (0.05, 0.05)
+    pair = (trial("white_box", "pgd", 0.3, 50), trial("white_box", "pgd_long", 0.3, 38))
+    flag = next(flag for flag in find([outcomes(*pair)], ATTACKS) if flag.gate == "more_steps")
+    assert flag.evidence == (
+        "White-box PGD at ε = 0.3 leaves 50 of 100 images standing, white-box PGD long at ε = 0.3 leaves 38: "
+        "12.0 points fewer, at least 6.3 of them no chance (95 %, corrected for 1 comparison); up to 5 are usual."
+    )
+    assert flag.rows == ("white_box pgd epsilon=0.3", "white_box pgd_long epsilon=0.3")
+
+
+def test_lengths_are_compared_within_one_attack_only():
+    pair = (trial("white_box", "pgd", 0.3, 50), trial("white_box", "pgd_long", 0.3, 5))
+
+    def judged(settings, pair=pair):
+        found = find([outcomes(*pair)], ATTACKS | {"pgd_long": ATTACKS["pgd_long"] | settings})
+        return {flag.gate: flag.raised for flag in found if flag.gate.startswith("more_")}
+
+    assert judged({}) == {"more_steps": True, "more_restarts": None}
+    assert judged({"restarts": 5}) == {"more_steps": True, "more_restarts": None}
+    assert judged({"steps": 10, "step_size": 0.1, "restarts": 5}) == {
+        "more_steps": None,
+        "more_restarts": True,
+    }
+    for other in ({"kind": "bim"}, {"samples": 8}, {"steps": 10}, {"steps": 10, "restarts": 5}):
+        assert judged(other) == {"more_steps": None, "more_restarts": None}, other
+    # What takes fewer steps but more restarts is neither longer nor shorter.
+    few = ATTACKS | {"pgd": ATTACKS["pgd"] | {"restarts": 7}}
+    found = find([outcomes(*pair)], few)
+    assert {flag.raised for flag in found if flag.gate.startswith("more_")} == {None}
+
+
+def test_a_suite_s_own_settings_count():
+    """The study's stanza has 100 steps; on this model it was run with as few as the other."""
+    place = ("net", "white_box", "net", "pgd_long")
+    changed = ATTACKS["pgd_long"] | {"steps": 10, "step_size": 0.1}
+    assert flags(narrowed={place: changed})["more_steps"].raised is None
+    assert flags(narrowed={("other", *place[1:]): changed})["more_steps"].raised is False
+
+
+def test_what_is_unknown_is_not_checked():
+    unknown = {"more_steps", "more_restarts"}
+    assert {gate for gate, flag in flags(attacks=None).items() if flag.raised is None} == unknown
+    facts = {"unbounded_budget", "zero_gradients", "saturated_loss", "probabilities", "randomness"}
+    assert {gate for gate, flag in flags(probe={}).items() if flag.raised is None} == facts
+    assert flags({"unbounded": None})["unbounded_budget"].raised is None
+
+
+@pytest.mark.parametrize(("left", "share", "expected"), [(15, 0.1, False), (16, 0.1, True), (16, 0.2, False)])
+def test_without_a_bound_accuracy_is_guessing(left, share, expected):
+    """P(X >= 15) = 0.073 and P(X >= 16) = 0.040 for Binomial(100, 0.1)."""
+    found = flags({"unbounded": trial("white_box", "pgd", 1.0, left)}, probe=PROBE | {"largest_class": share})
+    assert found["unbounded_budget"].raised is expected
+    assert f"{left} of 100" in found["unbounded_budget"].evidence
+
+
+def test_the_strongest_unbounded_attack_counts():
+    weak = {"one_step": trial("white_box", "fgsm", 1.0, 60), "small": trial("white_box", "pgd", 0.49, 15)}
+    assert flags(weak)["unbounded_budget"].raised is False
+    assert flags(weak | {"unbounded": None})["unbounded_budget"].raised is True
+    gradients = {"one_step": trial("white_box", "fgsm", 0.5, 60), "unbounded": None}
+    searched = {
+        "search": trial("white_box", "square", 0.5, 0),
+        "auto": trial("white_box", "autoattack", 0.5, 0),
+    }
+    assert flags(gradients | searched)["unbounded_budget"].raised is True
+
+
+def test_what_an_unbounded_attack_leaves_by_guessing_is_no_rise():
+    """PGD leaves none at 0.3 and 14 at 1, where every answer is the same."""
+    found = flags(
+        {"pgd_high": trial("white_box", "pgd", 0.3, 0), "unbounded": trial("white_box", "pgd", 1.0, 14)}
+    )
+    assert found["monotone_in_epsilon"].raised is False
+
+
+def test_autoattack_and_search_do_not_defend_the_gradients():
+    """They find everything, by searching; the attacks that climb gradients find less than transfer does."""
+    changes = {
+        "pgd_high": trial("white_box", "pgd", 0.3, 90),
+        "fgsm_high": trial("white_box", "fgsm", 0.3, 90),
+        "longer": None,
+        "restarted": None,
+        "autoattack": trial("white_box", "autoattack", 0.3, 0),
+        "square": trial("white_box", "square", 0.3, 0),
+    }
+    assert flags(changes)["white_box_vs_transfer"].raised is True
+
+
+def test_autoattack_is_held_against_all_gradients_together():
+    """PGD and FGSM leave 40 each, but only 10 both: AutoAttack's 8 are hardly fewer."""
+    pgd = trial("white_box", "pgd", 0.3, range(40))
+    fgsm = trial("white_box", "fgsm", 0.3, range(30, 70))
+    found = {
+        f.gate: f for f in find([outcomes(pgd, fgsm, trial("white_box", "autoattack", 0.3, range(30, 38)))])
+    }
+    assert found["autoattack_vs_gradients"].raised is False
+    assert "together leave 10 of 100" in found["autoattack_vs_gradients"].evidence
+    alone = {f.gate: f for f in find([outcomes(pgd, trial("white_box", "autoattack", 0.3, range(30, 38)))])}
+    assert alone["autoattack_vs_gradients"].raised is True
+
+
+def test_all_attacks_together_are_those_inside_the_budget():
+    """A transfer attack with less budget counts, one with more or of another norm does not."""
+    pgd = trial("white_box", "pgd", 0.3, 50)
+
+    def judged(*others):
+        found = {f.gate: f.raised for f in find([outcomes(pgd, *others)], ATTACKS)}
+        return found["paper_attack_vs_worst_case"]
+
+    assert judged() is None
+    assert judged(trial("black_box", "fgsm", 0.2, 20, source="a")) is True
+    assert judged(trial("black_box", "fgsm", 0.4, 20, source="a")) is None
+    assert judged(dataclasses.replace(trial("black_box", "fgsm", 0.2, 20, source="a"), norm="l2")) is None
+    # The study's own variant is none of the papers' attacks.
+    variant = trial("white_box", "pgd_weak", 0.3, 90)
+    found = {
+        f.gate: f.raised for f in find([outcomes(variant, trial("white_box", "fgsm", 0.3, 20))], ATTACKS)
+    }
+    assert found["paper_attack_vs_worst_case"] is None
+
+
+@pytest.mark.parametrize(("zero", "expected"), [(9, False), (11, True)])
+def test_a_few_zero_gradients_are_harmless(zero, expected):
+    """P(X >= 9) = 0.063 and P(X >= 11) = 0.011 for Binomial(100, 0.05)."""
+    assert flags(probe=PROBE | {"zero_gradients": zero})["zero_gradients"].raised is expected
+
+
+def test_what_attacks_noted_of_their_gradients_counts():
+    noted = {
+        "pgd": {"attacked": 90, "gradient_zero_share": 0.2},
+        "random_noise": {"gradient_zero_share": None},
+    }
+    flag = flags(notes={"white_box": {"net": noted}})["zero_gradients"]
+    assert flag.raised is True
+    assert "PGD" in flag.evidence
+    assert "18 of 90" in flag.evidence
+    assert flag.rows == ("white_box pgd epsilon=0.1",)
+    for elsewhere in (
+        {"white_box": {"other": noted}},
+        {"adaptive": {"net": noted}},
+        {"black_box": {"net": noted}},
+    ):
+        assert flags(notes=elsewhere)["zero_gradients"].raised is False
+
+
+def test_a_saturated_loss_that_attacks_climb_all_the_same_is_no_flag():
+    """PGD leaves 5 of 100, fewer than guessing; were it 14, the loss would be to blame."""
+    saturated = PROBE | {"zero_losses": 100, "saturated": 100, "margin": 25.0}
+    flag = flags(probe=saturated)["saturated_loss"]
+    assert flag.raised is False
+    assert "climb all the same" in flag.evidence
+    stands = {"unbounded": trial("white_box", "pgd", 1.0, 14)}
+    flag = flags(stands, probe=saturated)["saturated_loss"]
+    assert flag.raised is True
+    assert "100 have a cross-entropy" in flag.evidence
+
+
+def test_random_answers_are_no_flag_where_an_attack_averages_over_them():
+    answers = PROBE | {"random": True, "difference": 1.5, "changed": 4}
+    assert flags(probe=answers)["randomness"].raised is True
+    averaging = ATTACKS | {"pgd_long": ATTACKS["pgd_long"] | {"samples": 20}}
+    flag = flags(probe=answers, attacks=averaging)["randomness"]
+    assert flag.raised is False
+    assert "white-box PGD long at ε = 0.3 averages over passes" in flag.evidence
+    rand = ATTACKS | {"autoattack": ATTACKS["autoattack"] | {"version": "rand"}}
+    assert flags(probe=answers, attacks=rand)["randomness"].raised is False
+    transfer = {"black_box": trial("black_box", "pgd_long", 0.3, 80, source="vgg19"), "longer": None}
+    assert flags(transfer, probe=answers, attacks=averaging)["randomness"].raised is True
+
+
+def test_facts_of_all_seeds_are_pooled():
+    seeds = [outcomes(seed=seed, probe=PROBE | {"zero_gradients": 8}) for seed in range(3)]
+    (flag,) = [flag for flag in find(seeds) if flag.gate == "zero_gradients"]
+    assert flag.raised is True
+    assert "24 of 300" in flag.evidence
+    mixed = [outcomes(seed=0, probe=PROBE), outcomes(seed=1, probe=PROBE | {"probabilities": True})]
+    (flag,) = [flag for flag in find(mixed) if flag.gate == "probabilities"]
+    assert flag.raised is True
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "share"), [(0, 10, 0.3), (3, 10, 0.3), (10, 10, 0.3), (700, 9000, 0.07)]
+)
+def test_tails_are_those_of_the_binomial_distribution(count, total, share):
+    assert _at_least(count, total, share) == pytest.approx(binom.sf(count - 1, total, share), rel=1e-9)

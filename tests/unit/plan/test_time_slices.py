@@ -1,0 +1,104 @@
+"""A study in pieces: schedules worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from reproof import cli
+from reproof.errors import StudyError
+from reproof.plan.job import Job
+from reproof.plan.time_slices import alike, cut, label
+
+
+def job(rule: str, name: str, *reads: str) -> Job:
+    """Return a job that makes `name` and reads what others make."""
+    return Job(
+        rule=rule, name=name, inputs={"files": reads}, outputs={"file": name}, slice={}, modules=(), seed=0
+    )
+
+
+def names(jobs) -> list[str]:
+    return [one.name for one in jobs]
+
+
+def seconds(jobs, *values: float) -> dict[str, float]:
+    return {label(one): value for one, value in zip(jobs, values, strict=True)}
+
+
+def test_jobs_that_fit_go_into_one_piece() -> None:
+    jobs = [job("prepare", "data"), job("train", "a", "data"), job("attack", "x", "a")]
+    found = cut(jobs, seconds(jobs, 1, 4, 5), limit=10, workers=1)
+    (piece,) = found.pieces
+    assert names(piece.ended) == ["data", "a", "x"]
+    assert (piece.begun, piece.seconds) == ([], 10)
+    assert (found.too_long, found.out_of_reach) == ([], [])
+
+
+def test_a_job_that_would_be_cut_off_waits_for_the_next_piece_and_a_shorter_one_takes_its_place() -> None:
+    jobs = [job("prepare", "data"), job("attack", "long", "data"), job("attack", "short", "data")]
+    found = cut(jobs, seconds(jobs, 4, 8, 5), limit=10, workers=1)
+    assert [names(piece.ended) for piece in found.pieces] == [["data", "short"], ["long"]]
+    assert [piece.seconds for piece in found.pieces] == [9, 8]
+
+
+def test_a_training_goes_on_where_its_checkpoint_was_left() -> None:
+    """25 seconds in pieces of 10: begun in the first, gone on with in the second, ended after 5 of the third."""
+    jobs = [job("train", "a"), job("attack", "x", "a")]
+    found = cut(jobs, seconds(jobs, 25, 5), limit=10, workers=1)
+    assert [(names(piece.ended), names(piece.begun)) for piece in found.pieces] == [
+        ([], ["a"]),
+        ([], ["a"]),
+        (["a", "x"], []),
+    ]
+    assert found.pieces[2].seconds == 10
+
+
+def test_pieces_that_only_go_on_with_the_same_training_stand_as_one() -> None:
+    """45 and 15 seconds in pieces of 10, one after the other: five pieces of a, of which the last begins b."""
+    jobs = [job("train", "a"), job("train", "b")]
+    found = cut(jobs, seconds(jobs, 45, 15), limit=10, workers=1)
+    told = [(list(numbers), names(piece.ended), names(piece.begun)) for numbers, piece in alike(found.pieces)]
+    assert told == [([1, 2, 3, 4], [], ["a"]), ([5], ["a"], ["b"]), ([6], ["b"], [])]
+
+
+def test_workers_share_a_piece_and_what_is_read_must_be_there() -> None:
+    """Two workers: a (6) beside b (3), then x of b (3); y of a (5) would end at 11, and waits."""
+    jobs = [job("train", "a"), job("train", "b"), job("attack", "y", "a"), job("attack", "x", "b")]
+    found = cut(jobs, seconds(jobs, 6, 3, 5, 3), limit=10, workers=2)
+    assert [sorted(names(piece.ended)) for piece in found.pieces] == [["a", "b", "x"], ["y"]]
+    assert found.pieces[0].seconds == 6
+    one = cut(jobs, seconds(jobs, 6, 3, 5, 3), limit=20, workers=2)
+    assert set(names(one.pieces[0].ended)) == {"a", "b", "x", "y"}
+    assert one.pieces[0].seconds == 11
+
+
+def test_what_never_fits_is_named_and_so_is_what_waits_for_it() -> None:
+    jobs = [job("train", "a"), job("attack", "x", "a"), job("evaluate", "o", "x"), job("tabulate", "t", "o")]
+    found = cut(jobs, seconds(jobs, 3, 11, 1, 1), limit=10, workers=2)
+    assert names(found.too_long) == ["x"]
+    assert names(found.out_of_reach) == ["o", "t"]
+    assert [names(piece.ended) for piece in found.pieces] == [["a"]]
+
+
+def test_every_job_of_a_real_study_stands_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--minutes", "10", "--jobs", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "Too long" not in printed
+    assert "timeout --signal=KILL 10m snakemake" in printed
+    plan = cli.Plan(cli.load_study([], []))
+    ended = {}
+    for line in printed.splitlines():
+        for part in line.split("  ")[-1].split(", "):
+            count, _, rule = part.partition(" ")
+            if count.isdigit() and rule in cli.RULES:
+                ended[rule] = ended.get(rule, 0) + int(count)
+    assert ended["train"] == len(list(plan.jobs(["train"])))
+    assert ended["attack"] == len(list(plan.jobs(["attack"])))
+
+
+@pytest.mark.parametrize(
+    "words", [["--minutes", "0"], ["--minutes", "5", "--jobs", "0"], ["--minutes", "5", "--faster", "0"]]
+)
+def test_senseless_limits_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", *words]) == 1
+    assert StudyError.__name__ in capsys.readouterr().err

@@ -1,0 +1,556 @@
+"""The studies of real data: each one whole in every budget, and named so that the papers' claims find it."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from reproof import cli, registry
+from reproof.claims import paper as claims_paper
+from reproof.claims.claim import Claim, Source
+from reproof.claims.paper import Paper, PaperBudget
+from reproof.claims.vocabulary import MEMBERS, variant_of
+from reproof.judging.verdicts import Budget, judge
+from reproof.measuring.measurements import BOOSTED, Summary
+from reproof.plan import estimate
+from reproof.plan.jobs import Plan
+from reproof.settings.source_names import MEMBER
+from reproof.study import layers as study_layers
+from reproof.study import model as study_model
+from reproof.study import reader
+from reproof.study import schema as study_schema
+
+ROOT = Path(__file__).parents[3]
+NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
+BUDGETS = [
+    *((name, budget) for name in NAMES for budget in ("quick", "paper")),
+    ("mnist", "cpu"),
+    ("paper", ""),
+]
+JUDGED = ("reproduced", "lower", "higher")
+
+MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
+    ("mnist", "quick"): {
+        "mustafa_pcl": {
+            "undefended": 23,
+            "prototype_conformity": 69,
+            "adaptive_diversity": 12,
+            "fgsm_training": 12,
+            "decision_surface": 8,
+            "input_gradient": 12,
+        },
+        "hassanin_dfl": {
+            "undefended": 6,
+            "prototype_conformity": 12,
+            "defensive_features+polarised_contrastive": 4,
+            "defensive_features": 3,
+        },
+        "mirzaeian_dkd": {
+            "distilled_ensemble": 24,
+            "diverse_ensemble": 36,
+            "independent_ensemble": 23,
+            "undefended": 15,
+            "magnet": 6,
+            "pixel_defend": 6,
+            "defense_gan": 6,
+        },
+        "mirzaeian_gravity": {
+            "undefended": 17,
+            "fgsm_training": 12,
+            "decision_surface": 8,
+            "input_gradient": 12,
+            "adaptive_diversity": 12,
+            "prototype_conformity": 12,
+            "adaptive_gravity": 51,
+        },
+    },
+    ("mnist", "paper"): {
+        "mustafa_pcl": {
+            "undefended": 23,
+            "prototype_conformity": 69,
+            "adaptive_diversity": 12,
+            "fgsm_training": 12,
+            "decision_surface": 8,
+            "input_gradient": 12,
+        },
+        "hassanin_dfl": {
+            "undefended": 8,
+            "prototype_conformity": 12,
+            "dynamic_training": 6,
+            "defensive_features+polarised_contrastive": 6,
+            "fgsm_training": 2,
+            "pgd_training": 2,
+            "defensive_features": 6,
+        },
+        "mirzaeian_dkd": {
+            "distilled_ensemble": 38,
+            "diverse_ensemble": 50,
+            "independent_ensemble": 37,
+            "undefended": 15,
+            "magnet": 6,
+            "pixel_defend": 6,
+            "defense_gan": 6,
+        },
+        "mirzaeian_gravity": {
+            "undefended": 17,
+            "fgsm_training": 12,
+            "decision_surface": 8,
+            "input_gradient": 12,
+            "adaptive_diversity": 12,
+            "prototype_conformity": 12,
+            "adaptive_gravity": 51,
+        },
+    },
+    ("fashion_mnist", "quick"): {
+        "mustafa_pcl": {"undefended": 11, "prototype_conformity": 64, "domain_adaptation": 4}
+    },
+    ("fashion_mnist", "paper"): {
+        "mustafa_pcl": {"undefended": 11, "prototype_conformity": 64, "domain_adaptation": 4}
+    },
+    ("cifar10", "quick"): {
+        "mustafa_pcl": {
+            "undefended": 30,
+            "prototype_conformity": 129,
+            "adaptive_diversity": 12,
+            "domain_adaptation": 4,
+            "fgsm_training": 16,
+            "pgd_training": 16,
+            "decision_surface": 8,
+            "input_gradient": 12,
+        },
+        "hassanin_dfl": {
+            "undefended": 6,
+            "prototype_conformity": 12,
+            "defensive_features+polarised_contrastive": 12,
+            "defensive_features": 6,
+            "polarised_contrastive": 3,
+        },
+        "mirzaeian_dkd": {
+            "distilled_ensemble": 24,
+            "diverse_ensemble": 36,
+            "independent_ensemble": 24,
+            "undefended": 16,
+            "magnet": 6,
+            "pixel_defend": 6,
+            "defense_gan": 6,
+        },
+        "mirzaeian_gravity": {
+            "undefended": 17,
+            "fgsm_training": 12,
+            "decision_surface": 8,
+            "input_gradient": 12,
+            "adaptive_diversity": 12,
+            "pgd_training": 12,
+            "prototype_conformity": 12,
+            "adaptive_gravity": 51,
+        },
+    },
+    ("cifar10", "paper"): {
+        "mustafa_pcl": {
+            "undefended": 30,
+            "prototype_conformity": 129,
+            "adaptive_diversity": 12,
+            "domain_adaptation": 4,
+            "fgsm_training": 16,
+            "pgd_training": 17,
+            "decision_surface": 8,
+            "input_gradient": 12,
+        },
+        "hassanin_dfl": {
+            "undefended": 8,
+            "prototype_conformity": 12,
+            "dynamic_training": 6,
+            "defensive_features+polarised_contrastive": 18,
+            "fgsm_training": 2,
+            "pgd_training": 2,
+            "defensive_features": 14,
+            "polarised_contrastive": 6,
+        },
+        "mirzaeian_dkd": {
+            "distilled_ensemble": 38,
+            "diverse_ensemble": 50,
+            "independent_ensemble": 38,
+            "undefended": 16,
+            "magnet": 6,
+            "pixel_defend": 6,
+            "defense_gan": 6,
+        },
+        "mirzaeian_gravity": {
+            "undefended": 17,
+            "fgsm_training": 12,
+            "decision_surface": 8,
+            "input_gradient": 12,
+            "adaptive_diversity": 12,
+            "pgd_training": 12,
+            "prototype_conformity": 12,
+            "adaptive_gravity": 51,
+        },
+    },
+    ("cifar100", "quick"): {
+        "mustafa_pcl": {
+            "undefended": 18,
+            "prototype_conformity": 57,
+            "adaptive_diversity": 8,
+            "domain_adaptation": 4,
+        }
+    },
+    ("cifar100", "paper"): {
+        "mustafa_pcl": {
+            "undefended": 18,
+            "prototype_conformity": 57,
+            "adaptive_diversity": 8,
+            "domain_adaptation": 4,
+        }
+    },
+    ("svhn", "quick"): {
+        "mustafa_pcl": {"undefended": 11, "prototype_conformity": 37, "domain_adaptation": 4}
+    },
+    ("svhn", "paper"): {
+        "mustafa_pcl": {"undefended": 11, "prototype_conformity": 37, "domain_adaptation": 4}
+    },
+    ("ilsvrc", "quick"): {
+        "seiler_superimposition": {
+            "undefended": 19,
+            "superimposition": 16,
+            "virtual_adversarial": 7,
+            "pgd_training": 14,
+        }
+    },
+    ("ilsvrc", "paper"): {
+        "seiler_superimposition": {
+            "undefended": 40,
+            "superimposition": 48,
+            "virtual_adversarial": 21,
+            "pgd_training": 14,
+        }
+    },
+    ("mnist", "cpu"): {
+        "mirzaeian_dkd": {
+            "distilled_ensemble": 24,
+            "diverse_ensemble": 36,
+            "independent_ensemble": 23,
+            "undefended": 15,
+        },
+        "mirzaeian_gravity": {
+            "undefended": 17,
+            "adaptive_gravity": 51,
+            "fgsm_training": 12,
+            "prototype_conformity": 10,
+        },
+        "mustafa_pcl": {"undefended": 23, "prototype_conformity": 46, "fgsm_training": 12},
+        "hassanin_dfl": {"undefended": 6, "prototype_conformity": 12},
+    },
+}
+"""At least so many of each paper's claims can be judged. A narrow network (cpu) can only be shown beside a claim, and so
+can counts among fewer images than the paper's (quick): DKD's failed majorities."""
+
+
+@functools.cache
+def planned(name: str, budget: str) -> Plan:
+    files = [ROOT / "config.yaml", ROOT / f"studies/{name}.yaml"]
+    return Plan(reader.load(files, {"budget": budget} if budget else {}))
+
+
+@functools.cache
+def ledger() -> list[Paper]:
+    return claims_paper.papers()
+
+
+def measurements(plan: Plan) -> list[Summary]:
+    """Return what the study's tables would hold, with an accuracy of 0.5 everywhere."""
+    rows = []
+    met = {(job.slice["model"], job.slice["threat"]) for job in plan.outcomes()}
+    for job in plan.outcomes():
+        facts = job.slice
+        model, threat = plan.study.models[facts["model"]], plan.study.threats[facts["threat"]]
+        plain = [
+            name
+            for name, other in plan.study.models.items()
+            if other.members == model.members and model.defense_key == f"{other.defense_key}{BOOSTED}"
+        ]
+        suite = plan.study.suites[threat.suite]
+        attacks = plan.study.suite_attacks[threat.suite]
+        points = [
+            (name, point.parameters) for name, attack in attacks.items() for point in attack.settings.points()
+        ]
+        sources = [*facts["sources"], *([MEMBER] if threat.source == MEMBER else [])]
+        cells = [(source, *point) for source in sources for point in points]
+        for source, attack, parameters in [("", "none", ""), *cells]:
+            clean = attack == "none"
+            images = (
+                suite.images if clean else min(suite.images, attacks[attack].settings.images or suite.images)
+            )
+            metrics = ["accuracy"]
+            if not clean and attacks[attack].settings.fooling_set:
+                metrics += ["fooling_set_accuracy", "fooling_set_clean_accuracy"]
+            if model.members and source != MEMBER:  # the mean over members is one of accuracies alone
+                metrics.append("failed_majorities")
+            gains = threat.setting == "black_box" and not clean
+            if gains and any((name, facts["threat"]) in met for name in plain):
+                metrics.append("accuracy_gain")
+            rows += [
+                Summary(
+                    study=plan.study.name,
+                    dataset=facts["dataset_key"],
+                    architecture=facts["architecture_key"],
+                    defense=facts["defense_key"],
+                    training=facts["training_key"],
+                    seeds=len(plan.study.seeds),
+                    setting="white_box" if clean else facts["setting"],
+                    source="" if source == facts["model"] else source,
+                    attack=attack,
+                    parameters=parameters,
+                    metric=metric,
+                    value=0.5,
+                    correct=None,
+                    total=images * len(plan.study.seeds),
+                    low=0.47,
+                    high=0.53,
+                    model=facts["model"],
+                    value_min=0.5,
+                    value_max=0.5,
+                )
+                for metric in metrics
+            ]
+    return rows
+
+
+def question(row: Summary | Claim) -> tuple[str, ...]:
+    return (row.defense, row.training, row.setting, row.attack, row.parameters, row.metric)
+
+
+def judged(plan: Plan) -> Counter[tuple[str, str]]:
+    """Return how many claims the study would judge, by paper and the claim's defense, by `judge` itself."""
+    slices = plan.tabulate().slice
+    budgets = {name: Budget(**facts) for name, facts in slices["budgets"].items()}
+    answers: dict[tuple[str, ...], list[Summary]] = defaultdict(list)
+    for row in measurements(plan):
+        answers[question(row)].append(row)
+    found: Counter[tuple[str, str]] = Counter()
+    for paper in ledger():
+        for claim in paper.claims:
+            rows = answers.get(question(claim), [])
+            verdict = judge(claim, rows, budgets=budgets, paper=paper, attacks=slices["attacks"])
+            found[paper.key, variant_of(claim.defense)] += verdict.verdict in JUDGED
+    return found
+
+
+@pytest.mark.parametrize(("name", "budget"), BUDGETS)
+def test_study_is_read_planned_and_estimated_in_every_budget(name: str, budget: str) -> None:
+    plan = planned(name, budget)
+    chosen = plan.study
+    assert chosen.budget == budget
+    assert chosen.name == {"quick": name, "": name}.get(budget, f"{name}_{budget}"), "its own results folder"
+    assert not chosen.smoke
+    jobs = list(plan.jobs())
+    outputs = [path for job in jobs for path in job.outputs.values()]
+    assert len(outputs) == len(set(outputs)), "no file has two makers"
+    assert {path for job in jobs for paths in job.inputs.values() for path in paths} <= set(outputs)
+    assert estimate.table(plan).startswith("stage")
+    trained_for_others = {
+        name for model in chosen.models.values() for name in (*model.members, *model.beside)
+    } | {name for threat in chosen.threats.values() for name in threat.others}
+    for name, model in chosen.models.items():
+        member = name in trained_for_others and (model.beside or model.seed_offset)
+        assert bool(plan.threats_on(name)) != bool(member), (
+            f"{name}: a member answers as part of an ensemble only, a source not at all"
+        )
+    used = {threat.suite for model in chosen.models for threat in plan.threats_on(model).values()}
+    assert used == set(chosen.suites), "a suite that nobody stands under"
+
+
+@pytest.mark.parametrize("name", [*NAMES, "paper"])
+def test_study_stands_alone(name: str) -> None:
+    """What config.yaml says or comes to say must not reach into it: large results would go stale."""
+    file = ROOT / f"studies/{name}.yaml"
+    assert reader.load([ROOT / "config.yaml", file]).source == reader.load([file]).source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paper_budget_attacks_all_test_images_and_trains_as_long_as_the_paper(name: str) -> None:
+    chosen = planned(name, "paper").study
+    quick = planned(name, "quick").study
+    (settings,) = (choice.settings for choice in chosen.datasets.values())
+    assert_larger(chosen, quick)
+    stated = {paper.key: paper.budgets for paper in ledger()}["mustafa_pcl"].get(settings.key, PaperBudget())
+    if stated.epochs is None:
+        assert name == "ilsvrc", "whose paper names no epochs"
+        return
+    assert settings.sizes()["test"] == stated.test_images
+    assert all(suite.images == stated.test_images for suite in chosen.suites.values())
+    for model in (
+        "undefended",
+        "prototype_conformity",
+        "prototype_conformity_fgsm",
+        "prototype_conformity_pgd",
+    ):
+        if model not in chosen.models and "prototype_conformity" not in registry.names("defenses"):
+            continue  # its file was deleted, and its stanzas with it
+        training = chosen.models[model].training
+        assert training.epochs == stated.epochs
+        joint = training.epochs - 300
+        assert (training.batch_size, training.learning_rate) == (256, 0.1)
+        assert [epoch - joint for epoch in training.milestones] == [200, 250]
+        share = getattr(chosen.models[model].defense.settings, "warmup_epochs", joint / training.epochs)
+        assert share * training.epochs == pytest.approx(joint)
+
+
+def assert_larger(paper: study_model.Study, quick: study_model.Study) -> None:
+    for name, model in quick.models.items():
+        assert paper.models[name].training.epochs > model.training.epochs
+    for name, suite in quick.suites.items():
+        assert paper.suites[name].images > suite.images
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_attacks_follow_the_paper_s_protocol(name: str) -> None:
+    """A claim is about the paper's attack: steps and step sizes are the paper's in every budget."""
+    protocols = {paper.key: paper.attacks for paper in ledger()}
+    for budget in ("quick", "paper"):
+        for key, suite in planned(name, budget).study.suite_attacks.items():
+            paper = {"hassanin": "hassanin_dfl", "dkd": "mirzaeian_dkd"}.get(
+                key.partition("_")[0], "mustafa_pcl"
+            )
+            stated = protocols[paper]
+            for attack in suite.keys() & stated.keys():
+                found = suite[attack].settings.model_dump()
+                # Of several numbers of steps, each an attack of its own, the paper's protocol is about the most.
+                most = {
+                    key: max(value, default=None) if isinstance(value, tuple) else value
+                    for key, value in found.items()
+                }
+                assert {key: most[key] for key in stated[attack]} == pytest.approx(dict(stated[attack]))
+
+
+@pytest.mark.parametrize(("name", "budget"), list(MEASURABLE))
+def test_papers_claims_find_their_measurements(name: str, budget: str) -> None:
+    found = judged(planned(name, budget))
+    for key, least in wanted(name, budget).items():
+        assert found[key] >= least, f"{key}: {found[key]}"
+
+
+def test_paper_study_judges_all_that_the_others_judge() -> None:
+    total: Counter[tuple[str, str]] = Counter()
+    for name, budget in MEASURABLE:
+        total.update(wanted(name, budget) if budget == "paper" else {})
+    found = judged(planned("paper", ""))
+    for key, least in total.items():
+        assert found[key] >= least, f"{key}: {found[key]}"
+
+
+def wanted(name: str, budget: str) -> dict[tuple[str, str], int]:
+    """Return how many claims must be measurable, by paper and defense: of the defenses whose files are there.
+
+    Claims about images that were made on a network with a deleted defense are left out too.
+    """
+    there = set(registry.names("defenses"))
+    datasets = {choice.settings.key for choice in planned(name, budget).study.datasets.values()}
+    lost = Counter(
+        (paper.key, variant_of(claim.defense))
+        for paper in ledger()
+        for claim in paper.claims
+        if claim.setting == "black_box" and claim.dataset in datasets and claim.source not in ("", *MEMBERS)
+        if not {variant_of(source.defense) for source in Source.read(claim.source)} <= there
+    )
+    return {
+        (paper, defense): least - lost[paper, defense]
+        for paper, counts in MEASURABLE[name, budget].items()
+        for defense, least in counts.items()
+        if set(defense.split("+")) <= there
+    }
+
+
+def test_a_wrong_name_loses_claims() -> None:
+    files = [ROOT / "config.yaml", ROOT / "studies/fashion_mnist.yaml"]
+    whole = reader.load(files)
+    attacks = {**whole.source["attacks"], "projected": whole.source["attacks"]["pgd"], "pgd": None}
+    suites = {
+        name: {
+            **suite,
+            "attacks": ["projected" if attack == "pgd" else attack for attack in suite["attacks"]],
+            "settings": {
+                ("projected" if key == "pgd" else key): v for key, v in suite.get("settings", {}).items()
+            },
+        }
+        for name, suite in whole.source["suites"].items()
+    }
+    source = {**whole.source, "suites": suites, "attacks": {key: v for key, v in attacks.items() if v}}
+    renamed = Plan(reader.parse(source, [("renamed", source)]))
+    lost = judged(Plan(whole)) - judged(renamed)
+    assert lost["mustafa_pcl", "undefended"] > 0
+    assert not judged(renamed) - judged(Plan(whole))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_budgets_are_valid_by_schema(name: str) -> None:
+    budgets = study_layers.read_yaml(ROOT / f"studies/{name}.yaml")["budgets"]
+    whole = planned(name, "quick").study.source
+    schema = study_schema.json_schema()
+    jsonschema.validate({**whole, "alone": True, "budgets": budgets}, schema)
+    wrong = {**budgets, "paper": {**budgets["paper"], "training": {"epoch": 3}}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**whole, "budgets": wrong}, schema)
+
+
+def described(plan: Plan, prefix: str = "") -> dict[tuple[str, ...], Any]:
+    """Return what each model is and how it is attacked, whatever suites and threats are called."""
+    found: dict[tuple[str, ...], Any] = {}
+    for name, model in plan.study.models.items():
+        found[prefix + name, "model"] = [
+            plan.study.datasets[model.dataset].dump(),
+            model.architecture.dump(),
+            model.defense.dump(),
+            None if model.members else model.training.model_dump(),  # an ensemble is put together
+            model.seed_offset,
+            [prefix + other for other in model.beside],
+            [prefix + other for other in model.members],
+        ]
+        for threat in plan.threats_on(name).values():
+            suite = plan.study.suites[threat.suite]
+            for source in plan.sources(name, threat):
+                for attack, choice in plan.attacks_on(source, threat.suite).items():
+                    made_on = "+".join(prefix + part for part in source.split("+"))
+                    key = (prefix + name, threat.setting, made_on, suite.members, attack)
+                    assert key not in found
+                    found[key] = [choice.dump(), suite.images, suite.view]
+    return found
+
+
+def test_paper_study_is_the_paper_budgets_of_all_the_others() -> None:
+    whole = described(planned("paper", ""))
+    parts: dict[tuple[str, ...], Any] = {}
+    for name in NAMES:
+        parts |= described(planned(name, "paper"), f"{name}_")
+    assert whole.keys() == parts.keys()
+    different = [key for key in whole if whole[key] != parts[key]]
+    assert different == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "page"),
+    [
+        ([], "report/digits.html"),
+        (["--configfile", "studies/mnist.yaml"], "report/mnist.html"),
+        (["--configfile", "studies/mnist.yaml", "--config", "budget=paper"], "report/mnist_paper.html"),
+    ],
+)
+def test_plan_says_where_the_page_will_be(
+    layers: list[str], page: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make report` prints it: the name may come from a budget, inside a file that lies over another."""
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["plan", "--page", *layers]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+
+
+def test_cutting_photographs_is_estimated_by_their_pixels() -> None:
+    plan = planned("ilsvrc", "quick")
+    size = sum(plan.study.datasets["ilsvrc"].settings.sizes().values()) * 3 * 128 * 128
+    seconds = estimate.cost(plan, plan.prepare("ilsvrc")).seconds
+    assert 0.9 < seconds / (size / estimate.STREAMED_BYTES_PER_SECOND) < 1.1
+    assert estimate.cost(planned("mnist", "quick"), planned("mnist", "quick").prepare("mnist")).seconds < 5
