@@ -10,7 +10,11 @@ AFTERWARDS = {"tabulate": 1, "draw": 1, "report": 1, "all": 1}
 
 
 def test_a_comment_and_a_docstring_rerun_nothing(changeable: Project) -> None:
-    for file in ("src/reproof/training/loop.py", "src/reproof/defenses/undefended.py", "src/reproof/plan/jobs.py"):
+    for file in (
+        "src/reproof/training/loop.py",
+        "src/reproof/defenses/undefended.py",
+        "src/reproof/plan/jobs.py",
+    ):
         path = changeable.path / file
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Another first word. ', 1) + "\n# a comment\n")
