@@ -127,8 +127,8 @@ class TestEveryDefense:
     def test_every_declared_view_exists_and_climbs_to_the_images(self, name: str) -> None:
         defense = make(name)
         trainee = attacked(defense)
-        views = defense.views(trainee)
-        assert tuple(views) == declared(name).views
+        views = defense.attack_losses(trainee)
+        assert tuple(views) == declared(name).attack_losses
         for view in views.values():
             images, labels = batch()
             images.requires_grad_(True)
@@ -289,8 +289,8 @@ class TestDefensesThatVote:
         trainee = attacked(defense)
         ensemble = trainee.classifier
         assert isinstance(ensemble, Ensemble)
-        assert defense.settings.views
-        for view in defense.views(trainee).values():
+        assert defense.settings.attack_losses
+        for view in defense.attack_losses(trainee).values():
             for member in ensemble.members:
                 before = view(images, labels)
                 kept = {key: value.clone() for key, value in member.state_dict().items()}

@@ -26,7 +26,11 @@ def _with_a_view() -> str:
     for kind in registry.names("defenses"):
         settings = registry.settings_class("defenses", kind)()
         assert isinstance(settings, DefenseSettings)
-        if "joint" in settings.views and "weight" in type(settings).model_fields and settings.networks == 1:
+        if (
+            "joint" in settings.attack_losses
+            and "weight" in type(settings).model_fields
+            and settings.networks == 1
+        ):
             costs[kind] = settings.passes()
     return max(kind for kind, passes in costs.items() if passes == min(costs.values()))
 

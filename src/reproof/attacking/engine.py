@@ -34,8 +34,8 @@ from reproof.attacking.image_noise import ImageNoise, Noisy
 from reproof.attacking.judge import frozen, judge, predict
 from reproof.attacking.source_networks import members_of
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.fast_inference import cheaper
-from reproof.models.view import View
 from reproof.settings.attack import AttackSettings, Point
 
 
@@ -66,7 +66,7 @@ def craft(
     labels: Tensor,
     clean_predictions: Tensor,
     *,
-    view: View | None,
+    view: AttackLoss | None,
     seed: int,
     batch_size: int,
     device: torch.device | str,
@@ -175,7 +175,7 @@ def craft(
     return Crafted(result, predictions, share, seconds, attacked, unchanged)
 
 
-def _require_support(attack: Attack, kind: str, view: View | None) -> None:
+def _require_support(attack: Attack, kind: str, view: AttackLoss | None) -> None:
     if not isinstance(attack, FixedEpsilonAttack | MinimizationAttack):
         raise StudyError(
             f"attack {kind}: build() should return a FixedEpsilonAttack or a MinimizationAttack of Foolbox"
@@ -191,7 +191,7 @@ def _run(
     attack: Attack,
     point: Point,
     batch: Batch,
-    view: View | None,
+    view: AttackLoss | None,
     key: str,
     channels_last: bool,
 ) -> Tensor:
@@ -216,7 +216,7 @@ def _run(
     return found.detach()
 
 
-def _direct(attack: BaseGradientDescent, batch: Batch, view: View | None) -> None:
+def _direct(attack: BaseGradientDescent, batch: Batch, view: AttackLoss | None) -> None:
     """Make a Foolbox gradient attack climb the view; watch its gradients and share those at the clean images.
 
     Works on the instance, so that any of Foolbox's own gradient attacks will do.
@@ -224,7 +224,7 @@ def _direct(attack: BaseGradientDescent, batch: Batch, view: View | None) -> Non
     kind = type(attack)
     hooks: dict[str, object] = {}
     if view is not None:
-        chosen: View = view
+        chosen: AttackLoss = view
 
         def get_loss_fn(model: Model, labels: EagerTensor) -> LossFunction:
             def loss_fn(inputs: EagerTensor) -> EagerTensor:

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
 from reproof.geometry import latent_space
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Row, Stock, Trainee
-from reproof.models.view import View
 from reproof.settings.cost import FORWARD
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Count, NonNegative, Positive, UnitInterval
@@ -35,7 +35,7 @@ LAYERS = ("head", "tail")
 class Settings(DefenseSettings):
     """Settings of Adaptive-Gravity."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint", "centroids")
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint", "centroids")
     paper: ClassVar[str] = "mirzaeian_gravity"
     traces: ClassVar[tuple[str, ...]] = ("rounds", "centroids")
 
@@ -436,7 +436,7 @@ class AdaptiveGravity(Defense[Settings]):
                 centroids.append({"round": number, "layer": layer, "class": label, "x": x, "y": y})
         return {"rounds": [dict(row) for row in self._rows], "centroids": centroids}
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, Eq. 4 with the chosen round's targets and γ, and `centroids`, Eq. 6 alone."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

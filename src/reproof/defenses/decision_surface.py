@@ -14,8 +14,8 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import NonNegative, Positive
 from reproof.training.inner_attacks import crafting_mode
@@ -24,7 +24,7 @@ from reproof.training.inner_attacks import crafting_mode
 class Settings(DefenseSettings):
     """Settings of decision surface flattening; the terms' form and every value are this project's reading."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
 
     surface: Literal["margin", "cross_entropy"] = "margin"
     """What is flattened: the decision surface, the label's logit minus the largest other one (`margin`), or the
@@ -100,7 +100,7 @@ class DecisionSurface(Defense[Settings]):
         (gradient,) = torch.autograd.grad(surface.sum(), images, create_graph=True)
         return gradient.float()
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, slope and curvature included."""
         return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
 

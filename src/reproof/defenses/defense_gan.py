@@ -33,7 +33,7 @@ LATENTS_AT_ONCE = 8192
 class Settings(DefenseSettings):
     """Settings of Defense-GAN; the defaults are those of the authors' public code for MNIST."""
 
-    views: ClassVar[tuple[str, ...]] = ("bpda",)
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda",)
 
     training: Literal["wgan_gp", "autoencoder"] = "wgan_gp"
     """How the generator learns. wgan_gp: as a Wasserstein GAN, as in the paper. autoencoder: as the decoder of an

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.adversarial_training import AdversarialTraining, Budget
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
@@ -26,7 +26,7 @@ from reproof.settings.values import NonNegative, UnitInterval
 class Settings(DefenseSettings):
     """Settings of adversarial training with domain adaptation."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
     trains_on: ClassVar[str] = "fgsm"
 
     epsilon: Budget = 0.1
@@ -145,7 +145,7 @@ class DomainAdaptation(Defense[Settings]):
             mode=self.settings.mode,
         )
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the part of the loss that an image has without its batch."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

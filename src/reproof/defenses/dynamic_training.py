@@ -6,7 +6,7 @@ an image as it is once its first-order criterion (FOSC) has fallen to a bound, w
 training goes on.
 
 What is minimised is the cross-entropy on those examples, and nothing is left over from training but the
-network, so that an adaptive attacker has nothing to climb beside the cross-entropy: there are no views.
+network, so that an adaptive attacker has nothing to climb beside the cross-entropy: there are no attack losses.
 """
 
 from __future__ import annotations

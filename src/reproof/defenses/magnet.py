@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Count, Flag, NonNegative, Positive, UnitInterval
 from reproof.training.inner_attacks import crafting_mode
@@ -29,7 +29,7 @@ from reproof.training.inner_attacks import crafting_mode
 class Settings(DefenseSettings):
     """Settings of MagNet; the defaults are what the paper does on MNIST."""
 
-    views: ClassVar[tuple[str, ...]] = ("bpda", "joint")
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda", "joint")
 
     pooled: Flag = True
     """True: the reformer pools once, and the error in the L1 norm is that of a second autoencoder that does not
@@ -208,14 +208,14 @@ class MagNet(PurifiedDefense[Settings]):
             scores = torch.cat([reformed.scores(to_unit(batch)) for batch in batches])
         reformed.thresholds.copy_(highest_allowed(scores, self.settings.false_positives))
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `bpda`, which takes the reformer for the identity, and `joint`, which differentiates it."""
         reformed = reformed_of(trainee)
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:
             return nn.functional.cross_entropy(reformed.joint_logits(images), labels, reduction="none")
 
-        return {**super().views(trainee), "joint": joint}
+        return {**super().attack_losses(trainee), "joint": joint}
 
 
 def highest_allowed(scores: Tensor, share: float) -> Tensor:

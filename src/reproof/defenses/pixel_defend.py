@@ -30,7 +30,7 @@ _ROUNDING = 1e-7
 class Settings(DefenseSettings):
     """Settings of PixelDefend. The budget is the paper's for CIFAR-10; the density model is smaller than its own."""
 
-    views: ClassVar[tuple[str, ...]] = ("bpda",)
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda",)
 
     eps_defend: Annotated[Number, Field(gt=0, le=1)] = 16 / 255
     """ε_defend of Algorithm 1, in (0, 1]: how far a value may be moved; 16 of 255 is the paper's for CIFAR-10. It

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Flag, Positive
 
@@ -31,7 +31,7 @@ _COSINE_LIMIT = 1 - 1e-6
 class Settings(DefenseSettings):
     """Settings of the polarised contrastive loss."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint", "polarised")
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint", "polarised")
     paper: ClassVar[str] = "hassanin_dfl"
 
     inter_sign: Literal["minus", "plus"] = "minus"
@@ -173,7 +173,7 @@ class PolarisedContrastive(Defense[Settings]):
                 **plain,
             }
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, Eq. 5 with the learned centroids, and `polarised`, the same without L_CE."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

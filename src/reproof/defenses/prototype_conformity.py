@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Flag, NonNegative, Positive, Whole
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Settings(DefenseSettings):
     """Settings of the prototype conformity loss (PCL); None means the variant's own value."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint", "prototypes")
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint", "prototypes")
     paper: ClassVar[str] = "mustafa_pcl"
 
     variant: Literal["paper", "released_code"] = "paper"
@@ -227,7 +227,7 @@ class PrototypeConformity(Defense[Settings]):
             rate = _or(self.settings.contrast_learning_rate, 1e-4)
             yield {"params": list(prototypes.contrast_centres.values()), "lr": rate, **plain}
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss of Table 3 with the learned prototypes, and `prototypes`, L_PC alone."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription, to_unit
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Stock, Trainee
-from reproof.models.view import View
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Count, Flag, Positive, format_number
@@ -26,7 +26,7 @@ from reproof.settings.values import Count, Flag, Positive, format_number
 class Settings(DefenseSettings):
     """Settings of superimposed training images; the defaults are the variant that the paper examines further."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
     paper: ClassVar[str] = "seiler_superimposition"
 
     method: Literal[1, 2, 3] | None = None
@@ -216,7 +216,7 @@ class Superimposition(Defense[Settings]):
         loss = torch.stack(terms).mean(dim=0)
         return loss if clean is None else loss + nn.functional.nll_loss(clean, labels, reduction="none")
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, over partners that are always the same."""
         return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
 

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.cost import ADVERSARIAL_STEP
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Count, Flag, Positive, format_number
@@ -24,7 +24,7 @@ from reproof.training.inner_attacks import crafting_mode, image_gradient
 class Settings(DefenseSettings):
     """Settings of virtual adversarial training (VAT); the defaults are those of Seiler et al. (Sec. VI)."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
 
     epsilon: Positive = 15.0
     """ε, length of the perturbation: L2, of images in [0, 1]; with norm linf in levels of 0 to 255 (Seiler, Table II:
@@ -75,7 +75,7 @@ class VirtualAdversarial(Defense[Settings]):
         start = torch.randn_like(images)
         return self._joint(trainee, images, labels, start, constant=self.settings.stop_gradient)
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, every image's iteration starting from the same direction.
 
         Gradients flow through both predictions, since an attacker climbs the value; r is constant.

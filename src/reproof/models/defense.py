@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
-from reproof.models.view import View
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.defense import DefenseSettings
 
@@ -133,6 +133,6 @@ class Defense(Generic[S]):
         """Return the tables that `Settings.traces` names, once training has finished."""
         return {}
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
-        """Return the adaptive attacker's losses, one for each name in `Settings.views`."""
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
+        """Return the adaptive attacker's losses, one for each name in `Settings.attack_losses`."""
         return {}

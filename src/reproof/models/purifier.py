@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 
 S = TypeVar("S", bound=DefenseSettings)
@@ -75,7 +75,7 @@ class PurifiedDefense(Defense[S]):
     own loss per image is the other. They share no parameters, so each trains as if alone.
     """
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `bpda`: the cross-entropy of the logits that `bpda_logits` gives."""
         purified = purified_of(trainee)
 

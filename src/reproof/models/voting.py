@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Defense, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import VotingSettings
 
 Ties = Literal["main", "error"]
@@ -233,10 +233,10 @@ class VotingDefense(Defense[V]):
             ties=settings.ties,
         )
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `mean_logits` and `votes`; plain cross-entropy already climbs the mean softmax.
 
-        A network alone has the same views, as an ensemble of one.
+        A network alone has the same attack losses, as an ensemble of one.
         """
         settings = self.settings
 

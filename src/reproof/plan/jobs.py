@@ -56,7 +56,7 @@ class Plan:
         if JOINT in source:
             return self.study.suite_attacks[suite]
         chosen, model = self.study.suites[suite], self.study.models[source]
-        if chosen.view not in ("logits", *model.views):
+        if chosen.view not in ("logits", *model.attack_losses):
             return {}
         if chosen.members == "aggregated" and not model.members:
             return {}
@@ -498,7 +498,7 @@ class Plan:
             "training": model.training_key,
             "added_training": model.training.adversarial.attack if model.training.adversarial else "",
             "classes": len(data.class_names),
-            "views": list(model.views),
+            "views": list(model.attack_losses),
             "members": len(model.members),
         }
 

@@ -12,7 +12,7 @@ from reproof.settings.values import Flag, Settings, Whole
 class DefenseSettings(Settings):
     """What a defense's file declares about itself, readable without importing torch."""
 
-    views: ClassVar[tuple[str, ...]] = ()
+    attack_losses: ClassVar[tuple[str, ...]] = ()
     """Names of the losses, beside plain cross-entropy on the logits, that an adaptive attacker climbs."""
     paper: ClassVar[str] = ""
     """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
@@ -51,7 +51,7 @@ class VotingSettings(DefenseSettings):
     """Settings of an ensemble of trained networks that vote (Mirzaeian, DKD, Sec. 3.1)."""
 
     votes: ClassVar[bool] = True
-    views: ClassVar[tuple[str, ...]] = ("mean_logits", "votes")
+    attack_losses: ClassVar[tuple[str, ...]] = ("mean_logits", "votes")
 
     boosted: Flag = Field(
         False,

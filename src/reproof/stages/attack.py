@@ -40,7 +40,7 @@ def attack(job: Job, run: Run) -> None:
     together = len(loaded) > 1
     trainee = SourceNetworks([one for _, one in loaded]) if together else source
     trainee.to(chosen)
-    view = None if facts["view"] == "logits" else defense.views(source)[facts["view"]]
+    view = None if facts["view"] == "logits" else defense.attack_losses(source)[facts["view"]]
     available = len(data.splits["test"])
     if facts["images"] > available:
         raise StudyError(

@@ -133,7 +133,9 @@ def table_places(
         if name not in threat.exclude
         and threat.dataset in (None, models[name].dataset)
         and (models[name].members or not ensembles)
-        and (threat.others or threat.source == MEMBER or suite.view in ("logits", *models[name].views))
+        and (
+            threat.others or threat.source == MEMBER or suite.view in ("logits", *models[name].attack_losses)
+        )
         for source in (threat.makers(name) if threat.others else (threat.source or "",))
         if not threat.others or models[parts(source)[0]].dataset == models[name].dataset
     }

@@ -178,10 +178,10 @@ class Model:
         return len(self.members) or cast(DefenseSettings, self.defense.settings).networks
 
     @property
-    def views(self) -> tuple[str, ...]:
+    def attack_losses(self) -> tuple[str, ...]:
         """Return the losses that an adaptive attacker climbs; those of a vote are an ensemble's, not a member's."""
         declared = cast(DefenseSettings, self.defense.settings)
-        return () if declared.votes and not self.members else declared.views
+        return () if declared.votes and not self.members else declared.attack_losses
 
     @property
     def architecture_key(self) -> str:

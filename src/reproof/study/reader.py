@@ -162,7 +162,7 @@ def parse(
     suite_attacks: dict[str, dict[str, Choice]] = {}
     views = {"logits"}
     for name in registry.names("defenses"):
-        views.update(defense_settings(name).views)
+        views.update(defense_settings(name).attack_losses)
     for name, suite in raw.suites.items():
         known(["suites", name, "view"], suite.view, dict.fromkeys(sorted(views)), "view of a defense")
         for position, attack_name in enumerate(suite.attacks):

@@ -159,7 +159,7 @@ class TestLoss:
         defense, trainee = prepared()
         images, labels = batch()
         whole = defense.loss(trainee, images, labels, START)
-        views = defense.views(trainee)
+        views = defense.attack_losses(trainee)
         assert torch.equal(views["joint"](images, labels), whole)
         torch.testing.assert_close(views["joint"](images[4:6], labels[4:6]), whole[4:6])
 
@@ -189,7 +189,7 @@ class TestLoss:
         assert isinstance(trainee.classifier, Ensemble)
         mean = trainee.classifier.member_logits(images).mean(dim=0)
         expected = nn.functional.cross_entropy(mean, labels, reduction="none")
-        assert torch.equal(defense.views(trainee)["mean_logits"](images, labels), expected)
+        assert torch.equal(defense.attack_losses(trainee)["mean_logits"](images, labels), expected)
 
 
 class TestBuild:

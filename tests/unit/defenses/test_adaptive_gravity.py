@@ -236,7 +236,7 @@ class TestLoss:
     def test_the_views_are_the_loss_and_its_distances(self) -> None:
         defense, trainee, _ = self.by_hand()
         images, labels = batch()
-        views = defense.views(trainee)
+        views = defense.attack_losses(trainee)
         joint, centroids = views["joint"](images, labels), views["centroids"](images, labels)
         assert torch.equal(joint, defense.loss(trainee, images, labels, LAST))
         plain = nn.functional.cross_entropy(trainee(images), labels, reduction="none")

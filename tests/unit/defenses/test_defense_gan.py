@@ -229,7 +229,7 @@ class TestPurifying:
         defense, trainee, purified = taught()
         images, labels = batch()
         images.requires_grad_(True)
-        losses = defense.views(trainee)["bpda"](images, labels)
+        losses = defense.attack_losses(trainee)["bpda"](images, labels)
         with torch.no_grad():
             expected = nn.functional.cross_entropy(trainee(images), labels, reduction="none")
         torch.testing.assert_close(losses.detach(), expected)

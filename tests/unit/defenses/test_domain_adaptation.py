@@ -228,7 +228,7 @@ class TestLoss:
 
     def test_the_view_is_each_image_s_own(self) -> None:
         defense, trainee, centres, images, labels = setting()
-        view = defense.views(trainee)["joint"]
+        view = defense.attack_losses(trainee)["joint"]
         logits = trainee(images).detach()
         expected = -logits.double().log_softmax(dim=1)[torch.arange(12), labels]
         expected += torch.from_numpy(numpy_margin(logits, labels, centres.positions)) / 3

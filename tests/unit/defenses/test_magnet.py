@@ -348,8 +348,8 @@ class TestViews:
         confident(reformed)
         trainee.double()
         images, labels = (value.double() if value.is_floating_point() else value for value in batch(3))
-        views = defense.views(trainee)
-        assert tuple(views) == Settings.views == ("bpda", "joint")
+        views = defense.attack_losses(trainee)
+        assert tuple(views) == Settings.attack_losses == ("bpda", "joint")
         shown = images.clone().requires_grad_(True)
         losses = {name: view(shown, labels) for name, view in views.items()}
         expected = nn.functional.cross_entropy(

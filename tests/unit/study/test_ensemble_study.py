@@ -271,9 +271,11 @@ class TestStudy:
 
     def test_views_of_a_vote_are_an_ensemble_s(self) -> None:
         models = parse().models
-        assert models["plain"].views == models["boosted"].views == declared(VOTES).views
-        assert "votes" in models["plain"].views
-        assert models["taught"].views == models["last"].views == ()
+        assert (
+            models["plain"].attack_losses == models["boosted"].attack_losses == declared(VOTES).attack_losses
+        )
+        assert "votes" in models["plain"].attack_losses
+        assert models["taught"].attack_losses == models["last"].attack_losses == ()
 
     def test_it_parses_again_from_its_own_source(self) -> None:
         made = parse()

@@ -6,5 +6,5 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-View = Callable[[Tensor, Tensor], Tensor]
+AttackLoss = Callable[[Tensor, Tensor], Tensor]
 """images (N, C, H, W), labels (N,) -> a loss per image (N,) that an attacker climbs."""
