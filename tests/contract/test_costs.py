@@ -190,8 +190,8 @@ def train(defense: Defense[Any], adversarial: AdversarialTraining | None) -> flo
     trainee = build_tiny(defense)
     tinies = [module for module in trainee.classifier.modules() if isinstance(module, TinyClassifier)]
     if defense.settings.learns_beside:
-        defense.beside = [TinyClassifier().requires_grad_(False).eval()]
-        tinies += [network for network in defense.beside if isinstance(network, TinyClassifier)]
+        defense.peers = [TinyClassifier().requires_grad_(False).eval()]
+        tinies += [network for network in defense.peers if isinstance(network, TinyClassifier)]
     work = 0.0
     made = False
 
@@ -230,9 +230,9 @@ def test_a_defense_s_training_step_costs_what_it_declares(name: str) -> None:
     if isinstance(build_tiny(defense).classifier, Purified):
         # A purifier learns beside the classifier and by itself: only the benchmark can tell what that costs.
         assert counted == 1
-        assert settings.passes() >= 1
+        assert settings.relative_cost() >= 1
         return
-    assert settings.passes() == pytest.approx(counted, rel=0.25)
+    assert settings.relative_cost() == pytest.approx(counted, rel=0.25)
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -247,7 +247,7 @@ def test_adversarial_examples_cost_what_their_settings_say(
         {"attack": kind, "steps": steps, "share": share, "augment": augment, "labels": labels, **budget}
     )
     counted = train(PlainDefense(), settings) / train(PlainDefense(), None)
-    assert 1 + settings.passes() == pytest.approx(counted, rel=0.15)
+    assert 1 + settings.relative_cost() == pytest.approx(counted, rel=0.15)
 
 
 @pytest.mark.parametrize(

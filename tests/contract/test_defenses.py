@@ -330,21 +330,21 @@ class TestDefensesThatLearnBesideOthers:
         defense = make(name)
         trainee = build_tiny(defense, seed=9).train()
         images, labels = batch()
-        defense.beside = [tiny(seed) for seed in range(count)]
-        kept = [{k: v.clone() for k, v in network.state_dict().items()} for network in defense.beside]
+        defense.peers = [tiny(seed) for seed in range(count)]
+        kept = [{k: v.clone() for k, v in network.state_dict().items()} for network in defense.peers]
         loss = defense.loss(trainee, images, labels, LAST)
         assert loss.shape == (12,)
         loss.mean().backward()
         assert all(bool((p.grad != 0).any()) for p in trainee.parameters() if p.grad is not None)
         assert [key for key, p in trainee.named_parameters() if p.requires_grad and p.grad is None] == []
-        for position, network in enumerate(defense.beside):
+        for position, network in enumerate(defense.peers):
             assert not network.training
             assert all(parameter.grad is None for parameter in network.parameters())
             assert all(torch.equal(v, kept[position][k]) for k, v in network.state_dict().items())
         for position in range(count):
             others = [tiny(seed) for seed in range(count)]
             others[position] = tiny(100)
-            defense.beside = others
+            defense.peers = others
             assert not torch.allclose(defense.loss(trainee, images, labels, LAST), loss)
 
     def test_images_are_climbed_through_the_networks_beside(self, name: str) -> None:
@@ -353,7 +353,7 @@ class TestDefensesThatLearnBesideOthers:
         trainee = build_tiny(defense, seed=9).eval()
         images, labels = batch(4)
         images = images.double()
-        defense.beside = [tiny(0).double()]
+        defense.peers = [tiny(0).double()]
         trainee.double()
         images.requires_grad_(True)
         (gradient,) = torch.autograd.grad(defense.loss(trainee, images, labels, LAST).sum(), images)
@@ -369,7 +369,7 @@ class TestDefensesThatLearnBesideOthers:
         results = []
         for beside in ([0], [0], [1]):
             defense = make(name)
-            defense.beside = [tiny(seed) for seed in beside]
+            defense.peers = [tiny(seed) for seed in beside]
             trainee = build_tiny(defense, seed=9)
             train(defense, trainee, make_data(), training, seed=9, progress=False, train_images=48)
             results.append(trainee.state_dict())

@@ -31,7 +31,7 @@ def _with_a_view() -> str:
             and "weight" in type(settings).model_fields
             and settings.networks == 1
         ):
-            costs[kind] = settings.passes()
+            costs[kind] = settings.relative_cost()
     return max(kind for kind, passes in costs.items() if passes == min(costs.values()))
 
 

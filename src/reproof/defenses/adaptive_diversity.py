@@ -47,7 +47,7 @@ class Settings(DefenseSettings):
         """Return how many networks are trained together: the members."""
         return self.members
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost beside one undefended network's: a pass of every member."""
         return float(self.members)
 

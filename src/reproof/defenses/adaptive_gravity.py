@@ -37,7 +37,7 @@ class Settings(DefenseSettings):
 
     attack_losses: ClassVar[tuple[str, ...]] = ("joint", "centroids")
     paper: ClassVar[str] = "mirzaeian_gravity"
-    traces: ClassVar[tuple[str, ...]] = ("rounds", "centroids")
+    training_log: ClassVar[tuple[str, ...]] = ("rounds", "centroids")
 
     rounds: Count = 50
     """Rounds of Gravity (Sec. III-A); where fewer epochs are left for them, as many, of one epoch each."""
@@ -102,7 +102,7 @@ class Settings(DefenseSettings):
             raise ValueError(f"round should be at most rounds ({self.rounds})")
         return self
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost with one pass forward per round, and rounds of four epochs if not stated."""
         return 1 + FORWARD / (self.epochs_per_round or 4)
 
@@ -423,7 +423,7 @@ class AdaptiveGravity(Defense[Settings]):
             else:
                 self._rows = [_row(values) for values in value.tolist()]
 
-    def traces(self) -> dict[str, list[Row]]:
+    def training_log(self) -> dict[str, list[Row]]:
         """Return `rounds`, from 0, and `centroids`, in the plane of each layer's principal components."""
         centroids: list[Row] = []
         for layer, path in self._paths.items():

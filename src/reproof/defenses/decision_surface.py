@@ -49,7 +49,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[cross_entropy]` for that surface."""
         return name if self.surface == "margin" else f"{name}[{self.surface}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: a differentiated way back to the images, and all of it twice with the neighbour.
 
         Measured on CNN-6, whose PReLUs are slow to differentiate twice; on LeNet it is 2.4 and 4.7.

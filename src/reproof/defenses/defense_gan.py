@@ -74,7 +74,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[autoencoder]` where the generator is no GAN's."""
         return name if self.training == "wgan_gp" else f"{name}[{self.training}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost with the generator's share in it.
 
         Measured on one core, in batches of 64: convolutional at width 64 beside CNN-6, both of full width on

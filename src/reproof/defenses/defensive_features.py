@@ -55,7 +55,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[blocks]` where every residual block is tapped."""
         return name if self.taps == "stages" else f"{name}[{self.taps}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost on the network where the blocks cost most, a ResNet-50 (on a CPU, half as wide).
 
         At its stages: 1.20, on a ResNet-18 1.14, on a CNN-6 1.00 to 1.07; at every block: 1.96 and 1.28.

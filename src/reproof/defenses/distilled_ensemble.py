@@ -35,7 +35,7 @@ class Settings(VotingSettings):
     the same weight and added up; their average would train the very weights that `mean` does, since the two differ
     by what the student cannot change."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.
 
         How many there are is the stanza's, not the method's, to say.
@@ -58,11 +58,11 @@ class DistilledEnsemble(VotingDefense[Settings]):
         Without networks beside it is the cross-entropy. The frozen networks are differentiated only where the
         images ask for a gradient.
         """
-        if not self.beside:
+        if not self.peers:
             return super().loss(trainee, images, labels, progress)
         logits = trainee(images)
         with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
-            taught = torch.stack([self.log_probabilities(network(images)) for network in self.beside])
+            taught = torch.stack([self.log_probabilities(network(images)) for network in self.peers])
             if self.settings.teacher == "mean":
                 taught = taught.logsumexp(dim=0, keepdim=True) - math.log(len(taught))
         student = self.log_probabilities(logits).expand_as(taught)

@@ -42,7 +42,7 @@ class Settings(VotingSettings):
     """ζ of Eq. 3 and 4, weight of the similarity; 1 - ζ is that of the cross-entropy (Sec. 4.1: 0.9 for MNIST, 0.5
     for CIFAR-10)."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.
 
         How many there are is the stanza's, not the method's, to say.
@@ -68,12 +68,12 @@ class DiverseEnsemble(VotingDefense[Settings]):
         the images ask for a gradient. StudyError when a network lacks the layer, or its latent space is of another
         size.
         """
-        if not self.beside:
+        if not self.peers:
             return super().loss(trainee, images, labels, progress)
         logits, features = trainee.classifier.logits_and_features(images)
         own = self.latent(features)
         similarity = torch.zeros(len(images), device=images.device)
-        for network in self.beside:
+        for network in self.peers:
             with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
                 other = self.latent(network.features(images))
             if other.shape != own.shape:
@@ -84,7 +84,7 @@ class DiverseEnsemble(VotingDefense[Settings]):
             similarity = similarity + self.similarity(own, other)
         zeta = self.settings.zeta
         loss = nn.functional.cross_entropy(logits, labels, reduction="none")
-        return (1 - zeta) * loss + zeta / len(self.beside) * similarity
+        return (1 - zeta) * loss + zeta / len(self.peers) * similarity
 
     def latent(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the latent vectors (N, D) of a network: its feature `layer`, or its last one, flattened."""

@@ -44,7 +44,7 @@ class Settings(DefenseSettings):
     mode: Literal["train", "eval"] = "train"
     """Mode of batch norm and dropout while the examples are made (the public code: train)."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: twice the images, a gradient to the clean ones, and their prediction."""
         prediction = FORWARD * ADVERSARIAL_STEP if self.labels == "predicted" else 0.0
         return 2 + ADVERSARIAL_STEP + prediction

@@ -43,7 +43,7 @@ class Settings(DefenseSettings):
     """Centre of the ball in which the criterion is measured. clean: the image, as in the paper; start: the random
     start, as in the public code, where the criterion can be negative."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost when no image stops early, as from T' on."""
         return 1 + self.steps * ADVERSARIAL_STEP
 

@@ -30,7 +30,7 @@ class Settings(DefenseSettings):
     labels: Literal["true", "predicted"] = "predicted"
     """What the step climbs away from; `true` leaks the label into the example (Sec. 4.3)."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost with one gradient to the images of the share, and one look at their classes."""
         looks = FORWARD if self.labels == "predicted" else 0.0
         return 1 + self.share * (1 + looks) * ADVERSARIAL_STEP

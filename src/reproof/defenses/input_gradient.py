@@ -35,7 +35,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[uniform]` for that target."""
         return name if self.target == "labels" else f"{name}[{self.target}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: the way back to the images comes on top, and is itself differentiated.
 
         Measured on CNN-6, whose PReLUs are slow to differentiate twice; it is 2.4 on LeNet.

@@ -37,7 +37,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[steps=3]` where label_steps asks for it."""
         return f"{name}[steps={self.steps}]" if self.label_steps else name
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost with so many gradients to the images of the share."""
         return 1 + self.share * self.steps * ADVERSARIAL_STEP
 

@@ -59,7 +59,7 @@ class Settings(DefenseSettings):
             )
         return self
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return the cost of a step beside an undefended one of CNN-6 at width 0.25, measured on a CPU.
 
         The density model costs as much whatever the classifier is; beside a larger one it is a smaller share.

@@ -98,7 +98,7 @@ class Settings(DefenseSettings):
         """Return p and q of method 3."""
         return (2.0, 4.0) if self.beta is None else self.beta
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: 1 for method 1, and 2 for the others, whose gradient flows through both passes.
 
         The paper counts one forward pass more, without a backward pass, and prints epochs 1.02 times as long

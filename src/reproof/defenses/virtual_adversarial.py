@@ -54,7 +54,7 @@ class Settings(DefenseSettings):
             parts.append(f"steps={self.steps}")
         return f"{name}[{','.join(parts)}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: a gradient to the images for each iteration, and the perturbed images' own pass."""
         return 2 + self.steps * ADVERSARIAL_STEP
 

@@ -61,7 +61,7 @@ class Stock:
 
 
 Row = dict[str, Any]
-"""A row of a trace: column -> number or text, the same columns in every row."""
+"""A row of a training log: column -> number or text, the same columns in every row."""
 
 
 class Defense(Generic[S]):
@@ -70,8 +70,8 @@ class Defense(Generic[S]):
     deviations: ClassVar[tuple[str, ...]] = ()
     """Where this implementation departs from its paper, one sentence each; the report prints them."""
 
-    beside: Sequence[Classifier] = ()
-    """The trained, frozen networks that a stanza's `beside` names, in its order, on the run's device."""
+    peers: Sequence[Classifier] = ()
+    """The frozen peer models that the config entry's `beside` names, in its order, on the run's device."""
 
     def __init__(self, settings: S):
         self.settings = settings
@@ -129,8 +129,8 @@ class Defense(Generic[S]):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` returned when the checkpoint was written."""
 
-    def traces(self) -> dict[str, list[Row]]:
-        """Return the tables that `Settings.traces` names, once training has finished."""
+    def training_log(self) -> dict[str, list[Row]]:
+        """Return the tables that `Settings.training_log` names, once training has finished."""
         return {}
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:

@@ -139,17 +139,17 @@ def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
 def _train(plan: Plan, model: Model) -> tuple[float, int]:
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     defense: DefenseSettings = model.defense.settings
-    passes = defense.passes()
+    passes = defense.relative_cost()
     adversarial = model.training.adversarial
     if adversarial is not None:
         # The study's examples take the place of the method's own; a shaped network costs them as much more.
         network = passes if defense.shapes_network else float(model.networks)
         loss = passes / network if defense.trains_on == "clean" else 1.0
-        passes = network * (loss + adversarial.passes(loss))
+        passes = network * (loss + adversarial.relative_cost(loss))
     passes += FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)  # the method itself counts one
     if model.built_on is not None:
         beneath: DefenseSettings = model.built_on.settings
-        passes *= beneath.passes()
+        passes *= beneath.relative_cost()
     images = model.training.epochs * data.sizes()["train"]
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
     seconds = (

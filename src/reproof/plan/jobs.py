@@ -196,7 +196,7 @@ class Plan:
         """Return the models by the traces that their training leaves: one rule of Snakemake makes each group."""
         groups: dict[tuple[str, ...], list[str]] = {}
         for name in self.trained:
-            groups.setdefault(self.study.models[name].traces, []).append(name)
+            groups.setdefault(self.study.models[name].training_log, []).append(name)
         return groups
 
     @property
@@ -234,7 +234,7 @@ class Plan:
             outputs={
                 "model": f"{folder}/model.safetensors",
                 "history": f"{folder}/history.csv",
-                **{f"trace_{name}": f"{folder}/{name}.csv" for name in chosen.traces},
+                **{f"trace_{name}": f"{folder}/{name}.csv" for name in chosen.training_log},
                 "record": f"{folder}/record.json",
             },
             slice={
@@ -522,7 +522,7 @@ class Plan:
         trained = [self.train(name, seed) for name in self.trained]
         traced: dict[str, list[str]] = {}
         for name in self.trained:
-            for trace in self.study.models[name].traces:
+            for trace in self.study.models[name].training_log:
                 traced.setdefault(trace, []).append(name)
         return self._job(
             "draw",

@@ -49,7 +49,7 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     weight: Positive = 1.0
     """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
 
-    def passes(self, step: float = 1.0) -> float:
+    def relative_cost(self, step: float = 1.0) -> float:
         """Return what the examples add to the cost of a training step. step: that cost without them."""
         gradients = 1 if self.attack == "fgsm" else self.steps
         climbed = step if self.objective == "defense" else 1.0

@@ -20,12 +20,12 @@ class DefenseSettings(Settings):
     """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
     shapes_network: ClassVar[bool] = False
     """Whether all it does is to change the network, so that another defense can be built on it."""
-    traces: ClassVar[tuple[str, ...]] = ()
+    training_log: ClassVar[tuple[str, ...]] = ()
     """Names of the CSV tables that its training leaves beside the history, such as one row per round."""
     votes: ClassVar[bool] = False
-    """Whether a model of it can be put together from trained ones (a stanza's `members`), which then vote."""
+    """Whether a model of it can be put together from trained ones (the config entry's `members`), which then vote."""
     learns_beside: ClassVar[bool] = False
-    """Whether a network is trained against frozen ones that were trained before (a stanza's `beside`)."""
+    """Whether a network is trained against frozen peer models (the config entry's `beside`)."""
 
     swept: ClassVar[str] = ""
     """The setting that its paper sweeps in a figure; empty where there is none."""
@@ -39,8 +39,8 @@ class DefenseSettings(Settings):
         """Return the name under which claims and measurements know this method: variants apart."""
         return name
 
-    def passes(self) -> float:
-        """Return what a training step costs, an undefended one being 1; a method with more overrides it.
+    def relative_cost(self) -> float:
+        """Return what a training step costs relative to an undefended one; a method with more overrides it.
 
         Adversarial examples that the method itself trains on count; those of the study's training do not.
         """

@@ -23,7 +23,7 @@ def train(job: Job, run: Run) -> None:
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = build.build(job.slice, data.description, job.slice["seed"])
-    defense.beside = [
+    defense.peers = [
         _frozen(build.load(other, data.description, run.read(Path(path)))[1].classifier, chosen)
         for other, path in zip(job.slice.get("beside", ()), job.inputs.get("beside", ()), strict=True)
     ]
@@ -43,7 +43,7 @@ def train(job: Job, run: Run) -> None:
     )
     artifacts.write_tensors(run.wrote(model), trainee.state_dict(), {"network": job.slice})
     artifacts.write_csv(run.wrote(history_path), history)
-    for name, rows in defense.traces().items():
+    for name, rows in defense.training_log().items():
         artifacts.write_csv(run.wrote(Path(job.outputs[f"trace_{name}"])), rows)
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
     checkpoint.unlink(missing_ok=True)

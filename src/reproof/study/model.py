@@ -168,9 +168,9 @@ class Model:
         return {**self.defense.dump(), **beneath}
 
     @property
-    def traces(self) -> tuple[str, ...]:
+    def training_log(self) -> tuple[str, ...]:
         """Return the names of the tables that the training leaves beside its history."""
-        return cast(DefenseSettings, self.defense.settings).traces
+        return cast(DefenseSettings, self.defense.settings).training_log
 
     @property
     def networks(self) -> int:

@@ -219,8 +219,8 @@ class TestBuild:
 class TestSettings:
     def test_name_and_cost(self) -> None:
         assert Settings().key("adaptive_diversity") == "adaptive_diversity"
-        assert (Settings().networks, Settings().passes()) == (3, 3.0)
-        assert (Settings(members=5).networks, Settings(members=5).passes()) == (5, 5.0)
+        assert (Settings().networks, Settings().relative_cost()) == (3, 3.0)
+        assert (Settings(members=5).networks, Settings(members=5).relative_cost()) == (5, 5.0)
         assert (Settings().alpha, Settings().beta) == (2, 0.5)
         assert not Settings.votes
 

@@ -123,7 +123,7 @@ class TestTargets:
 
     def test_gravity_may_count_distances_of_the_first_model(self) -> None:
         defense, _, targets = begun(gravity=(0.5, 2.0), gravity_unit="distance")
-        row = defense.traces()["rounds"][0]
+        row = defense.training_log()["rounds"][0]
         expected = [0.5 * row["head_icd_mean"], 2.0 * row["tail_icd_mean"]]
         assert targets.gravity.tolist() == pytest.approx(expected, rel=1e-5)
 
@@ -136,7 +136,7 @@ class TestTargets:
         assert float(targets.gamma) == pytest.approx(accuracy(trainee, *data.select("train")))
         _, _, targets = begun(gamma=0.25)
         assert float(targets.gamma) == 0.25
-        assert defense.traces()["rounds"][0]["gamma"] is None
+        assert defense.training_log()["rounds"][0]["gamma"] is None
 
     def test_only_the_first_images_may_count(self) -> None:
         _, trainee, targets = begun(target="teacher", centroid_images=30)
@@ -270,7 +270,7 @@ class TestRounds:
 
     def test_the_record_has_a_row_per_round_and_one_of_the_first_model(self) -> None:
         defense, trainee = run(rounds=3, warmup_epochs=2)
-        rows = defense.traces()["rounds"]
+        rows = defense.training_log()["rounds"]
         assert [row["round"] for row in rows] == [0, 1, 2, 3]
         assert [row["epoch"] for row in rows] == [2, 4, 6, 8]
         assert [row["gamma"] for row in rows[1:]] == [row["accuracy"] for row in rows[:-1]]
@@ -288,7 +288,7 @@ class TestRounds:
         gains = {}
         for target in ("moved", "teacher"):
             defense, _ = run(12, rounds=4, warmup_epochs=4, target=target, round=4, gamma=1.0)
-            rows = defense.traces()["rounds"]
+            rows = defense.training_log()["rounds"]
             gains[target] = [rows[-1][key] / rows[1][key] for key in ("head_icd_min", "tail_icd_min")]
         assert min(gains["moved"]) > 1.4
         assert max(gains["teacher"]) < 1.2
@@ -313,7 +313,7 @@ class TestRounds:
         for number in (1, 2, 3):
             defense, trainee = run(rounds=3, warmup_epochs=2, round=number)
             snapshots[number] = {name: value.clone() for name, value in trainee.state_dict().items()}
-            assert [row["chosen"] for row in defense.traces()["rounds"]].index(1) == number
+            assert [row["chosen"] for row in defense.training_log()["rounds"]].index(1) == number
         assert not torch.equal(snapshots[1]["auxiliary.head"], snapshots[2]["auxiliary.head"])
         # A run that ends with the first round leaves the same weights behind.
         defense, trainee, _ = prepared(**SMALL, rounds=3, warmup_epochs=2)
@@ -328,7 +328,7 @@ class TestRounds:
         monkeypatch.setattr(defense, "begin_epoch", begin)
         train(defense, trainee, make_data(), training(8), seed=0, progress=False)
         assert all(torch.equal(value, snapshots[1][name]) for name, value in stopped.items())
-        (chosen,) = [row["round"] for row in defense.traces()["rounds"] if row["chosen"]]
+        (chosen,) = [row["round"] for row in defense.training_log()["rounds"] if row["chosen"]]
         assert all(torch.equal(value, snapshots[chosen][k]) for k, value in trainee.state_dict().items())
 
     def test_a_student_may_start_from_the_first_weights(self) -> None:
@@ -348,7 +348,7 @@ class TestRounds:
             defense, trainee, make_data(), training(6, adversarial=chosen), seed=0, progress=False
         )
         assert all(math.isfinite(row["loss"]) for row in history)
-        rows = defense.traces()["centroids"]
+        rows = defense.training_log()["centroids"]
         assert [row["class"] for row in rows[:6]] == [0, 0, 1, 1, 2, 2]
 
 
@@ -434,7 +434,7 @@ class TestChoice:
         assert scores[0] >= scores[1] > scores[2]
         few = AdaptiveGravity(Settings(selection_epsilon=1e-6, selection_images=7, selection_split="train"))
         assert few._accuracy_under_pgd(trainee, stock(data)) == accuracy(trainee, *data.select("train", 7))
-        assert trained.traces()["rounds"][-1]["chosen"] == 1
+        assert trained.training_log()["rounds"][-1]["chosen"] == 1
 
     def test_the_separation_is_a_setting(self) -> None:
         spread = {"smallest": [1.0, 2.0], "mean": [3.0, 2.0], "largest": [5.0, 2.0]}
@@ -493,23 +493,23 @@ class TestCheckpoint:
         defense, trainee, again = attempt(99, checkpoint)
         assert again == history
         assert all(torch.equal(value, expected.state_dict()[k]) for k, value in trainee.state_dict().items())
-        assert defense.traces() == undisturbed.traces()
+        assert defense.training_log() == undisturbed.training_log()
 
     def test_a_second_run_begins_anew(self) -> None:
         defense, trainee, _ = prepared(**SMALL, warmup_epochs=1)
         for _ in range(2):
             train(defense, trainee, make_data(), training(3), seed=0, progress=False)
-            assert [row["round"] for row in defense.traces()["rounds"]] == [0, 1, 2]
+            assert [row["round"] for row in defense.training_log()["rounds"]] == [0, 1, 2]
 
     def test_nothing_is_kept_before_the_first_round(self) -> None:
         defense, _, _ = prepared()
         assert defense.state() == {}
-        assert defense.traces() == {"rounds": [], "centroids": []}
+        assert defense.training_log() == {"rounds": [], "centroids": []}
 
 
 def test_the_trace_of_centroids_is_their_place_in_the_plane() -> None:
     defense, trainee = run(6, rounds=2, warmup_epochs=2, round=2)
-    rows = defense.traces()["centroids"]
+    rows = defense.training_log()["centroids"]
     assert len(rows) == 2 * 3 * 3
     assert [(row["round"], row["layer"], row["class"]) for row in rows[:4]] == [
         (0, "head", 0),
@@ -566,7 +566,7 @@ class TestWrongSettings:
             train(defense, trainee, data, settings, seed=0, progress=False)
         defense, trainee, _ = prepared(**SMALL, accuracy_split="train", selection_split="train")
         train(defense, trainee, data, settings, seed=0, progress=False)
-        assert sum(row["chosen"] for row in defense.traces()["rounds"]) == 1
+        assert sum(row["chosen"] for row in defense.training_log()["rounds"]) == 1
 
     def test_an_unknown_layer_is_named(self) -> None:
         with pytest.raises(StudyError, match="no feature is called 'layer6'; this network's are layer3"):
@@ -580,8 +580,8 @@ class TestWrongSettings:
 
 
 def test_a_step_costs_the_passes_of_its_rounds() -> None:
-    assert Settings(epochs_per_round=2).passes() == pytest.approx(1.2)
-    assert Settings().passes() == pytest.approx(1.1)
+    assert Settings(epochs_per_round=2).relative_cost() == pytest.approx(1.2)
+    assert Settings().relative_cost() == pytest.approx(1.1)
 
 
 def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:

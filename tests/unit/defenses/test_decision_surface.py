@@ -271,4 +271,4 @@ class TestSettings:
         assert Settings(surface="cross_entropy").key("decision_surface") == "decision_surface[cross_entropy]"
 
     def test_the_neighbour_doubles_the_cost(self) -> None:
-        assert Settings(curvature_weight=0.1).passes() == pytest.approx(2 * Settings().passes())
+        assert Settings(curvature_weight=0.1).relative_cost() == pytest.approx(2 * Settings().relative_cost())

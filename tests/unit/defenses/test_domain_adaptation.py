@@ -275,8 +275,8 @@ class TestAdversarialTraining:
         assert (chosen.labels, chosen.mode) == ("true", "eval")
 
     def test_predicted_labels_cost_a_forward_pass(self) -> None:
-        assert Settings(labels="true").passes() == 2.75
-        assert Settings().passes() == pytest.approx(3.05)
+        assert Settings(labels="true").relative_cost() == 2.75
+        assert Settings().relative_cost() == pytest.approx(3.05)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ class TestSettings:
         assert Settings.votes
         assert not Settings.learns_beside
         assert Settings().networks == 1
-        assert Settings().passes() == 1
+        assert Settings().relative_cost() == 1
 
     @pytest.mark.parametrize(
         ("wrong", "message"),

@@ -392,7 +392,7 @@ class TestSettings:
 
     def test_the_reformer_alone_needs_no_detectors(self) -> None:
         assert Settings(detector=False, error_norms=()).key("magnet") == "magnet"
-        assert Settings().passes() == 1
+        assert Settings().relative_cost() == 1
 
     def test_another_s_trainee_is_refused(self) -> None:
         with pytest.raises(TypeError, match="not built by magnet"):

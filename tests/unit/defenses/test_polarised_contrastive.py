@@ -235,7 +235,7 @@ class TestMethod:
         assert Settings(inter_sign="plus").key("pcl") == "pcl[plus]"
 
     def test_costs_no_more_than_a_step(self) -> None:
-        assert Settings().passes() == 1.0
+        assert Settings().relative_cost() == 1.0
 
     def test_a_trainee_of_another_method_is_refused(self) -> None:
         images, labels = batch()

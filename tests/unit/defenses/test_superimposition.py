@@ -341,7 +341,7 @@ class TestSettings:
     )
     def test_name_and_cost(self, options: dict[str, Any], key: str, passes: float) -> None:
         settings = Settings(**options)
-        assert (settings.key("superimposition"), settings.passes()) == (key, passes)
+        assert (settings.key("superimposition"), settings.relative_cost()) == (key, passes)
 
     def test_every_variant_of_the_paper_s_tables_can_be_named(self) -> None:
         folder = Path(papers.__path__[0]) / "seiler_superimposition"

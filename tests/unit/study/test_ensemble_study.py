@@ -585,7 +585,7 @@ class TestPuttingTogether:
         seen: list[tuple[str, Any]] = []
 
         def begin(defense: Any, *_: Any, digest: str, **__: Any) -> None:
-            seen.append((digest, defense.beside))
+            seen.append((digest, defense.peers))
             raise InterruptedError
 
         monkeypatch.setattr(loop, "train", begin)
