@@ -464,7 +464,7 @@ def test_training_curves_of_many_models_fit_a_page(count: int, tmp_path: Path) -
     assert len([line for line in lines(svg, "var(--series-2") if len(line) == 4]) == count
 
 
-def test_draw_finds_traces_and_names_them_by_model(tmp_path: Path) -> None:
+def test_draw_finds_training_logs_and_names_them_by_model(tmp_path: Path) -> None:
     histories = {
         model: history_file(tmp_path / f"{index}.csv", 1.0, 0.5, 0.5) for index, model in enumerate(HASSANIN)
     }
@@ -474,7 +474,7 @@ def test_draw_finds_traces_and_names_them_by_model(tmp_path: Path) -> None:
         class_names={HASSANIN[0]: ["cat", "dog", "frog"]},
         histories=histories,
         identities=identities(*HASSANIN),
-        traces={
+        training_logs={
             "rounds": {HASSANIN[1]: rounds_file(tmp_path / "rounds.csv")},
             "centroids": {HASSANIN[0]: centroids_file(tmp_path / "centroids.csv")},
             "unheard_of": {HASSANIN[0]: tmp_path / "nowhere.csv"},

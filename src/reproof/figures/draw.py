@@ -35,8 +35,8 @@ class FigureInputs:
     """Model's name -> its data set's class names, in the order of the labels."""
     histories: Mapping[str, Path] = field(default_factory=dict)
     """Model's name -> history.csv of one seed."""
-    traces: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
-    """Trace's name (`rounds`, `centroids`) -> model's name -> CSV file that the training of one seed left."""
+    training_logs: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    """Table's name (`rounds`, `centroids`) -> model's name -> CSV file of the training log of one seed."""
     identities: Mapping[str, training.Identity] = field(default_factory=dict)
     """Model's name -> what tells it from other models: networks are compared by it."""
     ensembles: Mapping[str, figures_ensembles.Ensemble] = field(default_factory=dict)
@@ -75,9 +75,9 @@ def draw(inputs: FigureInputs) -> dict[str, str]:
     histories = dict(in_order(inputs.histories, titles))
     figures["training_curves"] = training.training_curves(histories, titles)
     figures |= training.networks_compared(histories, inputs.identities)
-    for model, path in in_order(inputs.traces.get("rounds", {}), titles):
+    for model, path in in_order(inputs.training_logs.get("rounds", {}), titles):
         figures[f"rounds_{model}"] = training.rounds(model, titles[model], path)
-    for model, path in in_order(inputs.traces.get("centroids", {}), titles):
+    for model, path in in_order(inputs.training_logs.get("centroids", {}), titles):
         figures[f"centroid_paths_{model}"] = training.centroid_paths(
             model, titles[model], path, classes.get(model, ())
         )

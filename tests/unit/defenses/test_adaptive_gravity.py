@@ -595,11 +595,7 @@ def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:
     del source["surfaces"]  # of models that are no longer there
     made = jobs.Plan(reader.parse(source, [("study", source)], [], {}))
     job = made.draw()
-    assert job.slice["models"]["traces"] == {
-        "rounds": ["gravity", "again"],
-        "centroids": ["gravity", "again"],
-    }
-    for trace in ("rounds", "centroids"):
-        files = tuple(made.train(name, 0).outputs[f"trace_{trace}"] for name in ("gravity", "again"))
-        assert job.inputs[f"trace_{trace}"] == files
+    assert job.slice["models"]["training_logs"] == ["gravity", "again"]
+    files = tuple(made.train(name, 0).outputs["training_log"] for name in ("gravity", "again"))
+    assert job.inputs["training_logs"] == files
     assert Identity(*job.slice["identities"]["undefended"]) == ("digits", "cnn6", "undefended", "clean")
