@@ -28,7 +28,8 @@ from reproof.plan import jobs
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.study import layers, reader
-from reproof.training.loop import History, accuracy, train
+from reproof.training.checkpoint import History
+from reproof.training.loop import accuracy, train
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
 LAST = Progress(9, 10, 90)
