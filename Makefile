@@ -10,7 +10,7 @@ LOCK_FLAGS ?=
 
 python := .venv/bin/python
 caches := .mypy_cache .ruff_cache .pytest_cache .hypothesis
-everything := .venv .snakemake results report
+everything = .venv .snakemake $(filter-out %/README.md,$(wildcard results/* report/*))
 
 .DEFAULT_GOAL := help
 .PHONY: help report test test-quick check lock install install-dev clean distclean

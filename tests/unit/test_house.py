@@ -300,9 +300,11 @@ def test_test_runs_everything_and_test_quick_all_but_the_slow(copy: Path) -> Non
 
 
 def test_clean_keeps_results_and_distclean_asks(copy: Path) -> None:
-    for folder in ("results", "report", ".mypy_cache", ".venv"):
-        (copy / folder).mkdir()
+    for folder in ("results/a", "report", ".mypy_cache", ".venv"):
+        (copy / folder).mkdir(parents=True)
         (copy / folder / "file").write_text("x")
+    for folder in ("results", "report"):
+        (copy / folder / "README.md").write_text("x")
     for folder in ("tests", "benchmarks", "workflow"):
         (copy / folder).mkdir()
     assert run(copy, "make", "clean").returncode == 0
@@ -311,13 +313,14 @@ def test_clean_keeps_results_and_distclean_asks(copy: Path) -> None:
     assert asked.returncode == 0
     assert "CONFIRM=yes" in asked.stdout
     assert {line.split("\t")[1] for line in asked.stdout.splitlines() if "\t" in line} == {
-        "results",
-        "report",
+        "results/a",
+        "report/file",
         ".venv",
     }
-    assert (copy / "results" / "file").exists()
+    assert (copy / "results" / "a" / "file").exists()
     assert run(copy, "make", "distclean", "CONFIRM=yes").returncode == 0
-    assert not (copy / "results").exists()
+    left = {str(path.relative_to(copy)) for name in ("results", "report") for path in (copy / name).iterdir()}
+    assert left == {"results/README.md", "report/README.md"}
     assert not (copy / ".venv").exists()
 
 

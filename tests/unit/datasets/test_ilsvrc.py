@@ -716,10 +716,11 @@ class TestSameBytes:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from reproof.datasets import _objects, ilsvrc
+from reproof.data import object_crops
+from reproof.datasets import ilsvrc
 where, after, root, out, working = sys.argv[1:]
 ilsvrc._ANNOTATIONS_AT_ONCE, ilsvrc._BYTES_AT_ONCE = 7, 3 * 16 * 16 * 6
-module, name = {"annotations": (_objects, "read_annotations"), "objects": (_objects, "crop"), "images": (ilsvrc, "_at_once")}[where]
+module, name = {"annotations": (object_crops, "read_annotations"), "objects": (object_crops, "crop"), "images": (ilsvrc, "_at_once")}[where]
 function, calls = getattr(module, name), []
 def counted(task):
     calls.append(task)
@@ -925,7 +926,7 @@ class TestCrew:
     def test_workers_end_with_the_process_that_started_them(self, tmp_path: Path) -> None:
         script = """
 import multiprocessing, os, signal, sys, time
-from reproof.datasets._crew import Crew
+from reproof.data.workers import Crew
 if __name__ == "__main__":
     with Crew(2) as crew:
         results = crew.spread(time.sleep, [0, 0, 600, 600, 600, 600, 600, 600])
