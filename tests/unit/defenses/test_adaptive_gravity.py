@@ -15,14 +15,13 @@ from reproof.data.dataset import Dataset, to_unit
 from reproof.defenses.adaptive_gravity import (
     AdaptiveGravity,
     Settings,
-    Student,
     Targets,
-    pareto_front,
     round_starts,
 )
 from reproof.errors import StudyError, TrainingError
 from reproof.figures.training import Identity
 from reproof.geometry import latent_space
+from reproof.geometry.gravity_rounds import Student, pareto_front
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.plan import jobs
 from reproof.settings.adversarial_training import AdversarialTraining
@@ -394,21 +393,21 @@ class TestChoice:
             best = max(point[0] for point in points[:length])
             able = able or [n for n, point in enumerate(points[:length]) if point[0] == best]
             front = pareto_front([(points[n][1], points[n][2]) for n in able])
-            assert set(defense._held) == {able[index] + 1 for index in front}
-            for number, weights in defense._held.items():
+            assert set(defense.rounds.held) == {able[index] + 1 for index in front}
+            for number, weights in defense.rounds.held.items():
                 assert weights["auxiliary.gamma"].item() == number
 
     def test_the_first_model_is_never_chosen(self) -> None:
-        assert set(self.scored([(0.95, 1.0, 5.0)], threshold=0.9)._held) == {1}
+        assert set(self.scored([(0.95, 1.0, 5.0)], threshold=0.9).rounds.held) == {1}
 
     def test_below_the_threshold_the_most_accurate_are_held(self) -> None:
         points = [(0.7, 9.0, 1.0), (0.8, 2.0, 2.0), (0.8, 3.0, 3.0), (0.6, 9.0, 1.0)]
-        assert set(self.scored(points, threshold=0.9)._held) == {2, 3}
-        assert set(self.scored([*points, (0.9, 1.0, 9.0)], threshold=0.9)._held) == {5}
+        assert set(self.scored(points, threshold=0.9).rounds.held) == {2, 3}
+        assert set(self.scored([*points, (0.9, 1.0, 9.0)], threshold=0.9).rounds.held) == {5}
 
     def test_a_fixed_round_is_held_alone(self) -> None:
         points = [(0.95, 1.0, 5.0), (0.2, 1.0, 9.0), (0.99, 3.0, 1.0)]
-        assert set(self.scored(points, threshold=0.9, round=2)._held) == {2}
+        assert set(self.scored(points, threshold=0.9, round=2).rounds.held) == {2}
 
     def test_pgd_chooses_the_round_that_withstands_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         defense = self.scored([(0.9, 1.0, 1.0), (0.9, 2.0, 2.0), (0.9, 3.0, 3.0)], threshold=0.0)
@@ -417,8 +416,8 @@ class TestChoice:
         measured = {1: 0.4, 2: 0.6, 3: 0.6, 4: 0.1}
         monkeypatch.setattr(defense, "_accuracy_under_pgd", lambda *_: measured[int(gamma)])
         defense.finish(trainee, stock(), Progress(5, 5, 15))
-        assert [row["round"] for row in defense._rows if row["chosen"]] == [2]
-        assert [row["pgd_accuracy"] for row in defense._rows[1:4]] == [0.4, 0.6, 0.6]
+        assert [row["round"] for row in defense.rounds.rows if row["chosen"]] == [2]
+        assert [row["pgd_accuracy"] for row in defense.rounds.rows[1:4]] == [0.4, 0.6, 0.6]
         assert int(gamma) == 2
 
     def test_pgd_counts_what_is_right_clean_and_attacked(self) -> None:
@@ -449,8 +448,8 @@ class TestChoice:
             kind = {"smallest": "min", "mean": "mean", "largest": "max"}[separation]
             for row, value in zip(rows[1:], (first, second), strict=True):
                 row |= {f"head_icd_{kind}": value, f"tail_icd_{kind}": value}
-            defense._rows = rows
-            assert defense._front() == {1 if first > second else 2}
+            defense.rounds.rows = rows
+            assert defense.rounds.front() == {1 if first > second else 2}
 
 
 class StoppedError(Exception):
