@@ -5,7 +5,7 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 
 | internal | why it, and not what is documented |
 |---|---|
-| workflow.config_settings.configfiles | `config` holds their values merged; a study's layers and messages need the files |
+| workflow.config_settings.configfiles | `config` holds their values merged; a study's layers are files |
 | workflow.config_settings.config_args | `config` holds --config as Snakemake guesses: `true` and `null` become words |
 | workflow.deployment_settings.deployment_method | nothing else takes --use-conda back where there is no conda |
 | workflow.is_main_process | a job on a cluster reads the Snakefile too: it must touch no lock and say nothing twice |

@@ -37,4 +37,4 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return CIFAR-10 with its splits, from root or downloaded into it."""
-    return published.prepare(settings, root, published.cifar_source(torchvision.datasets.CIFAR10))
+    return published.prepare(settings, root, published.cifar_download(torchvision.datasets.CIFAR10))

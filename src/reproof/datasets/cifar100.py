@@ -127,4 +127,4 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return CIFAR-100 with its splits, from root or downloaded into it."""
-    return published.prepare(settings, root, published.cifar_source(torchvision.datasets.CIFAR100))
+    return published.prepare(settings, root, published.cifar_download(torchvision.datasets.CIFAR100))

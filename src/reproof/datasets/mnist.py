@@ -35,5 +35,5 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return MNIST with its splits, from root or downloaded into it."""
-    source = published.idx_source(torchvision.datasets.MNIST, UNPACKED_MD5S)
-    return published.prepare(settings, root, source)
+    download = published.idx_download(torchvision.datasets.MNIST, UNPACKED_MD5S)
+    return published.prepare(settings, root, download)

@@ -401,11 +401,11 @@ class TestWrongFiles:
                 module.prepare(module.Settings(), Path("nowhere"))
             assert [file.md5 for file in sources] == listed
         elif name.startswith("cifar"):
-            source = data_published.cifar_source(reader)
+            source = data_published.cifar_download(reader)
             expected = {*(row[1] for row in (*reader.train_list, *reader.test_list)), reader.meta["md5"]}
             assert {file.md5 for file in source.files} == expected
         else:
-            source = data_published.idx_source(reader, module.UNPACKED_MD5S)
+            source = data_published.idx_download(reader, module.UNPACKED_MD5S)
             assert [f"{Path(file.path).name}.gz" for file in source.files] == [
                 row[0] for row in reader.resources
             ]
