@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     planned.add_argument("--page", action="store_true", help="print only the path of the study's page")
     planned.add_argument(
-        "--minutes", type=float, help="cut the study into pieces that each end within so many minutes"
+        "--minutes", type=float, help="cut the study into time slices that each end within so many minutes"
     )
     planned.add_argument("--jobs", type=int, default=1, help="with --minutes: jobs at a time")
     planned.add_argument(
@@ -138,7 +138,7 @@ def show_claims(*, summary: bool, check: bool) -> int:
 
 
 def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
-    """Return what `plan` prints: the page's path, the study in pieces, or what its stages cost."""
+    """Return what `plan` prints: the page's path, the study in time slices, or what its stages cost."""
     from reproof.plan import estimate, time_slices
 
     if chosen.page:
