@@ -36,7 +36,7 @@ class Settings(VotingSettings):
     by what the student cannot change."""
 
     def relative_cost(self) -> float:
-        """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.
+        """Return a step's cost with one frozen peer: its pass forward; each further one adds as much.
 
         How many there are is the stanza's, not the method's, to say.
         """
@@ -55,7 +55,7 @@ class DistilledEnsemble(VotingDefense[Settings]):
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
         """Return the cross-entropy and `weight` T² times KL(teacher ‖ student), per image (N,).
 
-        Without networks beside it is the cross-entropy. The frozen networks are differentiated only where the
+        Without peers it is the cross-entropy. The frozen networks are differentiated only where the
         images ask for a gradient.
         """
         if not self.peers:

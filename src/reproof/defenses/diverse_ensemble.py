@@ -26,7 +26,7 @@ SHORTEST = 1e-6
 
 
 class Settings(VotingSettings):
-    """Settings of a network that is trained beside earlier ones, and of the vote with them."""
+    """Settings of a network that is trained with earlier ones as frozen peers, and of the vote with them."""
 
     paper: ClassVar[str] = "mirzaeian_dkd"
     learns_beside: ClassVar[bool] = True
@@ -43,7 +43,7 @@ class Settings(VotingSettings):
     for CIFAR-10)."""
 
     def relative_cost(self) -> float:
-        """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.
+        """Return a step's cost with one frozen peer: its pass forward; each further one adds as much.
 
         How many there are is the stanza's, not the method's, to say.
         """
@@ -62,9 +62,9 @@ class DiverseEnsemble(VotingDefense[Settings]):
     )
 
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return (1 - ζ) L_C + ζ / i times the sum of the similarities to the i networks beside, per image (Eq. 4).
+        """Return (1 - ζ) L_C + ζ / i times the sum of the similarities to the i frozen peers, per image (Eq. 4).
 
-        Without networks beside it is the cross-entropy (Eq. 1). The frozen networks are differentiated only where
+        Without peers it is the cross-entropy (Eq. 1). The frozen networks are differentiated only where
         the images ask for a gradient. StudyError when a network lacks the layer, or its latent space is of another
         size.
         """
