@@ -7,4 +7,4 @@ from collections.abc import Callable
 from torch import Tensor
 
 AttackLoss = Callable[[Tensor, Tensor], Tensor]
-"""images (N, C, H, W), labels (N,) -> a loss per image (N,) that an attacker climbs."""
+"""images (N, C, H, W), labels (N,) -> a loss per image (N,) that an attacker maximises."""

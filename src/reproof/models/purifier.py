@@ -69,7 +69,7 @@ class Purified(Classifier, ABC):
 
 
 class PurifiedDefense(Defense[S]):
-    """A method whose `build` returns a trainee with a `Purified` classifier; its Settings name the view `bpda`.
+    """A method whose `build` returns a trainee with a `Purified` classifier; its Settings name the attack loss `bpda`.
 
     The inherited loss, the cross-entropy of the classifier inside, is one part of the method's; the purifier's
     own loss per image is the other. They share no parameters, so each trains as if alone.

@@ -2,7 +2,7 @@
 
 A strict majority elects: more than half of all members, so two of three, and three of four. A vote cannot be
 differentiated. The logits of an ensemble are therefore the logarithm of the members' mean softmax, whose largest
-is made to be the vote's answer, and an attacker has surrogates of the vote to climb.
+is made to be the vote's answer, and an attacker has surrogates of the vote's loss to maximise.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class VotingDefense(Defense[V]):
         )
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
-        """Return `mean_logits` and `votes`; plain cross-entropy already climbs the mean softmax.
+        """Return `mean_logits` and `votes`; plain cross-entropy already is that of the mean softmax.
 
         A network alone has the same attack losses, as an ensemble of one.
         """
