@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from reproof.settings.values import Count, Flag, Norm, Positive, Settings, UnitInterval, format_number
+from reproof.settings.parameters import Parameters, Printed, PrintedUnitInterval
+from reproof.settings.values import Count, Flag, Norm, Positive, Settings
 
 
 class Point(Settings):
@@ -14,14 +15,14 @@ class Point(Settings):
 
     name: str
     """The swept parameter's name, as in a claim: `epsilon`, `c`."""
-    value: float
-    epsilon: float | None
+    value: Printed
+    epsilon: Printed | None
     """The budget that the threat model checks, in pixels' [0, 1]; None for attacks without one."""
 
     @property
     def parameters(self) -> str:
-        """Return the text that stands in outcomes, measurements and claims: `epsilon=0.3`, `c=10`."""
-        return f"{self.name}={format_number(self.value)}"
+        """Return the text that stands in outcomes, measurements and claims: `epsilon=8/255`, `c=10`."""
+        return str(Parameters.of(**{self.name: self.value}))
 
 
 PSNR = "psnr"
@@ -76,7 +77,7 @@ class EpsilonAttackSettings(AttackSettings):
     """An attack inside an epsilon ball, measured at one or several epsilons."""
 
     norm: ClassVar[Norm | None] = "linf"
-    epsilons: tuple[UnitInterval, ...] = Field(
+    epsilons: tuple[PrintedUnitInterval, ...] = Field(
         min_length=1,
         description="Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets.",
     )
