@@ -16,6 +16,7 @@ from reproof.claims.vocabulary import (
     nearest,
     variant_of,
 )
+from reproof.settings.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,7 @@ class Claim:
     @property
     def epsilon(self) -> str | None:
         """Return the budget as written in `parameters`; None for claims without one."""
-        named = dict(part.split("=") for part in self.parameters.split())
-        return named.get("epsilon")
+        return Parameters.parse(self.parameters).text("epsilon")
 
     @property
     def copied(self) -> bool:

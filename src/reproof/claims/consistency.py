@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reproof.claims.claim import Claim, Source
 from reproof.claims.paper import Paper, select
 from reproof.claims.vocabulary import QUANTITY
-from reproof.settings.values import parse_number
+from reproof.settings.parameters import Parameters
 
 SINGLE_STEP = "fgsm"
 ITERATIVE = ("bim", "mim", "pgd")
@@ -102,7 +102,7 @@ def uncovered(papers: Sequence[Paper]) -> list[Anomaly]:
 
 def _unequal(papers: Sequence[Paper]) -> Iterator[Anomaly]:
     """Yield claims of one quantity whose prints differ by more than the coarser one rounds."""
-    for group in _groups((claim for paper in papers for claim in paper.claims), "quantity"):
+    for group in _groups((claim for paper in papers for claim in paper.claims), *QUANTITY):
         for first, second in itertools.combinations(group, 2):
             rounding = max(first.half_digit, second.half_digit)
             if abs(_value(first) - _value(second)) > rounding + 1e-9:
@@ -171,12 +171,17 @@ def _in_paper(paper: Paper) -> Iterator[Anomaly]:
 
 
 def _groups(claims: Iterable[Claim], *names: str) -> list[list[Claim]]:
-    """Return the claims with a value, together where these attributes agree."""
+    """Return the claims with a value, together where these columns agree; parameters whatever their print."""
     found: dict[tuple[object, ...], list[Claim]] = {}
     for claim in claims:
         if claim.value is not None:
-            found.setdefault(tuple(getattr(claim, name) for name in names), []).append(claim)
+            found.setdefault(tuple(_cell(claim, name) for name in names), []).append(claim)
     return list(found.values())
+
+
+def _cell(claim: Claim, name: str) -> str | Parameters:
+    text: str = getattr(claim, name)
+    return Parameters.parse(text) if name == "parameters" else text
 
 
 def _but(*names: str) -> tuple[str, ...]:
@@ -203,11 +208,8 @@ def _value(claim: Claim) -> float:
 
 def _budget(claim: Claim) -> tuple[str, float]:
     """Return the parameter of which more makes the attack stronger; 0 where it has none."""
-    for part in claim.parameters.split():
-        name, _, number = part.partition("=")
-        if name in BUDGETS:
-            return name, float(parse_number(number))
-    return "", 0.0
+    found = Parameters.parse(claim.parameters)
+    return next(((name, size) for name in BUDGETS if (size := found.number(name)) is not None), ("", 0.0))
 
 
 def _kinds(claim: Claim) -> list[tuple[str, str, str]]:

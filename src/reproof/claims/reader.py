@@ -33,7 +33,7 @@ from reproof.claims.vocabulary import (
     variant_of,
 )
 from reproof.errors import ClaimError
-from reproof.settings.values import format_number, parse_number
+from reproof.settings.parameters import PrintedNumber
 
 
 def read_claims(path: Path) -> list[Claim]:
@@ -163,7 +163,7 @@ def _check_parameters(place: str, attack: str, metric: str, text: str) -> None:
             raise ClaimError(f"{place}: {name!r} stands twice")
         seen.add(name)
         try:
-            written = format_number(parse_number(number))
+            written = PrintedNumber(number).text
         except (ValueError, OverflowError):
             raise ClaimError(f"{place}: {number!r} is no number such as 0.3") from None
         if written != number:

@@ -11,6 +11,7 @@ from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper, Statement, select
 from reproof.judging.difference import Difference, dump
 from reproof.judging.verdicts import Verdict
+from reproof.settings.parameters import Parameters
 
 Judgement = Literal["holds", "does not hold", "undecided"]
 Word = Literal["holds", "does not hold", "undecided", "not comparable", "not measured"]
@@ -181,13 +182,19 @@ def _pairs(
             for other in right
             if other.claim_id in wanted
             and other.claim_id != claim.claim_id
-            and all(getattr(other, name) == getattr(claim, name) for name in statement.pair_by)
+            and all(_agree(other, claim, name) for name in statement.pair_by)
         ]
         others = [sides[one] for one in ids if one in sides]
         if others and statement.against != "each":
             others = [_extreme(others, statement.against, complete=len(others) == len(ids))]
         pairs += [_Pair(own, other) for other in others]
     return pairs
+
+
+def _agree(one: Claim, other: Claim, name: str) -> bool:
+    """Tell whether two claims have the same in a column; parameters whatever their print."""
+    left, right = getattr(one, name), getattr(other, name)
+    return Parameters.parse(left) == Parameters.parse(right) if name == "parameters" else bool(left == right)
 
 
 def _extreme(sides: Sequence[_Side], which: Literal["best", "worst"], *, complete: bool) -> _Side:
