@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
         "reference", parents=[shared], help="turn a finished run into a reference run, to be committed"
     )
     kept.add_argument("--name", help="its folder under reference/; the study's name where it is left out")
+    kept.add_argument(
+        "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
+    )
     commands.add_parser("schema", help="print the JSON schema of a study file")
     claims = commands.add_parser("claims", help="say what the ledger of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -89,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if chosen.command == "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
+        if chosen.command == "reference" and chosen.judge:
+            judge_again(chosen.judge)
+            return 0
         plan = Plan(load_study(chosen.configfile, chosen.config))
         if chosen.command == "plan":
             print(show_plan(plan, chosen), flush=True)
@@ -162,6 +168,18 @@ def keep(plan: Plan, name: str) -> None:
     found = reference.read(folder)
     measured = len(found.tables["verdicts"])
     print(f"{folder}: {measured} claims with a verdict, {len(found.records)} files on record", flush=True)
+
+
+def judge_again(name: str) -> None:
+    """Judge the claims beside a reference run's numbers by today's rules and say how many changed."""
+    from reproof import reference
+
+    folder = Path(reference.FOLDER) / name
+    before = (folder / "verdicts.csv").read_text(encoding="utf-8") if folder.is_dir() else ""
+    reference.write(folder, reference.judge(folder))
+    found = reference.read(folder).tables["verdicts"]
+    changed = "changed" if before != (folder / "verdicts.csv").read_text(encoding="utf-8") else "as before"
+    print(f"{folder}: {len(found)} claims with a verdict, {changed}", flush=True)
 
 
 def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:
