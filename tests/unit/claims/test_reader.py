@@ -65,7 +65,7 @@ BAD = {
         "column unit: 'points' is unknown; there are: fraction, percent",
     ),
     "no defense": ({"defense": ""}, "column defense: '' is unknown"),
-    "budget as written in print": ({"parameters": "epsilon=8/255"}, "written epsilon=0.03137254901960784"),
+    "fraction with a point": ({"parameters": "epsilon=8.0/255"}, "column parameters: '8.0/255' is no number"),
     "budget with a zero too many": ({"parameters": "epsilon=0.30"}, "written epsilon=0.3"),
     "budget with a point too many": ({"parameters": "c=10.0"}, "written c=10"),
     "unknown parameter": ({"parameters": "eps=0.3"}, "column parameters.*did you mean 'epsilon'"),

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from reproof.csv_tables import to_csv
+from reproof.csv_tables import CHECKLIST
 from reproof.diagnostics import checklist, checklist_case, checklist_of_study, red_flags
 from reproof.diagnostics.checklist import COLUMNS, ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
@@ -109,7 +109,8 @@ def test_a_model_that_was_not_run_gets_no_answer():
 
 def test_the_table_says_item_group_place_and_answer():
     rows = table_rows(answer(study(), [outcomes()], ()))
-    text = to_csv(rows, COLUMNS)
+    text = CHECKLIST.text(CHECKLIST.frame(rows))
+    assert CHECKLIST.names == list(COLUMNS)
     assert text.splitlines()[0] == "item,group,section,model,answer,evidence"
     clean = next(row for row in rows if row["item"] == "clean_accuracy")
     assert (clean["group"], clean["section"], clean["model"]) == ("Common severe flaws", "4.2", "net")

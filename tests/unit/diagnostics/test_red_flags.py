@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from reproof import wording
-from reproof.csv_tables import to_csv
+from reproof.csv_tables import RED_FLAGS
 from reproof.diagnostics.comparison import ALPHA
 from reproof.diagnostics.red_flags import COLUMNS, GATES, MARGIN, _at_least, find, table_rows
 from reproof.measuring.outcomes import Outcomes, Trial
@@ -284,7 +284,8 @@ def test_evidence_has_numbers_and_rows():
         "50 stand only the former, 0 only the latter (p = 8.9e-16, corrected for 1 comparison)."
     )
     assert flag.rows == ("white_box fgsm epsilon=0.3", "white_box pgd epsilon=0.3")
-    text = to_csv(table_rows([flag]), COLUMNS)
+    text = RED_FLAGS.text(RED_FLAGS.frame(table_rows([flag])))
+    assert RED_FLAGS.names == list(COLUMNS)
     assert text.splitlines()[0] == "model,gate,raised,evidence,rows"
     assert text.splitlines()[1].startswith("net,iterative_vs_single_step,true,")
 

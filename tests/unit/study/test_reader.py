@@ -516,7 +516,7 @@ def test_suite_sets_an_attack_otherwise_under_the_same_name(tmp_path: Path) -> N
     assert papers["pgd"].settings.epsilons == (0.3,)
     assert (adaptive["pgd"].settings.epsilons, adaptive["pgd"].settings.steps) == ((8 / 255,), 2)
     assert plan.attack("centred", 0, "adaptive").slice["attacks"]["pgd"]["images"] == 7
-    assert plan.evaluate("centred", 0, "adaptive").slice["attacks"]["pgd"]["epsilons"] == [8 / 255]
+    assert plan.evaluate("centred", 0, "adaptive").slice["attacks"]["pgd"]["epsilons"] == ["8/255"]
     assert (
         plan.attack("centred", 0, "papers").expectation
         == Plan(load(tmp_path)).attack("centred", 0, "papers").expectation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import pytest
 
 from reproof import cli, registry
 from reproof.claims import paper as claims_paper
-from reproof.claims.claim import Claim, Source
+from reproof.claims.claim import Source
 from reproof.claims.paper import Paper, PaperBudget
 from reproof.claims.vocabulary import MEMBERS, variant_of
-from reproof.judging.verdicts import Budget, judge
-from reproof.measuring.measurements import BOOSTED, Summary
+from reproof.csv_tables import SUMMARY
+from reproof.judging.study_facts import StudyFacts
+from reproof.judging.tables import judge_claims
+from reproof.measuring.measurements import BOOSTED
 from reproof.plan import estimate
 from reproof.plan.jobs import Plan
 from reproof.settings.source_names import MEMBER
@@ -261,7 +263,7 @@ def ledger() -> list[Paper]:
     return claims_paper.papers()
 
 
-def measurements(plan: Plan) -> list[Summary]:
+def measurements(plan: Plan) -> list[dict[str, Any]]:
     """Return what the study's tables would hold, with an accuracy of 0.5 everywhere."""
     rows = []
     met = {(job.slice["model"], job.slice["threat"]) for job in plan.outcomes()}
@@ -294,7 +296,7 @@ def measurements(plan: Plan) -> list[Summary]:
             if gains and any((name, facts["threat"]) in met for name in plain):
                 metrics.append("accuracy_gain")
             rows += [
-                Summary(
+                dict(
                     study=plan.study.name,
                     dataset=facts["dataset_key"],
                     architecture=facts["architecture_key"],
@@ -320,24 +322,16 @@ def measurements(plan: Plan) -> list[Summary]:
     return rows
 
 
-def question(row: Summary | Claim) -> tuple[str, ...]:
-    return (row.defense, row.training, row.setting, row.attack, row.parameters, row.metric)
-
-
 def judged(plan: Plan) -> Counter[tuple[str, str]]:
-    """Return how many claims the study would judge, by paper and the claim's defense, by `judge` itself."""
-    slices = plan.tabulate().slice
-    budgets = {name: Budget(**facts) for name, facts in slices["budgets"].items()}
-    answers: dict[tuple[str, ...], list[Summary]] = defaultdict(list)
-    for row in measurements(plan):
-        answers[question(row)].append(row)
-    found: Counter[tuple[str, str]] = Counter()
-    for paper in ledger():
-        for claim in paper.claims:
-            rows = answers.get(question(claim), [])
-            verdict = judge(claim, rows, budgets=budgets, paper=paper, attacks=slices["attacks"])
-            found[paper.key, variant_of(claim.defense)] += verdict.verdict in JUDGED
-    return found
+    """Return how many claims the study would judge, by paper and the claim's defense."""
+    facts = StudyFacts.read(plan.tabulate().slice)
+    claims = {claim.claim_id: claim for paper in ledger() for claim in paper.claims}
+    _, _, verdicts = judge_claims(SUMMARY.frame(measurements(plan)), facts, ledger())
+    return Counter(
+        (verdict.paper, variant_of(claims[verdict.claim_id].defense))
+        for verdict in verdicts
+        if verdict.verdict in JUDGED
+    )
 
 
 @pytest.mark.parametrize(("name", "budget"), BUDGETS)
