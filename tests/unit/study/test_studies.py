@@ -296,27 +296,27 @@ def measurements(plan: Plan) -> list[dict[str, Any]]:
             if gains and any((name, facts["threat"]) in met for name in plain):
                 metrics.append("accuracy_gain")
             rows += [
-                dict(
-                    study=plan.study.name,
-                    dataset=facts["dataset_key"],
-                    architecture=facts["architecture_key"],
-                    defense=facts["defense_key"],
-                    training=facts["training_key"],
-                    seeds=len(plan.study.seeds),
-                    setting="white_box" if clean else facts["setting"],
-                    source="" if source == facts["model"] else source,
-                    attack=attack,
-                    parameters=parameters,
-                    metric=metric,
-                    value=0.5,
-                    correct=None,
-                    total=images * len(plan.study.seeds),
-                    low=0.47,
-                    high=0.53,
-                    model=facts["model"],
-                    value_min=0.5,
-                    value_max=0.5,
-                )
+                {
+                    "study": plan.study.name,
+                    "dataset": facts["dataset_key"],
+                    "architecture": facts["architecture_key"],
+                    "defense": facts["defense_key"],
+                    "training": facts["training_key"],
+                    "seeds": len(plan.study.seeds),
+                    "setting": "white_box" if clean else facts["setting"],
+                    "source": "" if source == facts["model"] else source,
+                    "attack": attack,
+                    "parameters": parameters,
+                    "metric": metric,
+                    "value": 0.5,
+                    "correct": None,
+                    "total": images * len(plan.study.seeds),
+                    "low": 0.47,
+                    "high": 0.53,
+                    "model": facts["model"],
+                    "value_min": 0.5,
+                    "value_max": 0.5,
+                }
                 for metric in metrics
             ]
     return rows
