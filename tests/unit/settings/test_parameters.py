@@ -46,8 +46,8 @@ def test_order_and_print_make_no_difference(found: tuple[tuple[str, str], ...], 
 
 @given(st.lists(items.map(Parameters), max_size=5))
 def test_sorting_is_that_of_a_total_order(found: list[Parameters]) -> None:
-    ordered = sorted(found)
-    assert sorted(found[::-1]) == ordered
+    backwards = found[::-1]
+    assert sorted(backwards) == sorted(found)
     for one in found:
         for other in found:
             assert (one < other) + (other < one) + (one == other) == 1
