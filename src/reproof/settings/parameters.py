@@ -111,6 +111,10 @@ class Parameters:
         text = self.text(name)
         return PrintedNumber(text) if text is not None and _number(text) is not None else None
 
+    def without(self, name: str) -> Parameters:
+        """Return the other parameters."""
+        return Parameters(tuple(item for item in self.items if item[0] != name))
+
     def __contains__(self, name: str) -> bool:
         """Tell whether a parameter is given."""
         return any(name == own for own, _ in self.items)

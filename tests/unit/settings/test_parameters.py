@@ -86,6 +86,7 @@ def test_one_parameter_as_number_and_as_text() -> None:
     assert (found.number("norm"), found.number("c")) == (None, None)
     assert "epsilon" in found
     assert "eps" not in found
+    assert (found.without("epsilon"), found.without("c")) == (Parameters.parse("norm=linf"), found)
     assert str(Parameters.of(norm="linf", epsilon=PrintedNumber("8/255"))) == "norm=linf epsilon=8/255"
     assert str(Parameters.of(c=10.0)) == "c=10"
 
