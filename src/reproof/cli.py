@@ -171,15 +171,14 @@ def keep(plan: Plan, name: str) -> None:
 
 
 def judge_again(name: str) -> None:
-    """Judge the claims beside a reference run's numbers by today's rules and say how many changed."""
+    """Judge the claims beside a reference run's numbers by today's rules and say which of its files changed."""
     from reproof import reference
 
     folder = Path(reference.FOLDER) / name
-    before = (folder / "verdicts.csv").read_text(encoding="utf-8") if folder.is_dir() else ""
-    reference.write(folder, reference.judge(folder))
-    found = reference.read(folder).tables["verdicts"]
-    changed = "changed" if before != (folder / "verdicts.csv").read_text(encoding="utf-8") else "as before"
-    print(f"{folder}: {len(found)} claims with a verdict, {changed}", flush=True)
+    files = reference.judge(folder)
+    changed = sorted(file for file in files if files[file].encode() != (folder / file).read_bytes())
+    reference.write(folder, files)
+    print(f"{folder}: {', '.join(changed) or 'no file'} changed", flush=True)
 
 
 def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from reproof import reference
+from reproof import cli, reference
 from reproof.csv_tables import KEY, RECORDS, SCHEMAS
 from reproof.errors import ArtifactError
 from reproof.judging.difference import load
@@ -58,3 +59,22 @@ def test_a_listed_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (copy / "summary.csv").rename(copy / "sumary.csv")
     with pytest.raises(ArtifactError, match=r"lists sumary\.csv, which is no table"):
         reference.read(copy)
+
+
+def test_the_command_judges_anew_and_says_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = NAMES[-1]
+    copy = tmp_path / reference.FOLDER / name
+    shutil.copytree(ROOT / name, copy)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["reference", "--judge", name]) == 0
+    assert capsys.readouterr().out == f"{reference.FOLDER}/{name}: no file changed\n"
+    about = json.loads((copy / reference.ABOUT).read_text(encoding="utf-8"))
+    about["settings"]["tolerance"] = 0.2
+    (copy / reference.ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    assert cli.main(["reference", "--judge", name]) == 0
+    assert "about.json, verdicts.csv changed" in capsys.readouterr().out
+    assert reference.read(copy).tables["verdicts"]["verdict"].eq("reproduced").sum() > 12
+    assert cli.main(["reference", "--judge", "nothing"]) == 1
+    assert "about.json is missing" in capsys.readouterr().err

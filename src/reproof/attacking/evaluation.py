@@ -200,7 +200,7 @@ def evaluate(
             raise ArtifactError(
                 f"threat {threat}: the adversarial images were made from other test images. Run again."
             )
-        for name, stanza, settings, point in _points(attacks):
+        for name, entry, settings, point in _points(attacks):
             key = f"{name}/{point.parameters}"
             perturbed = made[key]
             count = len(perturbed)
@@ -208,7 +208,7 @@ def evaluate(
             threat_model.check(target.images[:count], perturbed, settings.norm, point.epsilon, where)
             facts = {
                 "attack": name,
-                "kind": stanza["kind"],
+                "kind": entry["kind"],
                 "view": view,
                 "norm": settings.norm or "",
                 "parameters": point.parameters,
@@ -240,12 +240,12 @@ NO_ATTACK: Mapping[str, str | None] = {
 def _points(
     attacks: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, Mapping[str, Any], AttackSettings, Point]]:
-    for name, stanza in attacks.items():
-        cls = registry.settings_class("attacks", stanza["kind"])
-        settings = cls.model_validate({key: value for key, value in stanza.items() if key != "kind"})
+    for name, entry in attacks.items():
+        cls = registry.settings_class("attacks", entry["kind"])
+        settings = cls.model_validate({key: value for key, value in entry.items() if key != "kind"})
         assert isinstance(settings, AttackSettings)
         for point in settings.points():
-            yield name, stanza, settings, point
+            yield name, entry, settings, point
 
 
 def write(path: Path, rows: pa.Table, identity: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ BOOSTED = "[boosted]"
 
 @dataclass(frozen=True)
 class Anomaly:
-    """Two printed numbers that do not go together: the paper contradicts itself, or the ledger is mistyped."""
+    """Two printed numbers that do not go together: the paper contradicts itself, or the claims table is mistyped."""
 
     kind: str
     first: Claim

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class SummaryRow:
     """A row of summary.csv, its parameters parsed."""
 
     study: str
@@ -72,30 +72,30 @@ class Measured:
     def __init__(self, summary: pd.DataFrame):
         """summary: of schema csv_tables.SUMMARY."""
         rows = [
-            Row(**{**cells, "parameters": Parameters.parse(cells["parameters"])})
+            SummaryRow(**{**cells, "parameters": Parameters.parse(cells["parameters"])})
             for cells in SUMMARY.rows(summary)
         ]
         self.datasets = {row.dataset for row in rows}
-        self._by_question: dict[tuple[str | Parameters, ...], list[Row]] = defaultdict(list)
-        self._by_defense: dict[str, list[Row]] = defaultdict(list)
-        self._worst_cases: dict[tuple[str, str, Parameters], Row] = {}
+        self._by_question: dict[tuple[str | Parameters, ...], list[SummaryRow]] = defaultdict(list)
+        self._by_defense: dict[str, list[SummaryRow]] = defaultdict(list)
+        self._worst_cases: dict[tuple[str, str, Parameters], SummaryRow] = {}
         for row in rows:
             self._by_question[row.question].append(row)
             self._by_defense[row.defense].append(row)
             if (row.attack, row.metric) == (WORST_CASE, "accuracy"):
                 self._worst_cases.setdefault((row.study, row.model, row.parameters), row)
 
-    def answers(self, claim: Claim) -> list[Row]:
+    def answers(self, claim: Claim) -> list[SummaryRow]:
         """Return the rows of the claim's defense, training, setting, attack, parameters, metric and members."""
         what = (claim.defense, claim.training, claim.setting, claim.attack)
         question = (*what, Parameters.parse(claim.parameters), claim.metric, members(claim))
         return self._by_question.get(question, [])
 
-    def of_defense(self, defense: str) -> list[Row]:
+    def of_defense(self, defense: str) -> list[SummaryRow]:
         """Return all that was measured of a defense."""
         return self._by_defense.get(defense, [])
 
-    def worst_case(self, claim: Claim, row: Row) -> Row | None:
+    def worst_case(self, claim: Claim, row: SummaryRow) -> SummaryRow | None:
         """Return what is left of a row's model under every attack in the claim's budget, as far as it has one."""
         epsilon = Parameters.parse(claim.parameters).number("epsilon")
         if epsilon is None or claim.metric != "accuracy":

@@ -14,7 +14,7 @@ from reproof.judging.verdicts import Verdict
 from reproof.settings.parameters import Parameters
 
 Judgement = Literal["holds", "does not hold", "undecided"]
-Word = Literal["holds", "does not hold", "undecided", "not comparable", "not measured"]
+StatementWord = Literal["holds", "does not hold", "undecided", "not comparable", "not measured"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class StatementVerdict:
     statement_id: str
     paper: str
     place: str
-    in_print: Word
+    in_print: StatementWord
     print_pairs: int
     print_holding: int
     print_left: str
     print_right: str
     print_difference: float | None
-    measured: Word
+    measured: StatementWord
     measured_pairs: int
     measured_holding: int
     measured_left: str
@@ -117,7 +117,7 @@ def _judge(
     judgement = _over_all(statement, here, len(in_print)) if here else ""
     used = {side.claim_id for each in here for side in (each.pair.left, each.pair.right)} & set(verdicts)
     foreign = [verdicts[one] for one in sorted(used) if verdicts[one].verdict == "not comparable"]
-    word: Word = "not comparable" if judgement and foreign else judgement or "not measured"
+    word: StatementWord = "not comparable" if judgement and foreign else judgement or "not measured"
     differences = list(dict.fromkeys(part for verdict in foreign for part in _named(verdict)))
     if 0 < len(here) < len(in_print):
         differences.insert(0, Difference("pairs", str(len(here)), str(len(in_print))))

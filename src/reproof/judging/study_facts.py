@@ -8,7 +8,7 @@ from typing import Any
 
 TOLERANCE = 0.02
 """How far outside the measured interval a claim may lie and still be reproduced: two points of accuracy."""
-Place = tuple[str, str, str, str]
+Meeting = tuple[str, str, str, str]
 """A model, and the setting, the source and the attack that it met."""
 
 
@@ -34,7 +34,7 @@ class StudyFacts:
     models: Mapping[str, ModelFacts] = field(default_factory=dict)
     attacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Config entry -> the settings of that attack, its kind among them."""
-    suite_overrides: Mapping[Place, Mapping[str, Any]] = field(default_factory=dict)
+    suite_overrides: Mapping[Meeting, Mapping[str, Any]] = field(default_factory=dict)
     """The settings of an attack where a suite sets them otherwise than the config entry."""
     tolerance: float = TOLERANCE
 

@@ -13,7 +13,7 @@ from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import METRICS
 from reproof.csv_tables import KEY
 from reproof.judging.difference import Difference, dump
-from reproof.judging.measured import Measured, Row, members
+from reproof.judging.measured import Measured, SummaryRow, members
 from reproof.judging.study_facts import ModelFacts, StudyFacts
 from reproof.settings.parameters import Parameters
 from reproof.settings.source_names import JOINT
@@ -22,7 +22,7 @@ from reproof.settings.values import format_number
 FOOLING_SET = "fooling_set"
 """What the metrics begin with that count only the images that fool all their sources."""
 
-Word = Literal["reproduced", "lower", "higher", "not comparable", "not measured", "not claimed"]
+VerdictWord = Literal["reproduced", "lower", "higher", "not comparable", "not measured", "not claimed"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Verdict:
     row: str
     column: str
     claimed: float | None
-    verdict: Word
+    verdict: VerdictWord
     differences: tuple[Difference, ...] = ()
     study: str = ""
     model: str = ""
@@ -57,7 +57,7 @@ class Verdict:
     strongest_value: float | None = None
     strongest_low: float | None = None
     strongest_high: float | None = None
-    strongest_verdict: Word | Literal[""] = ""
+    strongest_verdict: VerdictWord | Literal[""] = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -125,7 +125,9 @@ def judge(claim: Claim, measured: Measured, facts: StudyFacts, paper: Paper | No
     )
 
 
-def _beside(claimed: float, strongest: Row, tolerance: float, foreign: list[Difference]) -> dict[str, Any]:
+def _beside(
+    claimed: float, strongest: SummaryRow, tolerance: float, foreign: list[Difference]
+) -> dict[str, Any]:
     """Return what a verdict says of the strongest attack."""
     return {
         "strongest_attack": strongest.attack,
@@ -137,7 +139,7 @@ def _beside(claimed: float, strongest: Row, tolerance: float, foreign: list[Diff
     }
 
 
-def _compare(claimed: float, row: Row, tolerance: float) -> Word:
+def _compare(claimed: float, row: SummaryRow, tolerance: float) -> VerdictWord:
     low = row.value if row.low is None else row.low
     high = row.value if row.high is None else row.high
     rounding = 1e-12
@@ -149,7 +151,7 @@ def _compare(claimed: float, row: Row, tolerance: float) -> Word:
 
 
 def _foreign(
-    claim: Claim, row: Row, models: Mapping[str, ModelFacts], paper: Paper | None
+    claim: Claim, row: SummaryRow, models: Mapping[str, ModelFacts], paper: Paper | None
 ) -> list[Difference]:
     """Return the differences that make it another quantity than the claimed one."""
     differences = []
@@ -170,7 +172,7 @@ def _foreign(
     return differences
 
 
-def _source_of_another_kind(claim: Claim, row: Row, models: Mapping[str, ModelFacts]) -> bool:
+def _source_of_another_kind(claim: Claim, row: SummaryRow, models: Mapping[str, ModelFacts]) -> bool:
     """Say whether a transfer attack was made on another network or defense than the paper's, whatever its width."""
     if claim.setting != "black_box":
         return False
@@ -179,7 +181,7 @@ def _source_of_another_kind(claim: Claim, row: Row, models: Mapping[str, ModelFa
 
 
 def _made_on(
-    row: Row, models: Mapping[str, ModelFacts], *, named_by_width: bool = True
+    row: SummaryRow, models: Mapping[str, ModelFacts], *, named_by_width: bool = True
 ) -> tuple[Source, ...]:
     """Return the kinds of networks that a row's images were made on, with their numbers; none where unknown.
 
@@ -212,7 +214,7 @@ def _network(architecture: str, facts: ModelFacts | None) -> str:
     return f"{architecture} (width {format_number(facts.width)})"
 
 
-def _smaller(claim: Claim, row: Row, facts: StudyFacts, paper: Paper | None) -> list[Difference]:
+def _smaller(claim: Claim, row: SummaryRow, facts: StudyFacts, paper: Paper | None) -> list[Difference]:
     """Return how the study's training and attack differ from the paper's, as far as both are known."""
     if paper is None:
         return []
@@ -248,7 +250,7 @@ def _lacking(claim: Claim, measured: Measured) -> tuple[Difference, ...]:
     return found, Difference("lacks.dataset", "", claim.dataset)
 
 
-def _first_lacking(claim: Claim, left: list[Row]) -> Difference:
+def _first_lacking(claim: Claim, left: list[SummaryRow]) -> Difference:
     if not left:
         return Difference("lacks.defense", "", claim.defense)
     for name in ("training", "setting", "attack"):

@@ -28,7 +28,7 @@ BOOSTED = "[boosted]"
 """What the name of a defense ends with whose vote is boosted."""
 
 
-Row = dict[str, Any]
+Cells = dict[str, Any]
 """A row of measurements.csv, by column."""
 
 
@@ -74,7 +74,7 @@ def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
     return _sorted(MEASUREMENTS.frame(found))
 
 
-def _unsettled(one: Outcomes, place: Place, refused: Bools | None, failed: Bools | None) -> Iterable[Row]:
+def _unsettled(one: Outcomes, place: Place, refused: Bools | None, failed: Bools | None) -> Iterable[Cells]:
     """Yield how many images are refused, and on how many no majority is found, where a model does so."""
     if refused is not None:
         count, total = int(refused.sum()), len(refused)
@@ -86,7 +86,7 @@ def _unsettled(one: Outcomes, place: Place, refused: Bools | None, failed: Bools
         yield _row(one, *place, "failed_majorities", count, None, total, (low * total, high * total))
 
 
-def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Row]:
+def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Cells]:
     """Yield what a model makes of the images that fool all of other networks (Seiler, Tables II and III).
 
     A model that the images were made on is wrong on all of them, by their choice; it has no row.
@@ -103,7 +103,7 @@ def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Row]:
         yield _row(one, *place, metric, count / total, count, total, intervals.wilson(count, total))
 
 
-def _means_over_members(one: Outcomes) -> Iterable[Row]:
+def _means_over_members(one: Outcomes) -> Iterable[Cells]:
     """Yield the mean accuracy over the members that an ensemble was attacked through, one at a time."""
     groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in one.trials:
@@ -117,7 +117,7 @@ def _means_over_members(one: Outcomes) -> Iterable[Row]:
         yield _row(one, "white_box", MEMBER, attack, parameters, "accuracy", value, None, total, interval)
 
 
-def _gains(outcomes: Sequence[Outcomes]) -> list[Row]:
+def _gains(outcomes: Sequence[Outcomes]) -> list[Cells]:
     """Return what the boosted votes gain over the plain ones under the same images."""
     found = []
     plain = {(o.dataset, o.architecture, o.training, o.seed, o.members, o.defense): o for o in outcomes}
@@ -144,7 +144,7 @@ def _gains(outcomes: Sequence[Outcomes]) -> list[Row]:
     return found
 
 
-def _counted(one: Outcomes, setting: str, source: str, attack: str, parameters: str, correct: Bools) -> Row:
+def _counted(one: Outcomes, setting: str, source: str, attack: str, parameters: str, correct: Bools) -> Cells:
     count, total = int(correct.sum()), len(correct)
     interval = intervals.wilson(count, total)
     return _row(one, setting, source, attack, parameters, "accuracy", count / total, count, total, interval)
@@ -161,7 +161,7 @@ def _row(
     correct: int | None,
     total: int | None,
     interval: intervals.Interval | None,
-) -> Row:
+) -> Cells:
     low, high = interval if interval is not None else (None, None)
     own = {name: getattr(one, name) for name in (*_MODEL, "seed")}
     place = {"setting": setting, "source": source, "attack": attack, "parameters": parameters}
