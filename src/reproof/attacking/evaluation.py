@@ -87,8 +87,8 @@ class Plane:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What a model answers to images, on the CPU."""
+class Look:
+    """What a model says of images, on the CPU."""
 
     classes: Tensor
     """int64 (N,); REFUSED where it answers with none."""
@@ -99,14 +99,14 @@ class Predictions:
     failed: Tensor | None
     """bool (N,): the vote found no majority."""
 
-    def first(self, count: int) -> Predictions:
+    def first(self, count: int) -> Look:
         """Return the same of the first so many images."""
         votes, failed = (None if part is None else part[:count] for part in (self.votes, self.failed))
-        return Predictions(self.classes[:count], self.features[:count], votes, failed)
+        return Look(self.classes[:count], self.features[:count], votes, failed)
 
 
-def predict(classifier: Classifier, images: Tensor, device: torch.device) -> Predictions:
-    """Return what a classifier answers to images (N, C, H, W) in [0, 1]."""
+def look(classifier: Classifier, images: Tensor, device: torch.device) -> Look:
+    """Return what a classifier says of images (N, C, H, W) in [0, 1]."""
     found: dict[str, list[Tensor]] = {"classes": [], "features": [], "votes": [], "failed": []}
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
@@ -124,48 +124,7 @@ def predict(classifier: Classifier, images: Tensor, device: torch.device) -> Pre
     classes, features = joined["classes"], joined["features"]
     if classes is None or features is None:
         raise ValueError("there are no images to look at")
-    return Predictions(classes, features, joined["votes"], joined["failed"])
-
-
-class _Target:
-    """A model, and what it answers to the clean test images."""
-
-    def __init__(self, classifier: Classifier, data: Dataset, device: torch.device):
-        classifier.eval()
-        stored, self.labels = data.select("test")
-        self.images = to_unit(stored)
-        self.classifier, self.device = classifier, device
-        self.clean = predict(classifier, self.images, device)
-        self.plane = Plane.fit(self.clean.features)
-        self.clean_points = self.plane.project(self.clean.features)
-
-    def rows(self, count: int, perturbed: Tensor | None, same: Mapping[str, Any]) -> pa.Table:
-        """Return outcomes of the first so many images, or of what an attack made of them. same: of every row."""
-        seen, points = self.clean.first(count), self.clean_points[:count]
-        moved = {norm: np.zeros(count) for norm in ("linf", "l2", "l0")}
-        if perturbed is not None:
-            seen = predict(self.classifier, perturbed, self.device)
-            points = self.plane.project(seen.features)
-            measured = threat_model.distances(self.images[:count], perturbed)
-            moved = {norm: values.numpy() for norm, values in measured.items()}
-        columns = {
-            "image": np.arange(count),
-            "label": self.labels[:count].numpy(),
-            "votes": [None] * count if seen.votes is None else seen.votes.tolist(),
-            "failed": [None] * count if seen.failed is None else seen.failed.tolist(),
-            "fooling_set": [None] * count,
-            "clean_prediction": self.clean.classes[:count].numpy(),
-            "adversarial_prediction": seen.classes.numpy(),
-            **moved,
-            "clean_x": self.clean_points[:count, 0],
-            "clean_y": self.clean_points[:count, 1],
-            "adversarial_x": points[:, 0],
-            "adversarial_y": points[:, 1],
-            **{name: value if isinstance(value, list) else [value] * count for name, value in same.items()},
-        }
-        return pa.table(
-            {field.name: pa.array(columns[field.name], type=field.type) for field in SCHEMA}, schema=SCHEMA
-        )
+    return Look(classes, features, joined["votes"], joined["failed"])
 
 
 def evaluate(
@@ -187,65 +146,100 @@ def evaluate(
     they were made on, bool (n,). Every image is measured and held against its budget again (BudgetError), whoever
     made it. Examples to look at are those of the first source.
     """
-    target = _Target(classifier, data, device)
-    shared = {"setting": setting, "threat": threat}
-    tables = [target.rows(len(target.labels), None, {**shared, **NO_ATTACK})]
+    classifier.eval()
+    stored, labels = data.select("test")
+    images = to_unit(stored)
+    clean = look(classifier, images, device)
+    plane = Plane.fit(clean.features)
+    clean_points = plane.project(clean.features)
+
+    def columns(count: int, perturbed: Tensor | None, **same: Any) -> dict[str, Any]:
+        seen, points = clean.first(count), clean_points[:count]
+        moved = {norm: np.zeros(count) for norm in ("linf", "l2", "l0")}
+        if perturbed is not None:
+            seen = look(classifier, perturbed, device)
+            points = plane.project(seen.features)
+            measured = threat_model.distances(images[:count], perturbed)
+            moved = {norm: values.numpy() for norm, values in measured.items()}
+        return {
+            "image": np.arange(count),
+            "label": labels[:count].numpy(),
+            **{name: [value] * count for name, value in same.items()},
+            "setting": [setting] * count,
+            "threat": [threat] * count,
+            "votes": [None] * count if seen.votes is None else seen.votes.tolist(),
+            "failed": [None] * count if seen.failed is None else seen.failed.tolist(),
+            "fooling_set": [None] * count,
+            "clean_prediction": clean.classes[:count].numpy(),
+            "adversarial_prediction": seen.classes.numpy(),
+            **moved,
+            "clean_x": clean_points[:count, 0],
+            "clean_y": clean_points[:count, 1],
+            "adversarial_x": points[:, 0],
+            "adversarial_y": points[:, 1],
+        }
+
+    blank = {
+        "attack": "none",
+        "kind": "none",
+        "view": "",
+        "norm": "",
+        "parameters": "",
+        "epsilon": None,
+        "source": "",
+    }
+    tables = [_table(columns(len(labels), None, **blank))]
     shown = {
-        "clean": target.images[:examples],
-        "labels": target.labels[:examples],
-        "predictions": target.clean.classes[:examples],
+        "clean": images[:examples],
+        "labels": labels[:examples],
+        "predictions": clean.classes[:examples],
     }
     for position, (source, made) in enumerate(adversarial.items()):
-        if not torch.equal(made["labels"], target.labels[: len(made["labels"])]):
+        if not torch.equal(made["labels"], labels[: len(made["labels"])]):
             raise ArtifactError(
                 f"threat {threat}: the adversarial images were made from other test images. Run again."
             )
-        for name, entry, settings, point in _points(attacks):
-            key = f"{name}/{point.parameters}"
-            perturbed = made[key]
+        for name, stanza, settings, point in _points(attacks):
+            perturbed = made[f"{name}/{point.parameters}"]
             count = len(perturbed)
             where = f"{threat}: {name} {point.parameters} on {source}"
-            threat_model.check(target.images[:count], perturbed, settings.norm, point.epsilon, where)
+            threat_model.check(images[:count], perturbed, settings.norm, point.epsilon, where)
             facts = {
                 "attack": name,
-                "kind": entry["kind"],
+                "kind": stanza["kind"],
                 "view": view,
                 "norm": settings.norm or "",
                 "parameters": point.parameters,
                 "epsilon": point.epsilon,
                 "source": source,
-                **({"fooling_set": made[f"fooled/{key}"].tolist()} if settings.fooling_set else {}),
             }
-            rows = target.rows(count, perturbed, {**shared, **facts})
-            tables.append(rows)
+            fools = made[f"fooled/{name}/{point.parameters}"] if settings.fooling_set else None
+            part = columns(count, perturbed, **facts)
+            part["fooling_set"] = part["fooling_set"] if fools is None else fools.tolist()
+            tables.append(_table(part))
             if examples and position == 0:
-                shown[key] = perturbed[:examples]
-                predicted = rows.column("adversarial_prediction")[:examples].to_numpy().astype("i8")
-                shown[f"predictions/{key}"] = torch.as_tensor(predicted)
+                shown[f"{name}/{point.parameters}"] = perturbed[:examples]
+                shown[f"predictions/{name}/{point.parameters}"] = torch.as_tensor(
+                    part["adversarial_prediction"][:examples].astype("i8")
+                )
     return Judged(pa.concat_tables(tables), shown)
-
-
-NO_ATTACK: Mapping[str, str | None] = {
-    "attack": "none",
-    "kind": "none",
-    "view": "",
-    "norm": "",
-    "parameters": "",
-    "epsilon": None,
-    "source": "",
-}
-"""What the rows of clean images say."""
 
 
 def _points(
     attacks: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, Mapping[str, Any], AttackSettings, Point]]:
-    for name, entry in attacks.items():
-        cls = registry.settings_class("attacks", entry["kind"])
-        settings = cls.model_validate({key: value for key, value in entry.items() if key != "kind"})
+    for name, stanza in attacks.items():
+        cls = registry.settings_class("attacks", stanza["kind"])
+        settings = cls.model_validate({key: value for key, value in stanza.items() if key != "kind"})
         assert isinstance(settings, AttackSettings)
         for point in settings.points():
-            yield name, entry, settings, point
+            yield name, stanza, settings, point
+
+
+def _table(columns: Mapping[str, Any]) -> pa.Table:
+    return pa.table(
+        {field.name: pa.array(columns[field.name], type=field.type) for field in SCHEMA}, schema=SCHEMA
+    )
 
 
 def write(path: Path, rows: pa.Table, identity: Mapping[str, Any]) -> None:
