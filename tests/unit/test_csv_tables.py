@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reproof.csv_tables import KEY, MEASUREMENTS, RECORDS, SCHEMAS, SUMMARY, VERDICTS, Column, Schema
@@ -42,6 +42,7 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and repr(one) == repr(other)
 
 
+@settings(deadline=None)
 @given(rows_of(TINY))
 def test_rows_read_back_the_same(rows: list[dict[str, Any]]) -> None:
     frame = TINY.frame(rows)
@@ -54,6 +55,7 @@ def test_rows_read_back_the_same(rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("schema", ALL, ids=lambda schema: schema.name)
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_every_table_reads_back_the_same(schema: Schema, data: st.DataObject) -> None:
     frame = schema.frame(data.draw(rows_of(schema)))

@@ -8,7 +8,7 @@ import pickle
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ values = fractions | finite.map(repr) | st.sampled_from(["linf", "l2", "nan", "i
 items = st.dictionaries(names, values, max_size=3).map(lambda found: tuple(found.items()))
 
 
+@settings(deadline=None)
 @given(items)
 def test_text_reads_back_the_same(found: tuple[tuple[str, str], ...]) -> None:
     parameters = Parameters(found)
@@ -31,6 +32,7 @@ def test_text_reads_back_the_same(found: tuple[tuple[str, str], ...]) -> None:
     assert (again, again.items, str(again)) == (parameters, found, str(parameters))
 
 
+@settings(deadline=None)
 @given(items, st.randoms())
 def test_order_and_print_make_no_difference(found: tuple[tuple[str, str], ...], random) -> None:
     def reprinted(text: str) -> str:
@@ -44,6 +46,7 @@ def test_order_and_print_make_no_difference(found: tuple[tuple[str, str], ...], 
     assert not other < one
 
 
+@settings(deadline=None)
 @given(st.lists(items.map(Parameters), max_size=5))
 def test_sorting_is_that_of_a_total_order(found: list[Parameters]) -> None:
     backwards = found[::-1]
@@ -140,10 +143,10 @@ def test_settings_refuse_what_is_no_share(wrong: object) -> None:
 
 
 def test_points_of_an_attack_print_its_budgets_as_written() -> None:
-    settings = registry.settings_class("attacks", "pgd").model_validate(
+    chosen = registry.settings_class("attacks", "pgd").model_validate(
         {"epsilons": ["8/255", 0.3], "psnrs": [20]}
     )
-    points = settings.points()  # type: ignore[attr-defined]
+    points = chosen.points()  # type: ignore[attr-defined]
     assert [point.parameters for point in points] == ["epsilon=8/255", "epsilon=0.3", "psnr=20"]
     assert [point.epsilon for point in points] == [8 / 255, 0.3, None]
     assert Point(name="c", value=10, epsilon=None).parameters == "c=10"
