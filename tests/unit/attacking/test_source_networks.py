@@ -364,7 +364,7 @@ class TestStages:
         assert {row["fooling_set"] for row in rows if row["attack"] != "ensemble"} == {None}
         assert {row["source"] for row in rows if row["attack"] != "none"} == {"a+b+c"}
         target = self.loaded(made, "target")
-        found = {row.metric: row for row in measure(read_outcomes([path])) if row.attack == "ensemble"}
+        found = {row.metric: row for row in measure(read_outcomes([path])).itertuples() if row.attack == "ensemble"}
         for metric, images in (
             ("fooling_set_accuracy", shown[fools]),
             ("fooling_set_clean_accuracy", to_unit(data.images[:20])[fools]),
@@ -373,7 +373,7 @@ class TestStages:
             assert (found[metric].correct, found[metric].total) == (right, int(fools.sum()))
             assert (found[metric].setting, found[metric].source) == ("black_box", "a+b+c")
         assert found["accuracy"].total == 20
-        same = {row.parameters: row for row in measure(read_outcomes([path])) if row.attack == "fgsm"}
+        same = {row.parameters: row for row in measure(read_outcomes([path])).itertuples() if row.attack == "fgsm"}
         assert same.keys() == {"epsilon=0.1", "psnr=15"}
         assert same["psnr=15"].metric == "accuracy", "no distance of its own: it is given"
 
@@ -400,5 +400,5 @@ class TestStages:
         job = made.evaluate("target", 0, "matrix")
         self.run(job)
         found = measure(read_outcomes([Path(job.outputs["outcomes"])]))
-        assert {row.source for row in found if row.attack == "fgsm"} == {"a", "b"}
-        assert {row.metric for row in found} == {"accuracy"}, "no fooling set of attacks that ask for none"
+        assert set(found["source"][found["attack"] == "fgsm"]) == {"a", "b"}
+        assert set(found["metric"]) == {"accuracy"}, "no fooling set of attacks that ask for none"
