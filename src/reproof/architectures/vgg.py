@@ -26,7 +26,7 @@ from reproof.data.dataset import DataDescription
 from reproof.models.classifier import Classifier
 from reproof.models.layers import initialise_convolutions
 from reproof.settings.architecture import ArchitectureSettings
-from reproof.settings.values import Flag, Number, Positive, scaled
+from reproof.settings.values import Number, Positive, Switch, scaled
 
 
 class Settings(ArchitectureSettings):
@@ -34,9 +34,9 @@ class Settings(ArchitectureSettings):
 
     depth: Literal[11, 13, 16, 19] = 19
     """Layers with weights (Simonyan 2015, Table 1); it also names the network in claims: `vgg19`."""
-    batch_norm: Flag = True
+    batch_norm: Switch = True
     """Batch norm after each convolution (Seiler, Sec. V-B)."""
-    global_average_pooling: Flag = True
+    global_average_pooling: Switch = True
     """True: the last maps' averages are classified (Seiler, Sec. V-B). False: two layers of 4096 units."""
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.5
     """Dropout after each of those two layers (Simonyan 2015, Sec. 3.1); global average pooling has none."""

@@ -24,7 +24,7 @@ from reproof.attacking.ensemble import Together
 from reproof.attacking.gradient import LossFunction
 from reproof.attacking.image_noise import Noisy
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
-from reproof.settings.values import Count, Flag, Positive
+from reproof.settings.values import Count, Positive, Switch
 
 
 class Settings(EpsilonAttackSettings):
@@ -40,9 +40,9 @@ class Settings(EpsilonAttackSettings):
     """Gradient steps, at least 1: I of Sec. III, min(ε + 4, 1.25 ε) for ε in levels of 255; 20 belong to 16."""
     step_size: Positive = 0.0625
     """Length of a step as a fraction of epsilon: λ in Eq. 3, one level of 255, is 1/16 of the paper's ε = 16."""
-    random_start: Flag = False
+    random_start: Switch = False
     """True: start at a uniform point of the ball; false: at the clean image, x_0 = x (Eq. 3)."""
-    clean_correct: Flag = True
+    clean_correct: Switch = True
     """True: an image fools a network only if that network is right on the clean one (Sec. II-A); false: a wrong
     answer on the adversarial image is enough, as Sec. V-C reads by itself. It decides which images count."""
 

@@ -34,7 +34,7 @@ from reproof.attacking.gradient import differentiate
 from reproof.attacking.image_noise import Noisy
 from reproof.attacking.jacobian import differentiate_each
 from reproof.settings.attack import Access, AttackSettings, Point
-from reproof.settings.values import Count, Flag, Norm, UnitInterval
+from reproof.settings.values import Count, Norm, Switch, UnitInterval
 
 LENGTHS, HALVINGS = 50, 5  # of the line along the gradient, whose first wrong class is the target
 PAIRS_AT_ONCE = 2**22  # pairs of values that are compared in one go
@@ -69,7 +69,7 @@ class Settings(AttackSettings):
     """Largest share of an image's values that may change at all: Υ (14.5 % in the paper's experiments)."""
     direction: Literal["both", "increase", "decrease"] = "both"
     """Whether values rise, fall, or do what helps more; the paper has one attack for each."""
-    edges: Flag = False
+    edges: Switch = False
     """True: a change may be spent on a value that is at its edge already, once (Foolbox 2.3.0)."""
     target: Literal["auto", "random", "least_likely", "all"] = "auto"
     """Class it goes to. auto: the first wrong one on a line along the gradient of cross-entropy (Foolbox 2.3.0);

@@ -17,7 +17,7 @@ from reproof.data.dataset import DataDescription
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
 from reproof.models.view import View
-from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.adversarial_training import AdversarialTraining, EpsilonRange
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import NonNegative, UnitInterval
@@ -29,7 +29,7 @@ class Settings(DefenseSettings):
     views: ClassVar[tuple[str, ...]] = ("joint",)
     trains_on: ClassVar[str] = "fgsm"
 
-    epsilon: Budget = 0.1
+    epsilon: EpsilonRange = 0.1
     """FGSM's budget in [0, 1] (Fashion-MNIST: 0.1; SVHN: 0.02; CIFAR: 4/255), or an interval to draw it
     from."""
     weight: NonNegative = 1 / 3

@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from reproof.models.defense import Defense, Progress
-from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.adversarial_training import AdversarialTraining, EpsilonRange
 from reproof.settings.cost import ADVERSARIAL_STEP
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, NonNegative, Positive
+from reproof.settings.values import Count, NonNegative, Positive, Switch
 
 
 class Settings(DefenseSettings):
@@ -25,14 +25,14 @@ class Settings(DefenseSettings):
 
     trains_on: ClassVar[str] = "pgd"
 
-    epsilon: Budget = 0.3
+    epsilon: EpsilonRange = 0.3
     """Budget in [0, 1] (MNIST: 0.3; CIFAR-10: 8/255, in the public code 0.031), or an interval to draw it
     from."""
     steps: Count = 10
     """K: most steps of the inner maximisation."""
     step_size: Positive = 1 / 4
     """α as a fraction of epsilon."""
-    random_start: Flag = True
+    random_start: Switch = True
     """Start from a random point of the ball, as in the public code."""
     criterion_max: NonNegative = 0.5
     """c_max: bound on the criterion in the first epoch. The criterion is a rise in cross-entropy, in nats."""

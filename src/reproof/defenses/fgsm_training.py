@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from reproof.models.defense import Defense
-from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.adversarial_training import AdversarialTraining, EpsilonRange
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Positive, UnitInterval
@@ -20,7 +20,7 @@ class Settings(DefenseSettings):
 
     trains_on: ClassVar[str] = "fgsm"
 
-    epsilon: Budget = (0.1, 0.5)
+    epsilon: EpsilonRange = (0.1, 0.5)
     """Budget in [0, 1], uniform per image. The interval is Mustafa's for MNIST (Sec. 5.1); for CIFAR: [0.01,
     0.05]."""
     share: UnitInterval = 0.5

@@ -22,7 +22,7 @@ from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
 from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, NonNegative, Positive, UnitInterval
+from reproof.settings.values import Count, NonNegative, Positive, Switch, UnitInterval
 from reproof.training.inner_attacks import crafting_mode
 
 
@@ -31,7 +31,7 @@ class Settings(DefenseSettings):
 
     views: ClassVar[tuple[str, ...]] = ("bpda", "joint")
 
-    pooled: Flag = True
+    pooled: Switch = True
     """True: the reformer pools once, and the error in the L1 norm is that of a second autoencoder that does not
     (on MNIST). False: one autoencoder without pooling does everything (on CIFAR-10)."""
     channels: Count = 3
@@ -44,7 +44,7 @@ class Settings(DefenseSettings):
     """Images in a batch of the autoencoders' training (the authors' code: 256)."""
     learning_rate: Positive = 0.001
     """Rate of the autoencoders' Adam."""
-    detector: Flag = True
+    detector: Switch = True
     """Whether suspicious images are refused; false leaves the reformer alone."""
     error_norms: tuple[Literal[1, 2], ...] = (2, 1)
     """Norms of the reconstruction error, a detector for each: L2 and L1 on MNIST, L1 on CIFAR-10."""

@@ -22,7 +22,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
 from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Flag, Positive
+from reproof.settings.values import Positive, Switch
 
 _COSINE_LIMIT = 1 - 1e-6
 """The arccos has an infinite slope at ±1."""
@@ -44,7 +44,7 @@ class Settings(DefenseSettings):
     margin: Positive | None = None
     """Distances to the other centroids (squared ones where `distance` says so) count only up to this; Eq. 4
     has no bound. The angles have one of their own, π."""
-    normalise_centres: Flag = True
+    normalise_centres: Switch = True
     """True divides the centroids by their lengths inside the arccos of Eq. 4 and nowhere else. False: the
     inner product as printed, which most vectors leave outside of the arccos's domain, where it has no slope."""
     centres: Literal["own", "classifier"] = "own"

@@ -22,7 +22,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
 from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Flag, NonNegative, Positive, Whole
+from reproof.settings.values import NonNegative, Positive, Switch, Whole
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Settings(DefenseSettings):
     """Rate of the released code's second set of centres, 1e-4."""
     centre_scale: Positive = 1.0
     """Standard deviation of the normal distribution that the prototypes start from (released code: 1)."""
-    auxiliary_cross_entropy: Flag = False
+    auxiliary_cross_entropy: Switch = False
     """True adds L_CE, through a linear classifier, on every feature before the last (Eq. 8). Algorithm 1,
     line 6, which is followed otherwise, has one L_CE."""
     margin: Positive | None = None

@@ -20,7 +20,7 @@ from reproof.models.defense import Defense, Progress, Stock, Trainee
 from reproof.models.view import View
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, Positive, format_number
+from reproof.settings.values import Count, Positive, Switch, format_number
 
 
 class Settings(DefenseSettings):
@@ -45,9 +45,9 @@ class Settings(DefenseSettings):
     stop_gradient: Literal["none", "original", "superimposed"] = "none"
     """Which of the divergence's two predictions is taken as constant. superimposed needs no pass backward, as the
     paper says of its method (Sec. IV and VII)."""
-    joint_pass: Flag = False
+    joint_pass: Switch = False
     """True: originals and superimposed images share a pass, and so their batch statistics (methods 2 and 3)."""
-    fold: Flag = False
+    fold: Switch = False
     """True: a drawn α above 0.5, outside the range of Eq. 4, becomes 1 - α (method 3)."""
     draw: Literal["image", "batch", "epoch"] = "image"
     """How often method 3 draws α: anew for each image shown, for each batch, or for each epoch."""

@@ -17,7 +17,7 @@ from reproof.models.defense import Defense, Progress, Trainee
 from reproof.models.view import View
 from reproof.settings.cost import ADVERSARIAL_STEP
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, Positive, format_number
+from reproof.settings.values import Count, Positive, Switch, format_number
 from reproof.training.inner_attacks import crafting_mode, image_gradient
 
 
@@ -39,7 +39,7 @@ class Settings(DefenseSettings):
     """ξ, length of the finite difference along a unit vector, as in the authors' public code. In float32 so short a
     step is mostly rounding: on 28 x 28 digits the direction found had a cosine of 0.4 with the exact one, and 0.99
     with 0.1."""
-    stop_gradient: Flag = True
+    stop_gradient: Switch = True
     """True: the clean prediction is a constant target (Miyato, Eq. 5)."""
 
     def key(self, name: str) -> str:

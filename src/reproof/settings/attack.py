@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from reproof.settings.values import Count, Flag, Norm, Positive, Settings, UnitInterval, format_number
+from reproof.settings.values import Count, Norm, Positive, Settings, Switch, UnitInterval, format_number
 
 
 class Point(Settings):
@@ -98,12 +98,12 @@ class EpsilonAttackSettings(AttackSettings):
 class ClimbingSettings(EpsilonAttackSettings):
     """An attack that climbs a loss in several steps inside an epsilon ball."""
 
-    early_stop: Flag = Field(
+    early_stop: Switch = Field(
         False,
         description="True: an image is left as soon as an iterate is misclassified, and that iterate counts. Robust "
         "accuracy then means right at every iterate, which is never above what the last one alone leaves.",
     )
-    nested: Flag = Field(
+    nested: Switch = Field(
         False,
         description="True: epsilons are attacked in rising order, and an image that one of them fooled keeps that "
         "image at the larger ones. Accuracy then falls with epsilon by construction, and shows nothing by it.",

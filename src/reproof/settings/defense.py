@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from reproof.settings.values import Flag, Settings, Whole
+from reproof.settings.values import Settings, Switch, Whole
 
 
 class DefenseSettings(Settings):
@@ -53,7 +53,7 @@ class VotingSettings(DefenseSettings):
     votes: ClassVar[bool] = True
     views: ClassVar[tuple[str, ...]] = ("mean_logits", "votes")
 
-    boosted: Flag = Field(
+    boosted: Switch = Field(
         False,
         description="True: where the first choices have no majority, the networks' first `candidates` vote "
         "(Sec. 3.1). It names the ensemble in claims: `[boosted]`.",

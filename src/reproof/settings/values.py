@@ -53,7 +53,7 @@ NonNegative = Annotated[Number, Field(ge=0)]
 UnitInterval = Annotated[Number, Field(ge=0, le=1)]
 Whole = Annotated[int, BeforeValidator(parse_count, json_schema_input_type=int | str)]
 Count = Annotated[Whole, Field(ge=1)]
-Flag = Annotated[bool, Strict()]
+Switch = Annotated[bool, Strict()]
 
 
 class Settings(BaseModel):

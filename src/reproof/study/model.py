@@ -15,7 +15,7 @@ from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.source_names import JOINT, parts
 from reproof.settings.training import TrainingSettings
-from reproof.settings.values import Count, Flag, Number, Settings, UnitInterval, Whole
+from reproof.settings.values import Count, Number, Settings, Switch, UnitInterval, Whole
 from reproof.study.layers import COMMAND_LINE
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -121,7 +121,7 @@ class SurfaceSettings(Settings, use_attribute_docstrings=True):
         level / 255 for level in range(0, 129, 4)
     )
     """How far they are moved, ascending (Fig. 6)."""
-    clip: Flag = True
+    clip: Switch = True
     """Put moved pixels back into [0, 1]; the paper does not say whether it does."""
 
 

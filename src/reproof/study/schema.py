@@ -11,7 +11,7 @@ from pydantic import Field, create_model
 from reproof import registry
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.training import TrainingSettings
-from reproof.settings.values import Count, Flag, NonNegative, Settings, Whole
+from reproof.settings.values import Count, NonNegative, Settings, Switch, Whole
 from reproof.study.model import Name, SuiteSettings, SurfaceSettings, ThreatSettings
 
 STANZAS = ("datasets", "models", "attacks", "suites", "threats")
@@ -64,7 +64,7 @@ def study_file_class() -> type[Settings]:
         title=(str, ""),
         summary=(str, ""),
         smoke=(
-            Flag,
+            Switch,
             Field(False, description="True: the page warns that the study is too small for verdicts."),
         ),
         seeds=(tuple[Whole, ...], Field(min_length=1)),
@@ -88,7 +88,7 @@ def study_file_class() -> type[Settings]:
             ),
         ),
         keep_adversarial=(
-            Flag,
+            Switch,
             Field(False, description="Keep adversarial images after they were evaluated."),
         ),
         examples=(
@@ -120,7 +120,7 @@ def study_file_class() -> type[Settings]:
         __base__=whole,
         __doc__="A study of reproof: what is trained, attacked with what, on how many images, with which seeds.",
         alone=(
-            Flag,
+            Switch,
             Field(
                 False,
                 description="True: the study says everything itself; what files before it say is dropped.",
