@@ -182,7 +182,7 @@ class Plan:
             "model": model.name,
             "dataset": model.dataset,
             "architecture": model.architecture.dump(),
-            "defense": model.defense_stanza,
+            "defense": model.defense.dump(),
             **({"members": list(model.members)} if model.members else {}),
         }
 

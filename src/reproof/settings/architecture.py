@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from reproof.settings.values import Settings
 
 
 class ArchitectureSettings(Settings):
     """What an architecture's file declares about itself."""
+
+    smallest_side: ClassVar[int] = 1
+    """Height and width in pixels below which its layers leave nothing of an image."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features, the last one last; empty where only building it tells."""
+        return ()
 
     def key(self, name: str) -> str:
         """Return the name under which claims and measurements know this architecture: variants apart."""

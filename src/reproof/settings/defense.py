@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -9,11 +10,32 @@ from pydantic import Field
 from reproof.settings.values import Settings, Switch, Whole
 
 
+@dataclass(frozen=True)
+class Undertaking:
+    """What a study asks of a defense beside its own settings: how long it is trained, on what, on which network."""
+
+    epochs: int
+    replaced: float
+    """Share of each batch whose clean images give way to adversarial examples."""
+    train_images: int
+    classes: int
+    height: int
+    width: int
+    features: tuple[str, ...]
+    """Names of the network's features, its last one last; empty where they are not known beforehand."""
+
+    def unknown_feature(self, name: str | None) -> str:
+        """Return what is wrong with a feature's name in a sentence; empty where it may be right."""
+        if name is None or not self.features or name in self.features:
+            return ""
+        return f"no feature is called {name!r}; this network's are {', '.join(self.features)}"
+
+
 class DefenseSettings(Settings):
     """What a defense's file declares about itself, readable without importing torch."""
 
     views: ClassVar[tuple[str, ...]] = ()
-    """Names of the losses, beside plain cross-entropy on the logits, that an adaptive attacker climbs."""
+    """Names of its attack losses: what, beside cross-entropy on the logits, an adaptive attacker maximises."""
     paper: ClassVar[str] = ""
     """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
     trains_on: ClassVar[str] = "clean"
@@ -23,9 +45,9 @@ class DefenseSettings(Settings):
     traces: ClassVar[tuple[str, ...]] = ()
     """Names of the CSV tables that its training leaves beside the history, such as one row per round."""
     votes: ClassVar[bool] = False
-    """Whether a model of it can be put together from trained ones (a stanza's `members`), which then vote."""
+    """Whether a model of it can be put together from trained ones (a config entry's `members`), which then vote."""
     learns_beside: ClassVar[bool] = False
-    """Whether a network is trained against frozen ones that were trained before (a stanza's `beside`)."""
+    """Whether a network is trained against frozen ones that were trained before (a config entry's `beside`)."""
 
     swept: ClassVar[str] = ""
     """The setting that its paper sweeps in a figure; empty where there is none."""
@@ -38,6 +60,10 @@ class DefenseSettings(Settings):
     def key(self, name: str) -> str:
         """Return the name under which claims and measurements know this method: variants apart."""
         return name
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return what keeps the method from being trained so: a setting's name, or nothing, and a sentence."""
+        return []
 
     def passes(self) -> float:
         """Return what a training step costs, an undefended one being 1; a method with more overrides it.

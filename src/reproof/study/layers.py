@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from reproof.errors import StudyError
+from reproof.settings.values import nearest_hint
 
 COMMAND_LINE = "--config"
 
@@ -99,10 +99,3 @@ def _piece(layer: Mapping[str, Any], name: str) -> Any:
     if not isinstance(budgets, Mapping) or name not in budgets:
         return None
     return REMOVED if budgets[name] is None else budgets[name]
-
-
-def nearest_hint(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean ...?`, or all known words where none is near."""
-    names = list(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"

@@ -172,7 +172,7 @@ class TestWrongStanzas:
                     "members": ["main", "second"],
                     "training": {"adversarial": {"attack": "fgsm", "epsilon": 0.1}},
                 },
-                "members[0]: main is trained on clean examples, the ensemble by its stanza on fgsm ones, as tables "
+                "members[0]: main is trained on clean examples, the ensemble by its config entry on fgsm ones, as tables "
                 "would say; give it the members' training",
             ),
         ],
@@ -238,7 +238,7 @@ class TestWrongStanzas:
 
     def test_members_are_attacked_by_their_logits(self) -> None:
         assert refused(threat("x", setting="white_box", suite="votes", source="member")) == (
-            "threats.x.suite: a suite made on another model attacks its logits, not a defense's view"
+            "threats.x.suite: a suite made on another model attacks its logits, not an attack loss of a defense"
         )
 
     @pytest.mark.parametrize("first", ["white_box", "standalone", "aggregated"])
@@ -297,7 +297,9 @@ class TestWhoAttacksWhom:
         assert made.sources("main", threats["standalone"]) == ()
 
     def test_targets_that_have_no_members_stand_under_no_such_threat(self) -> None:
-        made = plan(threat("standalone", targets=["main", "plain"]), threat("aggregated", targets=["main"]))
+        made = plan(
+            threat("standalone", targets=["main", "plain"]), threat("aggregated", targets=["main", "plain"])
+        )
         assert not {"standalone", "aggregated"} & set(made.threats_on("main"))
         assert "standalone" in made.threats_on("plain")
         assert "standalone" not in made.threats_on("boosted")
@@ -437,6 +439,8 @@ class TestJobs:
         assert find(made, "assemble", made.assemble("plain", 1).outputs["model"]).name == "plain seed 1"
         merged = copy.deepcopy(STUDY)
         merged["models"] = {"main": merged["models"]["main"], "second": merged["models"]["second"]}
+        for key, kept in (("suites", ("papers",)), ("threats", ("white_box", "transfer"))):
+            merged[key] = {name: merged[key][name] for name in kept}
         alone = Plan(reader.parse(merged, [(FILE, merged)]))
         with pytest.raises(StudyError, match="study 'votes' has no assemble job"):
             find(alone, "assemble", None)
