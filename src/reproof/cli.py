@@ -15,13 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reproof import artifacts, provenance
 from reproof.errors import ReproofError, StudyError
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
-from reproof.study import model, reader, schema
+from reproof.study import layers, model, reader, schema
 
 DRIVER = "REPROOF_DRIVER"
 """Environment variable `host:pid` of the Snakemake that started a job; the job ends when it is gone."""
@@ -58,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "reference", parents=[shared], help="turn a finished run into a reference run, to be committed"
     )
     kept.add_argument("--name", help="its folder under reference/; the study's name where it is left out")
-    commands.add_parser("schema", help="print the JSON schema of a study file")
+    commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the ledger of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
     claims.add_argument(
@@ -112,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def schema_text() -> str:
-    """Return the JSON schema of a study file as it stands in workflow/schemas/."""
+    """Return the JSON schema of a study file, by which an editor checks and completes it."""
     import json
 
     return json.dumps(schema.json_schema(), indent=1, ensure_ascii=False) + "\n"
@@ -165,16 +163,16 @@ def keep(plan: Plan, name: str) -> None:
 
 
 def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:
-    """Return the study of config.yaml with overlays and KEY=VALUE pairs on top."""
+    """Return the study of config.yaml with overlays and KEY=VALUE pairs on top.
+
+    Snakemake's --config and ours are both read here, so that a value means the same to both: YAML, as in a file.
+    """
     overrides: dict[str, Any] = {}
     for pair in values:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise StudyError(f"--config {pair}: should be KEY=VALUE, for example --config seeds=[0,1]")
-        try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise StudyError(f"--config {pair}: the value is not valid YAML: {error}") from error
+        overrides[key] = layers.merge(overrides.get(key), layers.read_value(value, f"--config {pair}"))
     return reader.load([Path("config.yaml"), *overlays], overrides)
 
 

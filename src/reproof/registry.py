@@ -1,12 +1,11 @@
 """Find architectures, attacks, data sets and defenses by looking in their folders; no list to edit.
 
-A plugin is one file. The plan reads only its `Settings` (and imports no torch); the job imports all of it.
+A plug-in is one file. The plan reads only its `Settings` (and imports no torch); the job imports all of it.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import importlib
 import inspect
@@ -17,42 +16,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reproof.errors import StudyError
-from reproof.settings.architecture import ArchitectureSettings
-from reproof.settings.attack import AttackSettings
-from reproof.settings.dataset import DatasetSettings
-from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Settings
+from reproof.settings.values import Settings, nearest_hint
 
 Family = Literal["architectures", "attacks", "datasets", "defenses"]
 FAMILIES: tuple[Family, ...] = ("architectures", "attacks", "datasets", "defenses")
-BASES: dict[Family, type[Settings]] = {
-    "architectures": ArchitectureSettings,
-    "attacks": AttackSettings,
-    "datasets": DatasetSettings,
-    "defenses": DefenseSettings,
-}
 PACKAGE = Path(__file__).parent
 _LIGHT = {"__future__", "typing", "pydantic", "math"}
 
 
 def names(family: Family) -> list[str]:
-    """Return the names of a family's plugins, sorted: its files that do not begin with an underscore."""
+    """Return the names of a family's plug-ins, sorted: its files that do not begin with an underscore."""
     return sorted(path.stem for path in (PACKAGE / family).glob("*.py") if not path.stem.startswith("_"))
 
 
 def require(family: Family, name: str) -> Path:
-    """Return the plugin's file; StudyError with the nearest name where there is none."""
+    """Return the plug-in's file; StudyError with the nearest name where there is none."""
     known = names(family)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-        raise StudyError(f"no {family[:-1]} is called {name!r}; {hint}")
+        raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, known)}")
     return PACKAGE / family / f"{name}.py"
 
 
 @functools.cache
 def settings_class(family: Family, name: str) -> type[Settings]:
-    """Return the plugin's `Settings` without running the rest of its file.
+    """Return the plug-in's `Settings` without running the rest of its file.
 
     Only imports of typing, pydantic, math and reproof.settings and the classes named *Settings are executed,
     so a Settings class can use nothing else. StudyError names the file when it does.
@@ -72,10 +59,22 @@ def settings_class(family: Family, name: str) -> type[Settings]:
     for node in body:
         if isinstance(node, ast.ClassDef):
             _describe(vars(module)[node.name], node)
-    found = getattr(module, "Settings", None)
-    if not (isinstance(found, type) and issubclass(found, BASES[family])):
-        raise StudyError(f"{path}: defines no class Settings({BASES[family].__name__}) (see CONTRIBUTING.md)")
+    base, found = base_of(family), getattr(module, "Settings", None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise StudyError(f"{path}: defines no class Settings({base.__name__}) (see CONTRIBUTING.md)")
     return found
+
+
+def base_of(family: Family) -> type[Settings]:
+    """Return the class that the Settings of a family's plug-ins derive from.
+
+    Found by its name: jobs import this module, and what the bases of other families declare is no part of their code.
+    """
+    member = family[:-1]
+    base: type[Settings] = getattr(
+        importlib.import_module(f"reproof.settings.{member}"), f"{member.title()}Settings"
+    )
+    return base
 
 
 def _describe(declared: type[Settings], node: ast.ClassDef) -> None:
@@ -97,13 +96,13 @@ def _is_declaration(node: ast.stmt) -> bool:
 
 
 def load(family: Family, name: str) -> types.ModuleType:
-    """Import the plugin's whole file (and with it torch)."""
+    """Import the plug-in's whole file (and with it torch)."""
     require(family, name)
     return importlib.import_module(f"reproof.{family}.{name}")
 
 
 def load_class(family: Family, name: str, base: type) -> Any:
-    """Return the one class of the plugin's file that derives from `base`; StudyError when there are 0 or 2."""
+    """Return the one class of the plug-in's file that derives from `base`; StudyError when there are 0 or 2."""
     module = load(family, name)
     found = [
         value

@@ -17,10 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from reproof.cli import DRIVER, STUDY
+from reproof.cli import DRIVER, STUDY, load_study
 from reproof.errors import ReproofError
 from reproof.plan.jobs import Plan
-from reproof.study import reader
 
 _held: list[Any] = []
 
@@ -30,7 +29,7 @@ def read_plan(workflow: Any) -> Plan:
     settings = workflow.config_settings
     overlays = [_shortest(Path(path)) for path in settings.configfiles]
     base = Path("config.yaml")
-    return Plan(reader.load([base, *(path for path in overlays if path != base)], settings.config))
+    return Plan(load_study([path for path in overlays if path != base], settings.config_args or ()))
 
 
 def _shortest(path: Path) -> Path:

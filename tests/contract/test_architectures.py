@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reproof import registry
 from reproof.data.dataset import DataDescription
+from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.settings.architecture import ArchitectureSettings
 
@@ -73,6 +74,22 @@ def draw(count: int, shape: tuple[int, int, int], seed: int = 1) -> Tensor:
 
 def test_every_architecture_is_found() -> None:
     assert {"cnn6", "lenet", "resnet", "vgg", "wide_resnet"} <= set(registry.names("architectures"))
+
+
+@every_case
+def test_features_that_are_declared_are_those_of_the_network(name: str, stanza: dict[str, Any]) -> None:
+    declared = parse(name, stanza).features
+    assert declared == tuple(build(name, stanza, describe((1, 28, 28))).feature_shapes)
+
+
+@pytest.mark.parametrize("name", registry.names("architectures"))
+def test_smallest_images_that_are_declared_are_the_smallest_that_can_be_classified(name: str) -> None:
+    side = parse(name, {}).smallest_side
+    network = build(name, {}, describe((1, side, side))).eval()
+    assert network(torch.rand(1, 1, side, side)).isfinite().all()
+    if side > 1:
+        with pytest.raises(StudyError, match="pixels"):
+            build(name, {}, describe((1, side - 1, side)))
 
 
 @every_shape

@@ -67,6 +67,14 @@ class Settings(ArchitectureSettings):
     """Multiplies every layer's planes and units."""
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return (
+            *(f"layer{index}" for index in range(1, len(self.stage_blocks) + 2)),
+            "layer5" if self.stem == "cifar" else "penultimate",
+        )
+
+    @property
     def stage_blocks(self) -> tuple[int, ...]:
         """Return the number of blocks in each stage."""
         stages = 3 if self.stem == "cifar" else 4

@@ -43,6 +43,11 @@ class Settings(ArchitectureSettings):
     width: Positive = 1.0
     """Multiplies every layer's channels and units."""
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return (*(f"layer{index}" for index in range(1, len(self.stages) + 1)), "penultimate")
+
     def key(self, name: str) -> str:
         """Return vgg11 to vgg19."""
         return f"vgg{self.depth}"

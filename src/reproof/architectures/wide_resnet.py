@@ -42,6 +42,11 @@ class Settings(ArchitectureSettings):
     width: Positive = 1.0
     """Multiplies every layer's planes, the first convolution's too; 1 is Table 1."""
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return ("layer1", "layer2", "layer3", "layer4", "layer5")
+
     @model_validator(mode="after")
     def _fitting(self) -> Settings:
         if self.depth < 10 or (self.depth - 4) % 6:

@@ -25,7 +25,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Row, Stock, Trainee
 from reproof.models.view import View
 from reproof.settings.cost import FORWARD
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Count, NonNegative, Positive, UnitInterval
 from reproof.training.inner_attacks import Loss, crafting_mode, pgd
 
@@ -101,6 +101,49 @@ class Settings(DefenseSettings):
         if self.round is not None and self.round > self.rounds:
             raise ValueError(f"round should be at most rounds ({self.rounds})")
         return self
+
+    def round_starts(self, epochs: int) -> list[int]:
+        """Return the epoch, from 0, with which each round begins; none where the warm-up takes all epochs."""
+        start = self.warmup_epochs
+        left = epochs - math.ceil(start * epochs if start < 1 else start)
+        if self.epochs_per_round is None:
+            count = min(self.rounds, left)
+        else:
+            count = min(self.rounds, left // self.epochs_per_round)
+            left = count * self.epochs_per_round
+        return [epochs - left + index * left // count for index in range(count)]
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return features that the network lacks, rounds that no epoch is left for, and images too few to cluster."""
+        found = [
+            ("layers", message) for name in self.layers or () if (message := asked.unknown_feature(name))
+        ]
+        rounds = len(self.round_starts(asked.epochs))
+        if not rounds:
+            found.append(
+                (
+                    "warmup_epochs",
+                    "leaves no epoch for a round; raise training.epochs, or lower warmup_epochs or epochs_per_round",
+                )
+            )
+        elif self.round is not None and self.round > rounds:
+            found.append(
+                (
+                    "round",
+                    f"is {self.round}, and the epochs after the warm-up make {rounds}; raise training.epochs, or lower "
+                    "round, warmup_epochs or epochs_per_round",
+                )
+            )
+        images = min(asked.train_images, self.centroid_images or asked.train_images)
+        if images < asked.classes * self.centroids_per_class:
+            key = "centroid_images" if self.centroid_images else "centroids_per_class"
+            found.append(
+                (
+                    key,
+                    f"{images} training images are too few for {self.centroids_per_class} centroids of each class",
+                )
+            )
+        return found
 
     def passes(self) -> float:
         """Return a step's cost with one pass forward per round, and rounds of four epochs if not stated."""
@@ -197,7 +240,7 @@ class AdaptiveGravity(Defense[Settings]):
 
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
         """Return the cross-entropy per image in round 0, and Eq. 4 in the rounds after it."""
-        if all(progress.epoch < start for start in round_starts(self.settings, progress.epochs)):
+        if all(progress.epoch < start for start in self.settings.round_starts(progress.epochs)):
             return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
         return self.joint(trainee, images, labels)
 
@@ -225,7 +268,7 @@ class AdaptiveGravity(Defense[Settings]):
 
         TrainingError where the study has no epoch for a round, or a split has too few images.
         """
-        starts = round_starts(self.settings, progress.epochs)
+        starts = self.settings.round_starts(progress.epochs)
         if progress.epoch == 0:
             self._forget()
             self._check(stock, starts, trainee.classifier.classes)
@@ -446,18 +489,6 @@ class AdaptiveGravity(Defense[Settings]):
             return self.pull(_targets_of(trainee), trainee.classifier.features(images), labels)
 
         return {"joint": joint, "centroids": centroids}
-
-
-def round_starts(settings: Settings, epochs: int) -> list[int]:
-    """Return the epoch, from 0, with which each round begins; none where the warm-up takes all epochs."""
-    start = settings.warmup_epochs
-    left = epochs - math.ceil(start * epochs if start < 1 else start)
-    if settings.epochs_per_round is None:
-        count = min(settings.rounds, left)
-    else:
-        count = min(settings.rounds, left // settings.epochs_per_round)
-        left = count * settings.epochs_per_round
-    return [epochs - left + index * left // count for index in range(count)]
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -18,7 +18,7 @@ from reproof.errors import StudyError
 from reproof.models.defense import Progress, Trainee
 from reproof.models.voting import VotingDefense
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
-from reproof.settings.defense import VotingSettings
+from reproof.settings.defense import Undertaking, VotingSettings
 from reproof.settings.values import UnitInterval
 
 SHORTEST = 1e-6
@@ -41,6 +41,10 @@ class Settings(VotingSettings):
     zeta: UnitInterval = 0.9
     """ζ of Eq. 3 and 4, weight of the similarity; 1 - ζ is that of the cross-entropy (Sec. 4.1: 0.9 for MNIST, 0.5
     for CIFAR-10)."""
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return a layer that the network lacks."""
+        return [("layer", message)] if (message := asked.unknown_feature(self.layer)) else []
 
     def passes(self) -> float:
         """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.

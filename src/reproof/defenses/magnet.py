@@ -21,7 +21,7 @@ from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
 from reproof.models.view import View
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Count, NonNegative, Positive, Switch, UnitInterval
 from reproof.training.inner_attacks import crafting_mode
 
@@ -63,6 +63,13 @@ class Settings(DefenseSettings):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} should name each detector once")
         return self
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return that images of an odd height or width cannot be pooled and restored."""
+        if not self.pooled or not (asked.height % 2 or asked.width % 2):
+            return []
+        images = f"images of {asked.height} x {asked.width} pixels"
+        return [("pooled", f"{images} do not survive pooling by two; set pooled: false")]
 
 
 class Autoencoder(nn.Sequential):

@@ -20,7 +20,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Progress, Trainee
 from reproof.models.pixel_cnn import PixelCNN
 from reproof.models.purifier import Purified, PurifiedDefense, purified_of
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Count, Number, Positive, Whole
 
 _ROUNDING = 1e-7
@@ -58,6 +58,13 @@ class Settings(DefenseSettings):
                 f"eps_defend to 1/{2 * between}"
             )
         return self
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return that no clean images are left to learn the density from."""
+        if asked.replaced < 1:
+            return []
+        left = "the density model learns from clean images, and no batch has any"
+        return [("", f"{left}; lower training.adversarial.share, or set augment: true")]
 
     def passes(self) -> float:
         """Return the cost of a step beside an undefended one of CNN-6 at width 0.25, measured on a CPU.

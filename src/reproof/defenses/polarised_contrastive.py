@@ -21,7 +21,7 @@ from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
 from reproof.models.view import View
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Positive, Switch
 
 _COSINE_LIMIT = 1 - 1e-6
@@ -66,6 +66,10 @@ class Settings(DefenseSettings):
                 "layer belongs to centres own; the classifier's rows are compared with its input"
             )
         return self
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return a layer that the network lacks."""
+        return [("layer", message)] if (message := asked.unknown_feature(self.layer)) else []
 
     def key(self, name: str) -> str:
         """Return the name, with `[plus]` for the printed sign of L_inter."""

@@ -21,7 +21,7 @@ from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
 from reproof.models.view import View
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import NonNegative, Positive, Switch, Whole
 
 T = TypeVar("T")
@@ -75,6 +75,21 @@ class Settings(DefenseSettings):
         if self.layers is not None and len(set(self.layers)) != len(self.layers):
             raise ValueError("layers should name each layer once")
         return self
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return the layers that the network lacks, and sizes of branches that are not as many."""
+        usual = [name for name in asked.features if name in ("layer3", "layer4", "layer5")]
+        if self.layers is None and asked.features and not usual:
+            return [
+                (
+                    "layers",
+                    f"say where the loss acts; this network's features are {', '.join(asked.features)}",
+                )
+            ]
+        layers = self.layers or tuple(usual if self.variant == "paper" else usual[-2:])
+        if asked.features and self.branch_sizes and len(self.branch_sizes) != len(layers):
+            return [("branch_sizes", f"should have one size for each of {', '.join(layers)}")]
+        return [("layers", message) for name in layers if (message := asked.unknown_feature(name))]
 
     def key(self, name: str) -> str:
         """Return the name; a variant has it in brackets: `[layer=4,5]`, `[released_code]`.

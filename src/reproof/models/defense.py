@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.models.classifier import Classifier
 from reproof.models.view import View
-from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.defense import DefenseSettings
+
+if TYPE_CHECKING:  # a new setting of adversarial training changes nothing of how networks are attacked
+    from reproof.settings.adversarial_training import AdversarialTraining
 
 S = TypeVar("S", bound=DefenseSettings)
 

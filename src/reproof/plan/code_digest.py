@@ -60,8 +60,16 @@ def _parsed(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """Yield the package's modules that a module imports, at its top or inside its functions."""
+    """Yield the package's modules that a module imports, at its top or inside its functions; not for types alone."""
+    for_types = {
+        part
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for part in node.body
+    }
     for node in ast.walk(tree):
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "reproof")
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         if key_node.tag == "tag:yaml.org,2002:merge":
             continue
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, f"no key is {key!r}", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key!r} stands twice", key_node.start_mark
@@ -38,18 +40,25 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return a study file's mapping; StudyError names file, line and column of what is wrong."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise StudyError(f"{path}: there is no such study file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise StudyError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    value = read_value(text, str(path))
     if not isinstance(value, dict):
         raise StudyError(f"{path}: a study is a mapping (key: value); this file holds {type(value).__name__}")
     return value
+
+
+def read_value(text: str, origin: str) -> Any:
+    """Return what a YAML text says; StudyError names its origin, line and column where it is none."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise StudyError(f"{origin}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
 
 
 def merge(base: Any, overlay: Any) -> Any:

@@ -18,7 +18,6 @@ from reproof.defenses.adaptive_gravity import (
     Student,
     Targets,
     pareto_front,
-    round_starts,
 )
 from reproof.errors import StudyError, TrainingError
 from reproof.figures.training import Identity
@@ -261,10 +260,10 @@ class TestRounds:
     def test_share_the_epochs_after_the_warm_up(
         self, options: dict[str, Any], epochs: int, starts: list[int]
     ) -> None:
-        assert round_starts(Settings(**options), epochs) == starts
+        assert Settings(**options).round_starts(epochs) == starts
 
     def test_fifty_of_them_differ_by_one_epoch_at_most(self) -> None:
-        starts = round_starts(Settings(), 350)
+        starts = Settings().round_starts(350)
         lengths = {after - before for before, after in itertools.pairwise([*starts, 350])}
         assert (len(starts), starts[0], lengths) == (50, 105, {4, 5})
 
@@ -591,6 +590,7 @@ def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:
         "undefended": {"defense": {"kind": "undefended"}},
         "again": {"defense": {"kind": "adaptive_gravity"}, "training": {"epochs": 8}},
     }
+    source["suites"] = {"papers": source["suites"]["papers"]}
     source["threats"] = {"white_box": {"setting": "white_box", "suite": "papers"}}
     del source["surfaces"]  # of models that are no longer there
     made = jobs.Plan(reader.parse(source, [("study", source)], [], {}))

@@ -162,7 +162,8 @@ def test_keys_of_claims_say_what_the_defense_itself_trains_on_and_its_variant(
 ) -> None:
     settings = registry.settings_class("defenses", kind)()
     assert isinstance(settings, DefenseSettings)
-    model = load(tmp_path, f"models: {{new: {{defense: {{kind: {kind}}}}}}}").models["new"]
+    entry = f"{{defense: {{kind: {kind}}}, training: {{epochs: 9}}}}"
+    model = load(tmp_path, f"models: {{new: {entry}}}").models["new"]
     assert (model.defense_key, model.training_key) == (settings.key(kind), settings.trains_on)
 
 
