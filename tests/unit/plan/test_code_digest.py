@@ -105,3 +105,11 @@ def test_what_only_decides_which_jobs_there_are_is_no_part_of_their_code(stage: 
         "reproof.plan.estimate",
         "reproof.stages.report",
     }
+
+
+def test_what_is_imported_for_types_alone_is_no_part_of_the_code(package: Path) -> None:
+    (package / "f.py").write_text(
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from reproof.d import x\nelse:\n    import reproof.c\n"
+    )
+    digest()
+    assert code_digest.reached(frozenset({"reproof.f"})) == {"reproof.f", "reproof.c"}
