@@ -78,8 +78,9 @@ def test_every_architecture_is_found() -> None:
 
 @every_case
 def test_features_that_are_declared_are_those_of_the_network(name: str, stanza: dict[str, Any]) -> None:
-    declared = parse(name, stanza).features
-    assert declared == tuple(build(name, stanza, describe((1, 28, 28))).feature_shapes)
+    declared, network = parse(name, stanza), build(name, stanza, describe((1, 28, 28)))
+    assert declared.features == tuple(network.feature_shapes)
+    assert declared.residual == (type(network).expose_blocks is not Classifier.expose_blocks)
 
 
 @pytest.mark.parametrize("name", registry.names("architectures"))

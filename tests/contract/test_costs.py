@@ -259,5 +259,7 @@ def test_adversarial_examples_cost_what_their_settings_say(
     ],
 )
 def test_a_plugin_that_declares_no_cost_is_named(settings: Settings, missing: Any) -> None:
-    with pytest.raises(TypeError, match=r"reproof\.settings\.\w+: an? .*'s Settings defines (layers|shape|sizes)"):
+    with pytest.raises(
+        TypeError, match=r"reproof\.settings\.\w+: an? .*'s Settings defines (layers|shape|sizes)"
+    ):
         missing(settings)

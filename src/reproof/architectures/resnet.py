@@ -30,7 +30,7 @@ between the stages are the sums that the next block activates.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ from reproof.settings.values import Count, Positive, Switch, Whole, scaled
 
 class Settings(ArchitectureSettings):
     """A residual network."""
+
+    residual: ClassVar[bool] = True
 
     depth: Count = 20
     """Layers with weights (He 2016, Table 1, Sec. 4.2); it also names the network in claims: `resnet110`."""

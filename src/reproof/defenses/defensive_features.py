@@ -23,7 +23,7 @@ from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Trainee
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Count
 
 
@@ -54,6 +54,17 @@ class Settings(DefenseSettings):
     def key(self, name: str) -> str:
         """Return the name, with `[blocks]` where every residual block is tapped."""
         return name if self.taps == "stages" else f"{name}[{self.taps}]"
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return that a network without residual blocks cannot be tapped at them."""
+        if self.taps == "stages" or asked.residual:
+            return []
+        return [
+            (
+                "taps",
+                "this network has no residual blocks whose maps could be taken; take those of its stages",
+            )
+        ]
 
     def passes(self) -> float:
         """Return a step's cost on the network where the blocks cost most, a ResNet-50 (on a CPU, half as wide).

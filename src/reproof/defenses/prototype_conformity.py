@@ -77,7 +77,7 @@ class Settings(DefenseSettings):
         return self
 
     def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
-        """Return the layers that the network lacks, and sizes of branches that are not as many."""
+        """Return layers that the network lacks, sizes of branches that are not as many, a warm-up without end."""
         usual = [name for name in asked.features if name in ("layer3", "layer4", "layer5")]
         if self.layers is None and asked.features and not usual:
             return [
@@ -89,6 +89,8 @@ class Settings(DefenseSettings):
         layers = self.layers or tuple(usual if self.variant == "paper" else usual[-2:])
         if asked.features and self.branch_sizes and len(self.branch_sizes) != len(layers):
             return [("branch_sizes", f"should have one size for each of {', '.join(layers)}")]
+        if self.warmup_epochs >= max(1, asked.epochs):
+            return [("warmup_epochs", f"leaves no epoch to the loss; there are {asked.epochs}")]
         return [("layers", message) for name in layers if (message := asked.unknown_feature(name))]
 
     def key(self, name: str) -> str:

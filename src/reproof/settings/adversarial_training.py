@@ -41,7 +41,7 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     random_start: Switch = True
     """Start PGD from a random point of the ball."""
     objective: Literal["cross_entropy", "defense"] = "cross_entropy"
-    """What the inner maximisation climbs: cross-entropy, or the defense's own loss (Mustafa, Algorithm 1)."""
+    """The attack loss of the inner maximisation: cross-entropy, or the defense's own loss (Mustafa, Algorithm 1)."""
     labels: Literal["true", "predicted"] = "true"
     """`predicted` avoids label leaking (Kurakin 2017, Sec. 4)."""
     mode: Literal["train", "eval"] = "eval"
@@ -52,10 +52,10 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     def passes(self, step: float = 1.0) -> float:
         """Return what the examples add to the cost of a training step. step: that cost without them."""
         gradients = 1 if self.attack == "fgsm" else self.steps
-        climbed = step if self.objective == "defense" else 1.0
+        maximised = step if self.objective == "defense" else 1.0
         # C&W looks at where its last step led, and predicted labels need a prediction.
         forward = FORWARD * ((self.attack == "carlini_wagner") + (self.labels == "predicted"))
-        return self.share * (ADVERSARIAL_STEP * (gradients * climbed + forward) + self.augment * step)
+        return self.share * (ADVERSARIAL_STEP * (gradients * maximised + forward) + self.augment * step)
 
     @model_validator(mode="after")
     def _consistent(self) -> AdversarialTraining:

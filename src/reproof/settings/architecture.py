@@ -12,6 +12,8 @@ class ArchitectureSettings(Settings):
 
     smallest_side: ClassVar[int] = 1
     """Height and width in pixels below which its layers leave nothing of an image."""
+    residual: ClassVar[bool] = False
+    """Whether it is made of residual blocks, whose maps it can name one by one (`expose_blocks`)."""
 
     @property
     def features(self) -> tuple[str, ...]:

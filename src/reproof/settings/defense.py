@@ -23,6 +23,8 @@ class Undertaking:
     width: int
     features: tuple[str, ...]
     """Names of the network's features, its last one last; empty where they are not known beforehand."""
+    residual: bool
+    """Whether the network is made of residual blocks."""
 
     def unknown_feature(self, name: str | None) -> str:
         """Return what is wrong with a feature's name in a sentence; empty where it may be right."""

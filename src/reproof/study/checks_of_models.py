@@ -174,9 +174,14 @@ def enough_images_to_train_on(study: Study) -> Iterator[Mistake]:
 def defense_fits_its_training(study: Study) -> Iterator[Mistake]:
     """A defense can be trained as long, on such images, of such a network, as the study says."""
     for name, model in study.models.items():
-        if not model.members:
-            for key, message in _declared(model).misfits(_undertaking(study, model)):
-                yield ["models", name, "defense", *([key] if key else [])], message
+        asked, place = _undertaking(study, model), ["models", name, "defense"]
+        if model.members:
+            continue
+        for key, message in _declared(model).misfits(asked):
+            yield [*place, *([key] if key else [])], message
+        beneath = model.built_on
+        for key, message in beneath.settings.misfits(asked) if beneath is not None else ():
+            yield [*place, "built_on", *([key] if key else [])], message
 
 
 def _undertaking(study: Study, model: Model) -> Undertaking:
@@ -190,6 +195,7 @@ def _undertaking(study: Study, model: Model) -> Undertaking:
         height=data.shape[1],
         width=data.shape[2],
         features=() if model.built_on is not None else architecture.features,
+        residual=architecture.residual,
     )
 
 

@@ -129,10 +129,11 @@ def suites_fit_the_test_split(study: Study) -> Iterator[Mistake]:
 
 def tables_tell_threats_apart(study: Study) -> Iterator[Mistake]:
     """No two threats have numbers in the same row of a table."""
+    rows = {name: _rows(study, threat) for name, threat in study.threats.items()}
     for (first, one), (second, other) in itertools.combinations(study.threats.items(), 2):
         if one.setting == other.setting:
             both = set(study.suites[one.suite].attacks) & set(study.suites[other.suite].attacks)
-            if both and _rows(study, one) & _rows(study, other):
+            if both and rows[first] & rows[second]:
                 yield (
                     ["threats", second],
                     f"attack {sorted(both)[0]!r} is already in threat {first!r} with the same setting, so the tables "

@@ -332,6 +332,14 @@ def test_a_check_finds_the_mistake_that_it_is_named_for(
         ({"kind": "adaptive_gravity", "centroids_per_class": 9, "centroid_images": 50}, {}, "centroid_images", "50 training images are too few"),
         ({"kind": "polarised_contrastive", "layer": "fc3"}, {}, "layer", "no feature is called 'fc3'"),
         ({"kind": "diverse_ensemble", "layer": "fc3"}, {}, "layer", "no feature is called 'fc3'"),
+        ({"kind": "prototype_conformity", "layers": ["fc1"], "warmup_epochs": 8}, {}, "warmup_epochs", "leaves no epoch to the loss; there are 8"),
+        ({"kind": "defensive_features", "taps": "blocks"}, {}, "taps", "this network has no residual blocks"),
+        (
+            {"kind": "polarised_contrastive", "built_on": {"kind": "defensive_features", "taps": "blocks"}},
+            {},
+            "built_on.taps",
+            "this network has no residual blocks",
+        ),
         (
             {"kind": "pixel_defend"},
             {"adversarial": {"attack": "fgsm", "epsilon": 0.1, "share": 1}},

@@ -39,7 +39,7 @@ def test_numbers_as_yaml_gives_them(text: Any, value: float) -> None:
     assert parse_number(text) == value
 
 
-@pytest.mark.parametrize("text", ["8/0", "a/255", "", "0.3.1", True, None, [1], "1/2/3"])
+@pytest.mark.parametrize("text", ["8/0", "a/255", "", "0.3.1", True, None, [1], "1/2/3", f"{10**400}/3"])
 def test_what_is_no_number_is_refused(text: Any) -> None:
     with pytest.raises(ValueError, match="number"):
         parse_number(text)
@@ -48,8 +48,9 @@ def test_what_is_no_number_is_refused(text: Any) -> None:
 def test_counts() -> None:
     assert parse_count("1e3") == 1000
     assert parse_count(3.0) == 3
-    with pytest.raises(ValueError, match="whole"):
-        parse_count(2.5)
+    for value in (2.5, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="whole"):
+            parse_count(value)
 
 
 @pytest.mark.parametrize(
@@ -577,6 +578,9 @@ def test_yaml_merge_keys_are_read_and_keys_that_stand_twice_still_refused(tmp_pa
     assert layers.read_yaml(file) == {"one": {"a": 1, "b": 2}, "two": {"a": 1, "b": 3}}
     file.write_text("one: &one {a: 1}\ntwo: {<<: *one, b: 3, b: 4}\n")
     with pytest.raises(StudyError, match=r"line 2.*the key 'b' stands twice"):
+        layers.read_yaml(file)
+    file.write_text("one: 1\n? [1, 2]\n: 3\n")
+    with pytest.raises(StudyError, match=r"line 2.*no key is \[1, 2\]"):
         layers.read_yaml(file)
 
 
