@@ -85,7 +85,7 @@ class DefensePlugIn(PlugIn):
     def describe(self, kind: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Return the JSON schema of a defense's config entry."""
         found = super().describe(kind, handler)
-        (beneath,) = (field for field in _Beneath.model_json_schema()["properties"].values())
+        beneath = _Beneath.model_json_schema()["properties"]["built_on"]
         return {**found, "properties": {**found["properties"], "built_on": beneath}}
 
 

@@ -83,7 +83,7 @@ def parse(*changes: Any) -> study_model.Study:
     merged = copy.deepcopy(STUDY)
     for change in changes:
         merged = layers.merge(merged, change)
-    merged["models"] = {name: stanza for name, stanza in merged["models"].items() if stanza is not None}
+    merged["models"] = {name: entry for name, entry in merged["models"].items() if entry is not None}
     return reader.parse(merged, [(FILE, merged)])
 
 
@@ -101,15 +101,15 @@ def refused(*changes: Any) -> str:
     return message.removeprefix(f"{FILE}: ")
 
 
-def model(name: str, **stanza: Any) -> dict[str, Any]:
-    return {"models": {name: {"defense": {"kind": VOTES}, **stanza}}}
+def model(name: str, **entry: Any) -> dict[str, Any]:
+    return {"models": {name: {"defense": {"kind": VOTES}, **entry}}}
 
 
-def threat(name: str, **stanza: Any) -> dict[str, Any]:
-    return {"threats": {name: stanza}}
+def threat(name: str, **entry: Any) -> dict[str, Any]:
+    return {"threats": {name: entry}}
 
 
-class TestWrongStanzas:
+class TestWrongEntries:
     @pytest.mark.parametrize("key", ["members", "beside"])
     def test_a_defense_that_takes_none_is_told_which_do(self, key: str) -> None:
         message = refused({"models": {"x": {"defense": {"kind": "undefended"}, key: ["main", "second"]}}})
@@ -127,7 +127,7 @@ class TestWrongStanzas:
         )
 
     @pytest.mark.parametrize(
-        ("stanza", "message"),
+        ("entry", "message"),
         [
             ({"members": ["main", "main"]}, "members[0]: main stands twice; name it once"),
             ({"beside": ["main", "main"]}, "beside[0]: main stands twice; name it once"),
@@ -177,8 +177,8 @@ class TestWrongStanzas:
             ),
         ],
     )
-    def test_wrong_company_is_named_with_what_to_do(self, stanza: dict[str, Any], message: str) -> None:
-        assert refused(model("x", **stanza)) == f"models.x.{message}"
+    def test_wrong_company_is_named_with_what_to_do(self, entry: dict[str, Any], message: str) -> None:
+        assert refused(model("x", **entry)) == f"models.x.{message}"
 
     def test_models_that_wait_for_each_other_are_refused(self) -> None:
         one = model("one", beside=["two"])
@@ -219,11 +219,11 @@ class TestWrongStanzas:
 
     def test_an_aggregated_suite_takes_no_source(self) -> None:
         words = "suite: an aggregated suite is made on the whole ensemble; it takes no source"
-        for stanza in (
+        for entry in (
             {"setting": "white_box", "source": "member"},
             {"setting": "black_box", "source": "main"},
         ):
-            assert refused(threat("x", suite="together", **stanza)) == f"threats.x.{words}"
+            assert refused(threat("x", suite="together", **entry)) == f"threats.x.{words}"
 
     def test_members_are_a_source_of_white_box_threats_alone(self) -> None:
         message = refused(threat("x", setting="adaptive", suite="papers", source="member"))
@@ -543,7 +543,7 @@ class TestPuttingTogether:
             )
         return made
 
-    def test_the_members_weights_stand_in_the_order_of_the_stanza(self, made: Plan) -> None:
+    def test_the_members_weights_stand_in_the_order_of_the_entry(self, made: Plan) -> None:
         job, run = made.assemble("plain", 0), Run(job={})
         assemble(job, run)
         _, trainee = build.load(job.slice, self.DATA, Path(job.outputs["model"]))

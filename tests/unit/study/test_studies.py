@@ -390,7 +390,7 @@ def test_paper_budget_attacks_all_test_images_and_trains_as_long_as_the_paper(na
         "prototype_conformity_pgd",
     ):
         if model not in chosen.models and "prototype_conformity" not in registry.names("defenses"):
-            continue  # its file was deleted, and its stanzas with it
+            continue  # its file was deleted, and its entries with it
         training = chosen.models[model].training
         assert training.epochs == stated.epochs
         joint = training.epochs - 300
