@@ -105,9 +105,10 @@ def overridden_images_are_there(study: Study) -> Iterator[Mistake]:
 
 
 def _repeated(attack: Choice) -> list[str]:
-    """Return the points that an attack lists twice or more."""
-    counts = Counter(point.parameters for point in cast(AttackSettings, attack.settings).points())
-    return [point for point, count in counts.items() if count > 1]
+    """Return the points that an attack lists twice or more, however their numbers are printed."""
+    points = cast(AttackSettings, attack.settings).points()
+    counts = Counter((point.name, float(point.value)) for point in points)
+    return [str(point.parameters) for point in points if counts[point.name, float(point.value)] > 1]
 
 
 CHECKS = (
