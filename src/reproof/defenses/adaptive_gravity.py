@@ -102,6 +102,10 @@ class Settings(DefenseSettings):
             raise ValueError(f"round should be at most rounds ({self.rounds})")
         return self
 
+    def passes(self) -> float:
+        """Return a step's cost with one pass forward per round, and rounds of four epochs if not stated."""
+        return 1 + FORWARD / (self.epochs_per_round or 4)
+
     def round_starts(self, epochs: int) -> list[int]:
         """Return the epoch, from 0, with which each round begins; none where the warm-up takes all epochs."""
         start = self.warmup_epochs
@@ -144,10 +148,6 @@ class Settings(DefenseSettings):
                 )
             )
         return found
-
-    def passes(self) -> float:
-        """Return a step's cost with one pass forward per round, and rounds of four epochs if not stated."""
-        return 1 + FORWARD / (self.epochs_per_round or 4)
 
 
 class Targets(nn.Module):

@@ -42,16 +42,16 @@ class Settings(VotingSettings):
     """ζ of Eq. 3 and 4, weight of the similarity; 1 - ζ is that of the cross-entropy (Sec. 4.1: 0.9 for MNIST, 0.5
     for CIFAR-10)."""
 
-    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
-        """Return a layer that the network lacks."""
-        return [("layer", message)] if (message := asked.unknown_feature(self.layer)) else []
-
     def passes(self) -> float:
         """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.
 
         How many there are is the stanza's, not the method's, to say.
         """
         return 1 + FORWARD * ADVERSARIAL_STEP
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return a layer that the network lacks."""
+        return [("layer", message)] if (message := asked.unknown_feature(self.layer)) else []
 
 
 class DiverseEnsemble(VotingDefense[Settings]):

@@ -59,19 +59,19 @@ class Settings(DefenseSettings):
             )
         return self
 
-    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
-        """Return that no clean images are left to learn the density from."""
-        if asked.replaced < 1:
-            return []
-        left = "the density model learns from clean images, and no batch has any"
-        return [("", f"{left}; lower training.adversarial.share, or set augment: true")]
-
     def passes(self) -> float:
         """Return the cost of a step beside an undefended one of CNN-6 at width 0.25, measured on a CPU.
 
         The density model costs as much whatever the classifier is; beside a larger one it is a smaller share.
         """
         return 1 + 0.15 * self.mixtures + 0.03 * self.width + 0.001 * self.blocks * self.width**2
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return that no clean images are left to learn the density from."""
+        if asked.replaced < 1:
+            return []
+        left = "the density model learns from clean images, and no batch has any"
+        return [("", f"{left}; lower training.adversarial.share, or set augment: true")]
 
 
 class PixelDefended(Purified):

@@ -182,7 +182,7 @@ class Plan:
             "model": model.name,
             "dataset": model.dataset,
             "architecture": model.architecture.dump(),
-            "defense": model.defense.dump(),
+            "defense": model.defense_stanza,
             **({"members": list(model.members)} if model.members else {}),
         }
 

@@ -171,7 +171,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> M
         },
         settings={
             "architecture": chosen.architecture.dump(),
-            "defense": chosen.defense.dump(),
+            "defense": chosen.defense_stanza,
             **({"members": list(chosen.members)} if chosen.members else {}),
             **({"beside": list(chosen.beside)} if chosen.beside else {}),
             **({"seed_offset": chosen.seed_offset} if chosen.seed_offset else {}),
