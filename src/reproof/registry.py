@@ -14,7 +14,7 @@ import itertools
 import sys
 import types
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from reproof.errors import StudyError
 from reproof.settings.architecture import ArchitectureSettings
@@ -31,6 +31,13 @@ BASES: dict[Family, type[Settings]] = {
     "datasets": DatasetSettings,
     "defenses": DefenseSettings,
 }
+DECLARED: dict[Family, tuple[str, ...]] = {
+    "architectures": ("title",),
+    "attacks": ("title", "family", "access"),
+    "datasets": ("title", "key"),
+    "defenses": ("title",),
+}
+"""What a plugin's Settings must say of itself, by family."""
 PACKAGE = Path(__file__).parent
 _LIGHT = {"__future__", "typing", "pydantic", "math"}
 
@@ -50,14 +57,19 @@ def require(family: Family, name: str) -> Path:
     return PACKAGE / family / f"{name}.py"
 
 
-@functools.cache
 def settings_class(family: Family, name: str) -> type[Settings]:
     """Return the plugin's `Settings` without running the rest of its file.
 
     Only imports of typing, pydantic, math and reproof.settings and the classes named *Settings are executed,
-    so a Settings class can use nothing else. StudyError names the file when it does.
+    so a Settings class can use nothing else. StudyError names the file when it does, and when it does not say
+    of itself what it must (DECLARED).
     """
-    path = require(family, name)
+    return _declaration(family, require(family, name))
+
+
+@functools.cache
+def _declaration(family: Family, path: Path) -> type[Settings]:
+    name = path.stem
     source = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     body = [node for node in source.body if _is_declaration(node)]
     module = types.ModuleType(f"reproof._declared.{family}.{name}")
@@ -75,7 +87,61 @@ def settings_class(family: Family, name: str) -> type[Settings]:
     found = getattr(module, "Settings", None)
     if not (isinstance(found, type) and issubclass(found, BASES[family])):
         raise StudyError(f"{path}: defines no class Settings({BASES[family].__name__}) (see CONTRIBUTING.md)")
+    for declared in DECLARED[family]:
+        if not hasattr(found, declared):
+            raise StudyError(
+                f'{path}: Settings declares no {declared}, such as {declared}: ClassVar[str] = "..." '
+                "(see CONTRIBUTING.md)"
+            )
     return found
+
+
+def attack(kind: str) -> type[AttackSettings] | None:
+    """Return what an attack's file declares; None where there is no such file."""
+    return cast(type[AttackSettings], settings_class("attacks", kind)) if kind in names("attacks") else None
+
+
+def defense(kind: str) -> type[DefenseSettings] | None:
+    """Return what a defense's file declares; None where there is no such file."""
+    return (
+        cast(type[DefenseSettings], settings_class("defenses", kind)) if kind in names("defenses") else None
+    )
+
+
+def keys(family: Family) -> tuple[str, ...]:
+    """Return the names by which claims know a family's plugins; of an architecture of many depths, the usual one."""
+    return _keys(PACKAGE, family)
+
+
+def title(family: Family, key: str) -> str | None:
+    """Return what people call the plugin that claims know by a key: `resnet110` is `ResNet-110`; None where none is."""
+    return _title(PACKAGE, family, key)
+
+
+@functools.cache
+def _keys(package: Path, family: Family) -> tuple[str, ...]:
+    found = []
+    for name in names(family):
+        declared = settings_class(family, name)
+        if issubclass(declared, ArchitectureSettings):
+            found.append(declared().key(name))
+        else:
+            found.append(declared.key if issubclass(declared, DatasetSettings) else name)
+    return tuple(found)
+
+
+@functools.cache
+def _title(package: Path, family: Family, key: str) -> str | None:
+    if family in ("attacks", "defenses"):
+        declared = attack(key) if family == "attacks" else defense(key)
+        return declared.title if declared else None
+    for name in names(family):
+        known = settings_class(family, name)
+        if issubclass(known, ArchitectureSettings) and (words := known.title_of(key, name)) is not None:
+            return words
+        if issubclass(known, DatasetSettings) and known.key == key:
+            return known.title
+    return None
 
 
 def _describe(declared: type[Settings], node: ast.ClassDef) -> None:
@@ -94,6 +160,24 @@ def _is_declaration(node: ast.stmt) -> bool:
     if isinstance(node, ast.ImportFrom):
         return node.module in _LIGHT or (node.module or "").startswith("reproof.settings.")
     return isinstance(node, ast.ClassDef) and node.name.endswith("Settings")
+
+
+def terms(family: Family) -> dict[str, str]:
+    """Return what the papers call the things of a family: the first term of the first paper that has one."""
+    return _terms(PACKAGE)[family]
+
+
+@functools.cache
+def _terms(package: Path) -> dict[Family, dict[str, str]]:
+    import yaml
+
+    found: dict[Family, dict[str, str]] = {family: {} for family in FAMILIES}
+    for path in sorted(package.glob("papers/*/paper.yaml")):
+        stated = yaml.safe_load(path.read_text(encoding="utf-8")).get("terms", {})
+        for family in FAMILIES:
+            for key, words in stated.get(family, {}).items():
+                found[family].setdefault(key, words if isinstance(words, str) else words[0])
+    return found
 
 
 def load(family: Family, name: str) -> types.ModuleType:

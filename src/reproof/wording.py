@@ -1,88 +1,30 @@
-"""The words in which papers, attacks, settings, parameters and numbers are shown to people. Imports nothing heavy."""
+"""The words in which attacks, settings, parameters and numbers are shown to people.
+
+What a plugin is called its own file says; of what is not built here, the papers' `terms`. Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
 import re
+from pathlib import Path
 
-ATTACKS = {
+from reproof import registry
+from reproof.settings.baseline import CLEAN
+
+MEASURED = {
     "none": "No attack",
-    "fgsm": "FGSM",
-    "bim": "BIM",
-    "mim": "MIM",
-    "pgd": "PGD",
-    "carlini_wagner": "C&W",
-    "deepfool": "DeepFool",
-    "jsma": "JSMA",
-    "gradient_ensemble": "Gradient ensemble",
-    "random_noise": "Random noise",
-    "fgsm_bpda": "FGSM through the purifier",
-    "pgd_bpda": "PGD through the purifier",
     "worst_case": "Worst case",
     "worst_case_unbounded": "Worst case without a budget",
-    "autoattack": "AutoAttack",
-    "square": "Square",
 }
+"""What stands in a table's column `attack` and is none."""
+ENDINGS = {"bpda": "through the purifier"}
+"""Ends of config entries' names in words: `pgd_bpda` is `PGD through the purifier`."""
 SETTINGS = {"white_box": "White-box", "adaptive": "Adaptive", "black_box": "Black-box", "all": "All attacks"}
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 SYMBOLS = {"epsilon": "ε", "alpha": "α", "beta": "β", "kappa": "κ", "zeta": "ζ"}
-DATASETS = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "svhn": "SVHN",
-    "ilsvrc": "ILSVRC",
-}
-ARCHITECTURES = {
-    "lenet": "LeNet",
-    "cnn6": "CNN-6",
-    "vgg": "VGG",
-    "resnet": "ResNet",
-    "wide_resnet": "Wide ResNet",
-    "dkd_mnist": "DKD’s network for MNIST",
-    "dkd_cifar10": "DKD’s network for CIFAR-10",
-}
-"""`vgg19` is `VGG-19` by its family."""
-DEFENSES = {
-    "undefended": "undefended",
-    "fgsm_training": "FGSM training",
-    "pgd_training": "PGD training",
-    "input_gradient": "input gradient regularisation",
-    "decision_surface": "decision surface regularisation",
-    "adaptive_diversity": "adaptive diversity promoting",
-    "prototype_conformity": "prototype conformity",
-    "adaptive_gravity": "adaptive gravity",
-    "defensive_features": "defensive features",
-    "polarised_contrastive": "polarised contrastive loss",
-    "defensive_features+polarised_contrastive": "defensive features with polarised contrastive loss",
-    "dynamic_training": "dynamic adversarial training",
-    "domain_adaptation": "adversarial training with domain adaptation",
-    "superimposition": "superimposition",
-    "virtual_adversarial": "virtual adversarial training",
-    "independent_ensemble": "independent ensemble",
-    "distilled_ensemble": "distilled ensemble",
-    "diverse_ensemble": "diverse ensemble",
-    "magnet": "MagNet",
-    "pixel_defend": "PixelDefend",
-    "defense_gan": "Defense-GAN",
-}
-TRAININGS = {
-    "clean": "clean images",
-    "fgsm": "FGSM examples",
-    "pgd": "PGD examples",
-    "carlini_wagner": "C&W examples",
-}
 SOURCES = {"member": "one member at a time", "members": "all members together"}
-PAPERS = {
-    "mustafa_pcl": ("Mustafa", ""),
-    "hassanin_dfl": ("Hassanin", ""),
-    "seiler_superimposition": ("Seiler", ""),
-    "mirzaeian_gravity": ("Mirzaeian", "gravity"),
-    "mirzaeian_dkd": ("Mirzaeian", "DKD"),
-}
-"""Author, and the method where the author and the year name two papers."""
 GATES = {
     "iterative_vs_single_step": "Iterative against one step",
     "white_box_vs_transfer": "White box against transfer",
@@ -100,7 +42,7 @@ GATES = {
     "probabilities": "Softmax twice",
     "randomness": "Random answers",
 }
-"""Red flags (red_flags.GATES) in the words that head a column."""
+"""Sanity checks (red_flags.GATES) in the words that head a column."""
 UNITS = {
     "percent": ("percent", " %"),
     "fraction": ("fractions of 1", ""),
@@ -116,13 +58,32 @@ UNITS = {
 
 
 def attack(name: str) -> str:
-    """Return an attack's name for people: `pgd_converged` is `PGD converged`."""
-    if name in ATTACKS:
-        return ATTACKS[name]
-    first, _, rest = name.partition("_")
-    if first in ATTACKS and rest:
-        return f"{ATTACKS[first]} {rest.replace('_', ' ')}"
-    return name.replace("_", " ")
+    """Return an attack's name for people, also of a config entry: `pgd_converged` is `PGD converged`."""
+    return _attack(registry.PACKAGE, name)
+
+
+@functools.cache
+def _attack(package: Path, name: str) -> str:
+    if name in MEASURED:
+        return MEASURED[name]
+    kind = kind_of(name)
+    words = registry.title("attacks", kind)
+    if words is None:
+        return _term("attacks", name)
+    ending = name.removeprefix(kind).removeprefix("_")
+    return f"{words} {ENDINGS.get(ending, ending.replace('_', ' '))}".rstrip()
+
+
+def attack_inside(name: str) -> str:
+    """Return an attack's name for the middle of a sentence: `random noise`, but `Square`, which is a name."""
+    words = attack(name)
+    return words.lower() if " " in words and words == words.capitalize() else words
+
+
+def kind_of(entry: str) -> str:
+    """Return the kind of attack that a config entry is named after: `pgd` of `pgd_converged`; itself without one."""
+    kinds = [kind for kind in registry.names("attacks") if f"{entry}_".startswith(f"{kind}_")]
+    return max(kinds, key=len, default=entry)
 
 
 def setting(name: str) -> str:
@@ -172,31 +133,24 @@ def number(text: str | None) -> float | None:
     return None if math.isnan(value) else value
 
 
-def paper(key: str, year: int) -> str:
-    """Return a paper's short name: `Mustafa 2019`."""
-    author, method = PAPERS.get(key, (key.replace("_", " ").capitalize(), ""))
-    return f"{author} {year} ({method})" if method else f"{author} {year}"
-
-
 def dataset(name: str) -> str:
     """Return a data set's name for people."""
-    return DATASETS.get(name, name.replace("_", " "))
+    return registry.title("datasets", name) or _term("datasets", name)
 
 
 def architecture(name: str) -> str:
     """Return a network's name for people: `vgg19` is `VGG-19`."""
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
-    family = name.rstrip("0123456789")
-    if family in ARCHITECTURES:
-        return f"{ARCHITECTURES[family]}-{name.removeprefix(family)}"
-    return name.replace("_", " ")
+    return registry.title("architectures", name) or _term("architectures", name)
 
 
 def defense(name: str) -> str:
     """Return a defense's name for people: `superimposition[beta=2,4]` is `superimposition (β = 2, 4)`."""
+    return " with ".join(map(_one_defense, name.split("+")))
+
+
+def _one_defense(name: str) -> str:
     plain, bracket, variant = name.partition("[")
-    words = DEFENSES.get(plain) or plain.replace("_", " ")
+    words = registry.title("defenses", plain) or _term("defenses", plain)
     if not bracket:
         return words
     key, equals, value = variant.removesuffix("]").partition("=")
@@ -206,8 +160,15 @@ def defense(name: str) -> str:
 
 
 def training(name: str) -> str:
-    """Return for people what a network was trained on."""
-    return TRAININGS.get(name, name.replace("_", " "))
+    """Return for people what a network was trained on: `FGSM examples`."""
+    if name == CLEAN:
+        return "clean images"
+    return f"{attack(name)} examples" if registry.title("attacks", name) else name.replace("_", " ")
+
+
+def _term(family: registry.Family, key: str) -> str:
+    """Return what the papers call something that is not built here; without them its key without underscores."""
+    return registry.terms(family).get(key) or key.replace("_", " ")
 
 
 _ORDINARY = frozenset(("none", "clean", "adaptive", "all", "undefended", "member", "members"))
@@ -229,7 +190,7 @@ _TOKEN = re.compile(r"(?<![\w.])[a-z]\w*(?:\+[a-z]\w*)?(?:\[[\w.=,]+\])?(?:=[\w.
 
 
 def reason(clause: str) -> str:
-    """Return a clause of a verdict's differences without the keys of the study and the ledger.
+    """Return a clause of a verdict's differences without the keys of the study and the claims table.
 
     `attack pgd was not run in setting white_box` is `PGD was not run in the white-box setting`.
     """
@@ -246,11 +207,12 @@ def _token(text: str) -> str:
         return parameters(text)
     if text in _ORDINARY:
         return text
-    if text.partition("[")[0] in DEFENSES:
+    if registry.title("defenses", text.partition("[")[0].partition("+")[0]):
         return defense(text)
-    for known, word in ((DATASETS, dataset), (ATTACKS, attack), (TRAININGS, training)):
-        if text in known:
-            return word(text)
+    if registry.title("datasets", text):
+        return dataset(text)
+    if registry.title("attacks", kind_of(text)):
+        return attack(text)
     if text in SETTINGS:
         return SETTINGS[text].lower()
     named = architecture(text)

@@ -1,12 +1,16 @@
-"""The words of the page: no keys of the study and the ledger, numbers in the unit of their claim."""
+"""The words of the page: no keys of the study and the claims table, numbers in the unit of their claim."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from pathlib import Path
 
-from reproof import wording
+import pytest
+from tests.plugin_copies import copy_without
+
+from reproof import registry, wording
 from reproof.claims import vocabulary
-from reproof.claims.paper import Statement
+from reproof.claims.paper import Statement, papers
 from reproof.report.sections.statements import rule
 
 
@@ -66,21 +70,79 @@ def test_reasons_have_no_keys(clause: str, words: str) -> None:
     assert wording.reason(clause) == words
 
 
-def test_everything_that_a_claim_may_name_has_words() -> None:
-    for names, words in (
-        (vocabulary.DATASETS, wording.dataset),
-        (vocabulary.DEFENSES, wording.defense),
-        (vocabulary.ARCHITECTURES, wording.architecture),
-        (vocabulary.TRAININGS, wording.training),
-        (vocabulary.SETTINGS, wording.setting),
-        (vocabulary.ATTACKS, wording.attack),
-    ):
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("datasets", wording.dataset),
+        ("defenses", wording.defense),
+        ("architectures", wording.architecture),
+        ("attacks", wording.attack),
+    ],
+)
+def test_everything_that_a_claim_may_name_has_words(
+    family: registry.Family, words: Callable[[str], str]
+) -> None:
+    names = {key for paper in papers() for key in paper.terms.of(family)} | set(registry.keys(family))
+    shown = [words(name) for name in names]
+    assert not any("_" in text for text in shown)
+    assert len(set(shown)) == len(names)
+
+
+def test_closed_lists_have_words_too() -> None:
+    for names, words in ((vocabulary.TRAININGS, wording.training), (vocabulary.SETTINGS, wording.setting)):
         shown = [words(name) for name in names]
         assert not any("_" in text for text in shown)
         assert len(set(shown)) == len(names)
     assert set(wording.SOURCES) == set(vocabulary.MEMBERS)
     assert set(wording.UNITS) == set(vocabulary.UNITS)
-    assert wording.defense("diverse_ensemble[boosted]") == "diverse ensemble (boosted)"
+    assert wording.training("carlini_wagner") == "C&W examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("diverse_ensemble[boosted]", "diverse ensemble (boosted)"),
+        ("superimposition[beta=2,4]", "superimposition (β = 2, 4)"),
+        (
+            "defensive_features+polarised_contrastive",
+            "defensive features with polarised contrastive loss",
+        ),
+        ("undefended", "undefended"),
+        ("magnet", "MagNet"),
+        ("somebody_else", "somebody else"),
+    ],
+)
+def test_defenses_are_called_as_their_files_say(name: str, words: str) -> None:
+    assert wording.defense(name) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "inside"),
+    [
+        ("none", "No attack", "no attack"),
+        ("pgd", "PGD", "PGD"),
+        ("pgd_converged", "PGD converged", "PGD converged"),
+        ("carlini_wagner_searched", "C&W searched", "C&W searched"),
+        ("pgd_bpda", "PGD through the purifier", "PGD through the purifier"),
+        ("random_noise", "Random noise", "random noise"),
+        ("square", "Square", "Square"),
+        ("pgdx", "pgdx", "pgdx"),
+        ("hill_climb", "hill climb", "hill climb"),
+    ],
+)
+def test_config_entries_are_called_after_their_kind(name: str, words: str, inside: str) -> None:
+    assert (wording.attack(name), wording.attack_inside(name)) == (words, inside)
+
+
+def test_what_is_not_built_is_called_as_papers_call_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = copy_without(tmp_path, "attacks/jsma.py", "architectures/vgg.py", "datasets/svhn.py")
+    monkeypatch.setattr(registry, "PACKAGE", copy)
+    assert wording.attack("jsma") == "JSMA"
+    assert wording.architecture("vgg16") == "VGG16"
+    assert wording.dataset("svhn") == "SVHN"
+    assert wording.attack("pgd") == "PGD"
 
 
 @pytest.mark.parametrize(

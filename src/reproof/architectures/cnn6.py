@@ -17,6 +17,8 @@ Table 1's numbers.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
@@ -31,6 +33,8 @@ INITIAL_SLOPE = 0.25
 
 class Settings(ArchitectureSettings):
     """CNN-6."""
+
+    title: ClassVar[str] = "CNN-6"
 
     width: Positive = 1.0
     """Multiplies every layer's channels and units; 1 is Mustafa, Table 1: 32, 64, 128, 512, 64."""

@@ -14,6 +14,8 @@ Features: `conv1`, `conv2` (maps after pooling), `conv3` (maps after the two 1 x
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
@@ -26,6 +28,8 @@ from reproof.settings.values import Positive, scaled
 
 class Settings(ArchitectureSettings):
     """DKD's network for CIFAR-10."""
+
+    title: ClassVar[str] = "DKD’s network for CIFAR-10"
 
     width: Positive = 1.0
     """Multiplies every layer's filters; 1 is Mirzaeian 2022, Table 1: 96, 192."""

@@ -13,6 +13,8 @@ Features: `conv1`, `conv2` (maps after each pair's pooling), `fc1`, `fc2` (vecto
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
@@ -25,6 +27,8 @@ from reproof.settings.values import Positive, scaled
 
 class Settings(ArchitectureSettings):
     """DKD's network for MNIST."""
+
+    title: ClassVar[str] = "DKD’s network for MNIST"
 
     width: Positive = 1.0
     """Multiplies every layer's filters and units; 1 is Mirzaeian 2022, Table 1: 32, 64, 200, 200."""

@@ -30,7 +30,7 @@ between the stages are the sums that the next block activates.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ from reproof.settings.values import Count, Flag, Positive, Whole, scaled
 
 class Settings(ArchitectureSettings):
     """A residual network."""
+
+    title: ClassVar[str] = "ResNet"
 
     depth: Count = 20
     """Layers with weights (He 2016, Table 1, Sec. 4.2); it also names the network in claims: `resnet110`."""
@@ -103,6 +105,15 @@ class Settings(ArchitectureSettings):
                 f"depth should be {layers} n + 2 for three stages of {self.block} blocks, not {self.depth}"
             )
         return self
+
+    @classmethod
+    def title_of(cls, key: str, name: str) -> str | None:
+        """Return ResNet-110 for resnet110; of every depth that there can be: 6 n + 2, 9 n + 2, 18, 34."""
+        depth = key.removeprefix("resnet")
+        if not depth.isdecimal() or key != f"resnet{int(depth)}":
+            return None
+        regular = int(depth) > 7 and (int(depth) - 2) % 3 == 0
+        return f"{cls.title}-{depth}" if regular or depth in ("18", "34") else None
 
     def key(self, name: str) -> str:
         """Return resnet20, resnet110: what claims say, however many blocks are set by hand."""

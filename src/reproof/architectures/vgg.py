@@ -17,7 +17,7 @@ the classifier).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ from reproof.settings.values import Flag, Number, Positive, scaled
 class Settings(ArchitectureSettings):
     """VGG."""
 
+    title: ClassVar[str] = "VGG"
+
     depth: Literal[11, 13, 16, 19] = 19
     """Layers with weights (Simonyan 2015, Table 1); it also names the network in claims: `vgg19`."""
     batch_norm: Flag = True
@@ -42,6 +44,12 @@ class Settings(ArchitectureSettings):
     """Dropout after each of those two layers (Simonyan 2015, Sec. 3.1); global average pooling has none."""
     width: Positive = 1.0
     """Multiplies every layer's channels and units."""
+
+    @classmethod
+    def title_of(cls, key: str, name: str) -> str | None:
+        """Return VGG-11 to VGG-19."""
+        depths = {f"vgg{depth}": depth for depth in (11, 13, 16, 19)}
+        return f"{cls.title}-{depths[key]}" if key in depths else None
 
     def key(self, name: str) -> str:
         """Return vgg11 to vgg19."""

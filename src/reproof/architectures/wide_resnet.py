@@ -17,7 +17,7 @@ last activation), `layer5` (the vector that feeds the classifier: layer 4, avera
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ from reproof.settings.values import Count, Positive, UnitInterval, scaled
 
 class Settings(ArchitectureSettings):
     """A wide residual network."""
+
+    title: ClassVar[str] = "Wide ResNet"
 
     depth: Count = 28
     """d = 6 n + 4: the first convolution, 6 n of the blocks and three of the shortcuts (Sec. 3)."""

@@ -44,6 +44,7 @@ class Settings(EpsilonAttackSettings):
     iterative: ClassVar[bool] = True
     targeted: ClassVar[bool] = True
     randomised: ClassVar[bool] = True
+    ensemble: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"epsilons": [0.1], "queries": 100}
     takes_view: ClassVar[bool] = False
     version: Literal["standard", "rand"] = "standard"

@@ -32,6 +32,7 @@ class Settings(EpsilonAttackSettings):
     family: ClassVar[str] = "random noise"
     access: ClassVar[Access] = "decision"
     randomised: ClassVar[bool] = True
+    baseline: ClassVar[bool] = True
     takes_view: ClassVar[bool] = False
     repeats: Count = 10
     """Draws per image; later ones only for images that are still classified correctly."""

@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reproof.claims.claim import Claim, Source
+from reproof import registry
+from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper, select
 from reproof.claims.vocabulary import QUANTITY
 from reproof.settings.values import parse_number
 
-SINGLE_STEP = "fgsm"
-ITERATIVE = ("bim", "mim", "pgd")
 BUDGETS = ("epsilon", "c", "steps")
 """Parameters of which more makes an attack stronger."""
 BOOSTED = "[boosted]"
@@ -20,7 +19,7 @@ BOOSTED = "[boosted]"
 
 @dataclass(frozen=True)
 class Anomaly:
-    """Two printed numbers that do not go together: the paper contradicts itself, or the ledger is mistyped."""
+    """Two printed numbers that do not go together: the paper contradicts itself, or the claims table is mistyped."""
 
     kind: str
     first: Claim
@@ -122,10 +121,8 @@ def _in_paper(paper: Paper) -> Iterator[Anomaly]:
                 yield Anomaly("more left at a larger budget", weak, strong)
     for group in _groups(paper.claims, "table", *_but("attack")):
         if group[0].metric == "accuracy" and group[0].setting != "black_box":
-            for single, many in _product(
-                group, lambda c: c.attack == SINGLE_STEP, lambda c: c.attack in ITERATIVE
-            ):
-                if _value(many) > _value(single):
+            for single, many in itertools.permutations(group, 2):
+                if _goes_further(many.attack, single.attack) and _value(many) > _value(single):
                     yield Anomaly("more left by an iterative attack than by one step", single, many)
     for group in _groups(paper.claims, "table", "dataset", "architecture", "defense", "training"):
         accuracies = [claim for claim in group if claim.metric == "accuracy"]
@@ -170,6 +167,18 @@ def _in_paper(paper: Paper) -> Iterator[Anomaly]:
             yield Anomaly("a boosted vote worse than the plain one", other, claim)
 
 
+def _goes_further(many: str, single: str) -> bool:
+    """Say whether one attack takes several of the steps of which the other takes one, in the same norm's ball.
+
+    Of attacks that are not built here nothing is known.
+    """
+    iterative, once = registry.attack(many), registry.attack(single)
+    if iterative is None or once is None or iterative.norm is None or iterative.norm != once.norm:
+        return False
+    climbing = iterative.access == once.access == "gradient"
+    return climbing and iterative.iterative and not once.iterative
+
+
 def _groups(claims: Iterable[Claim], *names: str) -> list[list[Claim]]:
     """Return the claims with a value, together where these attributes agree."""
     found: dict[tuple[object, ...], list[Claim]] = {}
@@ -212,8 +221,8 @@ def _budget(claim: Claim) -> tuple[str, float]:
 
 def _kinds(claim: Claim) -> list[tuple[str, str, str]]:
     """Return the kinds of networks that the images were made on, sorted, however many there were of each."""
-    return sorted((one.architecture, one.defense, one.training) for one in Source.read(claim.source))
+    return sorted((one.architecture, one.defense, one.training) for one in TransferSource.read(claim.source))
 
 
 def _networks(claim: Claim) -> int:
-    return sum(one.networks for one in Source.read(claim.source))
+    return sum(one.networks for one in TransferSource.read(claim.source))

@@ -17,6 +17,7 @@ from reproof.settings.dataset import PublishedDatasetSettings
 class Settings(PublishedDatasetSettings):
     """CIFAR-10."""
 
+    title: ClassVar[str] = "CIFAR-10"
     key: ClassVar[str] = "cifar10"
     class_names: ClassVar[tuple[str, ...]] = (
         "airplane",

@@ -17,6 +17,7 @@ from reproof.settings.dataset import PublishedDatasetSettings
 class Settings(PublishedDatasetSettings):
     """CIFAR-100, with its fine labels."""
 
+    title: ClassVar[str] = "CIFAR-100"
     key: ClassVar[str] = "cifar100"
     class_names: ClassVar[tuple[str, ...]] = (
         "apple",

@@ -26,6 +26,7 @@ UNPACKED_MD5S = {
 class Settings(PublishedDatasetSettings):
     """Fashion-MNIST."""
 
+    title: ClassVar[str] = "Fashion-MNIST"
     key: ClassVar[str] = "fashion_mnist"
     class_names: ClassVar[tuple[str, ...]] = (
         "T-shirt/top",

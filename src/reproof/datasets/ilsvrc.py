@@ -55,6 +55,7 @@ _BYTES_AT_ONCE = 1 << 23
 class Settings(DatasetSettings):
     """Objects cut out of the photographs of ILSVRC 2017 DET, the same number of each class."""
 
+    title: ClassVar[str] = "ILSVRC"
     key: ClassVar[str] = "ilsvrc"
     downloads: ClassVar[bool] = True
     streams: ClassVar[bool] = True

@@ -26,6 +26,7 @@ UNPACKED_MD5S = {
 class Settings(PublishedDatasetSettings):
     """MNIST."""
 
+    title: ClassVar[str] = "MNIST"
     key: ClassVar[str] = "mnist"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)

@@ -19,6 +19,7 @@ from reproof.settings.dataset import PublishedDatasetSettings
 class Settings(PublishedDatasetSettings):
     """SVHN, cropped digits."""
 
+    title: ClassVar[str] = "SVHN"
     key: ClassVar[str] = "svhn"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     image_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)

@@ -32,6 +32,7 @@ JITTER = 1e-6
 class Settings(DefenseSettings):
     """Settings of adaptive diversity promoting (ADP)."""
 
+    title: ClassVar[str] = "adaptive diversity promoting"
     views: ClassVar[tuple[str, ...]] = ("joint", "mean_logits")
 
     members: Annotated[Whole, Field(ge=2)] = 3

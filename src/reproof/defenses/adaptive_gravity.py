@@ -35,6 +35,7 @@ LAYERS = ("head", "tail")
 class Settings(DefenseSettings):
     """Settings of Adaptive-Gravity."""
 
+    title: ClassVar[str] = "adaptive gravity"
     views: ClassVar[tuple[str, ...]] = ("joint", "centroids")
     paper: ClassVar[str] = "mirzaeian_gravity"
     traces: ClassVar[tuple[str, ...]] = ("rounds", "centroids")

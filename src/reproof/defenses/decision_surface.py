@@ -24,6 +24,7 @@ from reproof.training.inner_attacks import crafting_mode
 class Settings(DefenseSettings):
     """Settings of decision surface flattening; the terms' form and every value are this project's reading."""
 
+    title: ClassVar[str] = "decision surface regularisation"
     views: ClassVar[tuple[str, ...]] = ("joint",)
 
     surface: Literal["margin", "cross_entropy"] = "margin"

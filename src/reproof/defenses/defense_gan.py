@@ -33,6 +33,7 @@ LATENTS_AT_ONCE = 8192
 class Settings(DefenseSettings):
     """Settings of Defense-GAN; the defaults are those of the authors' public code for MNIST."""
 
+    title: ClassVar[str] = "Defense-GAN"
     views: ClassVar[tuple[str, ...]] = ("bpda",)
 
     training: Literal["wgan_gp", "autoencoder"] = "wgan_gp"

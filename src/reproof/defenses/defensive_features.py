@@ -30,6 +30,7 @@ from reproof.settings.values import Count
 class Settings(DefenseSettings):
     """Settings of the defensive feature layer (DFL)."""
 
+    title: ClassVar[str] = "defensive features"
     paper: ClassVar[str] = "hassanin_dfl"
     shapes_network: ClassVar[bool] = True
 

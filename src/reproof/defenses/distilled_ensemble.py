@@ -23,6 +23,7 @@ from reproof.settings.values import NonNegative, Positive
 class Settings(VotingSettings):
     """Settings of a network that learns from earlier ones, and of the vote with them."""
 
+    title: ClassVar[str] = "distilled ensemble"
     learns_beside: ClassVar[bool] = True
 
     temperature: Positive = 1.0

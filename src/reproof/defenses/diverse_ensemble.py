@@ -28,6 +28,7 @@ SHORTEST = 1e-6
 class Settings(VotingSettings):
     """Settings of a network that is trained beside earlier ones, and of the vote with them."""
 
+    title: ClassVar[str] = "diverse ensemble"
     paper: ClassVar[str] = "mirzaeian_dkd"
     learns_beside: ClassVar[bool] = True
     swept: ClassVar[str] = "zeta"

@@ -26,6 +26,7 @@ from reproof.settings.values import NonNegative, UnitInterval
 class Settings(DefenseSettings):
     """Settings of adversarial training with domain adaptation."""
 
+    title: ClassVar[str] = "adversarial training with domain adaptation"
     views: ClassVar[tuple[str, ...]] = ("joint",)
     trains_on: ClassVar[str] = "fgsm"
 

@@ -23,6 +23,7 @@ from reproof.settings.values import Count, Flag, NonNegative, Positive
 class Settings(DefenseSettings):
     """Settings of dynamic adversarial training."""
 
+    title: ClassVar[str] = "dynamic adversarial training"
     trains_on: ClassVar[str] = "pgd"
 
     epsilon: Budget = 0.3

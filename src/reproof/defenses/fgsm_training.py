@@ -18,6 +18,7 @@ from reproof.settings.values import Positive, UnitInterval
 class Settings(DefenseSettings):
     """Settings of Kurakin's adversarial training."""
 
+    title: ClassVar[str] = "FGSM training"
     trains_on: ClassVar[str] = "fgsm"
 
     epsilon: Budget = (0.1, 0.5)

@@ -21,6 +21,7 @@ from reproof.settings.values import Positive
 class Settings(DefenseSettings):
     """Settings of input gradient regularisation."""
 
+    title: ClassVar[str] = "input gradient regularisation"
     views: ClassVar[tuple[str, ...]] = ("joint",)
 
     weight: Positive = 1.0

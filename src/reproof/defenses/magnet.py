@@ -29,6 +29,7 @@ from reproof.training.inner_attacks import crafting_mode
 class Settings(DefenseSettings):
     """Settings of MagNet; the defaults are what the paper does on MNIST."""
 
+    title: ClassVar[str] = "MagNet"
     views: ClassVar[tuple[str, ...]] = ("bpda", "joint")
 
     pooled: Flag = True

@@ -20,6 +20,7 @@ from reproof.settings.values import Count, Flag, Positive, UnitInterval
 class Settings(DefenseSettings):
     """Settings of Madry's min-max training; the defaults are the paper's for MNIST."""
 
+    title: ClassVar[str] = "PGD training"
     trains_on: ClassVar[str] = "pgd"
 
     epsilon: Budget = 0.3

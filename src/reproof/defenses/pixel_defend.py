@@ -30,6 +30,7 @@ _ROUNDING = 1e-7
 class Settings(DefenseSettings):
     """Settings of PixelDefend. The budget is the paper's for CIFAR-10; the density model is smaller than its own."""
 
+    title: ClassVar[str] = "PixelDefend"
     views: ClassVar[tuple[str, ...]] = ("bpda",)
 
     eps_defend: Annotated[Number, Field(gt=0, le=1)] = 16 / 255

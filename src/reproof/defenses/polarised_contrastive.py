@@ -31,6 +31,7 @@ _COSINE_LIMIT = 1 - 1e-6
 class Settings(DefenseSettings):
     """Settings of the polarised contrastive loss."""
 
+    title: ClassVar[str] = "polarised contrastive loss"
     views: ClassVar[tuple[str, ...]] = ("joint", "polarised")
     paper: ClassVar[str] = "hassanin_dfl"
 

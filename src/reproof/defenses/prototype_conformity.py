@@ -30,6 +30,7 @@ T = TypeVar("T")
 class Settings(DefenseSettings):
     """Settings of the prototype conformity loss (PCL); None means the variant's own value."""
 
+    title: ClassVar[str] = "prototype conformity"
     views: ClassVar[tuple[str, ...]] = ("joint", "prototypes")
     paper: ClassVar[str] = "mustafa_pcl"
 

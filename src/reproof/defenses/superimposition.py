@@ -26,6 +26,7 @@ from reproof.settings.values import Count, Flag, Positive, format_number
 class Settings(DefenseSettings):
     """Settings of superimposed training images; the defaults are the variant that the paper examines further."""
 
+    title: ClassVar[str] = "superimposition"
     views: ClassVar[tuple[str, ...]] = ("joint",)
     paper: ClassVar[str] = "seiler_superimposition"
 

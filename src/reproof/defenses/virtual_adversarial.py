@@ -24,6 +24,7 @@ from reproof.training.inner_attacks import crafting_mode, image_gradient
 class Settings(DefenseSettings):
     """Settings of virtual adversarial training (VAT); the defaults are those of Seiler et al. (Sec. VI)."""
 
+    title: ClassVar[str] = "virtual adversarial training"
     views: ClassVar[tuple[str, ...]] = ("joint",)
 
     epsilon: Positive = 15.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from reproof.claims.claim import Claim, Source
+from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import LOST, MEMBERS, METRICS
 from reproof.measuring.measurements import Summary
@@ -199,7 +199,7 @@ def _foreign(claim: Claim, row: Summary, budgets: Mapping[str, Budget], paper: P
         if here != own.test_images:
             differences.append(f"a count among {here} images, not {own.test_images}")
     if claim.setting == "black_box":
-        made_on, wanted = _made_on(row, budgets), Source.read(claim.source)
+        made_on, wanted = _made_on(row, budgets), TransferSource.read(claim.source)
         if made_on and set(made_on) != set(wanted):
             words, expected = (" and ".join(map(str, sources)) for sources in (made_on, wanted))
             differences.append(f"source: {words}, not {expected}")
@@ -211,12 +211,12 @@ def _source_of_another_kind(claim: Claim, row: Summary, budgets: Mapping[str, Bu
     if claim.setting != "black_box":
         return False
     made_on = _made_on(row, budgets, named_by_width=False)
-    return bool(made_on) and set(made_on) != set(Source.read(claim.source))
+    return bool(made_on) and set(made_on) != set(TransferSource.read(claim.source))
 
 
 def _made_on(
     row: Summary, budgets: Mapping[str, Budget], *, named_by_width: bool = True
-) -> tuple[Source, ...]:
+) -> tuple[TransferSource, ...]:
     """Return the kinds of networks that a row's images were made on, with their numbers; none where unknown.
 
     named_by_width: a network narrower than the paper's is another kind.
@@ -232,7 +232,7 @@ def _made_on(
         )
         for one in (budgets[model] for model in models)
     )
-    return tuple(Source(*kind, networks=number) for kind, number in kinds.items())
+    return tuple(TransferSource(*kind, networks=number) for kind, number in kinds.items())
 
 
 def _network(architecture: str, budget: Budget | None) -> str:

@@ -225,7 +225,7 @@ def render(data: ReportData) -> str:
 def sentences(data: ReportData) -> dict[str, list[tuple[str, str]]]:
     """Return what was found, paper by paper: what each sentence is about, and its words as plain text."""
     cards = Cards(data)
-    names = {paper.key: wording.paper(paper.key, paper.year) for paper in data.papers}
+    names = {paper.key: paper.short_name for paper in data.papers}
     return {
         told.key: [(finding.term, finding.words.striptags()) for finding in told.findings]
         for told in Conclusions(data, Grids(data, cards)).all(names)

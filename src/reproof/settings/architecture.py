@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from reproof.settings.values import Settings
 
 
 class ArchitectureSettings(Settings):
     """What an architecture's file declares about itself."""
+
+    title: ClassVar[str]
+    """What people call it: `CNN-6`; of several depths the family: `ResNet`."""
+
+    @classmethod
+    def title_of(cls, key: str, name: str) -> str | None:
+        """Return what people call the network that claims know by a key; None of a key that is not its own.
+
+        name: the file's. One whose `key` depends on its settings overrides it: `resnet110` is `ResNet-110`.
+        """
+        return cls.title if key == name else None
 
     def key(self, name: str) -> str:
         """Return the name under which claims and measurements know this architecture: variants apart."""

@@ -46,6 +46,12 @@ class AttackSettings(Settings):
     """Whether it takes several steps."""
     randomised: ClassVar[bool] = False
     """Whether it draws random numbers."""
+    baseline: ClassVar[bool] = False
+    """Whether it searches for nothing, so that every attack should find more: random noise."""
+    ensemble: ClassVar[bool] = False
+    """Whether it is several attacks, some without gradients: that those are masked does not show in it."""
+    transforms: ClassVar[bool] = False
+    """Whether it changes an image as a whole (rotation, corruption) instead of adding a small perturbation."""
     norm: ClassVar[Norm | None] = None
     """The threat model's norm; None where the attack is free of one."""
     takes_view: ClassVar[bool] = True

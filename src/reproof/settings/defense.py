@@ -12,6 +12,8 @@ from reproof.settings.values import Flag, Settings, Whole
 class DefenseSettings(Settings):
     """What a defense's file declares about itself, readable without importing torch."""
 
+    title: ClassVar[str]
+    """What people call it, as inside a sentence: `prototype conformity`, `MagNet`."""
     views: ClassVar[tuple[str, ...]] = ()
     """Names of the losses, beside plain cross-entropy on the logits, that an adaptive attacker climbs."""
     paper: ClassVar[str] = ""

@@ -12,7 +12,7 @@ import pytest
 
 from reproof import cli, registry
 from reproof.claims import paper as claims_paper
-from reproof.claims.claim import Claim, Source
+from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper, PaperBudget
 from reproof.claims.vocabulary import MEMBERS, variant_of
 from reproof.judging.verdicts import Budget, judge
@@ -455,7 +455,7 @@ def wanted(name: str, budget: str) -> dict[tuple[str, str], int]:
         for paper in ledger()
         for claim in paper.claims
         if claim.setting == "black_box" and claim.dataset in datasets and claim.source not in ("", *MEMBERS)
-        if not {variant_of(source.defense) for source in Source.read(claim.source)} <= there
+        if not {variant_of(source.defense) for source in TransferSource.read(claim.source)} <= there
     )
     return {
         (paper, defense): least - lost[paper, defense]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reproof import wording
-from reproof.claims.claim import Claim, Source
+from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import LOST, MEMBERS, METRICS, SEPARATOR, TEXT
 from reproof.report.cards import Card, Cards, slug
@@ -118,9 +118,10 @@ class PaperTables:
         self.data = data
         self.cards = cards
         self.verdicts: Mapping[str, Row] = {row["claim_id"]: row for row in data.verdicts}
-        self.names = {paper.key: wording.paper(paper.key, paper.year) for paper in data.papers}
+        self.names = {paper.key: paper.short_name for paper in data.papers}
         self._sources = {
-            model.name: Source(model.architecture, model.defense, model.training) for model in data.models
+            model.name: TransferSource(model.architecture, model.defense, model.training)
+            for model in data.models
         }
         self._titles = {model.name: model.title for model in data.models}
         self._summary: dict[tuple[str, ...], list[Row]] = {}
@@ -444,7 +445,7 @@ class PaperTables:
         rows = self._summary.get((verdict["model"], claim.setting, claim.parameters, claim.metric), [])
         rows = [row for row in rows if row["attack"] in names]
         same = [row for row in rows if wording.number(row["value"]) == wording.number(verdict["measured"])]
-        wanted = Source.read(claim.source) if claim.source and claim.source not in MEMBERS else ()
+        wanted = TransferSource.read(claim.source) if claim.source and claim.source not in MEMBERS else ()
         return min(
             same or rows,
             key=lambda row: (self._sources.get(row["source"]) not in wanted, row["source"]),
@@ -473,7 +474,7 @@ def _quantity(claim: Claim) -> str:
     if claim.source in MEMBERS:
         words.append(wording.SOURCES[claim.source])
     elif claim.source:
-        sources = " and ".join(map(str, Source.read(claim.source)))
+        sources = " and ".join(map(str, TransferSource.read(claim.source)))
         words.append(f"made on {wording.reason(sources)}")
     return ", ".join(words)
 

@@ -66,7 +66,7 @@ class ReferenceRuns:
 
     def __init__(self, data: ReportData):
         self.data = data
-        self.names = {paper.key: wording.paper(paper.key, paper.year) for paper in data.papers}
+        self.names = {paper.key: paper.short_name for paper in data.papers}
         known = {claim.claim_id: claim for paper in data.papers for claim in paper.claims}
         # Beside a claim on another data set it would say nothing; and the ledger may have changed since the run.
         self.verdicts = {
