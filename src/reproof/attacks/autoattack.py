@@ -52,6 +52,11 @@ class Settings(EpsilonAttackSettings):
     queries: Count = 5000
     """Square's queries of each image in `standard`; 5,000 is the authors' and what the name stands for."""
 
+    @property
+    def averages(self) -> bool:
+        """Say whether its gradients are averages: those of `rand` are."""
+        return self.version == "rand"
+
     def passes(self) -> float:
         """Return the passes of an image of ten classes that survives to the end: an upper bound.
 

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from reproof import wording
+from reproof.diagnostics.trials import Results, trial_of
 from reproof.measuring.intervals import mcnemar_one_sided, paired
-from reproof.measuring.outcomes import Bools, Integers, Outcomes, Trial
+from reproof.measuring.outcomes import Bools, Integers
 
 ALPHA = 0.05
-WITHOUT_GRADIENTS = ("random_noise", "square")
-STRONGEST = ("autoattack",)
-
-
-Results = list[tuple[Trial, Outcomes]]
-"""The trials of one name, one for each seed."""
+"""How often chance alone may raise a sanity check of an honest model."""
 
 
 @dataclass(frozen=True)
@@ -60,31 +56,6 @@ class Comparison:
         return paired(self.only_second, self.only_first, self.total, level)[0]
 
 
-def trial_of(results: Results) -> Trial:
-    """Return the trial of the first seed, which names them all."""
-    return results[0][0]
-
-
-def is_own(trial: Trial) -> bool:
-    """Tell whether it attacks the deployed model itself, not a member of it or another model."""
-    return trial.setting != "black_box" and not trial.elsewhere
-
-
-def is_plain(trial: Trial) -> bool:
-    """Tell whether it is a white-box attack by gradients of the deployed logits, not of a member's alone.
-
-    AutoAttack is none: it searches without gradients too, and so hides that these are masked.
-    """
-    climbs = trial.kind not in (*WITHOUT_GRADIENTS, *STRONGEST)
-    return trial.setting == "white_box" and climbs and trial.view in ("", "logits") and is_own(trial)
-
-
-def budget_of(results: Results) -> tuple[str, float] | None:
-    """Return norm and epsilon; None of attacks without a budget."""
-    trial = trial_of(results)
-    return None if trial.epsilon is None else (trial.norm, trial.epsilon)
-
-
 def side_of(results: Results) -> Side:
     """Return which images stand under one attack, for each seed."""
     name = trial_of(results).name
@@ -107,6 +78,12 @@ def side_of_all(several: Sequence[Results], words: str) -> Side:
             images = shared
         standing[seed] = (images, left)
     return Side("", words, True, standing)
+
+
+def count_standing(side: Side) -> tuple[int, int]:
+    """Return how many images stand over all seeds, and of how many."""
+    parts = [stands for _, stands in side.standing.values()]
+    return sum(int(part.sum()) for part in parts), sum(map(len, parts))
 
 
 def compare(first: Side, second: Side) -> list[Comparison]:
@@ -145,9 +122,7 @@ def plain_words(name: str) -> str:
     """Return a trial's name for people: `white_box pgd epsilon=0.3` is `white-box PGD at ε = 0.3`."""
     setting, attack, *rest = name.split(" ")
     parameters, _, source = " ".join(rest).partition(" from ")
-    called = wording.attack(attack)
-    called = called.lower() if attack in ("random_noise", "gradient_ensemble") else called
-    words = f"{wording.setting(setting).lower()} {called}"
+    words = f"{wording.setting(setting).lower()} {wording.attack_inside(attack)}"
     if parameters:
         words += f" at {wording.parameters(parameters)}"
     if source in wording.SOURCES:

@@ -69,6 +69,11 @@ class AttackSettings(Settings):
         """Return the points at which accuracy is measured, in the order of the stanza."""
         raise TypeError(f"{type(self).__module__}: an attack's Settings defines points()")
 
+    @property
+    def averages(self) -> bool:
+        """Say whether its gradients are averages over several passes, for networks that draw random numbers."""
+        return int(getattr(self, "samples", 1)) > 1
+
     def passes(self) -> float:
         """Return how many passes forward and back an image takes at one point when nothing stops early.
 

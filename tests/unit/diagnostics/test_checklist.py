@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from reproof.csv_tables import to_csv
-from reproof.diagnostics import checklist, checklist_case, checklist_of_study, red_flags
+from reproof.diagnostics import red_flags
 from reproof.diagnostics.checklist import COLUMNS, ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
-from reproof.diagnostics.red_flags import Flag
+from reproof.diagnostics.sanity_check import RedFlag
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
 
@@ -84,7 +84,7 @@ def told(item, *trials, about=None, flags=(), models=None, others=(), **more):
 
 
 def raised(gate, value, evidence="Evidence."):
-    return Flag("net", gate, value, evidence, ())
+    return RedFlag("net", gate, value, evidence, ())
 
 
 def test_every_item_is_answered_once_for_each_model_or_once_for_the_study():
@@ -430,9 +430,3 @@ def test_what_a_job_is_told_becomes_the_facts():
     model = {**dataclasses.asdict(subject()), "views": ["joint"]}
     stated = {"models": {"net": model}, "threats": {"w": "white_box"}}
     assert facts(stated, ATTACKS) == Facts({"net": subject()}, ATTACKS, {"w": "white_box"})
-
-
-def test_kinds_of_attack_that_are_named_here_have_a_family():
-    named = {*checklist.SCORE_BASED, *checklist_case.LABEL_BASED, *checklist.TARGETED}
-    assert named <= set(checklist_of_study.FAMILIES)
-    assert {settings["kind"] for settings in ATTACKS.values()} <= set(checklist_of_study.FAMILIES)

@@ -11,7 +11,8 @@ from scipy.stats import binom
 from reproof import wording
 from reproof.csv_tables import to_csv
 from reproof.diagnostics.comparison import ALPHA
-from reproof.diagnostics.red_flags import COLUMNS, GATES, MARGIN, _at_least, find, table_rows
+from reproof.diagnostics.red_flags import COLUMNS, GATES, MARGIN, find, table_rows
+from reproof.diagnostics.sanity_check import at_least
 from reproof.measuring.outcomes import Outcomes, Trial
 
 COUNT = 100
@@ -515,4 +516,4 @@ def test_facts_of_all_seeds_are_pooled():
     ("count", "total", "share"), [(0, 10, 0.3), (3, 10, 0.3), (10, 10, 0.3), (700, 9000, 0.07)]
 )
 def test_tails_are_those_of_the_binomial_distribution(count, total, share):
-    assert _at_least(count, total, share) == pytest.approx(binom.sf(count - 1, total, share), rel=1e-9)
+    assert at_least(count, total, share) == pytest.approx(binom.sf(count - 1, total, share), rel=1e-9)
