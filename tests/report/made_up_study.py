@@ -225,6 +225,7 @@ def paper() -> Paper:
     return Paper(
         key="made_up",
         title="A made-up paper on hidden spaces",
+        short_name="Made up 2001",
         year=2001,
         citation="Nobody. A made-up paper on hidden spaces. Nowhere, 2001.",
         summary="It claims what the tests need; nobody wrote it.",
@@ -316,6 +317,7 @@ def other_paper() -> Paper:
     return Paper(
         key="invented_other",
         title="An invented paper on ensembles",
+        short_name="Invented other 2002",
         year=2002,
         citation="Nobody else. An invented paper on ensembles. Nowhere, 2002.",
         summary="It prints what the first does not.",

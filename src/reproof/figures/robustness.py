@@ -15,7 +15,7 @@ from matplotlib.path import Path as MatplotlibPath
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof import wording
+from reproof import registry, wording
 from reproof.figures.style import (
     DASHES,
     INK,
@@ -30,6 +30,7 @@ from reproof.figures.style import (
     unreadable,
     wrapped,
 )
+from reproof.settings.attack import AttackSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,17 +157,27 @@ def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _attack_order(name: str) -> tuple[int, str]:
-    known = ("random_noise", "fgsm", "bim", "mim", "pgd")
+    """Order attacks from noise to the worst case; variants of a kind stand behind the plain ones."""
     if name == "worst_case":
-        return (len(known) + 1, name)
-    return (known.index(name) if name in known else len(known), name)
+        return (4, name)
+    declared = registry.attack(name)
+    if declared is None or not (
+        declared.baseline or (_climbs(declared) and "epsilons" in declared.model_fields)
+    ):
+        return (3, name)
+    return (0 if declared.baseline else 2 if declared.iterative else 1, name)
+
+
+def _climbs(attack: type[AttackSettings]) -> bool:
+    return attack.access == "gradient" and not attack.ensemble
 
 
 def latent_space(model: str, title: str, outcomes: Path, class_names: Sequence[str]) -> str | None:
     """Draw clean and adversarial features on the first two principal components (as Mustafa Fig. 1).
 
-    Shows PGD, or else another attack, at its largest budget; the first 200 images, the first ten classes.
-    Each point is the digit of its true class. None where the outcomes hold no such attack.
+    Shows an iterative gradient attack with a random start (PGD), or else another, at its largest budget; the first
+    200 images, the first ten classes. Each point is the digit of its true class. None where the outcomes hold no such
+    attack.
     """
     table = _attacked_rows(outcomes)
     if table is None:
@@ -235,11 +246,19 @@ def _attacked_rows(path: Path) -> tuple[str, str, dict[str, NDArray[Any]]] | Non
     except (OSError, pa.ArrowInvalid) as error:
         raise unreadable(path, error) from error
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in wanted}
-    usable = (columns["attack"] != "none") & (columns["kind"] != "random_noise")
+    declared = {kind: registry.attack(kind) for kind in set(columns["kind"])}
+    usable = (columns["attack"] != "none") & ~np.isin(
+        columns["kind"], [kind for kind, found in declared.items() if found is not None and found.baseline]
+    )
     usable &= columns["setting"] != "black_box"
     usable &= ~np.isnan(columns["epsilon"].astype(float)) & ~np.isnan(columns["adversarial_x"])
+    strong = {
+        kind
+        for kind, found in declared.items()
+        if found is not None and _climbs(found) and found.iterative and found.randomised
+    }
     candidates = {
-        (kind == "pgd", float(epsilon), name == "pgd", name, parameters)
+        (kind in strong, float(epsilon), kind in strong and name == kind, name, parameters)
         for kind, epsilon, name, parameters in zip(
             *(columns[key][usable] for key in ("kind", "epsilon", "attack", "parameters")), strict=True
         )

@@ -14,7 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof import wording
+from reproof import registry, wording
+from reproof.claims.vocabulary import variant_of
 from reproof.figures.style import (
     DASHES,
     INK,
@@ -28,6 +29,7 @@ from reproof.figures.style import (
     unreadable,
     wrapped,
 )
+from reproof.settings.baseline import CLEAN, UNDEFENDED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +155,11 @@ def comparable(identities: Mapping[str, Identity]) -> dict[str, Identity]:
 
 
 def _plain(defense: str) -> bool:
-    return defense == "undefended" or defense.endswith("_training")
+    """Say whether a network is trained with the ordinary loss, be it on adversarial examples."""
+    declared = registry.defense(variant_of(defense))
+    return defense == UNDEFENDED or (
+        declared is not None and declared.trains_on != CLEAN and not declared.views
+    )
 
 
 def _networks(
