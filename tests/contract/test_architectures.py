@@ -236,3 +236,35 @@ def test_channels_last_gives_the_same_logits(name: str, stanza: dict[str, Any]) 
     classifier = classifier.to(memory_format=torch.channels_last)
     result = classifier(images.to(memory_format=torch.channels_last))
     torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "stanza"), CASES)
+def test_the_key_of_any_settings_has_a_title_and_belongs_to_one_file(
+    name: str, stanza: dict[str, Any]
+) -> None:
+    key = parse(name, stanza).key(name)
+    owners = {other: parse(other, {}).title_of(key, other) for other in registry.names("architectures")}
+    assert {other for other, title in owners.items() if title} == {name}
+    assert registry.title("architectures", key) == owners[name]
+
+
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ("vgg13", "VGG-13"),
+        ("vgg12", None),
+        ("vgg", None),
+        ("vgg019", None),
+        ("resnet18", "ResNet-18"),
+        ("resnet32", "ResNet-32"),
+        ("resnet110", "ResNet-110"),
+        ("resnet152", "ResNet-152"),
+        ("resnet33", None),
+        ("resnet2", None),
+        ("resnet050", None),
+        ("resnet", None),
+        ("wide_resnet", "Wide ResNet"),
+    ],
+)
+def test_networks_of_many_depths_are_called_by_their_depth(key: str, title: str | None) -> None:
+    assert registry.title("architectures", key) == title

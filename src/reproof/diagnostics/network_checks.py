@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,8 +92,8 @@ def probabilities(model: str, probes: Probes) -> RedFlag:
     return RedFlag(model, gate, raised, evidence, ())
 
 
-def randomness(model: str, averaging: Sequence[str], probes: Probes) -> RedFlag:
-    """Check that the network answers alike, or that attacks average. averaging: names of the trials that do, sorted."""
+def randomness(model: str, average: Callable[[], Sequence[str]], probes: Probes) -> RedFlag:
+    """Check that the network answers alike, or that attacks average. average: gives the names of those trials."""
     gate = "randomness"
     if not probes:
         return unchecked(model, gate, _NO_ATTACK)
@@ -102,6 +102,7 @@ def randomness(model: str, averaging: Sequence[str], probes: Probes) -> RedFlag:
         return RedFlag(model, gate, False, f"Two passes over the same {total} clean images answer alike.", ())
     difference = max(probe["difference"] for probe in probes)
     changed, _ = _probed(probes, "changed")
+    averaging = average()
     evidence = (
         f"Two passes over the same {total} clean images differ by up to {difference:.3g} in a logit and in the "
         f"class of {changed}; "

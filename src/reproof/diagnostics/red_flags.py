@@ -168,7 +168,7 @@ class _Evidence:
         yield network_checks.zero_gradients(self.model, self.plain, self.probes)
         yield network_checks.saturated_loss(self.model, self.plain, self.probes)
         yield network_checks.probabilities(self.model, self.probes)
-        yield network_checks.randomness(self.model, self._averaging(), self.probes)
+        yield network_checks.randomness(self.model, self._averaging, self.probes)
 
     def _where(self, chosen: Callable[[Trial], bool]) -> list[Results]:
         return [results for results in self.trials if chosen(trial_of(results))]
