@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from reproof import registry
 from reproof.errors import StudyError
+from reproof.plan.jobs import Plan
+from reproof.study import reader
 from tests.plugin_copies import copy_without
 
 ATTACK = '''"""A made-up attack."""
@@ -55,3 +58,17 @@ def test_terms_of_papers_are_read_where_they_are(tmp_path: Path, monkeypatch: py
     copy = copy_without(tmp_path, "papers/mirzaeian_dkd/paper.yaml")
     monkeypatch.setattr(registry, "PACKAGE", copy)
     assert "jsma" not in registry.terms("attacks")
+
+
+def test_what_people_read_of_plugins_stands_in_the_slices_of_the_jobs_that_show_it() -> None:
+    """A corrected title, or an attack that turns out to need scores, remakes tables and page, and trains nothing."""
+    plan = Plan(reader.load([Path(__file__).parents[2] / "config.yaml"]))
+    for job in (plan.tabulate(), plan.draw(), plan.report()):
+        told = job.slice["plug_ins"]
+        assert told["attacks"]["square"]["access"] == "score"
+        assert told["attacks"]["random_noise"]["baseline"] is True
+        assert told["defenses"]["fgsm_training"] == {"title": "FGSM training", "trains_on": "fgsm"}
+        assert told["datasets"] == {"digits": {"title": "digits"}}
+        assert told["architectures"]["vgg"] == {"title": "VGG"}
+        assert told == json.loads(json.dumps(told))
+    assert "plug_ins" not in plan.train("fgsm_training", 0).slice

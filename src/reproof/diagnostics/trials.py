@@ -53,18 +53,7 @@ def _kind(package: Path, name: str) -> Kind:
     declared = registry.attack(name)
     if declared is None:
         return Kind(wording.attack(name), wording.attack(name))
-    return Kind(
-        title=declared.title,
-        family=declared.family,
-        access=declared.access,
-        targeted=declared.targeted,
-        iterative=declared.iterative,
-        randomised=declared.randomised,
-        baseline=declared.baseline,
-        ensemble=declared.ensemble,
-        transforms=declared.transforms,
-        restarts="restarts" in declared.model_fields,
-    )
+    return Kind(**registry.told("attacks", [name])[name], restarts="restarts" in declared.model_fields)
 
 
 def trial_of(results: Results) -> Trial:

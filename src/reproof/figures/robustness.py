@@ -30,10 +30,11 @@ from reproof.figures.style import (
     unreadable,
     wrapped,
 )
-from reproof.settings.attack import AttackSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from reproof.settings.attack import AttackSettings
 
 
 Row = Mapping[str, str]

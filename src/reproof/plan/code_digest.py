@@ -72,13 +72,13 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 
 
 def _is_prose(node: ast.stmt) -> bool:
-    """Say whether a statement only tells people something: a docstring, or a defense's list of deviations."""
-    if (
-        isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and node.target.id == "deviations"
-    ):
-        return True
+    """Say whether a statement only tells people something: a docstring, a plug-in's title, its list of deviations."""
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        declared = ast.unparse(node.annotation).startswith("ClassVar") and node.target.id in (
+            "family",
+            "title",
+        )
+        return declared or node.target.id == "deviations"
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -441,6 +441,7 @@ class Plan:
             },
             slice={
                 "study": self.study.name,
+                "plug_ins": _told(self.study),
                 "tolerance": self.study.tolerance,
                 "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
                 "narrowed": self._narrowed(),
@@ -546,6 +547,7 @@ class Plan:
             outputs={"figures": f"{folder}/index.json", "record": f"{folder}/record.json"},
             slice={
                 "study": self.study.name,
+                "plug_ins": _told(self.study),
                 "titles": {name: model.title for name, model in self.study.models.items()},
                 "class_names": {
                     name: list(self.study.datasets[model.dataset].settings.class_names)
@@ -615,6 +617,7 @@ class Plan:
                 "study": self.study.source,
                 "files": list(self.study.files),
                 "overrides": self.study.overrides,
+                "plug_ins": _told(self.study),
                 "deviations": {
                     kind: registry.deviations(kind)
                     for kind in sorted(
@@ -650,6 +653,17 @@ class Plan:
         }
         for rule in rules:
             yield from makers[rule]()
+
+
+def _told(study: Study) -> dict[str, Any]:
+    """Return what the study's plug-ins say of themselves: a new title is shown, and nothing is trained for it."""
+    models = study.models.values()
+    return {
+        "architectures": registry.told("architectures", (model.architecture.kind for model in models)),
+        "attacks": registry.told("attacks", (attack.kind for attack in study.attacks.values())),
+        "datasets": registry.told("datasets", (dataset.kind for dataset in study.datasets.values())),
+        "defenses": registry.told("defenses", (kind for model in models for kind in model.defense_kinds)),
+    }
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

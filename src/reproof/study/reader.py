@@ -99,7 +99,7 @@ def parse(
         return Choice(stanza.kind, settings)
 
     def registry_class(stanza: Any) -> Settings:
-        family = next(f for f in registry.FAMILIES if isinstance(stanza, registry.BASES[f]))
+        family = next(f for f in registry.FAMILIES if isinstance(stanza, registry.base_of(f)))
         cls = registry.settings_class(family, stanza.kind)
         return cls.model_validate(stanza.model_dump(exclude={"kind", "built_on"}, exclude_unset=True))
 

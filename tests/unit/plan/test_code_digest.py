@@ -19,7 +19,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "provenance.py": "y = 1\n",
         "__init__.py": "",
         "sub/__init__.py": "",
-        "sub/e.py": "import reproof.provenance\n\nclass E:\n    deviations: tuple = ('one',)\n    size = 1\n",
+        "sub/e.py": "import reproof.provenance\n\nclass E:\n    deviations: tuple = ('one',)\n    size = 1\n"
+        "    title: ClassVar[str] = 'E'\n",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -49,6 +50,7 @@ def edit(path: Path, old: str, new: str) -> None:
         ("d.py", "x = 1", "x = 2"),
         ("provenance.py", "y = 1", "y = 2"),
         ("sub/e.py", "'one'", "'one, said better'"),
+        ("sub/e.py", "'E'", "'Called better'"),
     ],
 )
 def test_what_changes_no_result_changes_no_digest(package: Path, file: str, old: str, new: str) -> None:
