@@ -50,7 +50,7 @@ GATES = {
         "White-box attacks are at least as strong as a search without gradients in the same budget."
     ),
     "monotone_in_epsilon": "Robust accuracy does not rise with the budget of an attack.",
-    "unbounded_budget": "In a budget that allows to turn every image grey, robust accuracy is at the chance level.",
+    "unbounded_budget": "In a budget that allows to turn every image grey, robust accuracy is no higher than chance level.",
     "more_steps": "An attack with more steps finds few images more.",
     "more_restarts": "An attack with more restarts finds few images more.",
     "adaptive_vs_plain": "Attacks on the method's own loss find no more than plain white-box attacks.",

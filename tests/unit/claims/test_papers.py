@@ -484,7 +484,7 @@ def faults(folder, key):
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """Return a copy of the papers' folder."""
-    return Path(shutil.copytree(FOLDER, tmp_path_factory.mktemp("ledger") / "papers"))
+    return Path(shutil.copytree(FOLDER, tmp_path_factory.mktemp("claims") / "papers"))
 
 
 @pytest.mark.parametrize("key", KEYS)
