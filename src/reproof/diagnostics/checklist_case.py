@@ -31,7 +31,7 @@ class Subject:
     """Adversarial examples that the study adds to the defense; empty where it adds none."""
     classes: int
     views: tuple[str, ...] = ()
-    """Losses that an adaptive attacker climbs."""
+    """Attack losses: what an adaptive attacker maximises."""
     members: int = 0
     """Trained networks that vote in it; 0 for a single network."""
 
@@ -95,15 +95,15 @@ def in_budget(one: Outcomes, norm: str, epsilon: float) -> bool:
     return any(t.norm == norm and t.epsilon is not None and t.epsilon <= epsilon for t in one.trials)
 
 
-def standing(results: Results) -> tuple[int, int]:
+def robust_count(results: Results) -> tuple[int, int]:
     """Return how many images are right both clean and under the attack, and of how many."""
     stood = sum(int((one.clean_on(trial.images) & trial.correct).sum()) for trial, one in results)
     return stood, sum(len(trial.images) for trial, _ in results)
 
 
-def share_correct(results: Results) -> float:
+def robust_accuracy(results: Results) -> float:
     """Return the share of images that are right both clean and under the attack."""
-    stood, total = standing(results)
+    stood, total = robust_count(results)
     return stood / total
 
 
@@ -152,7 +152,7 @@ def named(trial: Trial) -> str:
 
 def leaves(results: Results) -> str:
     """Return in words how many images stand."""
-    stood, total = standing(results)
+    stood, total = robust_count(results)
     return f"{named(trial_of(results))} leaves {stood} of {total} images standing"
 
 

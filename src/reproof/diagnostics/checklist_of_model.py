@@ -20,7 +20,7 @@ from reproof.diagnostics.checklist_case import (
     listed,
     named,
     paired_counts,
-    share_correct,
+    robust_accuracy,
 )
 from reproof.diagnostics.comparison import ALPHA
 from reproof.diagnostics.trials import Results, budget_of, epsilon_of, is_noise, kind_of, trial_of
@@ -37,19 +37,19 @@ def _adaptive(case: Case) -> Found:
         if not case.subject.components:
             return "does not apply", "It defends with nothing."
         return "partly", "The method declares no loss beyond its logits, which the white-box attacks climb."
-    climbed = {trial_of(results).view for results in case.chosen("adaptive")}
-    left = [view for view in views if view not in climbed]
-    if not climbed:
+    maximised = {trial_of(results).view for results in case.chosen("adaptive")}
+    left = [view for view in views if view not in maximised]
+    if not maximised:
         return "no", f"No attack climbs what the method declares: {listed(views)}."
     if left:
-        return "partly", f"Attacks climb {listed(sorted(climbed))}, and none climbs {listed(left)}."
+        return "partly", f"Attacks climb {listed(sorted(maximised))}, and none climbs {listed(left)}."
     return "yes", f"{counted(len(case.chosen('adaptive')), 'adaptive measurement')} climb {listed(views)}."
 
 
 def _end_to_end(case: Case) -> Found:
-    climbed = {trial_of(results).view for results in case.chosen("adaptive")}
+    maximised = {trial_of(results).view for results in case.chosen("adaptive")}
     if "bpda" in case.subject.views:
-        if "bpda" in climbed:
+        if "bpda" in maximised:
             return "yes", "Attacks go through the purifier and the classifier behind it (view bpda)."
         return "no", "Attacks differentiate the classifier alone; none goes through the purifier before it."
     if case.subject.members:
@@ -72,10 +72,10 @@ def _strongest(case: Case) -> Found:
         return "no", "No white-box attack was run."
     ensembles = [results for results in own if kind_of(trial_of(results)).ensemble]
     if ensembles:
-        best = min(ensembles, key=share_correct)
+        best = min(ensembles, key=robust_accuracy)
         return "yes", f"{kind_of(trial_of(best)).title} was run: {leaves(best)}."
     budgeted = [results for results in own if trial_of(results).epsilon is not None]
-    best = min(budgeted or own, key=share_correct)
+    best = min(budgeted or own, key=robust_accuracy)
     return "partly", f"AutoAttack was not run; the strongest that was: {leaves(best)}."
 
 
@@ -233,7 +233,7 @@ def _gradient_free(case: Case) -> Found:
     labels = [r for r in case.trials.values() if kind_of(trial_of(r)).access == "decision"]
     if not scores and not labels:
         return "no", "Every attack of the study climbs a gradient."
-    best = min(scores or labels, key=share_correct)
+    best = min(scores or labels, key=robust_accuracy)
     told = leaves(best)
     if not scores:
         return "partly", f"{told}; no attack by scores was run."
@@ -274,8 +274,8 @@ def _not_differentiable(case: Case) -> Found:
     hidden = [view for view in ("bpda", "votes", "mean_logits") if view in case.subject.views]
     if not hidden:
         return "does not apply", "Its network can be differentiated throughout."
-    climbed = {trial_of(results).view for results in case.chosen("adaptive")}
-    done = [view for view in hidden if view in climbed]
+    maximised = {trial_of(results).view for results in case.chosen("adaptive")}
+    done = [view for view in hidden if view in maximised]
     if not done:
         return "no", f"No attack climbs {listed(hidden)}."
     if len(done) < len(hidden):
@@ -370,7 +370,7 @@ def _per_example(case: Case) -> Found:
     of_norm = [r for r in case.trials.values() if budget_of(r) is not None and trial_of(r).norm == norm]
     stood = [worst_case(one, norm, epsilon) for one in case.seeds if in_budget(one, norm, epsilon)]
     left, total = sum(int(each.sum()) for each in stood), sum(map(len, stood))
-    single = min(of_norm, key=lambda r: (share_correct(r), trial_of(r).name))
+    single = min(of_norm, key=lambda r: (robust_accuracy(r), trial_of(r).name))
     return "yes", (
         f"{left} of {total} images withstand all {counted(len(of_norm), 'measurement')} up to "
         f"{wording.NORMS.get(norm, norm)} ε = {epsilon:g}; the strongest of them alone: {leaves(single)}."

@@ -12,7 +12,7 @@ from reproof.diagnostics.checklist_case import (
     Found,
     counted,
     listed,
-    standing,
+    robust_count,
 )
 from reproof.diagnostics.trials import is_noise, kind_of, trial_of
 from reproof.judging.verdicts import Verdict
@@ -104,7 +104,7 @@ def _validated(facts: Facts, cases: Cases, verdicts: Sequence[Verdict]) -> Found
         for results in case.trials.values():
             clean = sum(int(one.clean_on(trial.images).sum()) for trial, one in results)
             if clean and not is_noise(results):
-                kind, fooled = trial_of(results).kind, 1 - standing(results)[0] / clean
+                kind, fooled = trial_of(results).kind, 1 - robust_count(results)[0] / clean
                 best[kind] = max(best.get(kind, 0.0), fooled)
     if not best:
         return "no", "No attack was measured."

@@ -24,13 +24,13 @@ class Side:
     """The row of measurements.csv; empty where it stands for several."""
     words: str
     plural: bool
-    standing: Mapping[int, tuple[Integers, Bools]]
+    robust: Mapping[int, tuple[Integers, Bools]]
     """Seed -> images, sorted, and which of them are classified correctly clean and under the attack."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two attacks on the same images; `first` should leave no more images standing than `second`."""
+    """Two attacks on the same images; robust accuracy under `first` should be no higher than under `second`."""
 
     first: Side
     second: Side
@@ -59,42 +59,40 @@ class Comparison:
 def side_of(results: Results) -> Side:
     """Return which images stand under one attack, for each seed."""
     name = trial_of(results).name
-    standing = {
-        one.seed: (trial.images, one.clean_on(trial.images) & trial.correct) for trial, one in results
-    }
-    return Side(name, plain_words(name), False, standing)
+    robust = {one.seed: (trial.images, one.clean_on(trial.images) & trial.correct) for trial, one in results}
+    return Side(name, plain_words(name), False, robust)
 
 
 def side_of_all(several: Sequence[Results], words: str) -> Side:
-    """Return what stands under all of some attacks, on the images that all of those made with a seed share."""
+    """Return which images stand under all of some attacks, on the images that all of those made with a seed share."""
     sides = [side_of(results) for results in several]
-    standing = {}
-    for seed in sorted({seed for side in sides for seed in side.standing}):
-        parts = [side.standing[seed] for side in sides if seed in side.standing]
+    robust = {}
+    for seed in sorted({seed for side in sides for seed in side.robust}):
+        parts = [side.robust[seed] for side in sides if seed in side.robust]
         images, left = parts[0]
         for others, stands in parts[1:]:
             shared = np.intersect1d(images, others, assume_unique=True)
             left = left[np.searchsorted(images, shared)] & stands[np.searchsorted(others, shared)]
             images = shared
-        standing[seed] = (images, left)
-    return Side("", words, True, standing)
+        robust[seed] = (images, left)
+    return Side("", words, True, robust)
 
 
-def count_standing(side: Side) -> tuple[int, int]:
+def count_robust(side: Side) -> tuple[int, int]:
     """Return how many images stand over all seeds, and of how many."""
-    parts = [stands for _, stands in side.standing.values()]
+    parts = [stands for _, stands in side.robust.values()]
     return sum(int(part.sum()) for part in parts), sum(map(len, parts))
 
 
 def compare(first: Side, second: Side) -> list[Comparison]:
     """Return the two attacks' comparison over the seeds and images that both have, if there are any.
 
-    An image counts as standing when it is classified correctly clean and under the attack.
+    An image counts where it is classified correctly clean and under the attack.
     """
     left, right = [], []
-    for seed in sorted(set(first.standing) & set(second.standing)):
-        images, stands = first.standing[seed]
-        others, stand = second.standing[seed]
+    for seed in sorted(set(first.robust) & set(second.robust)):
+        images, stands = first.robust[seed]
+        others, stand = second.robust[seed]
         shared = np.intersect1d(images, others, assume_unique=True)
         left.append(stands[np.searchsorted(images, shared)])
         right.append(stand[np.searchsorted(others, shared)])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from reproof import wording
-from reproof.diagnostics.comparison import ALPHA, count_standing, plain_words, side_of
+from reproof.diagnostics.comparison import ALPHA, count_robust, plain_words, side_of
 from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
 from reproof.diagnostics.trials import Results, trial_of
 
@@ -65,7 +65,7 @@ def saturated_loss(model: str, plain: Sequence[Results], probes: Probes) -> RedF
         f"probability of exactly one: the largest logit leads by {margin:.3g} (median), and beyond about 16 the "
         "gradient of cross-entropy no longer holds the true class; "
     )
-    counted = [(side, *count_standing(side)) for side in map(side_of, plain) if count_standing(side)[1]]
+    counted = [(side, *count_robust(side)) for side in map(side_of, plain) if count_robust(side)[1]]
     strongest = min(counted, key=lambda item: (item[1] / item[2], item[0].name), default=None)
     if p_value < ALPHA and strongest is not None:
         side, left, shown = strongest

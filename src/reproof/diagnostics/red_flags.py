@@ -27,7 +27,7 @@ from reproof.diagnostics.comparison import (
     ALPHA,
     Comparison,
     compare,
-    count_standing,
+    count_robust,
     side_of,
     side_of_all,
 )
@@ -50,7 +50,9 @@ GATES = {
         "White-box attacks are at least as strong as a search without gradients in the same budget."
     ),
     "monotone_in_epsilon": "Robust accuracy does not rise with the budget of an attack.",
-    "unbounded_budget": "In a budget that allows to turn every image grey, robust accuracy is no higher than chance level.",
+    "unbounded_budget": (
+        "In a budget that allows to turn every image grey, robust accuracy is no higher than chance level."
+    ),
     "more_steps": "An attack with more steps finds few images more.",
     "more_restarts": "An attack with more restarts finds few images more.",
     "adaptive_vs_plain": "Attacks on the method's own loss find no more than plain white-box attacks.",
@@ -68,12 +70,12 @@ strongest of those that climb gradients."""
 def find(
     outcomes: Iterable[Outcomes],
     attacks: Mapping[str, Mapping[str, Any]] | None = None,
-    narrowed: Mapping[tuple[str, str, str, str], Mapping[str, Any]] | None = None,
+    suite_overrides: Mapping[tuple[str, str, str, str], Mapping[str, Any]] | None = None,
 ) -> list[RedFlag]:
     """Return every sanity check of every model, by model and in the order of GATES.
 
-    attacks: stanza -> the study's settings of that attack, its kind among them. narrowed: (model, setting, source,
-    attack) -> its settings there, where a suite sets them otherwise. Without them nothing on settings is checked.
+    attacks: config entry -> the study's settings of that attack, its kind among them. suite_overrides: (model, setting,
+    source, attack) -> its settings there, where a suite sets them otherwise. Without them no setting is checked.
     """
     models: dict[str, list[Outcomes]] = defaultdict(list)
     for one in outcomes:
@@ -81,7 +83,7 @@ def find(
     return [
         flag
         for model in sorted(models)
-        for flag in _Evidence(model, models[model], attacks or {}, narrowed or {}).flags()
+        for flag in _Evidence(model, models[model], attacks or {}, suite_overrides or {}).flags()
     ]
 
 
@@ -107,12 +109,12 @@ class _Evidence:
         model: str,
         seeds: Sequence[Outcomes],
         attacks: Mapping[str, Mapping[str, Any]],
-        narrowed: Mapping[tuple[str, str, str, str], Mapping[str, Any]],
+        suite_overrides: Mapping[tuple[str, str, str, str], Mapping[str, Any]],
     ):
         self.model = model
         self.seeds = sorted(seeds, key=lambda one: one.seed)
         self.attacks = attacks
-        self.narrowed = narrowed
+        self.suite_overrides = suite_overrides
         named: dict[str, Results] = defaultdict(list)
         for one in self.seeds:
             for trial in one.trials:
@@ -187,7 +189,7 @@ class _Evidence:
     def _settings(self, trial: Trial) -> Mapping[str, Any]:
         """Return an attack's settings on this model; nothing where the study does not tell them."""
         place = (self.model, trial.setting, trial.source, trial.attack)
-        return self.narrowed.get(place) or self.attacks.get(trial.attack, {})
+        return self.suite_overrides.get(place) or self.attacks.get(trial.attack, {})
 
     # What is compared.
 
@@ -310,7 +312,7 @@ class _Evidence:
     def _unbounded(self) -> RedFlag:
         gate = "unbounded_budget"
         reaching = [side_of(r) for r in self.plain if _unbounded(trial_of(r))]
-        counted = [(side, *count_standing(side)) for side in reaching]
+        counted = [(side, *count_robust(side)) for side in reaching]
         counted = [(side, left, total) for side, left, total in counted if total]
         if not counted or not self.probes:
             return unchecked(

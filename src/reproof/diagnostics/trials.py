@@ -33,7 +33,7 @@ class Kind:
     """Whether restarts are a setting of it."""
 
     @property
-    def climbs(self) -> bool:
+    def follows_gradients(self) -> bool:
         """Say whether it finds its images by gradients alone; an ensemble of attacks searches without them too."""
         return self.access == "gradient" and not self.ensemble
 
@@ -87,5 +87,5 @@ def is_plain(trial: Trial) -> bool:
 
     An ensemble of attacks is none: it searches without gradients too, and so hides that these are masked.
     """
-    climbs = kind_of(trial).climbs
-    return trial.setting == "white_box" and climbs and trial.view in ("", "logits") and is_own(trial)
+    follows = kind_of(trial).follows_gradients
+    return trial.setting == "white_box" and follows and trial.view in ("", "logits") and is_own(trial)

@@ -114,9 +114,9 @@ ATTACKS = {
 }
 
 
-def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, narrowed=None):
+def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, suite_overrides=None):
     trials = [t for t in {**HONEST, **(changes or {})}.values() if t is not None]
-    found = find([outcomes(*trials, probe=probe, notes=notes)], attacks, narrowed)
+    found = find([outcomes(*trials, probe=probe, notes=notes)], attacks, suite_overrides)
     return {flag.gate: flag for flag in found}
 
 
@@ -367,8 +367,8 @@ def test_a_suite_s_own_settings_count():
     """The study's stanza has 100 steps; on this model it was run with as few as the other."""
     place = ("net", "white_box", "net", "pgd_long")
     changed = ATTACKS["pgd_long"] | {"steps": 10, "step_size": 0.1}
-    assert flags(narrowed={place: changed})["more_steps"].raised is None
-    assert flags(narrowed={("other", *place[1:]): changed})["more_steps"].raised is False
+    assert flags(suite_overrides={place: changed})["more_steps"].raised is None
+    assert flags(suite_overrides={("other", *place[1:]): changed})["more_steps"].raised is False
 
 
 def test_what_is_unknown_is_not_checked():
