@@ -24,12 +24,12 @@ from reproof.claims.vocabulary import (
     PARAMETERS,
     SETTINGS,
     TEXT,
-    TRAININGS,
     UNITS,
     Terms,
     check_word,
     nearest,
     read_print,
+    trainings,
 )
 from reproof.errors import ClaimError
 from reproof.settings.values import format_number, parse_number
@@ -103,7 +103,7 @@ def _claim(place: str, cells: dict[str, str], terms: Terms) -> Claim:
         except ValueError as error:
             raise ClaimError(f"{place}, column {name}: {error}") from error
     for name, word, known in (
-        ("training", cells["training"], TRAININGS),
+        ("training", cells["training"], trainings()),
         ("setting", cells["setting"], SETTINGS),
         ("metric", cells["metric"], tuple(METRICS)),
         ("unit", cells["unit"], METRICS[cells["metric"]].units if cells["metric"] in METRICS else UNITS),
@@ -139,8 +139,10 @@ def _check_source(place: str, cells: Mapping[str, str], terms: Terms) -> None:
             for network in TransferSource.read(source):
                 check_word("architecture", network.architecture, terms)
                 check_word("defense", network.defense, terms)
-                if network.training not in TRAININGS:
-                    raise ValueError(f"{network.training!r} is unknown{nearest(network.training, TRAININGS)}")
+                if network.training not in trainings():
+                    raise ValueError(
+                        f"{network.training!r} is unknown{nearest(network.training, trainings())}"
+                    )
         except ValueError as error:
             raise ClaimError(f"{place}: {error}") from error
     elif source and source not in MEMBERS:

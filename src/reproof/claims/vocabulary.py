@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field
@@ -35,6 +37,7 @@ COLUMNS = (
     *("printed", "unit", "value", "evidence", "certainty", "note"),
 )
 TRAININGS = (CLEAN, *get_args(AdversarialTraining.model_fields["attack"].annotation))
+"""What any network can be trained on."""
 SETTINGS = ("white_box", "black_box", "adaptive")
 MEMBERS = (MEMBER, AGGREGATED)
 """Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
@@ -139,6 +142,18 @@ class Terms(Settings):
 
 
 NO_TERMS = Terms()
+
+
+def trainings() -> tuple[str, ...]:
+    """Return what a network can have been trained on: of every study's choice, or of a defense's own."""
+    return _trainings(registry.PACKAGE)
+
+
+@functools.cache
+def _trainings(package: Path) -> tuple[str, ...]:
+    defenses = [registry.defense(name) for name in registry.names("defenses")]
+    own = {declared.trains_on for declared in defenses if declared is not None}
+    return (*TRAININGS, *sorted(own - set(TRAININGS)))
 
 
 def variant_of(defense: str) -> str:

@@ -467,7 +467,7 @@ def notes(path):
 def faults(folder, key):
     """Return what the checks of this file say of a copy of the claims table."""
     try:
-        read_claims(folder / key / "claims.csv")
+        read_claims(folder / key / "claims.csv", next(paper.terms for paper in PAPERS if paper.key == key))
     except ClaimError as error:
         return [str(error)]
     found = disagreements(folder, key)

@@ -70,6 +70,16 @@ def test_a_claim_about_own_plugins_reads_without_any_list(tmp_path, own):
     )
 
 
+def test_what_an_own_defense_trains_on_is_a_word_too(tmp_path, monkeypatch):
+    (tmp_path / "papers").mkdir()
+    copy = copy_without(tmp_path, defenses__label_smoothing=DEFENSE.replace('"pgd"', '"mim"'))
+    with pytest.raises(ClaimError, match="column training: 'mim' is unknown"):
+        read_paper(tmp_path, {"training": "mim"})
+    monkeypatch.setattr(registry, "PACKAGE", copy)
+    (claim,) = read_paper(tmp_path / "papers", {"training": "mim", "defense": "label_smoothing"}).claims
+    assert claim.training == "mim"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
