@@ -15,7 +15,8 @@ from matplotlib.path import Path as MatplotlibPath
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof import registry, wording
+from reproof import wording
+from reproof.figures.kinds import attack_order, baselines, strong_ascents
 from reproof.figures.style import (
     DASHES,
     INK,
@@ -33,8 +34,6 @@ from reproof.figures.style import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from reproof.settings.attack import AttackSettings
 
 
 Row = Mapping[str, str]
@@ -86,7 +85,7 @@ def accuracy_against_epsilon(
     models = [model for model in titles if model in curves]
     if not any(len({p[0] for p in points}) > 1 for model in models for points in curves[model].values()):
         return None
-    attacks = sorted({name for model in models for name in curves[model]}, key=_attack_order)
+    attacks = sorted({name for model in models for name in curves[model]}, key=attack_order)
     far = any(point[0] >= FAR for model in models for points in curves[model].values() for point in points)
 
     def paint(figure: Figure) -> None:
@@ -157,28 +156,11 @@ def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return roots
 
 
-def _attack_order(name: str) -> tuple[int, str]:
-    """Order attacks from noise to the worst case; variants of a kind stand behind the plain ones."""
-    if name == "worst_case":
-        return (4, name)
-    declared = registry.attack(name)
-    if declared is None or not (
-        declared.baseline or (_climbs(declared) and "epsilons" in declared.model_fields)
-    ):
-        return (3, name)
-    return (0 if declared.baseline else 2 if declared.iterative else 1, name)
-
-
-def _climbs(attack: type[AttackSettings]) -> bool:
-    return attack.access == "gradient" and not attack.ensemble
-
-
 def latent_space(model: str, title: str, outcomes: Path, class_names: Sequence[str]) -> str | None:
     """Draw clean and adversarial features on the first two principal components (as Mustafa Fig. 1).
 
-    Shows an iterative gradient attack with a random start (PGD), or else another, at its largest budget; the first
-    200 images, the first ten classes. Each point is the digit of its true class. None where the outcomes hold no such
-    attack.
+    Shows PGD, or else another attack, at its largest budget; the first 200 images, the first ten classes.
+    Each point is the digit of its true class. None where the outcomes hold no such attack.
     """
     table = _attacked_rows(outcomes)
     if table is None:
@@ -247,17 +229,10 @@ def _attacked_rows(path: Path) -> tuple[str, str, dict[str, NDArray[Any]]] | Non
     except (OSError, pa.ArrowInvalid) as error:
         raise unreadable(path, error) from error
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in wanted}
-    declared = {kind: registry.attack(kind) for kind in set(columns["kind"])}
-    usable = (columns["attack"] != "none") & ~np.isin(
-        columns["kind"], [kind for kind, found in declared.items() if found is not None and found.baseline]
-    )
+    usable = (columns["attack"] != "none") & ~np.isin(columns["kind"], [*baselines(set(columns["kind"]))])
     usable &= columns["setting"] != "black_box"
     usable &= ~np.isnan(columns["epsilon"].astype(float)) & ~np.isnan(columns["adversarial_x"])
-    strong = {
-        kind
-        for kind, found in declared.items()
-        if found is not None and _climbs(found) and found.iterative and found.randomised
-    }
+    strong = strong_ascents(set(columns["kind"]))
     candidates = {
         (kind in strong, float(epsilon), kind in strong and name == kind, name, parameters)
         for kind, epsilon, name, parameters in zip(
@@ -291,7 +266,7 @@ def example_images(model: str, title: str, examples: Path, class_names: Sequence
         attack, slash, parameters = key.partition("/")
         if slash and attack != "predictions" and _size(parameters) >= _size(strongest.get(attack, "")):
             strongest[attack] = parameters
-    attacks = sorted(strongest, key=_attack_order)[-_ATTACKS_SHOWN:]
+    attacks = sorted(strongest, key=attack_order)[-_ATTACKS_SHOWN:]
     if not attacks:
         return None
     rows = [("clean", clean, [_class(class_names, label) for label in labels])]

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof import registry, wording
-from reproof.claims.vocabulary import variant_of
+from reproof import wording
+from reproof.figures.kinds import trains_plainly
 from reproof.figures.style import (
     DASHES,
     INK,
@@ -29,7 +29,6 @@ from reproof.figures.style import (
     unreadable,
     wrapped,
 )
-from reproof.settings.baseline import CLEAN, UNDEFENDED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,20 +145,12 @@ def comparable(identities: Mapping[str, Identity]) -> dict[str, Identity]:
             model: identity
             for model, identity in chosen.items()
             if identity.defense in shown
-            and any(_plain(name) for name in networks[identity.architecture] & shown)
+            and any(trains_plainly(name) for name in networks[identity.architecture] & shown)
             and len(networks[identity.architecture] & shown) > 1
         }
         if kept.keys() == chosen.keys():
             return kept
         chosen = kept
-
-
-def _plain(defense: str) -> bool:
-    """Say whether a network is trained with the ordinary loss, be it on adversarial examples."""
-    declared = registry.defense(variant_of(defense))
-    return defense == UNDEFENDED or (
-        declared is not None and declared.trains_on != CLEAN and not declared.views
-    )
 
 
 def _networks(
