@@ -59,7 +59,7 @@ class Reference:
     """Its folder's name."""
     about: Mapping[str, Any]
     """Study, budget, models, devices, commits, versions: about.json."""
-    tables: Mapping[str, Sequence[Row]]
+    tables: Mapping[str, Any]
     """Table by its name: summary, measurements, verdicts, statements, red_flags and what else a study tabulates."""
     records: Mapping[str, Row]
     """Path of an artifact, as it was under results/ -> who made it, when, on what, of which code."""

@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import itertools
+import pkgutil
 import sys
 import types
 from pathlib import Path
@@ -126,3 +127,11 @@ def deviations(defense: str) -> tuple[str, ...]:
         if named and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             return tuple(ast.literal_eval(node.value))
     return ()
+
+
+def found_in(package: types.ModuleType) -> list[types.ModuleType]:
+    """Import every module of a package's folder, by name: plug-ins of the page, which have no `Settings`."""
+    return [
+        importlib.import_module(f"{package.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(package.__path__)
+    ]

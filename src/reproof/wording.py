@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 
@@ -208,53 +207,6 @@ def defense(name: str) -> str:
 def training(name: str) -> str:
     """Return for people what a network was trained on."""
     return TRAININGS.get(name, name.replace("_", " "))
-
-
-_ORDINARY = frozenset(("none", "clean", "adaptive", "all", "undefended", "member", "members"))
-"""Keys that are words too: replaced where the sentence says what they are, and nowhere else."""
-_SENTENCES = (
-    (r"^attack none was not run", "clean images were not shown"),
-    (r"^defense undefended was not", "an undefended network was not"),
-    (r"^defense ", ""),
-    (r"^attack ", ""),
-    (r"^parameters: (\w+) was not run at  \((only at .*)\)$", r"\1 was run \2, and the claim names none"),
-    (r"^parameters: (?=\w+ was not run)", ""),
-    (r"^setting (\w+) was not run", r"the \1 setting was not run"),
-    (r"in setting (\w+)", r"in the \1 setting"),
-    (r"^dataset: ", "data set: "),
-    (r"^architecture: ", "network: "),
-    (r"\b(made on|source:) members\b", r"\1 all members together"),
-)
-_TOKEN = re.compile(r"(?<![\w.])[a-z]\w*(?:\+[a-z]\w*)?(?:\[[\w.=,]+\])?(?:=[\w.+-]*\w)?")
-
-
-def reason(clause: str) -> str:
-    """Return a clause of a verdict's differences without the keys of the study and the ledger.
-
-    `attack pgd was not run in setting white_box` is `PGD was not run in the white-box setting`.
-    """
-    for form, words in _SENTENCES:
-        clause = re.sub(form, words, clause)
-    clause = _TOKEN.sub(lambda match: _token(match.group()), clause)
-    return re.sub(r"(?<![\d.])\d{5,}(?![\d.])", lambda match: f"{int(match.group()):,}", clause)
-
-
-@functools.cache
-def _token(text: str) -> str:
-    key, equals, _ = text.partition("=")
-    if equals and "[" not in key:
-        return parameters(text)
-    if text in _ORDINARY:
-        return text
-    if text.partition("[")[0] in DEFENSES:
-        return defense(text)
-    for known, word in ((DATASETS, dataset), (ATTACKS, attack), (TRAININGS, training)):
-        if text in known:
-            return word(text)
-    if text in SETTINGS:
-        return SETTINGS[text].lower()
-    named = architecture(text)
-    return named if named != text else attack(text) if "_" in text else text
 
 
 def measure(value: float | None, unit: str = "percent") -> str:

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reproof.errors import ArtifactError
 
@@ -92,6 +93,14 @@ _STYLE: Any = {
 }
 
 
+def attack_order(name: str) -> tuple[int, str]:
+    """Return an order of attacks in legends: simple ones first, the worst case last."""
+    known = ("random_noise", "fgsm", "bim", "mim", "pgd")
+    if name == "worst_case":
+        return (len(known) + 1, name)
+    return (known.index(name) if name in known else len(known), name)
+
+
 def wrapped(title: str, width: int = 26) -> str:
     """Return a title in lines that fit a small panel."""
     return textwrap.fill(title, width, break_long_words=False)
@@ -116,6 +125,11 @@ def panels(figure: Figure, count: int, sharey: bool) -> list[Axes]:
     for spare in made[count:]:
         spare.remove()
     return made[:count]
+
+
+def whole_numbers(panel: Axes) -> None:
+    """Give a panel whole numbers along its horizontal axis."""
+    panel.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:

@@ -622,7 +622,7 @@ class Plan:
                     )
                 },
             },
-            modules=("reproof.stages.report",),
+            modules=("reproof.stages.report", *_sections()),
             data_files=(*_paper_files(), *_files(PACKAGE / "report"), *_files(REFERENCES)),
         )
 
@@ -656,6 +656,12 @@ def _files(folder: Path) -> tuple[Path, ...]:
     return tuple(
         sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
     )
+
+
+def _sections() -> Iterator[str]:
+    """Yield the page's sections: plug-ins, which no module imports by name."""
+    for path in sorted((PACKAGE / "report" / "sections").glob("[!_]*.py")):
+        yield f"reproof.report.sections.{path.stem}"
 
 
 def _paper_files() -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from reproof import artifacts
+from reproof import artifacts, csv_tables
 from reproof.figures.draw import FigureInputs
 from reproof.figures.draw import draw as draw_figures
 from reproof.figures.ensembles import Ensemble
@@ -18,7 +18,8 @@ from reproof.provenance import Run
 def draw(job: Job, run: Run) -> None:
     """Do the draw job (plan.Plan.draw)."""
     facts = job.slice
-    (summary,) = (artifacts.read_csv(run.read(Path(path))) for path in job.inputs["tables"])
+    (table,) = job.inputs["tables"]
+    summary = csv_tables.SUMMARY.read(run.read(Path(table)))
 
     def named(names: list[str], paths: tuple[str, ...]) -> dict[str, Path]:
         return {name: run.read(Path(path)) for name, path in zip(names, paths, strict=True)}
