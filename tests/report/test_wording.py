@@ -10,62 +10,6 @@ from reproof.claims.paper import Statement
 from reproof.report.sections.statements import rule
 
 
-@pytest.mark.parametrize(
-    ("clause", "words"),
-    [
-        ("dataset: digits, not fashion_mnist", "data set: digits, not Fashion-MNIST"),
-        (
-            "architecture: cnn6 (width 0.25), not resnet110",
-            "network: CNN-6 (width 0.25), not ResNet-110",
-        ),
-        (
-            "source: vgg19 (width 0.0625) with pgd_training, not vgg13 and 3 resnet32",
-            "source: VGG-19 (width 0.0625) with PGD training, not VGG-13 and 3 ResNet-32",
-        ),
-        ("images: 120 of 10000", "images: 120 of 10,000"),
-        ("carlini_wagner steps: 50, not 1000", "C&W steps: 50, not 1000"),
-        ("pgd step_size: 0.1, not 0.03137254901960784", "PGD step size: 0.1, not 0.03137254901960784"),
-        (
-            "defense superimposition[beta=2,4] was not built in this study",
-            "superimposition (β = 2, 4) was not built in this study",
-        ),
-        (
-            "defense defensive_features+polarised_contrastive was not built in this study",
-            "defensive features with polarised contrastive loss was not built in this study",
-        ),
-        (
-            "defense undefended was not trained on fgsm examples in this study",
-            "an undefended network was not trained on FGSM examples in this study",
-        ),
-        (
-            "setting black_box was not run against prototype_conformity[layer=4,5]",
-            "the black-box setting was not run against prototype conformity (layer = 4, 5)",
-        ),
-        ("attack pgd was not run in setting white_box", "PGD was not run in the white-box setting"),
-        (
-            "attack none was not run in setting adaptive",
-            "clean images were not shown in the adaptive setting",
-        ),
-        (
-            "parameters: fgsm was not run at epsilon=0.03137254901960784 (only at epsilon=0.1, epsilon=0.3)",
-            "FGSM was not run at ε = 8/255 (only at ε = 0.1, ε = 0.3)",
-        ),
-        (
-            "parameters: deepfool was not run at  (only at steps=50)",
-            "DeepFool was run only at steps = 50, and the claim names none",
-        ),
-        ("data set cifar10 is not in this study", "data set CIFAR-10 is not in this study"),
-        (
-            "accuracy on the training images was not measured",
-            "accuracy on the training images was not measured",
-        ),
-        ("1 of 3 pairs were measured", "1 of 3 pairs were measured"),
-    ],
-)
-def test_reasons_have_no_keys(clause: str, words: str) -> None:
-    assert wording.reason(clause) == words
-
-
 def test_everything_that_a_claim_may_name_has_words() -> None:
     for names, words in (
         (vocabulary.DATASETS, wording.dataset),
