@@ -16,7 +16,12 @@ def epsilon_text(parameters: str) -> str:
 def epsilon(parameters: str) -> float:
     """Return epsilon; NaN where there is none."""
     text = epsilon_text(parameters)
-    return float(Fraction(text)) if text else math.nan
+    return number(text) if text else math.nan
+
+
+def number(text: str) -> float:
+    """Return what a parameter's text means, which may be a fraction: 8/255."""
+    return float(Fraction(text))
 
 
 def norm(parameters: str) -> str:
@@ -34,7 +39,7 @@ def numbers(parameters: str) -> tuple[float, ...]:
     found = []
     for item in parameters.split():
         try:
-            found.append(float(Fraction(item.partition("=")[2])))
+            found.append(number(item.partition("=")[2]))
         except ValueError:
             continue
     return tuple(found)

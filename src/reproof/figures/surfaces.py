@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ from reproof.figures.style import INK, SERIES, across, panel_size, panels, rende
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
 FLOOR = 0.01
@@ -158,14 +159,7 @@ def decision_surfaces(surfaces: Mapping[str, Surface], surroundings: Surrounding
             panel.set_xlabel("ε₁, levels of 255")
         for panel in axes[:: across(len(surfaces))]:
             panel.set_ylabel("ε₂, levels of 255")
-        bar = figure.colorbar(shown, ax=axes, shrink=0.9, pad=0.02)
-        assert bar.solids is not None
-        bar.solids.set_rasterized(True)
-        bar.outline.set_visible(False)
-        bar.set_label("loss")
-        bar.ax.yaxis.set_major_locator(FixedLocator(_decades(top)))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar.ax.yaxis.set_minor_locator(NullLocator())
+        _paint_bar(figure, shown, axes, top)
 
     numbers = " and ".join(str(image) for image in sorted(images))
     return render(
@@ -183,6 +177,17 @@ def decision_surfaces(surfaces: Mapping[str, Surface], surroundings: Surrounding
         paint,
         _with_bar(panel_size(len(surfaces))),
     )
+
+
+def _paint_bar(figure: Figure, shown: AxesImage, axes: Sequence[Axes], top: float) -> None:
+    bar = figure.colorbar(shown, ax=axes, shrink=0.9, pad=0.02)
+    assert bar.solids is not None
+    bar.solids.set_rasterized(True)
+    bar.outline.set_visible(False)
+    bar.set_label("loss")
+    bar.ax.yaxis.set_major_locator(FixedLocator(_decades(top)))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _everywhere(surface: Surface) -> str:

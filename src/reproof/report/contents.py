@@ -116,7 +116,7 @@ class ShownThreat:
     attacks: tuple[str, ...] = ()
     source: str = ""
     """The model on which a black_box suite is made."""
-    view: str = ""
+    attack_loss: str = ""
     """The defense's own attack loss that is maximised; empty for the plain one on the logits."""
 
 

@@ -151,7 +151,7 @@ class Grids:
         ]
         columns = attacked[[*COLUMN, "epsilon", "rest"]].drop_duplicates()
         met = columns.groupby(["epsilon", "rest"], sort=False).size().reset_index(name="columns")
-        met = met.assign(size=met["epsilon"].map(lambda text: parameters.epsilon(f"epsilon={text}")))
+        met = met.assign(size=met["epsilon"].map(parameters.number))
         widest = met.sort_values(["columns", "size"], ascending=False, kind="stable")
         return [
             self._budget(dataset, models, summary, attacked, row.epsilon, row.rest) for row in rows(widest)

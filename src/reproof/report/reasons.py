@@ -46,9 +46,9 @@ def clause(each: Difference, claim: Claim | None = None) -> str:
     """
     kind, here, there = each
     if kind.startswith("attack."):
-        name = kind.removeprefix("attack.").replace("_", " ")
-        words = f"{wording.attack(claim.attack)} {name}" if claim else f"the attack’s {name}"
-        return f"{words}: {here}, not {there}"
+        *named, setting = kind.split(".")[1:]  # a statement's kinds name their attack
+        attack = wording.attack(named[0]) if named else _attack(claim)
+        return f"{attack} {setting.replace('_', ' ')}: {here}, not {there}"
     if kind in _BUDGETS:
         return f"{kind.replace('_', ' ')}: {_grouped(here)} of {_grouped(there)}"
     if kind in _LACKING:

@@ -50,13 +50,6 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         for name in chosen.datasets
         if plan.data_path(name) in records
     }
-    index = Path(plan.draw().outputs["figures"])
-    drawn = json.loads(run.read(index).read_text(encoding="utf-8"))
-    figures = []
-    for name in drawn:
-        path = run.read(index.with_name(f"{name}.svg"))
-        records[str(path)] = records[str(index)]
-        figures.append(DrawnFigure.from_svg(name, path.read_text(encoding="utf-8"), str(path)))
     return ReportData(
         study=chosen.name,
         title=chosen.title,
@@ -65,24 +58,8 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         data_set=data_words(prepared),
         seeds=chosen.seeds,
         models=[_model(plan, name, records) for name in chosen.models],
-        attacks=[
-            ShownAttack(
-                name, attack.kind, {key: value for key, value in attack.dump().items() if value is not None}
-            )
-            for name, attack in chosen.attacks.items()
-        ],
-        threats=[
-            ShownThreat(
-                name,
-                threat.setting,
-                threat.suite,
-                chosen.suites[threat.suite].images,
-                chosen.suites[threat.suite].attacks,
-                ", ".join(threat.makers(target="")) or threat.source or "",
-                "" if chosen.suites[threat.suite].view == "logits" else chosen.suites[threat.suite].view,
-            )
-            for name, threat in chosen.threats.items()
-        ],
+        attacks=list(_attacks(plan)),
+        threats=list(_threats(plan)),
         summary=frames["summary"],
         measurements=frames["measurements"],
         verdicts=frames["verdicts"],
@@ -95,10 +72,10 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         checklist=frames["checklist"],
         papers=paper.papers(),
         trails=list(_trails(plan)),
+        figures=list(_figures(plan, run, records)),
         records=records,
         flags=frames["red_flags"],
         gates={gate: words.rstrip(".") for gate, words in red_flags.GATES.items()},
-        figures=figures,
         tables=tables,
         warning=(
             f"{chosen.title} is a smoke study: small data, small networks, short training. It shows that every part "
@@ -107,11 +84,38 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
             else ""
         ),
         stale=stale,
-        references=[
-            old_columns.framed(one) for one in reference.read_all(ROOT / reference.FOLDER)
-        ],  # until merged
+        references=[old_columns.framed(one) for one in reference.read_all(ROOT / reference.FOLDER)],
         rerun=job.command.replace(" --force", "").rsplit(" ", 1)[0],
     )
+
+
+def _figures(plan: Plan, run: Run, records: dict[str, Mapping[str, Any]]) -> Iterator[DrawnFigure]:
+    """Yield the figures as they were drawn, adding the record behind each."""
+    index = Path(plan.draw().outputs["figures"])
+    for name in json.loads(run.read(index).read_text(encoding="utf-8")):
+        path = run.read(index.with_name(f"{name}.svg"))
+        records[str(path)] = records[str(index)]
+        yield DrawnFigure.from_svg(name, path.read_text(encoding="utf-8"), str(path))
+
+
+def _attacks(plan: Plan) -> Iterator[ShownAttack]:
+    for name, attack in plan.study.attacks.items():
+        settings = {key: value for key, value in attack.dump().items() if value is not None}
+        yield ShownAttack(name, attack.kind, settings)
+
+
+def _threats(plan: Plan) -> Iterator[ShownThreat]:
+    for name, threat in plan.study.threats.items():
+        suite = plan.study.suites[threat.suite]
+        yield ShownThreat(
+            name,
+            threat.setting,
+            threat.suite,
+            suite.images,
+            suite.attacks,
+            ", ".join(threat.makers(target="")) or threat.source or "",
+            "" if suite.view == "logits" else suite.view,
+        )
 
 
 def findings(plan: Plan) -> dict[str, list[tuple[str, str]]]:
@@ -183,7 +187,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> S
             "architecture": chosen.architecture.dump(),
             "defense": chosen.defense_stanza,
             **({"members": list(chosen.members)} if chosen.members else {}),
-            **({"beside": list(chosen.beside)} if chosen.beside else {}),
+            **({"frozen peer models": list(chosen.beside)} if chosen.beside else {}),
             **({"seed_offset": chosen.seed_offset} if chosen.seed_offset else {}),
             **({} if chosen.members else {"training": training.model_dump(mode="json")}),
         },

@@ -152,11 +152,12 @@ class Breakdowns:
     # Images.
 
     def _images(self, dataset: str, budget: str) -> pd.DataFrame:
-        images = self.data.images
+        images, epsilon = self.data.images, parameters.epsilon(budget)
+        alike = [text for text in images["epsilon"].unique() if parameters.number(text) == epsilon]
         return images[
             (images["dataset"] == dataset)
             & (images["norm"] == parameters.norm(budget))
-            & (images["epsilon"] == parameters.epsilon_text(budget))
+            & images["epsilon"].isin(alike)
         ]
 
     def _sentences(self, dataset: str, budget: str, met: pd.DataFrame, networks: int) -> tuple[str, ...]:
