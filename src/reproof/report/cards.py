@@ -14,6 +14,7 @@ from reproof import csv_tables, wording
 from reproof.claims.vocabulary import METRICS
 from reproof.report import numbers
 from reproof.report.contents import DrawnFigure, ReportData, SummaryRow, Trail, TrailFile, key_of, rows
+from reproof.report.numbers import LinkedNumber
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
 _SHOWN_VERSIONS = ("python", "torch", "foolbox", "numpy")
@@ -65,6 +66,17 @@ class Card:
     def stale(self) -> str:
         """Return why this number is stale; empty when it is not."""
         return next((link.stale for run in self.runs for link in run.chain if link.stale), "")
+
+    def number(self, value: float, low: float, high: float, unit: str, after: str = "") -> LinkedNumber:
+        """Return a number with its interval that leads here. after: what follows both of them."""
+        return LinkedNumber(
+            numbers.measure(value, unit) + after,
+            numbers.interval(low, high, unit) + after,
+            numbers.given(value),
+            self.id,
+            self.ordinal,
+            self.stale,
+        )
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class ClaimCells:
         facts = [*self._facts(paper, claim), *self._judged(claim, row)]
         title = f"{self._where(paper, claim)}: {_label(claim)}"
         card = self.cards.of_claim(facts, claim.claim_id, title, self.judged.measured(claim), claim.unit)
-        number = numbers.linked(card, row.measured, row.low, row.high, claim.unit)
+        number = card.number(row.measured, row.low, row.high, claim.unit)
         return replace(cell, measured=number, card=card.id, ordinal=card.ordinal)
 
     def _where(self, paper: Paper, claim: Claim) -> str:

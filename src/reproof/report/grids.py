@@ -105,7 +105,7 @@ class Grids:
     def number(self, row: SummaryRow) -> LinkedNumber:
         """Return a row of the summary as a number with its card."""
         card = self.cards.of_summary(row)
-        return numbers.linked(card, row.value, row.low, row.high, numbers.unit_of(row.metric))
+        return card.number(row.value, row.low, row.high, numbers.unit_of(row.metric))
 
     def by_model(self, frame: pd.DataFrame) -> dict[str, LinkedNumber]:
         """Return the number of each model's first row in a part of the summary."""

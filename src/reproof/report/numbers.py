@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from reproof import wording
 from reproof.claims.vocabulary import METRICS
-
-if TYPE_CHECKING:
-    from reproof.report.cards import Card
 
 
 @dataclass(frozen=True)
@@ -47,18 +44,6 @@ def measure(value: float, unit: str = "percent") -> str:
 def interval(low: float, high: float, unit: str = "percent") -> str:
     """Return `[24.2–53.0]`, or nothing where no interval was computed."""
     return wording.interval(given(low), given(high), unit)
-
-
-def linked(card: Card, value: float, low: float, high: float, unit: str, after: str = "") -> LinkedNumber:
-    """Return a number with its interval, leading to a card. after: what follows both of them."""
-    return LinkedNumber(
-        measure(value, unit) + after,
-        interval(low, high, unit) + after,
-        given(value),
-        card.id,
-        card.ordinal,
-        card.stale,
-    )
 
 
 def unit_of(metric: str) -> str:

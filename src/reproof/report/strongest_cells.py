@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from reproof import wording
 from reproof.claims.claim import Claim
-from reproof.report import numbers
 from reproof.report.cards import Cards
 from reproof.report.contents import SummaryRow
 from reproof.report.judged_claims import JudgedClaims
@@ -87,4 +86,4 @@ class StrongestCells:
     def _number(self, row: SummaryRow, unit: str) -> LinkedNumber:
         after = "" if unit == "percent" else wording.UNITS["percent"][1]
         card = self._cards.of_summary(row)
-        return numbers.linked(card, row.value, row.low, row.high, "percent", after)
+        return card.number(row.value, row.low, row.high, "percent", after)
