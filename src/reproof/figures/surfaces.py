@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -143,15 +143,7 @@ def decision_surfaces(surfaces: Mapping[str, Surface], surroundings: Surrounding
                 for colour, width in (("#000000", 2.2), ("#ffffff", 1.0)):
                     panel.contour(x, y, surface.correct, levels=[0.5], colors=colour, linewidths=width)
             if _edges(x)[0] <= 0 <= _edges(x)[1] and _edges(y)[0] <= 0 <= _edges(y)[1]:
-                panel.plot(
-                    [0],
-                    [0],
-                    marker="o",
-                    color="#ffffff",
-                    markeredgecolor="#000000",
-                    linestyle="none",
-                    markersize=5,
-                )
+                _mark_image(panel)
             panel.grid(visible=False)
             panel.set_title(wrapped(title) + _everywhere(surface))
             panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 8, 10]))
@@ -177,6 +169,11 @@ def decision_surfaces(surfaces: Mapping[str, Surface], surroundings: Surrounding
         paint,
         _with_bar(panel_size(len(surfaces))),
     )
+
+
+def _mark_image(panel: Axes) -> None:
+    style: Any = {"marker": "o", "markersize": 5, "color": "#ffffff", "markeredgecolor": "#000000"}
+    panel.plot([0], [0], linestyle="none", **style)
 
 
 def _paint_bar(figure: Figure, shown: AxesImage, axes: Sequence[Axes], top: float) -> None:
