@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FAR = 0.5
 """Curves that reach so far are drawn over the root of epsilon: otherwise all that happens lies in a corner."""
+_CURVE = ["epsilon", "value", "low", "high"]
 _LINE = 0.165
 """Inches between the lines of a list of models."""
 
@@ -52,10 +53,13 @@ def accuracy_against_epsilon(
     """
     accuracy = summary[(summary["metric"] == "accuracy") & summary["model"].isin(list(titles))]
     accuracy = accuracy[accuracy["value"].notna()]
+    accuracy = accuracy.assign(**{end: accuracy[end].fillna(accuracy["value"]) for end in ("low", "high")})
     points = _points(accuracy, setting, source)
     if not (points.groupby(["model", "attack"])["epsilon"].nunique() > 1).any():
         return None
-    clean = accuracy[accuracy["attack"] == "none"].drop_duplicates("model", keep="last").assign(epsilon=0.0)
+    clean = accuracy[accuracy["attack"] == "none"].assign(epsilon=0.0)
+    curves = _curves(points, ["model", "attack"])
+    starts = _curves(clean.drop_duplicates("model", keep="last"), ["model"])
     models = [model for model in titles if (points["model"] == model).any()]
     attacks = sorted(points["attack"].unique(), key=attack_order)
     far = bool((points["epsilon"] >= FAR).any())
@@ -63,9 +67,10 @@ def accuracy_against_epsilon(
     def paint(figure: Figure) -> None:
         axes = panels(figure, len(models), sharey=True)
         for panel, model in zip(axes, models, strict=True):
-            own = points[points["model"] == model]
+            start = starts.get((model,), np.empty((0, len(_CURVE))))
             for position, attack in enumerate(attacks):
-                _paint_curve(panel, clean[clean["model"] == model], own[own["attack"] == attack], position)
+                if (model, attack) in curves:
+                    _paint_curve(panel, attack, np.concatenate([start, curves[model, attack]]), position)
             if chance is not None and model in chance:
                 _paint_chance(panel, chance[model])
             panel.set_title(wrapped(titles[model]))
@@ -99,16 +104,23 @@ def _points(accuracy: pd.DataFrame, setting: str, source: str) -> pd.DataFrame:
     return measured[((measured["setting"] == setting) & own) | worst]
 
 
-def _paint_curve(panel: Axes, clean: pd.DataFrame, attacked: pd.DataFrame, position: int) -> None:
-    """Draw one attack's accuracies, from no attack on. position: the attack's place in the legend."""
-    if attacked.empty:
-        return
-    attack = attacked["attack"].iloc[0]
-    curve = pd.concat([clean, attacked.sort_values(["epsilon", "value"], kind="stable")])
-    value, low, high = (curve[name].fillna(curve["value"]).to_numpy() for name in ("value", "low", "high"))
+def _curves(points: pd.DataFrame, by: list[str]) -> dict[tuple[str, ...], NDArray[np.float64]]:
+    """Return each curve's points, (N, 4): epsilon, value, low, high, in this order."""
+    points = points.sort_values(["epsilon", "value"], kind="stable")
+    numbers = points[_CURVE].to_numpy(dtype=float)
+    keys = points[by].itertuples(index=False, name=None)
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return {key: numbers[found] for key, found in places.items()}
+
+
+def _paint_curve(panel: Axes, attack: str, curve: NDArray[np.float64], position: int) -> None:
+    """Draw one attack's accuracies. curve: (N, 4), see `_curves`. position: the attack's place in the legend."""
+    epsilon, value, low, high = curve.T
     worst = attack == "worst_case"
     panel.errorbar(
-        curve["epsilon"].to_numpy(),
+        epsilon,
         100 * value,
         yerr=100 * np.clip(np.stack([value - low, high - value]), 0, None),
         color=INK if worst else SERIES[position % len(SERIES)],
