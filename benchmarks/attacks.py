@@ -71,20 +71,14 @@ def craft(
         settings = declared(epsilons=[EPSILON], steps=PGD_STEPS)
     else:
         settings = declared(constants=[CONSTANT], steps=CW_STEPS)
-    attacking_engine.craft(
+    attacking_engine.AttackEngine(
         classifier,
-        settings,
-        kind,
-        images,
-        labels,
-        clean,
-        view=None,
         seed=0,
         batch_size=len(images),
         device="cpu",
         skip_misclassified=True,
         channels_last=channels_last,
-    )
+    ).run(kind, settings, images, labels, clean)
 
 
 def call_foolbox(classifier: nn.Module, images: Tensor, labels: Tensor, kind: str) -> None:

@@ -39,18 +39,8 @@ def labels(net, images):
 
 
 def craft(net, images, labels, kind, settings, seed=0):
-    return engine.craft(
-        net,
-        settings,
-        kind,
-        images,
-        labels,
-        labels,
-        view=None,
-        seed=seed,
-        batch_size=4,
-        device="cpu",
-        skip_misclassified=True,
+    return engine.AttackEngine(net, seed=seed, batch_size=4, device="cpu", skip_misclassified=True).run(
+        kind, settings, images, labels, labels
     )
 
 

@@ -143,18 +143,8 @@ def attack(name: str, epsilon: float, constant: float) -> tuple[float, AttackSet
         images = torch.rand(24, 1, 6, 6)
     labels = judge.predict(network, images, 24, "cpu").argmax(1)
     meter = Meter(network)
-    engine.craft(
-        network,
-        settings,
-        name,
-        images,
-        labels,
-        labels,
-        view=None,
-        seed=0,
-        batch_size=24,
-        device="cpu",
-        skip_misclassified=False,
+    engine.AttackEngine(network, seed=0, batch_size=24, device="cpu", skip_misclassified=False).run(
+        name, settings, images, labels, labels
     )
     return meter.passes / len(images), settings
 

@@ -19,17 +19,14 @@ batch, so a survivor's fate can depend on what else is in it. Survivors are unch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, T
-from foolbox.criteria import Misclassification
-from foolbox.distances import linf
-from foolbox.models.base import Model
 from pyautoattack import AutoAttack
 from torch import Tensor
 
-from reproof.attacking.seclusion import answers, secluded
-from reproof.attacking.untargeted import unpack
+from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.seclusion import safely, secluded
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count
@@ -66,50 +63,35 @@ class Settings(EpsilonAttackSettings):
         return climbed + FORWARD * (looked + 10)
 
 
-class EnsembleAttack(FixedEpsilonAttack):
+@dataclass(frozen=True)
+class EnsembleAttack:
     """pyautoattack's parts, each on what is left, as its own evaluation would run them."""
 
-    distance = linf
+    version: Literal["standard", "rand"]
+    queries: int
 
-    def __init__(self, *, version: Literal["standard", "rand"], queries: int):
-        self.version = version
-        self.queries = queries
-
-    def run(
-        self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
-    ) -> T:
-        """Return images inside the ball around `inputs`: misclassified, or as they were."""
-        clean, labels, restore = unpack("AutoAttack", inputs, criterion, kwargs)
-        clean = clean.detach().contiguous()
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return images inside the ball around the batch's: misclassified, or as they were."""
+        clean, labels, epsilon = batch.images.detach().contiguous(), batch.labels, batch.require_epsilon()
         best = clean.clone()
-        if epsilon > 0:
-            with secluded() as seed:
-                self._search(answers(model), clean, labels, best, epsilon, seed)
-        return restore(best)
-
-    def _search(
-        self,
-        ask: Callable[[Tensor], Tensor],
-        clean: Tensor,
-        labels: Tensor,
-        best: Tensor,
-        epsilon: float,
-        seed: int,
-    ) -> None:
-        """Put images that fool into `best`, a part at a time while any is left."""
-        library = AutoAttack(
-            ask, norm="Linf", eps=epsilon, seed=seed, version=self.version, device=clean.device
-        )
-        library.square.n_queries = self.queries
-        logits = ask(clean)
-        left = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
-        for perturb in parts(library, logits.shape[1]):
-            if not len(left):
-                return
-            found = perturb(clean[left], labels[left])
-            fooled = ask(found).argmax(dim=1) != labels[left]
-            best[left[fooled]] = found[fooled]
-            left = left[~fooled]
+        if epsilon == 0:
+            return best
+        with secluded() as seed:
+            ask = safely(batch.logits)
+            library = AutoAttack(
+                ask, norm="Linf", eps=epsilon, seed=seed, version=self.version, device=clean.device
+            )
+            library.square.n_queries = self.queries
+            logits = ask(clean)
+            left = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
+            for perturb in parts(library, logits.shape[1]):
+                if not len(left):
+                    break
+                found = perturb(clean[left], labels[left])
+                fooled = ask(found).argmax(dim=1) != labels[left]
+                best[left[fooled]] = found[fooled]
+                left = left[~fooled]
+        return best
 
 
 def parts(library: AutoAttack, classes: int) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:
@@ -134,4 +116,4 @@ def parts(library: AutoAttack, classes: int) -> Iterator[Callable[[Tensor, Tenso
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return AutoAttack in its version."""
-    return EnsembleAttack(version=settings.version, queries=settings.queries)
+    return EnsembleAttack(settings.version, settings.queries)

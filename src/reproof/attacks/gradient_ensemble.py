@@ -10,19 +10,17 @@ Not guaranteed: that an image fools any of the networks. The paper counts only t
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
-from eagerpy.astensor import astensor
-from eagerpy.tensor.tensor import Tensor as EagerTensor
-from foolbox.attacks.base import Attack
-from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
-from foolbox.models.base import Model
 from torch import Tensor, nn
 
-from reproof.attacking.ensemble import Together
-from reproof.attacking.gradient import LossFunction
-from reproof.attacking.image_noise import Noisy
+from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.gradient_ascent import maximise, random_start
+from reproof.attacking.source_networks import members_of
+from reproof.models.view import View
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 from reproof.settings.values import Count, Flag, Positive
 
@@ -47,27 +45,33 @@ class Settings(EpsilonAttackSettings):
     answer on the adversarial image is enough, as Sec. V-C reads by itself. It decides which images count."""
 
 
-class GradientEnsembleAttack(Together, Noisy, LinfBasicIterativeAttack):
-    """Eq. 2 and 3 in Foolbox's loop, which takes the sign, projects and clips."""
+@dataclass(frozen=True)
+class GradientEnsembleAttack:
+    """Eq. 2 and 3."""
 
-    def get_random_start(self, x0: EagerTensor, epsilon: float) -> EagerTensor:
-        """Return a uniform point of the ball; the caller clips it to [0, 1]."""
-        return x0 + epsilon * astensor(self.draw_uniform(x0.raw, 0))
+    steps: int
+    step_size: float
+    random_start: bool = False
 
-    def get_loss_fn(self, model: Model, labels: EagerTensor) -> LossFunction:
-        """Return the sum of the networks' cross-entropies; its gradient is the sum of Eq. 3, not their plain sum."""
-        if not self.networks:
-            raise ValueError("set `networks`, the networks that are attacked together")
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return images inside the ball around the batch's."""
+        start = random_start(batch, 0) if self.random_start else None
+        loss = summed_cross_entropy(members_of(batch.classifier))
+        return maximise(batch, loss, steps=self.steps, step_size=self.step_size, start=start)
 
-        def loss_fn(inputs: EagerTensor) -> EagerTensor:
-            total = torch.zeros((), device=inputs.raw.device)
-            for network in self.networks:
-                images = inputs.raw.view_as(inputs.raw)
-                images.register_hook(normalise)
-                total = total + nn.functional.cross_entropy(network(images), labels.raw, reduction="sum")
-            return astensor(total)
 
-        return loss_fn
+def summed_cross_entropy(networks: Sequence[nn.Module]) -> View:
+    """Return the sum of the networks' cross-entropies; its gradient is the sum of Eq. 3, not their plain sum."""
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        total = torch.zeros(len(images), device=images.device)
+        for network in networks:
+            shown: Any = images.view_as(images)
+            shown.register_hook(normalise)
+            total = total + nn.functional.cross_entropy(network(shown), labels, reduction="none")
+        return total
+
+    return loss
 
 
 def normalise(gradients: Tensor) -> Tensor:
@@ -83,6 +87,4 @@ def normalise(gradients: Tensor) -> Tensor:
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return the attack of Eq. 2 and 3."""
-    return GradientEnsembleAttack(
-        rel_stepsize=settings.step_size, steps=settings.steps, random_start=settings.random_start
-    )
+    return GradientEnsembleAttack(settings.steps, settings.step_size, settings.random_start)

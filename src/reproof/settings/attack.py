@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from reproof.settings.values import Count, Flag, Norm, Positive, Settings, UnitInterval, format_number
+from reproof.settings.values import Count, Norm, Positive, Settings, UnitInterval, format_number
 
 
 class Point(Settings):
@@ -49,7 +49,7 @@ class AttackSettings(Settings):
     norm: ClassVar[Norm | None] = None
     """The threat model's norm; None where the attack is free of one."""
     takes_view: ClassVar[bool] = True
-    """Whether it climbs a gradient, so that a suite's `view` can stand in for cross-entropy on the logits."""
+    """Whether it maximises a loss, so that a suite's `view` can stand in for cross-entropy on the logits."""
     usual_steps: ClassVar[int | None] = None
     """Steps after which most images are fooled, of an attack that leaves each one as soon as it is; None of others."""
     fooling_set: ClassVar[bool] = False
@@ -93,32 +93,3 @@ class EpsilonAttackSettings(AttackSettings):
             *(Point(name="epsilon", value=e, epsilon=e) for e in self.epsilons),
             *(Point(name=PSNR, value=psnr, epsilon=None) for psnr in self.psnrs),
         )
-
-
-class ClimbingSettings(EpsilonAttackSettings):
-    """An attack that climbs a loss in several steps inside an epsilon ball."""
-
-    early_stop: Flag = Field(
-        False,
-        description="True: an image is left as soon as an iterate is misclassified, and that iterate counts. Robust "
-        "accuracy then means right at every iterate, which is never above what the last one alone leaves.",
-    )
-    nested: Flag = Field(
-        False,
-        description="True: epsilons are attacked in rising order, and an image that one of them fooled keeps that "
-        "image at the larger ones. Accuracy then falls with epsilon by construction, and shows nothing by it.",
-    )
-    loss: Literal["cross_entropy", "margin"] = Field(
-        "cross_entropy",
-        description="What is climbed where a suite names no view: cross-entropy, or the largest other logit minus the "
-        "label's, whose gradient does not vanish where the network is sure (Carlini and Wagner 2017, f of Sec. IV).",
-    )
-    samples: Count = Field(
-        1,
-        description="Passes over which each step's gradient is averaged, for networks that draw random numbers when "
-        "they are asked (expectation over transformation: Athalye, Carlini and Wagner 2018, Sec. 4.2).",
-    )
-
-    def passes(self) -> float:
-        """Return the steps times restarts times samples, at one point, when nothing stops early."""
-        return super().passes() * self.samples

@@ -323,19 +323,13 @@ class TestStages:
         sources = [self.loaded(made, name) for name in "abc"]
         settings = made.study.attacks["ensemble"].settings
         clean, labels = to_unit(data.images[:20]), data.labels[:20]
-        expected = engine.craft(
-            SourceNetworks(sources),
-            settings,
-            "gradient_ensemble",
-            clean,
-            labels,
-            labels,
-            view=None,
-            seed=0,
-            batch_size=256,
-            device="cpu",
-            skip_misclassified=False,
-        ).images["epsilon=0.3"]
+        expected = (
+            engine.AttackEngine(
+                SourceNetworks(sources), seed=0, batch_size=256, device="cpu", skip_misclassified=False
+            )
+            .run("gradient_ensemble", settings, clean, labels, labels)
+            .images["epsilon=0.3"]
+        )
         assert torch.equal(tensors["ensemble/epsilon=0.3"], expected)
         wrong = torch.ones(20, dtype=torch.bool)
         right = wrong.clone()

@@ -186,19 +186,9 @@ class TestBackwardPassDifferentiableApproximation:
         images, labels = torch.rand(20, 1, 8, 8) * 0.5 + 0.25, torch.arange(20) % 3
         view = defense.views(trainee)["bpda"]
         before = view(images, labels)
-        found = engine.craft(
-            trainee,
-            fgsm.Settings(epsilons=(0.25,)),
-            "fgsm",
-            images,
-            labels,
-            trainee(images).argmax(1),
-            view=view,
-            seed=0,
-            batch_size=20,
-            device="cpu",
-            skip_misclassified=False,
-        )
+        found = engine.AttackEngine(
+            trainee, attack_loss=view, seed=0, batch_size=20, device="cpu", skip_misclassified=False
+        ).run("fgsm", fgsm.Settings(epsilons=(0.25,)), images, labels, trainee(images).argmax(1))
         assert bool((view(found.images["epsilon=0.25"], labels) > before).all())
 
 
