@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,41 @@ def test_training_digest_of_the_project_holds_the_loop_and_the_chosen_plugins_on
     assert "reproof.defenses.pgd_training" not in found
     assert "reproof.attacking.engine" not in found
     assert "reproof.report" not in found
+
+
+def test_a_new_setting_of_attacks_by_gradient_ascent_changes_their_own_jobs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "reproof"
+    shutil.copytree(code_digest.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "papers"))
+    monkeypatch.setattr(code_digest, "PACKAGE", copy)
+    jobs = {
+        **{
+            stage: [f"reproof.stages.{stage}"]
+            for stage in ("assemble", "surface", "evaluate", "tabulate", "draw")
+        },
+        "prepare": ["reproof.stages.prepare", "reproof.datasets.digits"],
+        "train": ["reproof.stages.train", "reproof.architectures.cnn6", "reproof.defenses.pgd_training"],
+        **{
+            kind: ["reproof.stages.attack", f"reproof.attacks.{kind}"]
+            for kind in ("fgsm", "jsma", "bim", "pgd")
+        },
+    }
+
+    def digests() -> dict[str, str]:
+        for found in vars(code_digest).values():
+            if hasattr(found, "cache_clear"):
+                found.cache_clear()
+        return {name: code_digest.digest(modules) for name, modules in jobs.items()}
+
+    before = digests()
+    edit(
+        copy / "settings" / "gradient_ascent.py",
+        "    def passes(self)",
+        "    patience: Count = Field(1, description='A new one.')\n\n    def passes(self)",
+    )
+    after = digests()
+    assert {name for name in jobs if before[name] != after[name]} == {"bim", "pgd"}
 
 
 @pytest.mark.parametrize("stage", ["prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw"])
