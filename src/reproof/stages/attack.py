@@ -58,22 +58,8 @@ def attack(job: Job, run: Run) -> None:
     tensors: dict[str, torch.Tensor] = {"labels": labels}
     notes: dict[str, dict[str, Any]] = {}
     for name, stanza in facts["attacks"].items():
-        kind = stanza["kind"]
-        settings = registry.load("attacks", kind).Settings(
-            **{key: value for key, value in stanza.items() if key != "kind"}
-        )
-        count = settings.images or len(labels)
-        shown = images[:count], labels[:count], clean[:count]
-        made, budgets = zip(
-            *(psnr_search.run_all(engine, kind, settings, *shown, what=name) for engine in engines),
-            strict=True,
-        )
-        found = _summed(images[:count], made, settings) if aggregated else made[0].images
-        tensors |= {f"{name}/{parameters}": moved for parameters, moved in found.items()}
-        if settings.fooling_set:
-            rows = _fooling_set(trainee, engines[0], *shown[:2], found, settings.clean_correct)
-            tensors |= {f"fooled/{name}/{parameters}": fools for parameters, fools in rows.items()}
-        notes[name] = _note(made, budgets[-1], count)
+        found, notes[name] = _attack(name, stanza, engines, trainee, (images, labels, clean), aggregated)
+        tensors |= found
     run.notes = notes
     metadata = {"attacks": facts["attacks"], "notes": {name: _lasting(note) for name, note in notes.items()}}
     if attack_loss is None and not aggregated and len(loaded) == 1:
@@ -81,6 +67,34 @@ def attack(job: Job, run: Run) -> None:
             trainee, images, labels, seed=facts["seed"], batch_size=facts["batch_size"], device=chosen
         )
     artifacts.write_tensors(run.wrote(Path(job.outputs["adversarial"])), tensors, metadata)
+
+
+def _attack(
+    name: str,
+    stanza: Mapping[str, Any],
+    engines: Sequence[AttackEngine],
+    trainee: nn.Module,
+    shown: Sequence[torch.Tensor],
+    aggregated: bool,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return what one attack makes, `{name}/{parameters}` -> images, and what is to be noted of it.
+
+    engines: one, or each member's where their perturbations are summed. shown: images, labels and the source's classes.
+    """
+    kind = stanza["kind"]
+    chosen = {key: value for key, value in stanza.items() if key != "kind"}
+    settings = registry.load("attacks", kind).Settings(**chosen)
+    images, labels, clean = (part[: settings.images or len(part)] for part in shown)
+    runs = [
+        psnr_search.run_all(engine, kind, settings, images, labels, clean, what=name) for engine in engines
+    ]
+    made, budgets = [result for result, _ in runs], runs[-1][1]
+    found = _summed(images, made, settings) if aggregated else made[0].images
+    tensors = {f"{name}/{parameters}": moved for parameters, moved in found.items()}
+    if settings.fooling_set:
+        rows = _fooling_set(trainee, engines[0], images, labels, found, settings.clean_correct)
+        tensors |= {f"fooled/{name}/{parameters}": fools for parameters, fools in rows.items()}
+    return tensors, _note(made, budgets, len(images))
 
 
 def _images(data: Dataset, facts: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

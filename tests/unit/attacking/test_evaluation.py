@@ -302,4 +302,4 @@ def test_examples_of_a_refused_image_say_so(data: Dataset) -> None:
 
 def test_there_is_nothing_to_say_of_no_images() -> None:
     with pytest.raises(ValueError, match="no images"):
-        evaluation.look(Brightness(), torch.zeros(0, 1, 2, 2), torch.device("cpu"))
+        evaluation.predict(Brightness(), torch.zeros(0, 1, 2, 2), torch.device("cpu"))
