@@ -11,9 +11,10 @@ one 3 (Eq. 6 and 7): with 3 the untargeted one takes its place, with 2 APGD on c
 The authors' checks of the model before the attack are left out: they answer with warnings, and one of them takes away
 the interpreter's trace function.
 
-Not guaranteed: that an image that survives is robust. It climbs the logits, so a defense with a view of its own needs
-that view attacked as well, and `standard` misjudges a network that draws at random. Random draws are shared by a
-batch, so a survivor's fate can depend on what else is in it. Survivors are unchanged: no test of another model.
+Not guaranteed: that an image that survives is robust. It follows gradients of the logits, so a defense with a view of
+its own needs that view attacked as well, and `standard` misjudges a network that draws at random. Random draws are
+shared by a batch, so a survivor's fate can depend on what else is in it. Survivors are unchanged: no test of another
+model.
 """
 
 from __future__ import annotations
@@ -56,11 +57,11 @@ class Settings(EpsilonAttackSettings):
         """
         if self.version == "rand":
             return 2 * (20 * 101 + 2 * FORWARD)
-        climbed = 101 + 9 * 101 + 9 * 100  # APGD's gradients, APGD's and FAB's towards nine classes
-        looked = (
+        gradients = 101 + 9 * 101 + 9 * 100  # APGD's gradients, APGD's and FAB's towards nine classes
+        forwards = (
             9 * 100 + 9 * 4 + self.queries
         )  # FAB looks at each step; each target starts and ends with looks
-        return climbed + FORWARD * (looked + 10)
+        return gradients + FORWARD * (forwards + 10)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class AttackSettings(Settings):
     )
 
     def points(self) -> tuple[Point, ...]:
-        """Return the points at which accuracy is measured, in the order of the stanza."""
+        """Return the points at which accuracy is measured, in the order of the config entry."""
         raise TypeError(f"{type(self).__module__}: an attack's Settings defines points()")
 
     def passes(self) -> float:
