@@ -71,18 +71,20 @@ class Batch:
             raise StudyError("the attack stays in a ball around each image, and the point names no epsilon")
         return self.epsilon
 
-    def gradient(self, loss: View, images: Tensor, labels: Tensor, samples: int = 1) -> Tensor:
+    def gradient(
+        self, loss: View, images: Tensor, labels: Tensor, *, samples: int = 1, shared: bool = False
+    ) -> Tensor:
         """Return each image's gradient of its loss, the mean over `samples` passes, shaped like the images.
 
-        At the clean images it is taken once for all points of the attack.
+        shared: take it once for all points where the images are the clean ones, of an attack that has one loss at them.
         """
-        kept, clean = self.first_gradients, images is self.images
-        if clean and kept.at_clean is not None:
+        kept, shared = self.first_gradients, shared and images is self.images
+        if shared and kept.at_clean is not None:
             return kept.at_clean
         found = mean_gradient(loss, images, labels, samples)
         if kept.zero is None:
             kept.zero = int((found == 0).flatten(1).all(dim=1).sum())
-        if clean:
+        if shared:
             kept.at_clean = found
         return found
 

@@ -91,6 +91,7 @@ def maximise(
     rule: StepRule = sign,
     start: Tensor | None = None,
     samples: int = 1,
+    shared: bool = False,
     leave: LogitCache | None = None,
 ) -> Tensor:
     """Maximise each image's loss inside its ball and return its last iterate, (N, C, H, W) in [0, 1].
@@ -98,7 +99,8 @@ def maximise(
     x_m = clip(x_0 + clip(x_{m-1} + step direction(∇x loss) - x_0, -ε, ε), 0, 1).
 
     step_size: as a fraction of epsilon. start: images of the ball; None starts at the clean ones. samples: passes that
-    each gradient is the mean of. leave: the logits that `loss` asks; with them an image stays at its first
+    each gradient is the mean of. shared: the loss at the clean images is the same at every point (Batch.gradient).
+    leave: the logits that `loss` asks; with them an image stays at its first
     misclassified iterate, its start included, the clean image not. The pass that the gradient needs tells who that
     is; after the last step nobody is asked: that iterate counts in any case.
     """
@@ -109,7 +111,7 @@ def maximise(
     for _ in range(steps):
         if leave is not None:
             leave.forget()
-        gradients = batch.gradient(loss, moved, labels, samples)
+        gradients = batch.gradient(loss, moved, labels, samples=samples, shared=shared)
         if leave is not None and moved is not batch.images:
             stays = leave.predict(moved, samples) == labels
             if not stays.all():
@@ -168,6 +170,7 @@ class GradientAscent:
             rule=self.rule,
             start=start,
             samples=self.samples,
+            shared=True,
             leave=cache,
         )
 

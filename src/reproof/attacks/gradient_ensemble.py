@@ -57,7 +57,7 @@ class GradientEnsembleAttack:
         """Return images inside the ball around the batch's."""
         start = random_start(batch, 0) if self.random_start else None
         loss = summed_cross_entropy(members_of(batch.classifier))
-        return maximise(batch, loss, steps=self.steps, step_size=self.step_size, start=start)
+        return maximise(batch, loss, steps=self.steps, step_size=self.step_size, start=start, shared=True)
 
 
 def summed_cross_entropy(networks: Sequence[nn.Module]) -> View:
