@@ -40,7 +40,7 @@ def build_classifier(width: float) -> nn.Module:
     return registry.load("architectures", "cnn6").build(settings, data).eval()
 
 
-def climb(classifier: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:
+def maximise(classifier: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:
     """Take the passes that no attack can do without, and nothing else."""
     for parameter in classifier.parameters():
         parameter.requires_grad_(False)
@@ -51,13 +51,13 @@ def climb(classifier: nn.Module, images: Tensor, labels: Tensor, steps: int) -> 
         parameter.requires_grad_(True)
 
 
-def climb_channels_last(classifier: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:
-    """Take the same passes in the memory format that the engine crafts in."""
+def maximise_channels_last(classifier: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:
+    """Take the same passes in the memory format that the engine attacks in."""
     copied = copy.deepcopy(classifier).to(memory_format=torch.channels_last)
-    climb(copied, images.contiguous(memory_format=torch.channels_last), labels, steps)
+    maximise(copied, images.contiguous(memory_format=torch.channels_last), labels, steps)
 
 
-def craft(
+def attack(
     classifier: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -71,20 +71,14 @@ def craft(
         settings = declared(epsilons=[EPSILON], steps=PGD_STEPS)
     else:
         settings = declared(constants=[CONSTANT], steps=CW_STEPS)
-    attacking_engine.craft(
+    attacking_engine.AttackEngine(
         classifier,
-        settings,
-        kind,
-        images,
-        labels,
-        clean,
-        view=None,
         seed=0,
         batch_size=len(images),
         device="cpu",
         skip_misclassified=True,
         channels_last=channels_last,
-    )
+    ).run(kind, settings, images, labels, clean)
 
 
 def call_foolbox(classifier: nn.Module, images: Tensor, labels: Tensor, kind: str) -> None:
@@ -108,6 +102,17 @@ def spend(work: Callable[[], None]) -> float:
     return time.process_time() - started
 
 
+def measure(work: dict[str, tuple[int, Callable[[], None]]], repeats: int) -> dict[str, list[float]]:
+    """Return each task's cost per step beside one of the first task's, which is run just before and just after it."""
+    steps, bare = next(iter(work.values()))
+    ratios: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(repeats):
+        for name, (own, task) in work.items():
+            before, cost, after = spend(bare), spend(task) / own, spend(bare)
+            ratios[name].append(2 * cost * steps / (before + after))
+    return ratios
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="what an attack costs beside its bare passes")
@@ -123,15 +128,15 @@ def main() -> None:
     half = torch.where(torch.arange(len(images)) % 2 == 0, clean, (clean + 1) % 10)
 
     def engine(kind: str, labels: Tensor, channels_last: bool | None) -> Callable[[], None]:
-        return lambda: craft(classifier, images, labels, clean, kind, channels_last)
+        return lambda: attack(classifier, images, labels, clean, kind, channels_last)
 
     bare = f"bare forward and backward x {PGD_STEPS}"
     work: dict[str, tuple[int, float | None, Callable[[], None]]] = {
-        bare: (PGD_STEPS, None, lambda: climb(classifier, images, clean, PGD_STEPS)),
+        bare: (PGD_STEPS, None, lambda: maximise(classifier, images, clean, PGD_STEPS)),
         f"bare, channels-last, x {PGD_STEPS}": (
             PGD_STEPS,
             None,
-            lambda: climb_channels_last(classifier, images, clean, PGD_STEPS),
+            lambda: maximise_channels_last(classifier, images, clean, PGD_STEPS),
         ),
         f"engine, PGD-{PGD_STEPS}": (PGD_STEPS, TARGET, engine("pgd", clean, None)),
         f"engine, PGD-{PGD_STEPS}, plain memory format": (PGD_STEPS, TARGET, engine("pgd", clean, False)),
@@ -154,14 +159,8 @@ def main() -> None:
             lambda: call_foolbox(classifier, images, clean, "carlini_wagner"),
         ),
     }
-    ratios: dict[str, list[float]] = {name: [] for name in work}
-    climb(classifier, images, clean, 5)
-    for _ in range(chosen.repeats):
-        for name, (steps, _, task) in work.items():
-            before = spend(work[bare][2]) / PGD_STEPS
-            cost = spend(task) / steps
-            after = spend(work[bare][2]) / PGD_STEPS
-            ratios[name].append(2 * cost / (before + after))
+    maximise(classifier, images, clean, 5)
+    ratios = measure({name: (steps, task) for name, (steps, _, task) in work.items()}, chosen.repeats)
     print(f"CNN-6, width {chosen.width}, {chosen.images} images, one thread, median of {chosen.repeats}")
     print(f"{'work':<44} {'ratio':>6} {'least':>6} {'most':>6} {'target':>7}")
     for name, values in ratios.items():

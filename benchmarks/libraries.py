@@ -123,10 +123,9 @@ def engine(scene: Scene, kind: str, **settings: Any) -> Callable[[], list[Tensor
     chosen = declared.model_validate(settings)
 
     def run() -> list[Tensor]:
-        crafted = attacking_engine.craft(
-            scene.network, chosen, kind, scene.images, scene.labels, scene.clean,
-            view=None, seed=0, batch_size=len(scene.images), device="cpu", skip_misclassified=True,
-        )  # fmt: skip
+        crafted = attacking_engine.AttackEngine(
+            scene.network, seed=0, batch_size=len(scene.images), device="cpu", skip_misclassified=True
+        ).run(kind, chosen, scene.images, scene.labels, scene.clean)
         return list(crafted.images.values())
 
     return run

@@ -97,7 +97,7 @@ def epoch_of(
         classifier = networks[0] if len(networks) == 1 else defense.join(networks, DESCRIPTION)
         if settings.learns_beside:
             beside = build_classifier(width).to(memory_format=torch.channels_last)
-            defense.beside = [beside.requires_grad_(False).eval()]
+            defense.peers = [beside.requires_grad_(False).eval()]
         trainee = defense.build(classifier, DESCRIPTION)
         train(defense, trainee, data, training, seed=0, progress=False)
         return (begun[-1] - begun[-1 - measured]) / measured
@@ -146,12 +146,12 @@ def rows(names: list[str], width: float, data: Dataset) -> dict[str, tuple[float
     found: dict[str, tuple[float | None, Run]] = {BARE: (None, bare_epoch(width, data))}
     for name in (BASELINE, *(name for name in names if name != BASELINE)):
         settings = settings_of(name)
-        found[name] = (settings.passes(), epoch_of(name, settings, width, data, None))
+        found[name] = (settings.relative_cost(), epoch_of(name, settings, width, data, None))
     plain = settings_of(BASELINE)
     for attack, options in EXAMPLES.items():
         adversarial = AdversarialTraining.model_validate({"attack": attack, **options})
         run = epoch_of(BASELINE, plain, width, data, adversarial)
-        found[f"on half {attack}"] = (plain.passes() + adversarial.passes(), run)
+        found[f"on half {attack}"] = (plain.relative_cost() + adversarial.relative_cost(), run)
     return found
 
 

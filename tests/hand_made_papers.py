@@ -1,4 +1,4 @@
-"""Papers of a few cells, written to a folder as the ledger's papers are."""
+"""Papers of a few cells, written to a folder as the papers in the claims table are."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ CELL = {
 }
 DESCRIPTION = {
     "title": "A paper",
+    "short_name": "Author 2019",
     "year": 2019,
     "citation": "A. Author. A paper.",
     "summary": "One. Two.",

@@ -15,13 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reproof import artifacts, provenance
 from reproof.errors import ReproofError, StudyError
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
-from reproof.study import model, reader, schema
+from reproof.study import layers, model, reader, schema
 
 DRIVER = "REPROOF_DRIVER"
 """Environment variable `host:pid` of the Snakemake that started a job; the job ends when it is gone."""
@@ -45,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     planned.add_argument("--page", action="store_true", help="print only the path of the study's page")
     planned.add_argument(
-        "--minutes", type=float, help="cut the study into pieces that each end within so many minutes"
+        "--minutes", type=float, help="cut the study into time slices that each end within so many minutes"
     )
     planned.add_argument("--jobs", type=int, default=1, help="with --minutes: jobs at a time")
     planned.add_argument(
@@ -58,8 +56,11 @@ def parser() -> argparse.ArgumentParser:
         "reference", parents=[shared], help="turn a finished run into a reference run, to be committed"
     )
     kept.add_argument("--name", help="its folder under reference/; the study's name where it is left out")
-    commands.add_parser("schema", help="print the JSON schema of a study file")
-    claims = commands.add_parser("claims", help="say what the ledger of the papers' claims holds")
+    kept.add_argument(
+        "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
+    )
+    commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
+    claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
     claims.add_argument(
         "--check", action="store_true", help="list what cannot all be right and no contradiction explains"
@@ -89,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if chosen.command == "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
+        if chosen.command == "reference" and chosen.judge:
+            judge_again(chosen.judge)
+            return 0
         plan = Plan(load_study(chosen.configfile, chosen.config))
         if chosen.command == "plan":
             print(show_plan(plan, chosen), flush=True)
@@ -112,14 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def schema_text() -> str:
-    """Return the JSON schema of a study file as it stands in workflow/schemas/."""
+    """Return the JSON schema of a study file, by which an editor checks and completes it."""
     import json
 
     return json.dumps(schema.json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def show_claims(*, summary: bool, check: bool) -> int:
-    """Print the ledger's counts, or the anomalies that no contradiction covers; return 1 if there are any."""
+    """Print the counts of claims, or the anomalies that no contradiction covers; return 1 if there are any."""
     from reproof.claims import consistency, paper
 
     papers = paper.papers()
@@ -138,7 +142,7 @@ def show_claims(*, summary: bool, check: bool) -> int:
 
 
 def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
-    """Return what `plan` prints: the page's path, the study in pieces, or what its stages cost."""
+    """Return what `plan` prints: the page's path, the study in time slices, or what its stages cost."""
     from reproof.plan import estimate, time_slices
 
     if chosen.page:
@@ -164,17 +168,28 @@ def keep(plan: Plan, name: str) -> None:
     print(f"{folder}: {measured} claims with a verdict, {len(found.records)} files on record", flush=True)
 
 
+def judge_again(name: str) -> None:
+    """Judge the claims beside a reference run's numbers by today's rules and say which of its files changed."""
+    from reproof import reference
+
+    folder = Path(reference.FOLDER) / name
+    files = reference.judge(folder)
+    changed = sorted(file for file in files if files[file].encode() != (folder / file).read_bytes())
+    reference.write(folder, files)
+    print(f"{folder}: {', '.join(changed) or 'no file'} changed", flush=True)
+
+
 def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:
-    """Return the study of config.yaml with overlays and KEY=VALUE pairs on top."""
+    """Return the study of config.yaml with overlays and KEY=VALUE pairs on top.
+
+    Snakemake's --config and ours are both read here, so that a value means the same to both: YAML, as in a file.
+    """
     overrides: dict[str, Any] = {}
     for pair in values:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise StudyError(f"--config {pair}: should be KEY=VALUE, for example --config seeds=[0,1]")
-        try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise StudyError(f"--config {pair}: the value is not valid YAML: {error}") from error
+        overrides[key] = layers.merge(overrides.get(key), layers.read_value(value, f"--config {pair}"))
     return reader.load([Path("config.yaml"), *overlays], overrides)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Kind = Literal["text", "whole", "real", "flag"]
 DTYPES: Mapping[Kind, str] = {"text": "str", "whole": "Int64", "real": "float64", "flag": "boolean"}
 """Kind of a column -> its dtype in a frame."""
+FLAGS: Mapping[str, bool | None] = {"true": True, "false": False, "": None}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Schema:
         return {column.name: DTYPES[column.kind] for column in self.columns}
 
     def frame(self, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-        """Return rows as a frame of this schema; KeyError where a row lacks a column."""
+        """Return rows as a frame of this schema; None is a missing number; KeyError where a row lacks a column."""
         import pandas as pd
 
         listed = list(rows)
@@ -59,13 +60,22 @@ class Schema:
             columns=self.names,
         )
 
-    def text(self, frame: pd.DataFrame) -> str:
-        """Return a frame as CSV: floats read back the same, what is missing is an empty cell."""
-        wrong = {name: str(frame[name].dtype) for name in self.names if name not in frame} or {
-            name: str(frame[name].dtype) for name, dtype in self.dtypes.items() if frame[name].dtype != dtype
+    def rows(self, frame: pd.DataFrame) -> list[dict[str, Any]]:
+        """Return a frame's rows as plain Python values; a missing number is None."""
+        columns = {
+            name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in self.names
         }
-        if wrong or list(frame.columns) != self.names:
-            raise TypeError(f"{self.name}: columns {list(frame.columns)} of other dtypes: {wrong}")
+        return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+    def text(self, frame: pd.DataFrame) -> str:
+        """Return a frame as CSV: floats read back the same, what is missing is an empty cell; TypeError for others."""
+        found = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+        if list(found.items()) != list(self.dtypes.items()):
+            raise TypeError(f"{self.name}: its columns are {found}, not {self.dtypes}")
+        texts = [column.name for column in self.columns if column.kind == "text"]
+        missing = [name for name in texts if frame[name].isna().any()]
+        if missing:
+            raise TypeError(f"{self.name}: text is missing in {', '.join(missing)}; an empty cell is ''")
         flags = [column.name for column in self.columns if column.kind == "flag"]
         plain = frame.assign(**{name: frame[name].map({True: "true", False: "false"}) for name in flags})
         written: str = plain.to_csv(index=False, lineterminator="\n")
@@ -75,26 +85,33 @@ class Schema:
         """Return the frame that `text` was written from; ArtifactError names `origin` where it is no such table."""
         import pandas as pd
 
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
-            cells = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, na_filter=False)
-        except ValueError as error:
-            raise ArtifactError(f"{origin}: is no readable CSV table: {error}") from error
-        if list(cells.columns) != self.names:
+            header, *lines = [(reader.line_num, cells) for cells in reader] or [(1, [])]
+        except csv.Error as error:
+            raise ArtifactError(
+                f"{origin}, line {reader.line_num}: is no readable CSV table: {error}"
+            ) from error
+        if header[1] != self.names:
             raise ArtifactError(
                 f"{origin}: its columns are not those of {self.name} ({', '.join(self.names)})"
             )
+        for number, cells in lines:
+            if len(cells) != len(self.columns):
+                raise ArtifactError(f"{origin}, line {number}: has too many or too few cells")
         found = {}
-        for column in self.columns:
+        for position, column in enumerate(self.columns):
             try:
-                found[column.name] = _typed(cells[column.name], column.kind)
-            except (ValueError, TypeError) as error:
+                found[column.name] = _typed([cells[position] for _, cells in lines], column.kind)
+            except (ValueError, OverflowError) as error:
                 raise ArtifactError(f"{origin}: column {column.name}: {error}") from error
         return pd.DataFrame(found, columns=self.names)
 
     def read(self, path: Path) -> pd.DataFrame:
         """Return the frame in a file that has been verified; ArtifactError where it is no such table."""
         try:
-            text = path.read_text(encoding="utf-8")
+            with path.open(encoding="utf-8", newline="") as file:
+                text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(
                 f"{path} cannot be read ({error}). Delete it and run snakemake again."
@@ -102,19 +119,17 @@ class Schema:
         return self.parse(text, str(path))
 
 
-def _typed(cells: pd.Series[str], kind: Kind) -> pd.Series[Any]:
+def _typed(cells: list[str], kind: Kind) -> pd.Series[Any]:
     """Return a column's cells in its dtype; ValueError where one is no such value."""
-    import pandas as pd
-
     if kind == "text":
-        return cells.astype("str")
+        return _series(cells, DTYPES[kind])
     if kind == "flag":
-        unknown = set(cells) - {"", "true", "false"}
+        unknown = set(cells) - set(FLAGS)
         if unknown:
             raise ValueError(f"{sorted(unknown)[0]!r} is neither true nor false")
-        return cells.map({"true": True, "false": False, "": pd.NA}).astype("boolean")
-    numbers = [None if cell == "" else (int(cell) if kind == "whole" else float(cell)) for cell in cells]
-    return _series(numbers, DTYPES[kind])
+        return _series([FLAGS[cell] for cell in cells], DTYPES[kind])
+    number = int if kind == "whole" else float
+    return _series([None if cell == "" else number(cell) for cell in cells], DTYPES[kind])
 
 
 def _series(values: list[Any], dtype: Any) -> pd.Series[Any]:
@@ -221,6 +236,21 @@ PER_IMAGE = Schema(
     ),
 )
 """One row per data set, budget and test image."""
+RECORDS = Schema(
+    "records",
+    (
+        *_columns("text", "path rule name"),
+        Column("seed", "whole", "missing where no seed was drawn"),
+        *_columns("text", "digest commit"),
+        Column("dirty", "flag", "code was changed and not committed"),
+        Column("device", "text"),
+        Column("threads", "whole"),
+        Column("started", "text", "time, ISO 8601"),
+        Column("seconds", "real"),
+        *_columns("text", "sha256 command"),
+    ),
+)
+"""One row per file of a reference run: who made it, when, on what, of which code."""
 SCHEMAS = {
     schema.name: schema
     for schema in (
@@ -235,21 +265,3 @@ SCHEMAS = {
     )
 }
 """Table by its name: the files of `tables/`."""
-
-
-def to_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
-    """Return the rows as CSV; floats read back the same, None is an empty cell, lines end in a newline."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row[column]) for column in columns])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)

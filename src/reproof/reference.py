@@ -1,54 +1,45 @@
 """Reference runs: what a large run found, as small CSV and JSON that are committed and shown by every report.
 
-`collect` turns a finished `results/<study>` into them, `read` gives them back. Imports no torch.
+`collect` turns a finished `results/<study>` into them, `read` gives them back, `judge` sets their numbers beside the
+claims anew. Imports no torch.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reproof import artifacts
+from reproof.csv_tables import RECORDS, SCHEMAS, SUMMARY
 from reproof.errors import ArtifactError
+from reproof.judging import tables
+from reproof.judging.study_facts import StudyFacts
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
+from reproof.study import reader
 from reproof.study.layers import COMMAND_LINE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = "reference"
 ABOUT = "about.json"
-RECORDS = "records.csv"
-UNMEASURED = ("not measured", "not claimed")
-"""Verdicts that a reference leaves out: without a measurement there is nothing to keep."""
+UNMEASURED = {"verdicts": "verdict", "statements": "measured"}
+"""Table -> the column that says `not measured` of what a reference leaves out: there is nothing to keep."""
 LEFT_OUT = ("per_image",)
 """Tables that grow with the number of images."""
 RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate")
 """The rules whose records are kept, as far as a study has such jobs; those that make the page add no number."""
-RECORD_COLUMNS = (
-    "path",
-    "rule",
-    "name",
-    "seed",
-    "digest",
-    "commit",
-    "dirty",
-    "device",
-    "threads",
-    "started",
-    "seconds",
-    "sha256",
-    "command",
-)
 PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""
-Row = Mapping[str, str]
+Row = Mapping[str, Any]
+"""A row of records.csv, by column."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +50,10 @@ class Reference:
     """Its folder's name."""
     about: Mapping[str, Any]
     """Study, budget, models, devices, commits, versions: about.json."""
-    tables: Mapping[str, Sequence[Row]]
-    """Table by its name: summary, measurements, verdicts, statements, red_flags and what else a study tabulates."""
+    tables: Mapping[str, pd.DataFrame]
+    """Table by its name (csv_tables.SCHEMAS): summary, measurements, verdicts, statements, red_flags and others."""
     records: Mapping[str, Row]
-    """Path of an artifact, as it was under results/ -> who made it, when, on what, of which code."""
+    """Path of an artifact, as it was under results/ -> its row of records.csv (csv_tables.RECORDS)."""
 
     @property
     def title(self) -> str:
@@ -83,23 +74,43 @@ def collect(plan: Plan, found: Mapping[str, Sequence[tuple[str, str]]]) -> dict[
         for kind, path in job.outputs.items():
             if kind != "record":
                 records[path] = record
-    tables = {}
+    texts = {}
     for kind, path in plan.tabulate().outputs.items():
-        if kind in ("record", *LEFT_OUT):
-            continue
-        artifacts.verify(Path(path))
-        rows = artifacts.read_csv(Path(path))
-        if kind == "verdicts":
-            rows = [row for row in rows if row["verdict"] not in UNMEASURED]
-        if kind == "statements":
-            rows = [row for row in rows if row.get("measured") not in UNMEASURED]
-        tables[f"{kind}.csv"] = _csv(rows, _columns(Path(path)))
-    tables[RECORDS] = _csv([_brief(path, record) for path, record in records.items()], RECORD_COLUMNS)
-    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()}
+        if kind not in ("record", *LEFT_OUT):
+            artifacts.verify(Path(path))
+            texts[f"{kind}.csv"] = _text(kind, SCHEMAS[kind].read(Path(path)))
+    rows = RECORDS.frame(_brief(path, record) for path, record in records.items())
+    texts[f"{RECORDS.name}.csv"] = RECORDS.text(rows)
     jobs = list({id(record): record for record in records.values()}.values())
-    about = {**_about(plan, jobs), "found": found, "files": hashes}
-    # Last, so that a folder without it, or with another's, is known to be unfinished.
-    return {**tables, ABOUT: json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False) + "\n"}
+    return _with_about(texts, {**_about(plan, jobs), "found": found})
+
+
+def judge(folder: Path) -> dict[str, str]:
+    """Return the files of a reference run, name -> text, with the claims judged by today's rules.
+
+    The numbers are those of its own summary, and what the study did is made again from its settings. What it
+    found, in sentences, stays: its page makes those, from all that it ran.
+    """
+    about = _about_of(folder)
+    files = {name: _verified(folder, name, digest) for name, digest in about["files"].items()}
+    study = reader.parse(about["settings"], [(str(folder / ABOUT), about["settings"])])
+    summary = SUMMARY.parse(files["summary.csv"], str(folder / "summary.csv"))
+    verdicts, statements, _ = tables.judge_claims(summary, StudyFacts.read(Plan(study).tabulate().slice))
+    judged = {"verdicts": verdicts, "statements": statements}
+    return _with_about({**files, **{f"{kind}.csv": _text(kind, judged[kind]) for kind in judged}}, about)
+
+
+def _text(kind: str, table: pd.DataFrame) -> str:
+    """Return a table as CSV, without the rows of what was not measured."""
+    column = UNMEASURED.get(kind)
+    return SCHEMAS[kind].text(table if column is None else table[table[column] != "not measured"])
+
+
+def _with_about(texts: Mapping[str, str], about: Mapping[str, Any]) -> dict[str, str]:
+    """Return files and, last, the one that lists their hashes: without it a folder is known to be unfinished."""
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    listed = {**about, "files": hashes}
+    return {**texts, ABOUT: json.dumps(listed, indent=1, sort_keys=True, ensure_ascii=False) + "\n"}
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
@@ -118,19 +129,31 @@ def read_all(folder: Path) -> list[Reference]:
 
 def read(folder: Path) -> Reference:
     """Return one reference run; ArtifactError names a file that is missing, damaged or was edited."""
+    about = _about_of(folder)
+    found = {}
+    for name, digest in about["files"].items():
+        path = folder / name
+        schema = {**SCHEMAS, RECORDS.name: RECORDS}.get(path.stem)
+        if schema is None:
+            raise ArtifactError(f"{folder / ABOUT} lists {name}, which is no table; {_remedy(folder)}")
+        found[path.stem] = schema.parse(_verified(folder, name, digest), str(path))
+    records = {row["path"]: row for row in RECORDS.rows(found.pop(RECORDS.name, RECORDS.frame([])))}
+    return Reference(folder.name, about, found, records)
+
+
+def _about_of(folder: Path) -> dict[str, Any]:
     about = artifacts.read_json(folder / ABOUT)
     if not isinstance(about, dict) or not isinstance(about.get("files"), dict):
         raise ArtifactError(f"{folder / ABOUT} lists no files; {_remedy(folder)}")
-    tables = {}
-    for name, digest in about["files"].items():
-        path = folder / name
-        if artifacts.sha256(path) != digest:
-            raise ArtifactError(
-                f"{path} is not the file that {ABOUT} lists: it was edited; {_remedy(folder)}"
-            )
-        tables[path.stem] = artifacts.read_csv(path)
-    records = {row["path"]: row for row in tables.pop(Path(RECORDS).stem, [])}
-    return Reference(folder.name, about, tables, records)
+    return about
+
+
+def _verified(folder: Path, name: str, digest: str) -> str:
+    """Return a file's text; ArtifactError where it is not the one that about.json lists."""
+    path = folder / name
+    if artifacts.sha256(path) != digest:
+        raise ArtifactError(f"{path} is not the file that {ABOUT} lists: it was edited; {_remedy(folder)}")
+    return path.read_bytes().decode()
 
 
 def _remedy(folder: Path) -> str:
@@ -157,12 +180,15 @@ def _elsewhere(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _brief(path: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key: record.get(key, "") for key in RECORD_COLUMNS}
-    own["command"] = _portable(record["command"])
+    """Return a file's row of records.csv."""
+    own = {name: record.get(name, "") for name in RECORDS.names}
     listed = record["files"].get(Path(path).name, {})
-    seed = "" if record["seed"] is None else record["seed"]
-    dirty = "true" if record["dirty"] else "false"
-    return {**own, "path": path, "seed": seed, "dirty": dirty, "sha256": listed.get("sha256", "")}
+    return {
+        **own,
+        "path": path,
+        "command": _portable(record["command"]),
+        "sha256": listed.get("sha256", ""),
+    }
 
 
 def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -227,16 +253,3 @@ def _alike(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:
         for package, version in one.items():
             found.setdefault(package, set()).add(version)
     return {package: ", ".join(sorted(several)) for package, several in sorted(found.items())}
-
-
-def _columns(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return next(csv.reader(file))
-
-
-def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -1,63 +1,80 @@
 """Find architectures, attacks, data sets and defenses by looking in their folders; no list to edit.
 
-A plugin is one file. The plan reads only its `Settings` (and imports no torch); the job imports all of it.
+A plug-in is one file. The plan reads only its `Settings` (and imports no torch); the job imports all of it.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import importlib
 import inspect
 import itertools
+import pkgutil
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from reproof.errors import StudyError
-from reproof.settings.architecture import ArchitectureSettings
-from reproof.settings.attack import AttackSettings
-from reproof.settings.dataset import DatasetSettings
-from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Settings
+from reproof.settings.values import Settings, nearest_hint
+
+if TYPE_CHECKING:
+    from reproof.settings.architecture import ArchitectureSettings
+    from reproof.settings.attack import AttackSettings
+    from reproof.settings.dataset import DatasetSettings
+    from reproof.settings.defense import DefenseSettings
 
 Family = Literal["architectures", "attacks", "datasets", "defenses"]
 FAMILIES: tuple[Family, ...] = ("architectures", "attacks", "datasets", "defenses")
-BASES: dict[Family, type[Settings]] = {
-    "architectures": ArchitectureSettings,
-    "attacks": AttackSettings,
-    "datasets": DatasetSettings,
-    "defenses": DefenseSettings,
+TOLD: dict[Family, tuple[str, ...]] = {
+    "architectures": ("title",),
+    "attacks": (
+        *("title", "family", "access", "targeted", "iterative", "randomised"),
+        *("baseline", "ensemble", "transforms"),
+    ),
+    "datasets": ("title",),
+    "defenses": ("title", "trains_on"),
 }
+"""What a plug-in's Settings say of itself that tables, figures and the page tell people or go by."""
+DECLARED: dict[Family, tuple[str, ...]] = {
+    "architectures": ("title",),
+    "attacks": ("title", "family", "access"),
+    "datasets": ("title", "key"),
+    "defenses": ("title",),
+}
+"""What a plug-in's Settings must say of itself, by family."""
 PACKAGE = Path(__file__).parent
 _LIGHT = {"__future__", "typing", "pydantic", "math"}
 
 
 def names(family: Family) -> list[str]:
-    """Return the names of a family's plugins, sorted: its files that do not begin with an underscore."""
+    """Return the names of a family's plug-ins, sorted: its files that do not begin with an underscore."""
     return sorted(path.stem for path in (PACKAGE / family).glob("*.py") if not path.stem.startswith("_"))
 
 
 def require(family: Family, name: str) -> Path:
-    """Return the plugin's file; StudyError with the nearest name where there is none."""
+    """Return the plug-in's file; StudyError with the nearest name where there is none."""
     known = names(family)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-        raise StudyError(f"no {family[:-1]} is called {name!r}; {hint}")
+        raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, known)}")
     return PACKAGE / family / f"{name}.py"
 
 
-@functools.cache
 def settings_class(family: Family, name: str) -> type[Settings]:
-    """Return the plugin's `Settings` without running the rest of its file.
+    """Return the plug-in's `Settings` without running the rest of its file.
 
     Only imports of typing, pydantic, math and reproof.settings and the classes named *Settings are executed,
-    so a Settings class can use nothing else. StudyError names the file when it does.
+    so a Settings class can use nothing else. StudyError names the file when it does, and when it does not say
+    of itself what it must (DECLARED).
     """
-    path = require(family, name)
+    return _declaration(family, require(family, name))
+
+
+@functools.cache
+def _declaration(family: Family, path: Path) -> type[Settings]:
+    name = path.stem
     source = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     body = [node for node in source.body if _is_declaration(node)]
     module = types.ModuleType(f"reproof._declared.{family}.{name}")
@@ -72,10 +89,84 @@ def settings_class(family: Family, name: str) -> type[Settings]:
     for node in body:
         if isinstance(node, ast.ClassDef):
             _describe(vars(module)[node.name], node)
-    found = getattr(module, "Settings", None)
-    if not (isinstance(found, type) and issubclass(found, BASES[family])):
-        raise StudyError(f"{path}: defines no class Settings({BASES[family].__name__}) (see CONTRIBUTING.md)")
+    base, found = base_of(family), getattr(module, "Settings", None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise StudyError(f"{path}: defines no class Settings({base.__name__}) (see CONTRIBUTING.md)")
+    for declared in DECLARED[family]:
+        if not hasattr(found, declared):
+            raise StudyError(
+                f'{path}: Settings declares no {declared}, such as {declared}: ClassVar[str] = "..." '
+                "(see CONTRIBUTING.md)"
+            )
     return found
+
+
+def base_of(family: Family) -> type[Settings]:
+    """Return the class that the Settings of a family's plug-ins derive from.
+
+    Found by its name: jobs import this module, and what the bases of other families declare is no part of their code.
+    """
+    member = family[:-1]
+    base: type[Settings] = getattr(
+        importlib.import_module(f"reproof.settings.{member}"), f"{member.title()}Settings"
+    )
+    return base
+
+
+def attack(kind: str) -> type[AttackSettings] | None:
+    """Return what an attack's file declares; None where there is no such file."""
+    return cast("type[AttackSettings]", settings_class("attacks", kind)) if kind in names("attacks") else None
+
+
+def defense(kind: str) -> type[DefenseSettings] | None:
+    """Return what a defense's file declares; None where there is no such file."""
+    return (
+        cast("type[DefenseSettings]", settings_class("defenses", kind)) if kind in names("defenses") else None
+    )
+
+
+def told(family: Family, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what these plug-ins say of themselves, as plain JSON values: {"pgd": {"title": "PGD", ...}}."""
+    return {
+        kind: {word: getattr(settings_class(family, kind), word) for word in TOLD[family]}
+        for kind in sorted(set(kinds))
+    }
+
+
+def keys(family: Family) -> tuple[str, ...]:
+    """Return the names by which claims know a family's plug-ins; of an architecture of many depths, the usual one."""
+    return _keys(PACKAGE, family)
+
+
+def title(family: Family, key: str) -> str | None:
+    """Return what people call the plug-in that claims know by a key, `ResNet-110` of resnet110; None without one."""
+    return _title(PACKAGE, family, key)
+
+
+@functools.cache
+def _keys(package: Path, family: Family) -> tuple[str, ...]:
+    return tuple(_key(family, name) for name in names(family))
+
+
+def _key(family: Family, name: str) -> str:
+    declared = settings_class(family, name)
+    if family == "datasets":
+        return cast("type[DatasetSettings]", declared).key
+    if family == "architectures" and not any(field.is_required() for field in declared.model_fields.values()):
+        return cast("ArchitectureSettings", declared()).key(name)
+    return name
+
+
+@functools.cache
+def _title(package: Path, family: Family, key: str) -> str | None:
+    for name in names(family):
+        if family == "architectures":
+            network = cast("type[ArchitectureSettings]", settings_class(family, name))
+            if (words := network.title_of(key, name)) is not None:
+                return words
+        elif (family == "datasets" or name == key) and _key(family, name) == key:
+            return cast("type[AttackSettings]", settings_class(family, name)).title
+    return None
 
 
 def _describe(declared: type[Settings], node: ast.ClassDef) -> None:
@@ -96,14 +187,32 @@ def _is_declaration(node: ast.stmt) -> bool:
     return isinstance(node, ast.ClassDef) and node.name.endswith("Settings")
 
 
+def terms(family: Family) -> dict[str, str]:
+    """Return what the papers call the things of a family: the first term of the first paper that has one."""
+    return _terms(PACKAGE)[family]
+
+
+@functools.cache
+def _terms(package: Path) -> dict[Family, dict[str, str]]:
+    import yaml
+
+    found: dict[Family, dict[str, str]] = {family: {} for family in FAMILIES}
+    for path in sorted(package.glob("papers/*/paper.yaml")):
+        stated = yaml.safe_load(path.read_text(encoding="utf-8")).get("terms", {})
+        for family in FAMILIES:
+            for key, words in stated.get(family, {}).items():
+                found[family].setdefault(key, words if isinstance(words, str) else words[0])
+    return found
+
+
 def load(family: Family, name: str) -> types.ModuleType:
-    """Import the plugin's whole file (and with it torch)."""
+    """Import the plug-in's whole file (and with it torch)."""
     require(family, name)
     return importlib.import_module(f"reproof.{family}.{name}")
 
 
 def load_class(family: Family, name: str, base: type) -> Any:
-    """Return the one class of the plugin's file that derives from `base`; StudyError when there are 0 or 2."""
+    """Return the one class of the plug-in's file that derives from `base`; StudyError when there are 0 or 2."""
     module = load(family, name)
     found = [
         value
@@ -126,3 +235,11 @@ def deviations(defense: str) -> tuple[str, ...]:
         if named and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             return tuple(ast.literal_eval(node.value))
     return ()
+
+
+def found_in(package: types.ModuleType) -> list[types.ModuleType]:
+    """Import every module of a package's folder, by name: plug-ins of the page, which have no `Settings`."""
+    return [
+        importlib.import_module(f"{package.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(package.__path__)
+    ]

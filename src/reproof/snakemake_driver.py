@@ -1,6 +1,16 @@
 """What the Snakefile needs of its own Snakemake: the plan, one driver at a time, conda or not, the GPUs there are.
 
-Leans on a few of Snakemake's internals, which is why Snakemake is pinned.
+All that leans on Snakemake's internals stands here, which is why Snakemake is pinned. What each is taken to mean is
+tested against the pinned version (tests/unit/test_snakemake_driver.py):
+
+| internal | why it, and not what is documented |
+|---|---|
+| workflow.config_settings.configfiles | `config` holds their values merged; a study's layers are files |
+| workflow.config_settings.config_args | `config` holds --config as Snakemake guesses: `true` and `null` become words |
+| workflow.deployment_settings.deployment_method | nothing else takes --use-conda back where there is no conda |
+| workflow.is_main_process | a job on a cluster reads the Snakefile too: it must touch no lock and say nothing twice |
+| workflow.local_exec, global_resources, register_resource() | a bare `snakemake` must not start more jobs than GPUs |
+| .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
 """
 
 from __future__ import annotations
@@ -17,20 +27,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from reproof.cli import DRIVER, STUDY
+from reproof.cli import DRIVER, STUDY, load_study
 from reproof.errors import ReproofError
 from reproof.plan.jobs import Plan
-from reproof.study import reader
 
 _held: list[Any] = []
 
 
 def read_plan(workflow: Any) -> Plan:
-    """Return the plan of config.yaml with Snakemake's --configfile and --config on top."""
+    """Return the plan of config.yaml with Snakemake's --configfile and --config on top.
+
+    Both mean here what they mean to `python -m reproof`: --config is read as it was typed, as YAML.
+    """
     settings = workflow.config_settings
     overlays = [_shortest(Path(path)) for path in settings.configfiles]
-    base = Path("config.yaml")
-    return Plan(reader.load([base, *(path for path in overlays if path != base)], settings.config))
+    return Plan(load_study([path for path in overlays if path != Path("config.yaml")], settings.config_args))
 
 
 def _shortest(path: Path) -> Path:
@@ -88,7 +99,7 @@ def gpus(workflow: Any) -> int:
 
 
 def _drop_stale_locks(folder: Path) -> None:
-    """Remove the locks that a killed Snakemake left behind.
+    """Remove the locks that a killed Snakemake left behind in .snakemake.
 
     A lock of our own dies with the process that holds it: while another driver lives, nothing is removed, and
     Snakemake itself refuses to run.

@@ -1,88 +1,31 @@
-"""The words in which papers, attacks, settings, parameters and numbers are shown to people. Imports nothing heavy."""
+"""The words in which attacks, settings, parameters and numbers are shown to people.
+
+What a plugin is called its own file says; of what is not built here, the papers' `terms`. Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
 import re
+from pathlib import Path
 
-ATTACKS = {
+from reproof import registry
+from reproof.settings.baseline import CLEAN
+from reproof.settings.parameters import Parameters
+
+MEASURED = {
     "none": "No attack",
-    "fgsm": "FGSM",
-    "bim": "BIM",
-    "mim": "MIM",
-    "pgd": "PGD",
-    "carlini_wagner": "C&W",
-    "deepfool": "DeepFool",
-    "jsma": "JSMA",
-    "gradient_ensemble": "Gradient ensemble",
-    "random_noise": "Random noise",
-    "fgsm_bpda": "FGSM through the purifier",
-    "pgd_bpda": "PGD through the purifier",
     "worst_case": "Worst case",
     "worst_case_unbounded": "Worst case without a budget",
-    "autoattack": "AutoAttack",
-    "square": "Square",
 }
+"""What stands in a table's column `attack` and is none."""
+ENDINGS = {"bpda": "through the purifier"}
+"""Ends of config entries' names in words: `pgd_bpda` is `PGD through the purifier`."""
 SETTINGS = {"white_box": "White-box", "adaptive": "Adaptive", "black_box": "Black-box", "all": "All attacks"}
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 SYMBOLS = {"epsilon": "ε", "alpha": "α", "beta": "β", "kappa": "κ", "zeta": "ζ"}
-DATASETS = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "svhn": "SVHN",
-    "ilsvrc": "ILSVRC",
-}
-ARCHITECTURES = {
-    "lenet": "LeNet",
-    "cnn6": "CNN-6",
-    "vgg": "VGG",
-    "resnet": "ResNet",
-    "wide_resnet": "Wide ResNet",
-    "dkd_mnist": "DKD’s network for MNIST",
-    "dkd_cifar10": "DKD’s network for CIFAR-10",
-}
-"""`vgg19` is `VGG-19` by its family."""
-DEFENSES = {
-    "undefended": "undefended",
-    "fgsm_training": "FGSM training",
-    "pgd_training": "PGD training",
-    "input_gradient": "input gradient regularisation",
-    "decision_surface": "decision surface regularisation",
-    "adaptive_diversity": "adaptive diversity promoting",
-    "prototype_conformity": "prototype conformity",
-    "adaptive_gravity": "adaptive gravity",
-    "defensive_features": "defensive features",
-    "polarised_contrastive": "polarised contrastive loss",
-    "defensive_features+polarised_contrastive": "defensive features with polarised contrastive loss",
-    "dynamic_training": "dynamic adversarial training",
-    "domain_adaptation": "adversarial training with domain adaptation",
-    "superimposition": "superimposition",
-    "virtual_adversarial": "virtual adversarial training",
-    "independent_ensemble": "independent ensemble",
-    "distilled_ensemble": "distilled ensemble",
-    "diverse_ensemble": "diverse ensemble",
-    "magnet": "MagNet",
-    "pixel_defend": "PixelDefend",
-    "defense_gan": "Defense-GAN",
-}
-TRAININGS = {
-    "clean": "clean images",
-    "fgsm": "FGSM examples",
-    "pgd": "PGD examples",
-    "carlini_wagner": "C&W examples",
-}
 SOURCES = {"member": "one member at a time", "members": "all members together"}
-PAPERS = {
-    "mustafa_pcl": ("Mustafa", ""),
-    "hassanin_dfl": ("Hassanin", ""),
-    "seiler_superimposition": ("Seiler", ""),
-    "mirzaeian_gravity": ("Mirzaeian", "gravity"),
-    "mirzaeian_dkd": ("Mirzaeian", "DKD"),
-}
-"""Author, and the method where the author and the year name two papers."""
 GATES = {
     "iterative_vs_single_step": "Iterative against one step",
     "white_box_vs_transfer": "White box against transfer",
@@ -100,7 +43,7 @@ GATES = {
     "probabilities": "Softmax twice",
     "randomness": "Random answers",
 }
-"""Red flags (red_flags.GATES) in the words that head a column."""
+"""Sanity checks (red_flags.GATES) in the words that head a column."""
 UNITS = {
     "percent": ("percent", " %"),
     "fraction": ("fractions of 1", ""),
@@ -116,13 +59,32 @@ UNITS = {
 
 
 def attack(name: str) -> str:
-    """Return an attack's name for people: `pgd_converged` is `PGD converged`."""
-    if name in ATTACKS:
-        return ATTACKS[name]
-    first, _, rest = name.partition("_")
-    if first in ATTACKS and rest:
-        return f"{ATTACKS[first]} {rest.replace('_', ' ')}"
-    return name.replace("_", " ")
+    """Return an attack's name for people, also of a config entry: `pgd_converged` is `PGD converged`."""
+    return _attack(registry.PACKAGE, name)
+
+
+@functools.cache
+def _attack(package: Path, name: str) -> str:
+    if name in MEASURED:
+        return MEASURED[name]
+    kind = kind_of(name)
+    words = registry.title("attacks", kind)
+    if words is None:
+        return _term("attacks", name)
+    ending = name.removeprefix(kind).removeprefix("_")
+    return f"{words} {ENDINGS.get(ending, ending.replace('_', ' '))}".rstrip()
+
+
+def attack_inside(name: str) -> str:
+    """Return an attack's name for the middle of a sentence: `random noise`, but `Square`, which is a name."""
+    words = attack(name)
+    return words.lower() if " " in words and words == words.capitalize() else words
+
+
+def kind_of(entry: str) -> str:
+    """Return the kind of attack that a config entry is named after: `pgd` of `pgd_converged`; itself without one."""
+    kinds = [kind for kind in registry.names("attacks") if f"{entry}_".startswith(f"{kind}_")]
+    return max(kinds, key=len, default=entry)
 
 
 def setting(name: str) -> str:
@@ -132,36 +94,11 @@ def setting(name: str) -> str:
 
 def parameters(text: str) -> str:
     """Return parameters for people: `norm=linf epsilon=0.3` is `L∞, ε = 0.3`."""
-    words = []
-    for item in text.split():
-        name, equals, value = item.partition("=")
-        if not equals:
-            words.append(item)
-        elif name == "norm":
-            words.append(NORMS.get(value, value))
-        elif name == "psnr":
-            words.append(f"equal PSNR of {value} dB")
-        else:
-            words.append(f"{SYMBOLS.get(name, name)} = {_fraction(value)}")
-    return ", ".join(words)
-
-
-def _fraction(value: str) -> str:
-    """Return `8/255` for what was printed so and is stored as 0.03137254901960784."""
-    try:
-        levels = float(value) * 255
-    except ValueError:
-        return value
-    return f"{round(levels)}/255" if len(value) > 8 and abs(levels - round(levels)) < 1e-9 else value
-
-
-def parameter(text: str, name: str) -> str | None:
-    """Return one parameter's text out of `norm=linf epsilon=0.3`; None where it is not given."""
-    for item in text.split():
-        key, equals, value = item.partition("=")
-        if equals and key == name:
-            return value
-    return None
+    words = {"norm": "{0}", "psnr": "equal PSNR of {1} dB"}
+    return ", ".join(
+        words.get(name, f"{SYMBOLS.get(name, name)} = {{1}}").format(NORMS.get(value, value), value)
+        for name, value in Parameters.parse(text).items
+    )
 
 
 def number(text: str | None) -> float | None:
@@ -172,31 +109,24 @@ def number(text: str | None) -> float | None:
     return None if math.isnan(value) else value
 
 
-def paper(key: str, year: int) -> str:
-    """Return a paper's short name: `Mustafa 2019`."""
-    author, method = PAPERS.get(key, (key.replace("_", " ").capitalize(), ""))
-    return f"{author} {year} ({method})" if method else f"{author} {year}"
-
-
 def dataset(name: str) -> str:
     """Return a data set's name for people."""
-    return DATASETS.get(name, name.replace("_", " "))
+    return registry.title("datasets", name) or _term("datasets", name)
 
 
 def architecture(name: str) -> str:
     """Return a network's name for people: `vgg19` is `VGG-19`."""
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
-    family = name.rstrip("0123456789")
-    if family in ARCHITECTURES:
-        return f"{ARCHITECTURES[family]}-{name.removeprefix(family)}"
-    return name.replace("_", " ")
+    return registry.title("architectures", name) or _term("architectures", name)
 
 
 def defense(name: str) -> str:
     """Return a defense's name for people: `superimposition[beta=2,4]` is `superimposition (β = 2, 4)`."""
+    return " with ".join(map(_one_defense, name.split("+")))
+
+
+def _one_defense(name: str) -> str:
     plain, bracket, variant = name.partition("[")
-    words = DEFENSES.get(plain) or plain.replace("_", " ")
+    words = registry.title("defenses", plain) or _term("defenses", plain)
     if not bracket:
         return words
     key, equals, value = variant.removesuffix("]").partition("=")
@@ -206,55 +136,15 @@ def defense(name: str) -> str:
 
 
 def training(name: str) -> str:
-    """Return for people what a network was trained on."""
-    return TRAININGS.get(name, name.replace("_", " "))
+    """Return for people what a network was trained on: `FGSM examples`."""
+    if name == CLEAN:
+        return "clean images"
+    return f"{attack(name)} examples" if registry.title("attacks", name) else name.replace("_", " ")
 
 
-_ORDINARY = frozenset(("none", "clean", "adaptive", "all", "undefended", "member", "members"))
-"""Keys that are words too: replaced where the sentence says what they are, and nowhere else."""
-_SENTENCES = (
-    (r"^attack none was not run", "clean images were not shown"),
-    (r"^defense undefended was not", "an undefended network was not"),
-    (r"^defense ", ""),
-    (r"^attack ", ""),
-    (r"^parameters: (\w+) was not run at  \((only at .*)\)$", r"\1 was run \2, and the claim names none"),
-    (r"^parameters: (?=\w+ was not run)", ""),
-    (r"^setting (\w+) was not run", r"the \1 setting was not run"),
-    (r"in setting (\w+)", r"in the \1 setting"),
-    (r"^dataset: ", "data set: "),
-    (r"^architecture: ", "network: "),
-    (r"\b(made on|source:) members\b", r"\1 all members together"),
-)
-_TOKEN = re.compile(r"(?<![\w.])[a-z]\w*(?:\+[a-z]\w*)?(?:\[[\w.=,]+\])?(?:=[\w.+-]*\w)?")
-
-
-def reason(clause: str) -> str:
-    """Return a clause of a verdict's differences without the keys of the study and the ledger.
-
-    `attack pgd was not run in setting white_box` is `PGD was not run in the white-box setting`.
-    """
-    for form, words in _SENTENCES:
-        clause = re.sub(form, words, clause)
-    clause = _TOKEN.sub(lambda match: _token(match.group()), clause)
-    return re.sub(r"(?<![\d.])\d{5,}(?![\d.])", lambda match: f"{int(match.group()):,}", clause)
-
-
-@functools.cache
-def _token(text: str) -> str:
-    key, equals, _ = text.partition("=")
-    if equals and "[" not in key:
-        return parameters(text)
-    if text in _ORDINARY:
-        return text
-    if text.partition("[")[0] in DEFENSES:
-        return defense(text)
-    for known, word in ((DATASETS, dataset), (ATTACKS, attack), (TRAININGS, training)):
-        if text in known:
-            return word(text)
-    if text in SETTINGS:
-        return SETTINGS[text].lower()
-    named = architecture(text)
-    return named if named != text else attack(text) if "_" in text else text
+def _term(family: registry.Family, key: str) -> str:
+    """Return what the papers call something that is not built here; without them its key without underscores."""
+    return registry.terms(family).get(key) or key.replace("_", " ")
 
 
 def measure(value: float | None, unit: str = "percent") -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reproof import registry
 from reproof.data.dataset import DataDescription
+from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.settings.architecture import ArchitectureSettings
 
@@ -73,6 +74,23 @@ def draw(count: int, shape: tuple[int, int, int], seed: int = 1) -> Tensor:
 
 def test_every_architecture_is_found() -> None:
     assert {"cnn6", "lenet", "resnet", "vgg", "wide_resnet"} <= set(registry.names("architectures"))
+
+
+@every_case
+def test_features_that_are_declared_are_those_of_the_network(name: str, stanza: dict[str, Any]) -> None:
+    declared, network = parse(name, stanza), build(name, stanza, describe((1, 28, 28)))
+    assert declared.features == tuple(network.feature_shapes)
+    assert declared.residual == (type(network).expose_blocks is not Classifier.expose_blocks)
+
+
+@pytest.mark.parametrize("name", registry.names("architectures"))
+def test_smallest_images_that_are_declared_are_the_smallest_that_can_be_classified(name: str) -> None:
+    side = parse(name, {}).smallest_side
+    network = build(name, {}, describe((1, side, side))).eval()
+    assert network(torch.rand(1, 1, side, side)).isfinite().all()
+    if side > 1:
+        with pytest.raises(StudyError, match="pixels"):
+            build(name, {}, describe((1, side - 1, side)))
 
 
 @every_shape
@@ -236,3 +254,35 @@ def test_channels_last_gives_the_same_logits(name: str, stanza: dict[str, Any]) 
     classifier = classifier.to(memory_format=torch.channels_last)
     result = classifier(images.to(memory_format=torch.channels_last))
     torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "stanza"), CASES)
+def test_the_key_of_any_settings_has_a_title_and_belongs_to_one_file(
+    name: str, stanza: dict[str, Any]
+) -> None:
+    key = parse(name, stanza).key(name)
+    owners = {other: parse(other, {}).title_of(key, other) for other in registry.names("architectures")}
+    assert {other for other, title in owners.items() if title} == {name}
+    assert registry.title("architectures", key) == owners[name]
+
+
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ("vgg13", "VGG-13"),
+        ("vgg12", None),
+        ("vgg", None),
+        ("vgg019", None),
+        ("resnet18", "ResNet-18"),
+        ("resnet32", "ResNet-32"),
+        ("resnet110", "ResNet-110"),
+        ("resnet152", "ResNet-152"),
+        ("resnet33", None),
+        ("resnet2", None),
+        ("resnet050", None),
+        ("resnet", None),
+        ("wide_resnet", "Wide ResNet"),
+    ],
+)
+def test_networks_of_many_depths_are_called_by_their_depth(key: str, title: str | None) -> None:
+    assert registry.title("architectures", key) == title

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
 from reproof import registry
 from reproof.attacking import engine, judge, threat_model
-from reproof.settings.attack import AttackSettings
+from reproof.attacking.batch import Batch
+from reproof.attacking.image_noise import ImageNoise
+from reproof.settings.attack import Access, AttackSettings
 
 KINDS = registry.names("attacks")
 
@@ -20,17 +25,27 @@ def declare(kind, epsilon=0.1):
     return declared(**{**getattr(declared, "example", {}), **budget})
 
 
-@pytest.fixture(scope="module")
-def net():
+@functools.cache
+def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5)).eval()
 
 
+@functools.cache
+def pictures():
+    """Return images with black, white and grey pixels."""
+    return (torch.rand(9, 1, 6, 6, generator=torch.Generator().manual_seed(1)) * 1.5 - 0.25).clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return network()
+
+
 @pytest.fixture(scope="module")
 def images():
-    """Images with black, white and grey pixels."""
-    return (torch.rand(9, 1, 6, 6, generator=torch.Generator().manual_seed(1)) * 1.5 - 0.25).clamp(0, 1)
+    return pictures()
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +53,9 @@ def labels(net, images):
     return judge.predict(net, images, 9, "cpu").argmax(1)
 
 
-def craft(net, images, labels, kind, settings, seed=0):
-    return engine.craft(
-        net,
-        settings,
-        kind,
-        images,
-        labels,
-        labels,
-        view=None,
-        seed=seed,
-        batch_size=4,
-        device="cpu",
-        skip_misclassified=True,
-    )
+def run(net, images, labels, kind, settings, seed=0):
+    attacking = engine.AttackEngine(net, seed=seed, batch_size=4, device="cpu", skip_misclassified=True)
+    return attacking.run(kind, settings, images, labels, labels)
 
 
 def test_there_are_attacks():
@@ -75,7 +79,7 @@ def test_settings_round_trip_and_reject_unknown_keys(kind):
 def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kind):
     settings = declare(kind)
     kept = images.clone()
-    result = craft(net, images, labels, kind, settings)
+    result = run(net, images, labels, kind, settings)
     assert torch.equal(images, kept)
     assert list(result.images) == [point.parameters for point in settings.points()]
     for point in settings.points():
@@ -90,16 +94,134 @@ def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kin
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_images(net, images, labels, kind):
-    first, second = (craft(net, images, labels, kind, declare(kind)).images for _ in range(2))
+    first, second = (run(net, images, labels, kind, declare(kind)).images for _ in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "epsilons" in type(declare(kind)).model_fields])
 def test_at_epsilon_zero_nothing_moves(net, images, labels, kind):
-    result = craft(net, images, labels, kind, declare(kind, epsilon=0))
+    result = run(net, images, labels, kind, declare(kind, epsilon=0))
     assert torch.equal(result.images["epsilon=0"], images)
     assert torch.equal(result.predictions["epsilon=0"], labels)
+
+
+class Observed(nn.Module):
+    """The network, watched while it is attacked and not while it is judged.
+
+    hardened: answers with its class alone. deaf: has no gradient, and says so where one is taken.
+    """
+
+    def __init__(self, net, *, hardened=False, deaf=False):
+        super().__init__()
+        self.net, self.hardened, self.deaf = net, hardened, deaf
+        self.asked = self.differentiated = 0
+
+    def forward(self, images):
+        logits = self.net(images)
+        if torch.is_inference_mode_enabled():
+            return logits
+        self.asked += len(images)
+        self.differentiated += len(images) if images.requires_grad else 0
+        if self.hardened:
+            logits = nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).float() + 0 * logits
+        return Deaf.apply(logits) if self.deaf else logits
+
+
+class Deaf(torch.autograd.Function):
+    """The identity, which fails where a gradient is asked for."""
+
+    @staticmethod
+    def forward(ctx, logits):
+        return logits.clone()
+
+    @staticmethod
+    def backward(ctx, gradients):
+        raise RuntimeError("a gradient was asked for")
+
+
+def same_images(first, second):
+    return all(torch.equal(first.images[name], second.images[name]) for name in first.images)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_says_what_it_is_called_how_it_searches_and_what_it_asks(kind):
+    declared = registry.settings_class("attacks", kind)
+    assert declared.title.strip()
+    assert declared.family.strip()
+    assert declared.access in get_args(Access)
+    assert {type(getattr(declared, name)) for name in ("targeted", "iterative", "randomised")} == {bool}
+
+
+class Watched(ImageNoise):
+    """Noise that notes in `drawn`, for all its parts, which draws were asked for."""
+
+    def __init__(self, key, positions, drawn):
+        super().__init__(key, positions)
+        self.drawn = drawn
+
+    def uniform(self, like, draw):
+        self.drawn.append(draw)
+        return super().uniform(like, draw)
+
+    def select(self, rows):
+        return Watched(self.key, super().select(rows).positions, self.drawn)
+
+
+@functools.cache
+def observed(kind):
+    """Return the images of an attack at its first point, the network as it was watched, and whether numbers were drawn."""
+    settings = declare(kind)
+    point = settings.points()[0]
+    net, images = network(), pictures()
+    watched, noise = Observed(net), Watched("key", range(len(images)), [])
+    batch = Batch(watched, images, net(images).argmax(1), noise, point.epsilon)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        with judge.frozen(watched, channels_last=False):
+            found = registry.load("attacks", kind).build(settings, point).perturb(batch)
+        drawn = bool(noise.drawn) or not torch.equal(torch.get_rng_state(), before)
+    return found, watched, drawn
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_draws_where_it_says_so_and_nowhere_else(net, images, labels, kind):
+    settings = declare(kind)
+    assert observed(kind)[2] == settings.randomised
+    if not settings.randomised:
+        first, second = (run(net, images, labels, kind, settings, seed=seed) for seed in (0, 1))
+        assert same_images(first, second)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_asks_for_nothing_that_it_does_not_declare(net, images, labels, kind):
+    """Without gradients, or with classes alone, an attack that needs no more makes the same images."""
+    settings = declare(kind)
+    _, watched, _ = observed(kind)
+    assert (watched.differentiated > 0) == (settings.access == "gradient")
+    assert (watched.asked == 0) == (settings.access == "none")
+    if settings.access == "gradient":
+        with pytest.raises(RuntimeError, match="a gradient was asked for"):
+            run(Observed(net, deaf=True), images, labels, kind, settings)
+    else:
+        found = run(net, images, labels, kind, settings)
+        assert same_images(run(Observed(net, deaf=True), images, labels, kind, settings), found)
+        hardened = run(Observed(net, hardened=True), images, labels, kind, settings)
+        assert same_images(hardened, found) == (settings.access != "score")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_takes_several_steps_where_it_says_so(kind):
+    """A step goes where the network's last answer sent it: an attack with one gradient, or blind draws, has one."""
+    settings = declare(kind)
+    _, watched, _ = observed(kind)
+    if settings.access == "gradient":
+        assert (watched.differentiated > len(pictures())) == settings.iterative
+    if settings.access == "none":
+        assert not settings.iterative
+    if settings.iterative:
+        assert watched.asked > len(pictures())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -143,18 +143,8 @@ def attack(name: str, epsilon: float, constant: float) -> tuple[float, AttackSet
         images = torch.rand(24, 1, 6, 6)
     labels = judge.predict(network, images, 24, "cpu").argmax(1)
     meter = Meter(network)
-    engine.craft(
-        network,
-        settings,
-        name,
-        images,
-        labels,
-        labels,
-        view=None,
-        seed=0,
-        batch_size=24,
-        device="cpu",
-        skip_misclassified=False,
+    engine.AttackEngine(network, seed=0, batch_size=24, device="cpu", skip_misclassified=False).run(
+        name, settings, images, labels, labels
     )
     return meter.passes / len(images), settings
 
@@ -190,8 +180,8 @@ def train(defense: Defense[Any], adversarial: AdversarialTraining | None) -> flo
     trainee = build_tiny(defense)
     tinies = [module for module in trainee.classifier.modules() if isinstance(module, TinyClassifier)]
     if defense.settings.learns_beside:
-        defense.beside = [TinyClassifier().requires_grad_(False).eval()]
-        tinies += [network for network in defense.beside if isinstance(network, TinyClassifier)]
+        defense.peers = [TinyClassifier().requires_grad_(False).eval()]
+        tinies += [network for network in defense.peers if isinstance(network, TinyClassifier)]
     work = 0.0
     made = False
 
@@ -230,9 +220,9 @@ def test_a_defense_s_training_step_costs_what_it_declares(name: str) -> None:
     if isinstance(build_tiny(defense).classifier, Purified):
         # A purifier learns beside the classifier and by itself: only the benchmark can tell what that costs.
         assert counted == 1
-        assert settings.passes() >= 1
+        assert settings.relative_cost() >= 1
         return
-    assert settings.passes() == pytest.approx(counted, rel=0.25)
+    assert settings.relative_cost() == pytest.approx(counted, rel=0.25)
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -247,7 +237,7 @@ def test_adversarial_examples_cost_what_their_settings_say(
         {"attack": kind, "steps": steps, "share": share, "augment": augment, "labels": labels, **budget}
     )
     counted = train(PlainDefense(), settings) / train(PlainDefense(), None)
-    assert 1 + settings.passes() == pytest.approx(counted, rel=0.15)
+    assert 1 + settings.relative_cost() == pytest.approx(counted, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -259,5 +249,7 @@ def test_adversarial_examples_cost_what_their_settings_say(
     ],
 )
 def test_a_plugin_that_declares_no_cost_is_named(settings: Settings, missing: Any) -> None:
-    with pytest.raises(TypeError, match=r"reproof\.settings: an? .*'s Settings defines (layers|shape|sizes)"):
+    with pytest.raises(
+        TypeError, match=r"reproof\.settings\.\w+: an? .*'s Settings defines (layers|shape|sizes)"
+    ):
         missing(settings)

@@ -9,22 +9,25 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
+from reproof import csv_tables
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Contradiction, HyperParameter, Paper, PaperTable, Reading, Statement
 from reproof.claims.vocabulary import LOST, METRICS
 from reproof.figures import draw
+from reproof.judging.difference import Difference, dump
 from reproof.measuring.intervals import wilson
-from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail
+from reproof.report import DrawnFigure, ReportData, ShownAttack, ShownModel, ShownThreat, Trail, TrailFile
 
 IMAGES = 40
 CLASSES = 10
@@ -50,6 +53,29 @@ THREATS = {
     "adaptive": ("adaptive", "adaptive", ("pgd_adaptive",), ""),
     "black_box": ("black_box", "transfer", ("fgsm", "pgd"), "vgg19"),
 }
+
+
+def frame(table: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows, their cells typed or as texts, as a frame; cells that a row lacks are empty."""
+    columns = csv_tables.SCHEMAS[table].columns
+    return csv_tables.SCHEMAS[table].frame(
+        [{column.name: _typed(row.get(column.name), column.kind) for column in columns} for row in rows]
+    )
+
+
+def _typed(cell: Any, kind: str) -> Any:
+    if kind == "text":
+        return "" if cell is None else str(cell)
+    if cell is None or cell is pd.NA or cell == "" or cell != cell:
+        return None
+    if kind == "flag":
+        return {"true": True, "false": False}.get(cell, cell)
+    return int(cell) if kind == "whole" else float(cell)
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a frame's rows, so that a test can change some and make a frame of them again."""
+    return [{str(name): cell for name, cell in row.items()} for row in table.to_dict("records")]
 
 
 @dataclass(frozen=True)
@@ -225,6 +251,7 @@ def paper() -> Paper:
     return Paper(
         key="made_up",
         title="A made-up paper on hidden spaces",
+        short_name="Made up 2001",
         year=2001,
         citation="Nobody. A made-up paper on hidden spaces. Nowhere, 2001.",
         summary="It claims what the tests need; nobody wrote it.",
@@ -316,6 +343,7 @@ def other_paper() -> Paper:
     return Paper(
         key="invented_other",
         title="An invented paper on ensembles",
+        short_name="Invented other 2002",
         year=2002,
         citation="Nobody else. An invented paper on ensembles. Nowhere, 2002.",
         summary="It prints what the first does not.",
@@ -433,13 +461,13 @@ def statements() -> list[dict[str, str]]:
             measured="not comparable",
             **_ids("measured", 1, 1, own + "1", own + "0", -0.001),
             judgement="holds",
-            differences="dataset: digits, not mnist",
+            differences=dump([Difference("dataset", "digits", "mnist")]),
         ),
         _statement_row(
             "above_half",
             in_print="holds",
             **_ids("print", 1, 1, own + "11", "", -3),
-            differences="defense diverse_ensemble[boosted] was not built in this study",
+            differences=dump([Difference("lacks.defense", "", "diverse_ensemble[boosted]")]),
         ),
         _statement_row(
             "relative_gain",
@@ -448,7 +476,7 @@ def statements() -> list[dict[str, str]]:
             measured="undecided",
             **_ids("measured", 1, 0, own + "7", "made_up.2", 1.2),
             judgement="undecided",
-            differences="1 of 3 pairs were measured",
+            differences=dump([Difference("pairs", "1", "3")]),
         ),
     ]
 
@@ -490,7 +518,7 @@ def write(root: Path) -> Tree:
         _write_outcomes(tree, model, images, labels)
     _write_tables(tree)
     inputs = draw.FigureInputs(
-        summary=tree.summary,
+        summary=frame("summary", tree.summary),
         titles={model.name: model.title for model in MODELS},
         class_names={m.name: [str(index) for index in range(CLASSES)] for m in MODELS},
         histories={m.name: tree.path(f"results/made_up/models/{m.name}/seed0/history.csv") for m in MODELS},
@@ -798,35 +826,42 @@ def _write_tables(tree: Tree) -> None:
         ("statements", tree.statements),
         ("per_class", tree.classes),
         ("per_image", tree.images),
-        ("red_flags", [{"model": "prototype_conformity", "gate": "iterative", "raised": "true"}]),
+        ("red_flags", flags()),
     ):
-        with tree.path(f"{folder}/{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        text = csv_tables.SCHEMAS[name].text(frame(name, rows))
+        tree.path(f"{folder}/{name}.csv").write_text(text, encoding="utf-8")
     names = [f"{folder}/{name}.csv" for name in TABLES]
     _record(tree, "tabulate", names, [], 0.75)
 
 
-def _verdict(tree: Tree, claim: Claim) -> dict[str, str]:
+def flags() -> list[dict[str, Any]]:
+    """Return what tables/red_flags.csv holds: a check that was passed, one raised, one not made."""
+    told = (
+        ("undefended", "iterative", False, "FGSM leaves 5.0 % and PGD 0.0 % of the same 40 images."),
+        (
+            "prototype_conformity",
+            "iterative",
+            True,
+            "FGSM leaves 37.5 % and PGD 42.5 % of the same 40 images.",
+        ),
+        ("prototype_conformity", "transfer", None, "No transfer attack was run."),
+    )
+    return [dict(zip(("model", "gate", "raised", "evidence"), each, strict=True)) for each in told]
+
+
+def _verdict(tree: Tree, claim: Claim) -> dict[str, Any]:
     """Return a verdict by a simple rule that gives every kind; `verdicts.judge` is neither used nor tested."""
-    row = {
+    row: dict[str, Any] = {
         "claim_id": claim.claim_id,
-        "claimed": "" if claim.value is None else str(claim.value),
-        **dict.fromkeys(("measured", "low", "high"), ""),
+        "claimed": claim.value,
         "verdict": "not measured",
-        "differences": "",
         "paper": claim.paper,
         "table": claim.table,
         "row": claim.row,
         "column": claim.column,
-        **dict.fromkeys(
-            ("model", "strongest_attack", "strongest_value", "strongest_low", "strongest_high"), ""
-        ),
-        "strongest_verdict": "",
     }
     if claim.value is None:
-        return row | {"verdict": "not claimed", "differences": "the paper prints a dash"}
+        return row | {"verdict": "not claimed"}
     keys = ("defense", "training", "setting", "attack", "parameters", "metric")
     found = [
         s
@@ -834,26 +869,27 @@ def _verdict(tree: Tree, claim: Claim) -> dict[str, str]:
         if s["architecture"] == "cnn6" and all(s[k] == getattr(claim, k) for k in keys)
     ]
     if not found:
-        reason = f"attack {claim.attack} was not run in setting {claim.setting}"
+        lacking = [Difference("lacks.attack", "", claim.attack)]
         if claim.defense not in {model.defense for model in MODELS}:
-            reason = f"defense {claim.defense} was not built in this study"
+            lacking = [Difference("lacks.defense", "", claim.defense)]
         if claim.dataset != "digits":
-            reason += f"; data set {claim.dataset} is not in this study"
-        return row | {"differences": reason}
+            lacking.append(Difference("lacks.dataset", "", claim.dataset))
+        return row | {"differences": dump(lacking)}
     measured = found[0]
+    row |= {name: measured[name] for name in csv_tables.KEY}
     if not METRICS[claim.metric].share:
         return row | {
             "measured": measured["value"],
             "verdict": "lower" if claim.value > float(measured["value"]) else "higher",
-            "model": measured["model"],
         }
+    differences = [Difference("images", "40", "10000")]
     if claim.dataset != "digits":
-        word, differences = "not comparable", f"dataset: digits, not {claim.dataset}; images: 40 of 10000"
+        word = "not comparable"
+        differences.insert(0, Difference("dataset", "digits", claim.dataset))
     else:
         low, high = (float(measured[end] or measured["value"]) for end in ("low", "high"))
         low, high = low - 0.02, high + 0.02
         word = "lower" if claim.value > high else "higher" if claim.value < low else "reproduced"
-        differences = "images: 40 of 10000"
     worst = [
         s
         for s in tree.summary
@@ -861,15 +897,15 @@ def _verdict(tree: Tree, claim: Claim) -> dict[str, str]:
     ]
     strongest = {}
     if worst:
-        strongest = {f"strongest_{key}": worst[0][key] for key in ("attack", "value", "low", "high")}
+        names = ("attack", "parameters", "value", "low", "high")
+        strongest = {f"strongest_{name}": worst[0][name] for name in names}
         strongest["strongest_verdict"] = "lower"
     return row | {
         "measured": measured["value"],
         "low": measured["low"],
         "high": measured["high"],
         "verdict": word,
-        "differences": differences,
-        "model": measured["model"],
+        "differences": dump(differences),
         **strongest,
     }
 
@@ -880,20 +916,21 @@ def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportDat
     trails = []
     for model in MODELS:
         for threat, setting, suite, attacks, source in _threats(model):
-            steps = [Step("data", data)]
+            files = [TrailFile("data", data)]
             if source:
-                steps.append(Step("source model", f"results/made_up/models/{source}/seed0/model.safetensors"))
-            steps += [
-                Step("model", f"results/made_up/models/{model.name}/seed0/model.safetensors"),
-                Step(
+                files.append(
+                    TrailFile("source model", f"results/made_up/models/{source}/seed0/model.safetensors")
+                )
+            files += [
+                TrailFile("model", f"results/made_up/models/{model.name}/seed0/model.safetensors"),
+                TrailFile(
                     "adversarial",
                     f"results/made_up/adversarial/{source or model.name}/seed0/{suite}.safetensors",
                 ),
-                Step("outcome", f"results/made_up/outcomes/{model.name}/seed0/{threat}.parquet"),
-                Step("table", "results/made_up/tables/measurements.csv"),
+                TrailFile("outcome", f"results/made_up/outcomes/{model.name}/seed0/{threat}.parquet"),
+                TrailFile("table", "results/made_up/tables/measurements.csv"),
             ]
-            trails.append(Trail(model.name, SEED, setting, tuple(steps), source, attacks))
-    gate = "Iterative attacks are at least as strong as one step in the same budget"
+            trails.append(Trail(model.name, SEED, setting, tuple(files), source, attacks))
     return ReportData(
         study="made_up",
         title="A made-up study of handwritten digits",
@@ -905,7 +942,7 @@ def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportDat
         },
         seeds=(SEED,),
         models=[
-            Model(
+            ShownModel(
                 model.name,
                 model.title,
                 "digits",
@@ -918,35 +955,28 @@ def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportDat
             )
             for model in MODELS
         ],
-        attacks=[Attack(name, stanza["kind"], stanza) for name, stanza in ATTACKS.items()],
+        attacks=[ShownAttack(name, stanza["kind"], stanza) for name, stanza in ATTACKS.items()],
         threats=[
-            Threat(name, setting, suite, IMAGES, attacks, source)
+            ShownThreat(name, setting, suite, IMAGES, attacks, source)
             for name, (setting, suite, attacks, source) in THREATS.items()
         ],
-        summary=tree.summary,
-        measurements=tree.measurements,
-        verdicts=tree.verdicts,
-        statements=tree.statements,
-        classes=tree.classes,
-        images=tree.images,
+        summary=frame("summary", tree.summary),
+        measurements=frame("measurements", tree.measurements),
+        verdicts=frame("verdicts", tree.verdicts),
+        statements=frame("statements", tree.statements),
+        classes=frame("per_class", tree.classes),
+        images=frame("per_image", tree.images),
         class_names={"digits": tuple("0123456789")},
         papers=papers(),
         trails=trails,
         records=tree.records,
-        flags=[
-            Flag("undefended", gate, False, "FGSM leaves 5.0 % and PGD 0.0 % of the same 40 images."),
-            Flag(
-                "prototype_conformity", gate, True, "FGSM leaves 37.5 % and PGD 42.5 % of the same 40 images."
-            ),
-            Flag(
-                "prototype_conformity",
-                "White-box at least as strong as transfer",
-                None,
-                "No transfer attack was run.",
-            ),
-        ],
+        flags=frame("red_flags", flags()),
+        gates={
+            "iterative": "Iterative attacks are at least as strong as one step in the same budget",
+            "transfer": "White-box at least as strong as transfer",
+        },
         figures=[
-            Figure.from_svg(name, svg, f"results/made_up/figures/{name}.svg")
+            DrawnFigure.from_svg(name, svg, f"results/made_up/figures/{name}.svg")
             for name, svg in tree.drawn.items()
         ],
         tables={name: f"results/made_up/tables/{name}.csv" for name in TABLES},

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 import made_up_study
+from made_up_study import frame
 
 from reproof.diagnostics.checklist import ITEMS
-from reproof.report import Row, render
-from reproof.report.cards import Cards
-from reproof.report.sections.checklist import group
+from reproof.report import render
+from reproof.report.contents import empty
+from reproof.report.sections.checklist import groups
+from reproof.report.shared import Shared
 
 GROUPS = {item.key: (item.group, item.section) for item in ITEMS}
 
 
-def row(item: str, model: str, answer: str, evidence: str) -> Row:
+def row(item: str, model: str, answer: str, evidence: str) -> dict[str, str]:
     title, section = GROUPS[item]
     return {
         **{"item": item, "group": title, "section": section},
@@ -32,8 +34,8 @@ ROWS = [
 
 
 def test_items_stand_in_the_checklists_order_with_their_counts(tree: made_up_study.Tree) -> None:
-    data = dataclasses.replace(made_up_study.report_data(tree), checklist=ROWS)
-    severe, special = group(data, Cards(data))
+    data = dataclasses.replace(made_up_study.report_data(tree), checklist=frame("checklist", ROWS))
+    severe, special = groups(Shared(data))
     assert [item.id for item in severe.items] == ["checklist-threat_model", "checklist-iterative"]
     assert severe.counts == (("yes", 3), ("no", 1))
     assert [item.whole for item in severe.items] == [True, False]
@@ -44,8 +46,8 @@ def test_items_stand_in_the_checklists_order_with_their_counts(tree: made_up_stu
 def test_a_sentence_stands_once_with_all_its_models_and_what_was_not_done_first(
     tree: made_up_study.Tree,
 ) -> None:
-    data = dataclasses.replace(made_up_study.report_data(tree), checklist=ROWS)
-    evidence = group(data, Cards(data))[0].items[1].evidence
+    data = dataclasses.replace(made_up_study.report_data(tree), checklist=frame("checklist", ROWS))
+    evidence = groups(Shared(data))[0].items[1].evidence
     assert [(each.answer, each.models) for each in evidence] == [
         ("no", (made_up_study.HOSTILE,)),
         ("yes", ("undefended", "PGD training (Madry)")),
@@ -54,7 +56,7 @@ def test_a_sentence_stands_once_with_all_its_models_and_what_was_not_done_first(
 
 def test_the_page_says_the_answers_in_words_and_leads_to_cards(tree: made_up_study.Tree) -> None:
     data = made_up_study.report_data(tree)
-    html = render(dataclasses.replace(data, checklist=ROWS))
+    html = render(dataclasses.replace(data, checklist=frame("checklist", ROWS)))
     section = html.split('<section id="checklist">')[1].split("</section>")[0]
     assert "On evaluating adversarial robustness: the checklist" in section
     assert "It does &lt;b&gt;not&lt;/b&gt;." in section
@@ -63,6 +65,6 @@ def test_the_page_says_the_answers_in_words_and_leads_to_cards(tree: made_up_stu
         assert f'href="#card-checklist-{item}"' in section
         assert f'id="card-checklist-{item}"' in html
     assert '<a href="#checklist">' in html
-    without = render(dataclasses.replace(data, checklist=()))
+    without = render(dataclasses.replace(data, checklist=empty("checklist")))
     assert '<section id="checklist">' not in without
     assert '<a href="#checklist">' not in without

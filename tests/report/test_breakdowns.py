@@ -9,18 +9,18 @@ from typing import Any
 
 import made_up_study
 import pytest
-from made_up_study import IMAGES, MODELS, PROSE, least
+from made_up_study import IMAGES, MODELS, PROSE, frame, least, rows_of
 from playwright.sync_api import Page
 from tests.hand_made_papers import claim
 
 from reproof.claims.claim import Claim
 from reproof.claims.paper import PaperTable
-from reproof.report import ReportData, Row, render
-from reproof.report.cards import Cards
+from reproof.report import ReportData, render
+from reproof.report.budgets import Budgets
+from reproof.report.contents import empty
+from reproof.report.paper_tables import ShownTable
 from reproof.report.sections.breakdowns import CLASSES_SHOWN, IMAGES_LISTED, Breakdown, Breakdowns
-from reproof.report.sections.grids import Grids
-from reproof.report.sections.paper_tables import PaperTable as ShownTable
-from reproof.report.sections.paper_tables import PaperTables
+from reproof.report.shared import Shared
 
 Open = Callable[..., Page]
 DEFENSES = [model for model in MODELS if model.defense != "undefended"]
@@ -32,12 +32,15 @@ def data(tree: made_up_study.Tree) -> ReportData:
 
 
 def built(data: ReportData) -> Breakdowns:
-    cards = Cards(data)
-    return Breakdowns(data, cards, Grids(data, cards))
+    return Breakdowns(Shared(data))
+
+
+def budgets(data: ReportData) -> Budgets:
+    return Shared(data).budgets
 
 
 def only(data: ReportData) -> Breakdown:
-    (view,) = built(data).views()
+    (view,) = built(data).all()
     return view
 
 
@@ -46,14 +49,15 @@ def only(data: ReportData) -> Breakdown:
 
 def with_budgets(data: ReportData, **models: tuple[str, ...]) -> ReportData:
     """Return the data with these worst cases besides: epsilon -> the models that met it."""
-    worst = next(row for row in data.summary if row["attack"] == "worst_case")
+    summary = rows_of(data.summary)
+    worst = next(row for row in summary if row["attack"] == "worst_case")
     more = [
         {**worst, "model": model, "parameters": f"norm={norm} epsilon={epsilon.replace('_', '.')}"}
         for name, met in models.items()
         for norm, epsilon in [name.split("__")]
         for model in met
     ]
-    return dataclasses.replace(data, summary=[*data.summary, *more])
+    return dataclasses.replace(data, summary=frame("summary", [*summary, *more]))
 
 
 EVERY = tuple(model.name for model in MODELS)
@@ -62,7 +66,7 @@ EVERY = tuple(model.name for model in MODELS)
 def test_the_largest_budget_of_the_papers_is_shown(data: ReportData) -> None:
     # The papers print 0.2 and 0.3; 1 only probes an attack, and a budget of another norm is another thing.
     probed = with_budgets(data, linf__1=EVERY, l2__0_4=EVERY, linf__0_05=EVERY)
-    assert built(probed).budgets == {"digits": "norm=linf epsilon=0.3"}
+    assert budgets(probed).shown == {"digits": "norm=linf epsilon=0.3"}
     # Even where a paper prints it, or nothing else was measured but for a few models.
     claims = tuple(
         dataclasses.replace(claim, parameters="epsilon=1")
@@ -70,17 +74,15 @@ def test_the_largest_budget_of_the_papers_is_shown(data: ReportData) -> None:
         if claim.epsilon
     )
     papers = [made_up_study.paper().model_copy(update={"claims": claims})]
-    assert built(dataclasses.replace(probed, papers=papers)).budgets == {"digits": "norm=linf epsilon=0.3"}
+    assert budgets(dataclasses.replace(probed, papers=papers)).shown == {"digits": "norm=linf epsilon=0.3"}
 
 
 def test_a_budget_that_leaves_nothing_of_any_model_is_not_shown(data: ReportData) -> None:
-    def lost(row: Row) -> Row:
-        gone = row["attack"] == "worst_case" and row["parameters"] == "norm=linf epsilon=0.3"
-        return {**row, "value": "0.0"} if gone else row
-
-    nothing = dataclasses.replace(data, summary=[lost(row) for row in data.summary])
-    assert built(data).budgets == {"digits": "norm=linf epsilon=0.3"}
-    assert built(nothing).budgets == {"digits": "norm=linf epsilon=0.2"}
+    gone = data.summary["parameters"] == "norm=linf epsilon=0.3"
+    value = data.summary["value"].mask(gone & (data.summary["attack"] == "worst_case"), 0.0)
+    nothing = dataclasses.replace(data, summary=data.summary.assign(value=value))
+    assert budgets(data).shown == {"digits": "norm=linf epsilon=0.3"}
+    assert budgets(nothing).shown == {"digits": "norm=linf epsilon=0.2"}
 
 
 def test_a_budget_that_few_met_is_not_shown(data: ReportData) -> None:
@@ -89,9 +91,9 @@ def test_a_budget_that_few_met_is_not_shown(data: ReportData) -> None:
     larger = dataclasses.replace(at[0], parameters="epsilon=0.4", claim_id="larger")
     paper = data.papers[0].model_copy(update={"claims": (*data.papers[0].claims, larger)})
     few = dataclasses.replace(with_budgets(data, linf__0_4=EVERY[:2]), papers=[paper])
-    assert built(few).budgets == {"digits": "norm=linf epsilon=0.3"}
+    assert budgets(few).shown == {"digits": "norm=linf epsilon=0.3"}
     all_met = dataclasses.replace(with_budgets(data, linf__0_4=EVERY), papers=[paper])
-    assert built(all_met).budgets == {"digits": "norm=linf epsilon=0.4"}
+    assert budgets(all_met).shown == {"digits": "norm=linf epsilon=0.4"}
 
 
 def test_what_is_printed_of_the_data_set_comes_before_what_is_printed_of_others(data: ReportData) -> None:
@@ -101,14 +103,14 @@ def test_what_is_printed_of_the_data_set_comes_before_what_is_printed_of_others(
     )
     assert any(claim.epsilon == "0.2" and claim.dataset == "digits" for claim in claims)
     papers = [made_up_study.paper().model_copy(update={"claims": claims})]
-    assert built(dataclasses.replace(data, papers=papers)).budgets == {"digits": "norm=linf epsilon=0.2"}
+    assert budgets(dataclasses.replace(data, papers=papers)).shown == {"digits": "norm=linf epsilon=0.2"}
     # Without papers the largest is left.
     unread = dataclasses.replace(with_budgets(data, linf__0_35=EVERY), papers=())
-    assert built(unread).budgets == {"digits": "norm=linf epsilon=0.35"}
+    assert budgets(unread).shown == {"digits": "norm=linf epsilon=0.35"}
 
 
 def test_the_strongest_of_each_model(data: ReportData) -> None:
-    shown = {name: number.value for name, number in built(data).strongest().items()}
+    shown = {name: number.value for name, number in budgets(data).strongest().items()}
     assert shown == {model.name: least(model, 0.3) / IMAGES for model in MODELS}
 
 
@@ -135,7 +137,7 @@ def test_a_card_of_classes_says_what_was_right_without_attack(
     data: ReportData, tree: made_up_study.Tree
 ) -> None:
     breakdowns = built(data)
-    breakdowns.views()
+    breakdowns.all()
     model = DEFENSES[0]
     card = breakdowns.cards.cards[f"card-classes-{model.name}"]
     facts = dict(card.facts)
@@ -146,13 +148,13 @@ def test_a_card_of_classes_says_what_was_right_without_attack(
 
 def many_classes(data: ReportData, count: int) -> ReportData:
     """Return the data with so many classes of 100 images of one model, the label telling how many are left."""
-    row = next(row for row in data.classes if row["parameters"] == "norm=linf epsilon=0.3")
+    row = next(row for row in rows_of(data.classes) if row["parameters"] == "norm=linf epsilon=0.3")
     rows = [
         {**row, "label": str(label), "correct": str((7 * label) % count), "total": "100"}
         for label in range(count)
     ]
     names = {"digits": [f"name {label}" for label in range(count)]}
-    return dataclasses.replace(data, classes=rows, class_names=names)
+    return dataclasses.replace(data, classes=frame("per_class", rows), class_names=names)
 
 
 def test_of_many_classes_the_extremes_are_shown(data: ReportData) -> None:
@@ -212,9 +214,7 @@ def test_lists_hold_the_images_that_fall_to_all(data: ReportData, tree: made_up_
 
 def images_of(data: ReportData, *rows: Mapping[str, Any]) -> ReportData:
     known = {"study": "made_up", "dataset": "digits", "norm": "linf", "epsilon": "0.3", "holder": ""}
-    return dataclasses.replace(
-        data, images=[known | {name: str(value) for name, value in row.items()} for row in rows]
-    )
+    return dataclasses.replace(data, images=frame("per_image", [known | dict(row) for row in rows]))
 
 
 def image(number: int, label: int, lost: int, held: int, misclassified: int, **more: Any) -> dict[str, Any]:
@@ -275,12 +275,12 @@ def test_long_lists_are_cut_where_the_fewest_lose_the_image(data: ReportData) ->
 
 
 def test_a_study_without_defenses_says_so(data: ReportData) -> None:
-    view = only(dataclasses.replace(data, images=()))
+    view = only(dataclasses.replace(data, images=empty("per_image")))
     assert view.sentences == ("No network of a defense was attacked in this budget.",)
     assert view.card is None
     assert view.lists == ()
-    assert built(dataclasses.replace(data, images=(), classes=())).views() == []
-    assert built(dataclasses.replace(data, summary=())).views() == []
+    assert built(dataclasses.replace(data, images=empty("per_image"), classes=empty("per_class"))).all() == []
+    assert built(dataclasses.replace(data, summary=empty("summary"))).all() == []
 
 
 # The strongest at the end of every table.
@@ -290,13 +290,16 @@ def table_of(data: ReportData, *claims: Claim) -> ShownTable:
     """Return these claims' table, with the verdicts of a study that measured each that names a model in its note."""
     verdicts = [
         {
-            **dict.fromkeys(("measured", "low", "high"), "0.5"),
+            **dict.fromkeys(("measured", "low", "high"), 0.5),
+            "study": "made_up",
+            "strongest_attack": "worst_case" if each.epsilon else "",
+            "strongest_parameters": f"norm=linf epsilon={each.epsilon}" if each.epsilon else "",
             "claim_id": each.claim_id,
             "verdict": "reproduced",
             "differences": "",
             "model": each.note,
-            "strongest_value": "0.1" if each.epsilon else "",
-            **dict.fromkeys(("strongest_low", "strongest_high"), "0.05"),
+            "strongest_value": 0.1 if each.epsilon else None,
+            **dict.fromkeys(("strongest_low", "strongest_high"), 0.05),
             "strongest_verdict": "lower",
         }
         for each in claims
@@ -312,8 +315,8 @@ def table_of(data: ReportData, *claims: Claim) -> ShownTable:
             },
         }
     )
-    data = dataclasses.replace(data, verdicts=verdicts, papers=[paper])
-    (table,) = PaperTables(data, Cards(data)).tables(paper)
+    data = dataclasses.replace(data, verdicts=frame("verdicts", verdicts), papers=[paper])
+    (table,) = Shared(data).paper_tables.tables(paper)
     return table
 
 
@@ -342,13 +345,13 @@ def test_a_network_along_a_row_has_its_strongest_in_the_last_column(data: Report
         cell("Ours", "PGD", "hostile"),
         cell("Theirs", "PGD"),
     )
-    assert table.beside
+    assert table.strongest
     assert [heading.text for heading in table.headings[0]] == ["", "No attack", "FGSM", "PGD", "Strongest"]
     assert table.width == 5
     (group,) = table.groups
-    assert left(group.beside) == [[(percent("undefended", 0.3), "")], [(percent("hostile", 0.3), "")], []]
+    assert left(group.strongest) == [[(percent("undefended", 0.3), "")], [(percent("hostile", 0.3), "")], []]
     assert group.below == []
-    assert group.beside[1][0].number.card == "card-hostile-all-worst_case-norm-linf-epsilon-0.3"
+    assert group.strongest[1][0].number.card == "card-hostile-all-worst_case-norm-linf-epsilon-0.3"
 
 
 def test_networks_side_by_side_have_theirs_in_the_last_row_of_their_group(data: ReportData) -> None:
@@ -363,14 +366,14 @@ def test_networks_side_by_side_have_theirs_in_the_last_row_of_their_group(data: 
         ),
         cell("Clean · None", "undefended", "undefended", ""),
     )
-    assert not table.beside
+    assert not table.strongest
     assert table.width == 4
     assert [heading.text for heading in table.headings[0]] == ["", *names]
     low, high, clean = table.groups
     assert left(low.below) == [[(percent(name, 0.1), "")] for name in names]
     assert left(high.below) == [[(percent(name, 0.3), "")] for name in names]
     assert clean.below == []
-    assert low.beside == high.beside == []
+    assert low.strongest == high.strongest == []
 
 
 def test_groups_that_end_alike_share_one_last_row(data: ReportData) -> None:
@@ -401,13 +404,13 @@ def test_several_budgets_and_networks_in_one_cell_are_named(data: ReportData) ->
     budgets = ("0.1", "0.2", "0.3")
     table = table_of(data, *(cell(f"PGD {e}", "Ours", "hostile" if e != "0.2" else "", e) for e in budgets))
     # Each row has one; down the column there would be two.
-    assert left(table.groups[0].beside) == [
+    assert left(table.groups[0].strongest) == [
         [(percent("hostile", 0.1), "")],
         [],
         [(percent("hostile", 0.3), "")],
     ]
     across = table_of(data, *(cell("Ours", f"ε = {e}", "hostile", e) for e in budgets))
-    assert not across.beside
+    assert not across.strongest
     assert left(across.groups[0].below) == [[(percent("hostile", float(e)), "")] for e in budgets]
     square = table_of(
         data,
@@ -416,7 +419,7 @@ def test_several_budgets_and_networks_in_one_cell_are_named(data: ReportData) ->
         cell("B", "1", "undefended", "0.3"),
         cell("B", "2", "hostile", "0.1"),
     )
-    assert left(square.groups[0].beside)[0] == [
+    assert left(square.groups[0].strongest)[0] == [
         (percent("hostile", 0.1), f"ε = 0.1, {made_up_study.HOSTILE}"),
         (percent("undefended", 0.3), "ε = 0.3, undefended"),
     ]
@@ -424,33 +427,33 @@ def test_several_budgets_and_networks_in_one_cell_are_named(data: ReportData) ->
 
 def test_a_lone_measured_budget_is_named_where_its_row_prints_several(data: ReportData) -> None:
     table = table_of(data, cell("Ours", "0.1", "hostile", "0.1"), cell("Ours", "0.3", "", "0.3"))
-    assert left(table.groups[0].beside) == [[(percent("hostile", 0.1), "ε = 0.1")]]
+    assert left(table.groups[0].strongest) == [[(percent("hostile", 0.1), "ε = 0.1")]]
 
 
 def test_tables_without_a_measured_budget_stay_as_printed(data: ReportData) -> None:
     table = table_of(data, cell("Ours", "Clean", "hostile", ""), cell("Ours", "PGD"))
-    assert not table.beside
+    assert not table.strongest
     assert table.groups[0].below == []
     assert [heading.text for heading in table.headings[0]] == ["", "Clean", "PGD"]
 
 
 def test_numbers_that_are_no_accuracy_have_no_strongest(data: ReportData) -> None:
     gain = cell("Gain", "Ours", "hostile", metric="accuracy_gain", unit="points", value="0.01")
-    assert not table_of(data, gain).beside
+    assert not table_of(data, gain).strongest
     table = table_of(data, gain, cell("PGD", "Ours", "hostile"))
-    assert left(table.groups[0].beside) == [[], [(percent("hostile", 0.3), "")]]
+    assert left(table.groups[0].strongest) == [[], [(percent("hostile", 0.3), "")]]
 
 
 def test_percent_is_said_where_the_table_is_in_fractions(data: ReportData) -> None:
     table = table_of(data, cell("Ours", "PGD", "hostile", unit="fraction", value="0.2"))
-    ((one,),) = table.groups[0].beside
+    ((one,),) = table.groups[0].strongest
     assert one.number.text == f"{percent('hostile', 0.3)} %"
 
 
 def test_the_prose_says_it_with_the_number(data: ReportData) -> None:
     table = table_of(data, cell("Sec. 5 · ours", "Claim", "hostile", table=PROSE))
-    assert table.beside
-    assert left(table.groups[0].beside) == [[(percent("hostile", 0.3), "")]]
+    assert table.strongest
+    assert left(table.groups[0].strongest) == [[(percent("hostile", 0.3), "")]]
 
 
 # The page.
@@ -515,6 +518,14 @@ def test_ten_classes_fit_beside_the_contents(open_page: Open, scheme: str) -> No
 
 
 def test_nothing_attacked_has_no_column_of_it(data: ReportData) -> None:
-    html = render(dataclasses.replace(data, summary=(), classes=(), images=(), verdicts=()))
+    html = render(
+        dataclasses.replace(
+            data,
+            summary=empty("summary"),
+            classes=empty("per_class"),
+            images=empty("per_image"),
+            verdicts=empty("verdicts"),
+        )
+    )
     assert "No attack with a budget has been measured yet." in html
     assert ">Strongest</th>" not in html

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import made_up_study
 import pytest
 
-from reproof.report.cards import _counts
+from reproof.report.contents import rows
+from reproof.report.numbers import counts
 
 
 @pytest.mark.parametrize(
@@ -17,4 +19,5 @@ from reproof.report.cards import _counts
     ],
 )
 def test_a_count_is_never_half_a_sentence(correct: str, total: str, expected: list[tuple[str, str]]) -> None:
-    assert list(_counts({"correct": correct, "total": total})) == expected
+    (row,) = rows(made_up_study.frame("summary", [{"correct": correct, "total": total}]))
+    assert list(counts(row)) == expected

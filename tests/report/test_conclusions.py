@@ -10,15 +10,15 @@ from typing import Any
 
 import made_up_study
 import pytest
+from made_up_study import frame
 
 from reproof import registry
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
-from reproof.report import Model, ReportData, Row, Step, Trail, render
-from reproof.report.cards import Cards
+from reproof.report import ReportData, ShownModel, Trail, TrailFile, render
+from reproof.report.contents import empty
 from reproof.report.sections import conclusions
-from reproof.report.sections.conclusions import Conclusions
-from reproof.report.sections.grids import Grids
+from reproof.report.shared import Shared
 from reproof.settings.defense import DefenseSettings
 
 DEFENSES = {
@@ -57,7 +57,7 @@ def paper(claims: Sequence[Claim]) -> Paper:
     return made_up_study.papers()[0].model_copy(update={"key": "mustafa_pcl", "claims": tuple(claims)})
 
 
-def accuracy(model: str, value: float, attack: str = "worst_case", parameters: str = "") -> Row:
+def accuracy(model: str, value: float, attack: str = "worst_case", parameters: str = "") -> dict[str, Any]:
     place = {"study": "s", "dataset": "digits", "architecture": "cnn6", "defense": "x", "training": "clean"}
     worst = attack == "worst_case"
     return {
@@ -73,14 +73,14 @@ def told(
     *,
     claims: Sequence[Claim] = (),
     verdicts: Mapping[int, str] | None = None,
-    rows: Sequence[Row] = (),
+    rows: Sequence[Mapping[str, Any]] = (),
     seconds: Mapping[str, Sequence[float]] | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, str]:
     """Return the sentences without their links."""
     known = {name: {"defense": defense} for name, defense in DEFENSES.items()}
     made = [
-        Model(
+        ShownModel(
             **{"name": name, "title": name, "dataset": "digits", "architecture": "cnn6", "training": "clean"}
             | dict(changes)
         )
@@ -92,20 +92,22 @@ def told(
             path = f"results/s/models/{name}/seed{seed}/model.safetensors"
             records[path] = {"seconds": time}
             for setting in ("white_box", "adaptive"):
-                trails.append(Trail(name, seed, setting, (Step("data", "d"), Step("model", path))))
+                trails.append(Trail(name, seed, setting, (TrailFile("data", "d"), TrailFile("model", path))))
     data = ReportData(
-        *("s", "S", "", {}, {}, (0,), made, [], [], rows, []),
-        verdicts=[
-            {"claim_id": f"mustafa_pcl.{number}", "verdict": word}
-            for number, word in (verdicts or {}).items()
-        ],
+        *("s", "S", "", {}, {}, (0,), made, [], [], frame("summary", rows), empty("measurements")),
+        verdicts=frame(
+            "verdicts",
+            [
+                {"claim_id": f"mustafa_pcl.{number}", "verdict": word}
+                for number, word in (verdicts or {}).items()
+            ],
+        ),
         papers=[paper(claims)],
         trails=trails,
         records=records,
     )
-    grids = Grids(data, Cards(data))
-    (found,) = Conclusions(data, grids).all({"mustafa_pcl": "Mustafa 2019"})
-    assert found.name == "Mustafa 2019"
+    (found,) = conclusions.conclusions(Shared(data))
+    assert found.name == data.paper_names["mustafa_pcl"]
     return {each.term: re.sub(r"<[^>]*>", "", str(each.words)) for each in found.findings}
 
 
@@ -241,7 +243,7 @@ def test_who_proposes_a_defense_is_what_its_file_declares(monkeypatch: pytest.Mo
         assert issubclass(declared, DefenseSettings)
         papers[name] = declared.paper
         model = {"name": "m", "title": "m", "dataset": "digits", "architecture": "cnn6", "training": "clean"}
-        assert conclusions._proposed(Model(**model, defense=name)) == declared.paper
-        assert conclusions._proposed(Model(**model, defense=f"{name}[boosted]")) == declared.paper
-        assert conclusions._proposed(Model(**model, defense=f"{name}[member]")) == ""
+        assert conclusions._proposed(ShownModel(**model, defense=name)) == declared.paper
+        assert conclusions._proposed(ShownModel(**model, defense=f"{name}[boosted]")) == declared.paper
+        assert conclusions._proposed(ShownModel(**model, defense=f"{name}[member]")) == ""
     assert any(papers.values())

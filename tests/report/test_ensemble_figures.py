@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from made_up_study import frame
 from matplotlib.figure import Figure
 
 from reproof.errors import ArtifactError
 from reproof.figures import ensembles as figures_ensembles
 from reproof.figures.ensembles import Ensemble, latent_separation
+from reproof.report.contents import empty
 
 
 def files(folder: Path, **margins: float) -> dict[str, Path]:
@@ -26,14 +29,14 @@ def files(folder: Path, **margins: float) -> dict[str, Path]:
     return found
 
 
-def clean(**accuracies: float) -> list[dict[str, str]]:
+def clean(**accuracies: float) -> pd.DataFrame:
     """Return summary rows without attack, and one of an attack that must not be drawn."""
     rows = [
         {"model": name, "attack": "none", "metric": "accuracy", "value": str(value), "low": str(value - 0.02),
          "high": str(value + 0.01)}
         for name, value in accuracies.items()
     ]  # fmt: skip
-    return [*rows, *({**row, "attack": "fgsm", "value": "0.01"} for row in rows)]
+    return frame("summary", [*rows, *({**row, "attack": "fgsm", "value": "0.01"} for row in rows)])
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ def test_a_swept_setting_is_the_axis_and_the_others_lie_across(tmp_path: Path, d
 def test_nothing_is_drawn_without_ensembles_or_their_accuracy(tmp_path: Path, drawn: list[Figure]) -> None:
     assert latent_separation({}, {}, clean(a=0.9)) is None
     ensembles = {"plain": one("independent_ensemble", "a", "b")}
-    assert latent_separation(ensembles, files(tmp_path, plain=3.0), []) is None
+    assert latent_separation(ensembles, files(tmp_path, plain=3.0), empty("summary")) is None
     assert drawn == []
 
 

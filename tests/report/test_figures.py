@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import made_up_study
 import numpy as np
 import pytest
+from made_up_study import frame
 from matplotlib.image import imread
 from safetensors.numpy import save_file
 
@@ -20,7 +21,11 @@ from reproof.errors import ArtifactError
 from reproof.figures import draw as figures_draw
 from reproof.figures import robustness, training
 from reproof.figures import style as figures_style
-from reproof.report import Figure
+from reproof.figures.examples import example_images
+from reproof.figures.latent_space import latent_space
+from reproof.figures.rounds import centroid_paths, rounds
+from reproof.report import DrawnFigure
+from reproof.report.contents import empty
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -78,7 +83,7 @@ def test_figures_can_stand_on_one_page(tree: made_up_study.Tree) -> None:
         own = set(re.findall(r' id="([^"]+)"', svg))
         used = set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg))
         assert used <= own, name
-        figure = Figure.from_svg(name, svg)
+        figure = DrawnFigure.from_svg(name, svg)
         assert figure.title
         assert figure.caption
         assert "<style" not in svg
@@ -102,7 +107,7 @@ def test_accuracy_is_drawn_to_scale() -> None:
         row("pgd", "epsilon=0.2", 0.9, setting="black_box"),
         row("carlini_wagner", "c=10", 0.0),
     ]
-    svg = robustness.accuracy_against_epsilon(summary, {"m": "A model"}, "white_box")
+    svg = robustness.accuracy_against_epsilon(frame("summary", summary), {"m": "A model"}, "white_box")
     assert svg is not None
     places = np.array(marks(svg, "--series-1"))
     assert places.shape == (4, 2)
@@ -112,20 +117,27 @@ def test_accuracy_is_drawn_to_scale() -> None:
     assert np.allclose(steps, steps[0], atol=0.05)
     assert steps[0] > 5
     assert marks(svg, "--series-2") == []
-    assert robustness.accuracy_against_epsilon(summary, {"m": "A model"}, "black_box") is None
-    assert robustness.accuracy_against_epsilon(summary, {"other": "Another"}, "white_box") is None
+    assert (
+        robustness.accuracy_against_epsilon(frame("summary", summary), {"m": "A model"}, "black_box") is None
+    )
+    assert (
+        robustness.accuracy_against_epsilon(frame("summary", summary), {"other": "Another"}, "white_box")
+        is None
+    )
 
 
 def test_a_curve_up_to_one_is_drawn_over_the_root_of_epsilon() -> None:
     """0.01, 0.09, 0.25 and 1 lie as 1, 3, 5 and 10 do."""
     summary = [row("pgd", f"epsilon={e}", 0.5) for e in (0.01, 0.09, 0.25, 1)]
-    svg = robustness.accuracy_against_epsilon([row("none", "", 0.5), *summary], {"m": "A model"}, "white_box")
+    svg = robustness.accuracy_against_epsilon(
+        frame("summary", [row("none", "", 0.5), *summary]), {"m": "A model"}, "white_box"
+    )
     assert svg is not None
     across = np.array(marks(svg, "--series-1"))[:, 0]
     assert np.allclose((across - across[0]) / (across[-1] - across[0]), [0, 0.1, 0.3, 0.5, 1], atol=0.01)
     assert "root of ε" in svg
     near = robustness.accuracy_against_epsilon(
-        [row("none", "", 0.5), *summary[:3]], {"m": "A model"}, "white_box"
+        frame("summary", [row("none", "", 0.5), *summary[:3]]), {"m": "A model"}, "white_box"
     )
     assert near is not None
     assert "root of ε" not in near
@@ -161,7 +173,7 @@ def test_examples_show_images_and_what_was_added(tmp_path: Path) -> None:
         },
         path,
     )
-    svg = robustness.example_images("m", "A model", path, ["cat", "dog", "bird"])
+    svg = example_images("m", "A model", path, ["cat", "dog", "bird"])
     assert svg is not None
     assert ">✗ bird<" in svg
     assert ">✓ dog<" in svg
@@ -197,7 +209,7 @@ def test_examples_in_colour(tmp_path: Path) -> None:
         },
         path,
     )
-    svg = robustness.example_images("m", "A model", path, [])
+    svg = example_images("m", "A model", path, [])
     assert svg is not None
     (encoded,) = re.findall(r'href="data:image/png;base64,([^"]+)"', svg)
     mosaic = imread(io.BytesIO(base64.b64decode(encoded)))
@@ -211,13 +223,13 @@ def test_cost_needs_two_models_with_seconds() -> None:
         for epsilon in (0.1, 0.3)
     ]
     titles = {"a": "First", "b": "Second"}
-    assert robustness.cost_against_robustness(summary, titles, {"a": 10.0}) is None
-    svg = robustness.cost_against_robustness(summary, titles, {"a": 10.0, "b": 100.0})
+    assert robustness.cost_against_robustness(frame("summary", summary), titles, {"a": 10.0}) is None
+    svg = robustness.cost_against_robustness(frame("summary", summary), titles, {"a": 10.0, "b": 100.0})
     assert svg is not None
     assert "up to ε = 0.3" in svg
     assert ">First<" in svg
     both_lost = [{**one, "value": "0.0"} if "0.3" in one["parameters"] else one for one in summary]
-    svg = robustness.cost_against_robustness(both_lost, titles, {"a": 10.0, "b": 100.0})
+    svg = robustness.cost_against_robustness(frame("summary", both_lost), titles, {"a": 10.0, "b": 100.0})
     assert svg is not None
     assert "up to ε = 0.1" in svg, "the budget that tells the models apart"
 
@@ -231,7 +243,7 @@ def test_cost_tells_many_models_apart() -> None:
         for epsilon in (0.1, 0.3)
     ]
     seconds = {model: 5.0 + index % 7 for index, model in enumerate(titles)}
-    svg = robustness.cost_against_robustness(summary, titles, seconds)
+    svg = robustness.cost_against_robustness(frame("summary", summary), titles, seconds)
     assert svg is not None
     found = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     for index in range(22):
@@ -250,7 +262,7 @@ def test_legends_fit_their_figure(count: int) -> None:
         for epsilon in (0.1, 0.2)
     ]
     titles = {f"m{index}": f"Prototype conformity {index} + FGSM training" for index in range(count)}
-    svg = robustness.accuracy_against_epsilon(summary, titles, "white_box")
+    svg = robustness.accuracy_against_epsilon(frame("summary", summary), titles, "white_box")
     assert svg is not None
     root = ElementTree.fromstring(svg)
     width, height = (float(part) for part in root.attrib["viewBox"].split()[2:])
@@ -266,25 +278,27 @@ def test_legends_fit_their_figure(count: int) -> None:
 
 def test_texts_are_text_whatever_they_hold() -> None:
     summary = [row("none", "", 1.0), row("fgsm", "epsilon=0.1", 0.5), row("fgsm", "epsilon=0.2", 0.2)]
-    svg = robustness.accuracy_against_epsilon(summary, {"m": "costs $5$ & <b>"}, "white_box")
+    svg = robustness.accuracy_against_epsilon(
+        frame("summary", summary), {"m": "costs $5$ & <b>"}, "white_box"
+    )
     assert svg is not None
     texts = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     assert "costs $5$ & <b>" in texts
 
 
 def test_nothing_to_draw_is_no_figure() -> None:
-    inputs = figures_draw.FigureInputs(summary=[], titles={"m": "A model"}, class_names={})
+    inputs = figures_draw.FigureInputs(summary=empty("summary"), titles={"m": "A model"}, class_names={})
     assert figures_draw.draw(inputs) == {}
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda path: robustness.latent_space("m", "A model", path, []),
-        lambda path: robustness.example_images("m", "A model", path, []),
+        lambda path: latent_space("m", "A model", path, []),
+        lambda path: example_images("m", "A model", path, []),
         lambda path: training.training_curves({"m": path}, {"m": "A model"}),
-        lambda path: training.rounds("m", "A model", path),
-        lambda path: training.centroid_paths("m", "A model", path, []),
+        lambda path: rounds("m", "A model", path),
+        lambda path: centroid_paths("m", "A model", path, []),
     ],
     ids=["outcomes", "examples", "history", "rounds", "centroids"],
 )
@@ -332,7 +346,7 @@ def test_each_source_of_transfer_has_its_own_figure() -> None:
             summary.append({**row("pgd", f"epsilon={epsilon}", value, "black_box"), "source": source})
     titles = {"m": "A model", "vgg19": "VGG-19"}
     drawn = {
-        source: robustness.accuracy_against_epsilon(summary, titles, "black_box", source)
+        source: robustness.accuracy_against_epsilon(frame("summary", summary), titles, "black_box", source)
         for source in ("vgg19", "undefended")
     }
     for source, svg in drawn.items():
@@ -340,7 +354,9 @@ def test_each_source_of_transfer_has_its_own_figure() -> None:
         assert len(marks(svg, figures_style.SERIES[0])) == 3, "no attack and two budgets, of one source"
         assert f"black-box from {titles.get(source, source)}" in svg
     assert drawn["vgg19"] != drawn["undefended"]
-    made = figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles=titles, class_names={}))
+    made = figures_draw.draw(
+        figures_draw.FigureInputs(summary=frame("summary", summary), titles=titles, class_names={})
+    )
     assert [name for name in made if "black_box" in name] == [
         "accuracy_against_epsilon_black_box_undefended",
         "accuracy_against_epsilon_black_box_vgg19",

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import made_up_study
+import pandas as pd
 import pytest
+from made_up_study import frame
 from playwright.sync_api import Page
 
 from reproof import wording
 from reproof.diagnostics import red_flags
-from reproof.report import Flag, ReportData, render
-from reproof.report.cards import Cards
-from reproof.report.sections import red_flags as report_sections_red_flags
+from reproof.report import ReportData, render
+from reproof.report.contents import empty
+from reproof.report.sections.red_flags import flag_table
+from reproof.report.shared import Shared
 
 Open = Callable[..., Page]
 GATES = tuple(red_flags.GATES)
@@ -22,19 +25,25 @@ RAISED = {("model_1", GATES[0]), ("model_1", GATES[4]), ("model_2", GATES[4])}
 UNCHECKED = GATES[2]
 
 
-def checked(count: int) -> list[Flag]:
+def checked(count: int) -> pd.DataFrame:
     """Return every gate of so many models: three raised, one never checked."""
-    return [
-        Flag(
-            f"model_{number}",
-            red_flags.GATES[gate].rstrip("."),
-            True if (f"model_{number}", gate) in RAISED else None if gate == UNCHECKED else False,
-            f"The numbers of {gate} and {number}.",
-            gate,
-        )
-        for number in range(count)
-        for gate in GATES
-    ]
+    return frame(
+        "red_flags",
+        [
+            {
+                "model": f"model_{number}",
+                "gate": gate,
+                "raised": True
+                if (f"model_{number}", gate) in RAISED
+                else None
+                if gate == UNCHECKED
+                else False,
+                "evidence": f"The numbers of {gate} and {number}.",
+            }
+            for number in range(count)
+            for gate in GATES
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,7 @@ def study(tree: made_up_study.Tree) -> ReportData:
     data = made_up_study.report_data(tree)
     (model, *_) = data.models
     others = [dataclasses.replace(model, name=f"model_{n}", title=f"Defense number {n}") for n in range(41)]
-    return dataclasses.replace(data, models=[*data.models, *others], flags=checked(41))
+    return dataclasses.replace(data, models=[*data.models, *others], flags=checked(41), gates=red_flags.GATES)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,7 @@ def page_of_many(study: ReportData, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
-    view = report_sections_red_flags.view(study, Cards(study))
+    view = flag_table(Shared(study))
     assert [model.title for model in view.models] == [f"Defense number {n}" for n in range(41)]
     assert [model.raised for model in view.models[:4]] == [0, 2, 1, 0]
     assert view.raised == 2
@@ -61,31 +70,31 @@ def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
         (wording.GATES[gate], {GATES[0]: 1, GATES[4]: 2}.get(gate, 0)) for gate in GATES
     ]
     first = view.models[1]
-    assert [check.flag.gate for check in first.checks[:2]] == [GATES[0], GATES[4]]
-    assert first.checks[-1].flag.gate == UNCHECKED
+    assert [check.gate for check in first.checks[:2]] == [GATES[0], GATES[4]]
+    assert first.checks[-1].gate == UNCHECKED
     assert first.counts == (("raised", "⚑", 2), ("passed", "✓", len(GATES) - 3), ("not checked", "○", 1))
-    assert [cell.flag.gate for cell in first.cells if cell] == list(GATES)
+    assert [cell.gate for cell in first.cells if cell] == list(GATES)
     assert [model.open for model in view.models[:4]] == [False, True, True, False]
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:
-    fewer = [f for f in study.flags if (f.model, f.gate) != ("model_1", GATES[1])]
-    view = report_sections_red_flags.view(dataclasses.replace(study, flags=fewer), Cards(study))
+    fewer = study.flags[(study.flags["model"] != "model_1") | (study.flags["gate"] != GATES[1])]
+    view = flag_table(Shared(dataclasses.replace(study, flags=fewer)))
     assert view.models[1].cells[1] is None
     cell = view.models[1].cells[2]
     assert cell is not None
-    assert cell.flag.gate == GATES[2]
+    assert cell.gate == GATES[2]
 
 
 def test_many_models_with_flags_stay_folded(study: ReportData) -> None:
-    many = [dataclasses.replace(flag, raised=True) for flag in study.flags]
-    view = report_sections_red_flags.view(dataclasses.replace(study, flags=many), Cards(study))
+    many = study.flags.assign(raised=study.flags["raised"].fillna(True) | True)
+    view = flag_table(Shared(dataclasses.replace(study, flags=many)))
     assert view.raised == 41
     assert not any(model.open for model in view.models)
 
 
 def test_no_checks_are_said_to_be_none(study: ReportData) -> None:
-    assert "No checks were stored." in render(dataclasses.replace(study, flags=[]))
+    assert "No checks were stored." in render(dataclasses.replace(study, flags=empty("red_flags")))
 
 
 def test_the_table_is_read_and_leads_to_numbers(page_of_many: Path, open_page: Open) -> None:

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import made_up_study
 import pytest
+from made_up_study import frame, rows_of
 from playwright.sync_api import Browser, Page
 
-from reproof import wording
+from reproof import registry
 from reproof.claims import paper as claims_paper
 from reproof.claims import vocabulary as claims_vocabulary
 from reproof.errors import ArtifactError
-from reproof.report import Figure, ReportData, Row, Step, render
+from reproof.report import DrawnFigure, ReportData, TrailFile, render
+from reproof.report.contents import empty
 
 Open = Callable[..., Page]
 
@@ -107,7 +109,7 @@ def test_tells_hand_computed_numbers(open_page: Open) -> None:
     told = re.sub(r"\s+", " ", page.locator("#paper-made_up").inner_text())
     assert (
         "27 claims, 23 of them the authors’ own; 20 of 23 measured in this study; no statements; "
-        "1 contradiction; 1 reading." in told
+        "1 contradiction; 1 interpretation." in told
     )
     assert "Not counted: 4 numbers copied from the first paper." in told
     assert "Cells without a number: 4 with a dash." in told
@@ -152,7 +154,10 @@ def test_lays_tables_out_as_printed(open_page: Open) -> None:
 def real_papers(tree: made_up_study.Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of a study that measured nothing of the real papers."""
     data = dataclasses.replace(
-        made_up_study.report_data(tree), papers=claims_paper.papers(), verdicts=[], statements=[]
+        made_up_study.report_data(tree),
+        papers=claims_paper.papers(),
+        verdicts=empty("verdicts"),
+        statements=empty("statements"),
     )
     path = tmp_path_factory.mktemp("papers") / "papers.html"
     path.write_text(render(data), encoding="utf-8")
@@ -181,7 +186,7 @@ def test_real_papers_are_shown_whole(real_papers: Path, open_page: Open) -> None
     }
     assert shown == stated
     for paper in papers:
-        assert paper.key in wording.PAPERS
+        assert "_" not in paper.short_name
         for name in paper.tables:
             own = [claim for claim in paper.claims if claim.table == name]
             table = page.locator(f"[id='table-{paper.key}-{name.lower().replace(' ', '-')}']")
@@ -207,14 +212,17 @@ def test_a_page_of_all_claims_stays_small(real_papers: Path) -> None:
 
 def test_no_key_stands_where_there_are_words(open_page: Open, page_file: Path, real_papers: Path) -> None:
     vocabulary = {
-        *claims_vocabulary.DATASETS,
-        *claims_vocabulary.DEFENSES,
-        *claims_vocabulary.ARCHITECTURES,
+        *(key for family in registry.FAMILIES for key in registry.keys(family)),
         *claims_vocabulary.TRAININGS,
         *claims_vocabulary.SETTINGS,
-        *claims_vocabulary.ATTACKS,
         *claims_vocabulary.METRICS,
-        *wording.PAPERS,
+        *(
+            key
+            for paper in claims_paper.papers()
+            for family in registry.FAMILIES
+            for key in paper.terms.of(family)
+        ),
+        *(paper.key for paper in claims_paper.papers()),
         "made_up",
         "invented_other",
     }
@@ -320,20 +328,23 @@ def test_a_card_names_the_source_of_the_paper_where_two_leave_as_much(
     home = "prototype_conformity"
     twins = [
         {**row, "source": "undefended"}
-        for row in data.summary
+        for row in rows_of(data.summary)
         if (row["model"], row["setting"]) == (home, "black_box")
     ]
     other = "results/made_up/outcomes/prototype_conformity/seed0/black_box_twin.parquet"
     trails = [
-        dataclasses.replace(trail, source="undefended", steps=(Step("outcome", other),))
+        dataclasses.replace(trail, source="undefended", files=(TrailFile("outcome", other),))
         for trail in data.trails
         if (trail.model, trail.setting) == (home, "black_box")
     ]
     assert twins
     assert trails
-    measurements = [*({**row, "seed": "0"} for row in twins), *data.measurements]
+    measurements = [*({**row, "seed": 0} for row in twins), *rows_of(data.measurements)]
     data = dataclasses.replace(
-        data, summary=[*twins, *data.summary], measurements=measurements, trails=[*trails, *data.trails]
+        data,
+        summary=frame("summary", [*twins, *rows_of(data.summary)]),
+        measurements=frame("measurements", measurements),
+        trails=[*trails, *data.trails],
     )
     path = tmp_path / "twins.html"
     path.write_text(render(data), encoding="utf-8")
@@ -349,18 +360,21 @@ def test_several_seeds_stand_apart_on_a_card(
 ) -> None:
     one = made_up_study.report_data(tree)
 
-    def second(row: Row) -> Row:
-        return (
-            {**row, "seed": "1", "correct": "11", "value": "0.275"} if row["model"] == "undefended" else row
-        )
-
-    twice = [*one.measurements, *(second(row) for row in one.measurements if row["model"] == "undefended")]
+    measured = rows_of(one.measurements)
+    second = {"seed": 1, "correct": 11, "value": 0.275}
+    twice = [*measured, *({**row, **second} for row in measured if row["model"] == "undefended")]
     trails = [*one.trails, *(dataclasses.replace(trail, seed=1) for trail in one.trails)]
     summary = [
-        {**row, "seeds": "2", "value_min": "0.1", "value_max": "0.3"} if row["model"] == "undefended" else row
-        for row in one.summary
+        {**row, "seeds": 2, "value_min": 0.1, "value_max": 0.3} if row["model"] == "undefended" else row
+        for row in rows_of(one.summary)
     ]
-    data = dataclasses.replace(one, measurements=twice, trails=trails, summary=summary, seeds=(0, 1))
+    data = dataclasses.replace(
+        one,
+        measurements=frame("measurements", twice),
+        trails=trails,
+        summary=frame("summary", summary),
+        seeds=(0, 1),
+    )
     path = tmp_path / "seeds.html"
     path.write_text(render(data), encoding="utf-8")
     page = open_page(path)
@@ -509,7 +523,7 @@ def test_markup_in_texts_is_shown_not_run(open_page: Open) -> None:
     assert page.locator("table.grid tbody th", has_text=made_up_study.HOSTILE).count() >= 4
     assert page.locator("svg text", has_text=made_up_study.HOSTILE).count() >= 2
     assert page.locator("script").count() == 1
-    assert "<b>not bold</b>" in page.locator("#readings").inner_text()
+    assert "<b>not bold</b>" in page.locator("#interpretations").inner_text()
     page.locator("tr", has_text=made_up_study.HOSTILE).locator("a.number").first.click()
     assert made_up_study.HOSTILE in page.locator("dialog h3").inner_text()
 
@@ -606,9 +620,9 @@ def test_a_study_with_nothing_measured_still_has_a_page(open_page: Open, tmp_pat
         models=(),
         attacks=(),
         threats=(),
-        summary=(),
-        measurements=(),
-        verdicts=(),
+        summary=empty("summary"),
+        measurements=empty("measurements"),
+        verdicts=empty("verdicts"),
         papers=(),
         trails=(),
         records={},
@@ -793,7 +807,7 @@ def test_statements_say_how_they_fall(open_page: Open) -> None:
 def test_a_statement_without_a_verdict_says_so(
     tree: made_up_study.Tree, open_page: Open, tmp_path: Path
 ) -> None:
-    data = dataclasses.replace(made_up_study.report_data(tree), statements=())
+    data = dataclasses.replace(made_up_study.report_data(tree), statements=empty("statements"))
     path = tmp_path / "unjudged.html"
     path.write_text(render(data), encoding="utf-8")
     page = open_page(path)
@@ -951,12 +965,12 @@ def test_unmeasured_claims_lead_to_their_part_without_script(open_page: Open) ->
     assert made_up_study.NOTE in part.inner_text()
 
 
-def test_readings_name_the_setting_that_carries_them(open_page: Open) -> None:
+def test_interpretations_name_the_setting_that_carries_them(open_page: Open) -> None:
     page = open_page()
-    first = squeezed(page.locator("#readings-made_up li").inner_text())
+    first = squeezed(page.locator("#interpretations-made_up li").inner_text())
     assert first == "Eq. 1 has no weight. chosen 1 why The simplest. setting weight"
-    assert page.locator("#readings-invented_other li").count() == 3
-    assert page.locator("#readings-invented_other dd", has_text="none: it cannot be set").count() == 3
+    assert page.locator("#interpretations-invented_other li").count() == 3
+    assert page.locator("#interpretations-invented_other dd", has_text="none: it cannot be set").count() == 3
 
 
 def test_unfolded_tables_scroll_inside_their_own_box(open_page: Open, real_papers: Path) -> None:
@@ -987,13 +1001,13 @@ def test_unfolded_tables_scroll_inside_their_own_box(open_page: Open, real_paper
 )
 def test_figures_with_foreign_content_are_refused(svg: str, named: str) -> None:
     with pytest.raises(ArtifactError, match=re.escape(named)):
-        Figure.from_svg("odd", svg, "odd.svg")
+        DrawnFigure.from_svg("odd", svg, "odd.svg")
 
 
 def test_rendering_imports_no_heavy_module() -> None:
     code = (
         "import sys, reproof.report, reproof.figures.robustness; "
-        "print(sorted({'torch', 'foolbox', 'torchvision', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)))"
+        "print(sorted({'torch', 'foolbox', 'torchvision', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment()

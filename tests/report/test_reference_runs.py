@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import made_up_study
+import pandas as pd
 import pytest
+from made_up_study import frame, rows_of
 from playwright.sync_api import Page
 
+from reproof import csv_tables
+from reproof.judging.difference import Difference, dump
 from reproof.reference import Reference
 from reproof.report import ReportData, render
-from reproof.report.sections.reference_runs import ReferenceRuns
+from reproof.report.reference_claims import ReferenceClaims
+from reproof.report.sections.reference_runs import build
+from reproof.report.shared import Shared
 
 STUDY = "results/large"
 
 
-def verdict(claim: str, **told: str) -> dict[str, str]:
-    names = ("claimed", "measured", "low", "high", "verdict", "differences", "model")
-    names = (*names, *(f"strongest_{key}" for key in ("attack", "value", "low", "high", "verdict")))
-    return {"claim_id": claim, **dict.fromkeys(names, "")} | told
+def verdict(claim: str, place: Mapping[str, Any], **told: Any) -> dict[str, Any]:
+    """Return a verdict with the key of the summary's row that it judged."""
+    key = {name: place[name] for name in csv_tables.KEY}
+    return {"claim_id": claim, "measured": place["value"], **key} | told
 
 
 def summary(
-    setting: str, source: str, attack: str, parameters: str, value: str, **told: str
-) -> dict[str, str]:
+    setting: str, source: str, attack: str, parameters: str, value: float, **told: Any
+) -> dict[str, Any]:
     return {
+        "study": "large",
         "model": "ours",
         "setting": setting,
         "source": source,
@@ -35,7 +42,7 @@ def summary(
         "parameters": parameters,
         "metric": "accuracy",
         "value": value,
-        "seeds": "1",
+        "seeds": 1,
     } | told
 
 
@@ -87,35 +94,25 @@ def about(**told: Any) -> dict[str, Any]:
 def large(name: str = "large", **told: Any) -> Reference:
     """Return a reference run in which two claims of Table 1 and a copied one were measured."""
     first, fgsm, _, _, black = (f"made_up.{number}" for number in range(5, 10))
+    clean = summary("white_box", "", "none", "", 0.951)
+    one_step = summary("white_box", "", "fgsm", "epsilon=0.3", 0.123)
+    transferred = summary("black_box", "vgg19", "pgd", "epsilon=0.3", 0.5)
+    other = summary("black_box", "vgg13", "pgd", "epsilon=0.3", 0.5)
+    epochs = dump([Difference("epochs", "20", "350")])
+    strongest = {"strongest_value": 0.01, "strongest_low": 0.005, "strongest_high": 0.02}
     tables = {
-        "summary": [
-            summary("white_box", "", "none", "", "0.951"),
-            summary("white_box", "", "fgsm", "epsilon=0.3", "0.123"),
-            summary("black_box", "vgg13", "pgd", "epsilon=0.3", "0.7"),
-            summary("black_box", "vgg19", "pgd", "epsilon=0.3", "0.5"),
-        ],
+        "summary": [clean, one_step, other, transferred],
         "verdicts": [
-            verdict(first, measured="0.951", low="0.94", high="0.96", verdict="reproduced", model="ours"),
-            verdict(
-                fgsm,
-                measured="0.123",
-                low="0.11",
-                high="0.13",
-                verdict="lower",
-                model="ours",
-                differences="epochs: 20 of 350",
-                strongest_value="0.01",
-                strongest_low="0.005",
-                strongest_high="0.02",
-            ),
-            verdict(black, measured="0.5", low="0.4", high="0.6", verdict="lower", model="ours"),
-            verdict("made_up.15", measured="0.5", verdict="not comparable", model="ours"),  # of MNIST
-            verdict("gone.1", measured="0.5", verdict="lower", model="ours"),
+            verdict(first, clean, low=0.94, high=0.96, verdict="reproduced"),
+            verdict(fgsm, one_step, low=0.11, high=0.13, verdict="lower", differences=epochs, **strongest),
+            verdict(black, transferred, low=0.4, high=0.6, verdict="lower"),
+            verdict("made_up.15", transferred, verdict="not comparable"),  # of MNIST
+            verdict("gone.1", transferred, verdict="lower"),
         ],
         "red_flags": [
-            {"model": "ours", "raised": "true", "evidence": "One step beats ten."},
-            {"model": "plain", "raised": "false", "evidence": "All is well."},
-            {"model": "plain", "raised": "", "evidence": "Not checked."},
+            {"model": "ours", "raised": True, "evidence": "One step beats ten."},
+            {"model": "plain", "raised": False, "evidence": "All is well."},
+            {"model": "plain", "raised": None, "evidence": "Not checked."},
         ],
     }
     folder = f"{STUDY}/outcomes/ours/seed0"
@@ -125,7 +122,8 @@ def large(name: str = "large", **told: Any) -> Reference:
         record(f"{folder}/white.parquet", "ours seed 0 white"),
         record(f"{folder}/black.parquet", "ours seed 0 black"),
     ]
-    return Reference(name, about(**told), tables, {row["path"]: row for row in records})
+    frames = {name: frame(name, rows) for name, rows in tables.items()}
+    return Reference(name, about(**told), frames, {row["path"]: row for row in records})
 
 
 @pytest.fixture
@@ -137,10 +135,14 @@ def with_runs(data: ReportData, *runs: Reference) -> ReportData:
     return dataclasses.replace(data, references=runs)
 
 
+def with_table(run: Reference, name: str, table: pd.DataFrame) -> Reference:
+    return dataclasses.replace(run, tables={**run.tables, name: table})
+
+
 def test_a_claim_leads_to_the_file_it_was_counted_in(data: ReportData) -> None:
-    """Of several transfer threats it is the one whose source left what the verdict says."""
-    runs = ReferenceRuns(with_runs(data, large()))
-    beside = {number: runs.beside(f"made_up.{number}") for number in (5, 6, 9)}
+    """Of several transfer threats it is the one that made the row that was judged, whatever others left."""
+    runs = ReferenceClaims(with_runs(data, large()))
+    beside = {number: runs.best(f"made_up.{number}") for number in (5, 6, 9)}
     told = {
         number: [file.rpartition("/")[2] for file in found.files] for number, found in beside.items() if found
     }
@@ -148,32 +150,31 @@ def test_a_claim_leads_to_the_file_it_was_counted_in(data: ReportData) -> None:
     black = beside[9]
     assert black is not None
     assert black.command == f"snakemake --force {STUDY}/outcomes/ours/seed0/black.parquet"
-    assert runs.beside("made_up.7") is None
-    assert runs.beside("made_up.15") is None, "a claim on another data set than the run's"
+    assert runs.best("made_up.7") is None
+    assert runs.best("made_up.15") is None, "a claim on another data set than the run's"
 
 
 def test_of_two_runs_the_comparable_one_stands_beside_the_claim(data: ReportData) -> None:
     other = large("another")
-    (first, *rest) = other.tables["verdicts"]
-    incomparable = {**first, "verdict": "not comparable", "measured": "0.2"}
-    other = dataclasses.replace(other, tables={**other.tables, "verdicts": [incomparable, *rest]})
+    (first, *rest) = rows_of(other.tables["verdicts"])
+    incomparable = {**first, "verdict": "not comparable", "measured": 0.2}
+    other = with_table(other, "verdicts", frame("verdicts", [incomparable, *rest]))
     for order in ((large(), other), (other, large())):
-        found = ReferenceRuns(with_runs(data, *order)).beside("made_up.5")
+        found = ReferenceClaims(with_runs(data, *order)).best("made_up.5")
         assert found is not None
         assert (found.verdict, found.measured) == ("reproduced", "95.1")
 
 
 def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(data: ReportData) -> None:
     one = large("b")
-    rows = [{**row, "seeds": "3", "value_min": "0.1", "value_max": "0.146"} for row in one.tables["summary"]]
-    one = dataclasses.replace(one, tables={**one.tables, "summary": rows})
+    three = one.tables["summary"].assign(seeds=3, value_min=0.1, value_max=0.146)
+    one = with_table(one, "summary", three.astype({"seeds": "Int64"}))
     for order in ((large("a"), one), (one, large("a"))):
-        found = ReferenceRuns(with_runs(data, *order)).beside("made_up.6")
+        found = ReferenceClaims(with_runs(data, *order)).best("made_up.6")
         assert found is not None
         assert found.seeds == "3 seeds: 10.0 to 14.6"
-    other = [{**row, "verdict": "not comparable"} for row in one.tables["verdicts"]]
-    one = dataclasses.replace(one, tables={**one.tables, "verdicts": other})
-    found = ReferenceRuns(with_runs(data, one, large("a"))).beside("made_up.6")
+    one = with_table(one, "verdicts", one.tables["verdicts"].assign(verdict="not comparable"))
+    found = ReferenceClaims(with_runs(data, one, large("a"))).best("made_up.6")
     assert found is not None
     assert found.seeds == "", "seeds make no run comparable"
     html = render(with_runs(data, one))
@@ -183,16 +184,13 @@ def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(
 
 def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -> None:
     one = large()
-    rows = [
-        {**row, "seeds": "2", "value_min": "0.1", "value_max": "0.146"} if row["attack"] == "fgsm" else row
-        for row in one.tables["summary"]
-    ]
+    two = {"seeds": 2, "value_min": 0.1, "value_max": 0.146}
+    rows = [row | two if row["attack"] == "fgsm" else row for row in rows_of(one.tables["summary"])]
     second = record(f"{STUDY}/outcomes/ours/seed1/white.parquet", "ours seed 1 white")
-    one = dataclasses.replace(
-        one, tables={**one.tables, "summary": rows}, records={**one.records, second["path"]: second}
-    )
-    runs = ReferenceRuns(with_runs(data, one))
-    clean, fgsm = runs.beside("made_up.5"), runs.beside("made_up.6")
+    one = with_table(one, "summary", frame("summary", rows))
+    one = dataclasses.replace(one, records={**one.records, second["path"]: second})
+    runs = ReferenceClaims(with_runs(data, one))
+    clean, fgsm = runs.best("made_up.5"), runs.best("made_up.6")
     assert clean is not None
     assert fgsm is not None
     assert (clean.seeds, fgsm.seeds) == ("", "2 seeds: 10.0 to 14.6")
@@ -203,7 +201,7 @@ def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -
 
 
 def test_counts_facts_and_flags(data: ReportData) -> None:
-    (view,) = ReferenceRuns(with_runs(data, large())).views()
+    (view,) = build(Shared(with_runs(data, large())))["runs"]
     assert view.title == "Large digits, budget paper"
     ((key, _, counts, listed),) = view.papers
     assert (key, counts) == ("made_up", [("reproduced", 1), ("lower", 2)])
@@ -243,8 +241,7 @@ def test_a_verdict_inside_another_ones_cell_keeps_its_own_colour(
     data: ReportData, open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
     run = large()
-    verdicts = [{**row, "verdict": "reproduced"} for row in run.tables["verdicts"]]
-    run = dataclasses.replace(run, tables={**run.tables, "verdicts": verdicts})
+    run = with_table(run, "verdicts", run.tables["verdicts"].assign(verdict="reproduced"))
     file = tmp_path / "page.html"
     file.write_text(render(with_runs(data, run)), encoding="utf-8")
     page = open_page(file)

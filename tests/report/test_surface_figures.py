@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from made_up_study import frame
 from matplotlib.figure import Figure
 
 from reproof.errors import ArtifactError
@@ -27,6 +28,7 @@ from reproof.figures.surfaces import (
     draw,
     loss_against_epsilon,
 )
+from reproof.report.contents import empty
 
 AROUND = Surroundings("Vulnerable", own=False, clipped=True)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -267,14 +269,17 @@ def test_both_stand_among_the_study_s_figures_in_the_models_order(
     titles = {"a": "First", "b": "Second", "c": "Not measured"}
     made = figures_draw.draw(
         figures_draw.FigureInputs(
-            summary=[], titles=titles, class_names={}, surfaces=files, surroundings=AROUND
+            summary=empty("summary"), titles=titles, class_names={}, surfaces=files, surroundings=AROUND
         )
     )
     assert list(made) == ["loss_surfaces", "loss_against_epsilon"]
     for _, figure in drawn:
         assert [panel.get_title() for panel in figure.axes if panel.get_title()] == ["First", "Second"]
     assert draw({}, titles, None) == {}
-    assert figures_draw.draw(figures_draw.FigureInputs(summary=[], titles=titles, class_names={})) == {}
+    assert (
+        figures_draw.draw(figures_draw.FigureInputs(summary=empty("summary"), titles=titles, class_names={}))
+        == {}
+    )
 
 
 # Robustness curves (Mustafa, Fig. 4).
@@ -306,22 +311,26 @@ def curves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Figure]]:
 def test_a_curve_reaches_the_largest_budget_and_chance_lies_across(curves: list[tuple[str, Figure]]) -> None:
     summary = curve_rows("none", {0.0: 0.98}) + curve_rows("pgd", {0.3: 0.4, 0.1: 0.8, 1.0: 0.0})
     names = [str(digit) for digit in range(4)]
-    figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles={"m": "M"}, class_names={"m": names}))
+    figures_draw.draw(
+        figures_draw.FigureInputs(
+            summary=frame("summary", summary), titles={"m": "M"}, class_names={"m": names}
+        )
+    )
     panel = curves[0][1].axes[0]
     lines = {line.get_label(): line for line in panel.get_lines()}
-    chance = lines["chance"]
+    chance = lines["chance level"]
     assert points(chance)[1] == [25, 25], "one in four"
     assert panel.get_xlim()[1] >= 1
     (curve,) = [line for line in panel.get_lines() if len(points(line)[0]) == 4]
     assert points(curve)[0] == [0, 0.1, 0.3, 1]
     assert np.asarray(curve.get_ydata()) == pytest.approx([98, 80, 40, 0])
     labels = panel.get_legend_handles_labels()[1]
-    assert sorted(labels) == ["PGD", "chance"]
+    assert sorted(labels) == ["PGD", "chance level"]
 
 
 def test_no_two_of_twenty_attacks_look_alike(curves: list[tuple[str, Figure]]) -> None:
     summary = [row for n in range(20) for row in curve_rows(f"attack_{n:02}", {0.1: 0.5, 0.2: 0.4})]
-    robustness.accuracy_against_epsilon(summary, {"m": "M"}, "white_box")
+    robustness.accuracy_against_epsilon(frame("summary", summary), {"m": "M"}, "white_box")
     panel = curves[0][1].axes[0]
     handles: list[Any] = panel.get_legend_handles_labels()[0]
     looks = {(handle[0].get_color(), handle[0].get_marker()) for handle in handles}
@@ -331,7 +340,7 @@ def test_no_two_of_twenty_attacks_look_alike(curves: list[tuple[str, Figure]]) -
 def test_images_made_on_several_models_are_named_by_all_of_them(curves: list[tuple[str, Figure]]) -> None:
     summary = curve_rows("bim", {0.1: 0.5, 0.2: 0.4}, setting="black_box", source="a+b")
     titles = {"m": "M", "a": "One", "b": "Two"}
-    assert figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles=titles, class_names={})) == {
-        "accuracy_against_epsilon_black_box_a+b": "accuracy_against_epsilon_black_box_a+b"
-    }
+    assert figures_draw.draw(
+        figures_draw.FigureInputs(summary=frame("summary", summary), titles=titles, class_names={})
+    ) == {"accuracy_against_epsilon_black_box_a+b": "accuracy_against_epsilon_black_box_a+b"}
     assert curves[0][0].endswith("from One + Two")

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from reproof.errors import ArtifactError
+from reproof.figures import csv_files, training
 from reproof.figures import draw as figures_draw
-from reproof.figures import training
+from reproof.figures import rounds as figures_rounds
 from reproof.figures.training import Identity
+from reproof.report.contents import empty
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROUNDS = 8
@@ -62,7 +64,7 @@ def rounds_file(
 
 
 def drawn(path: Path) -> str:
-    svg = training.rounds("gravity", "Adaptive gravity", path)
+    svg = figures_rounds.rounds("gravity", "Adaptive gravity", path)
     assert svg is not None
     return svg
 
@@ -136,11 +138,11 @@ def test_plane_has_icc_to_the_right_and_icd_up(tmp_path: Path) -> None:
 
 
 def test_plane_is_normalised_by_the_largest_head_and_the_largest_tail(tmp_path: Path) -> None:
-    table = training._table(
+    table = csv_files.read(
         rounds_file(tmp_path / "rounds.csv"), ("head_icc", "tail_icc", "head_icd_min", "tail_icd_min")
     )
-    spread, distance = (training._normalised(table, measure) for measure in ("icc", "icd_min"))
-    assert spread[-1] == pytest.approx(1.0)
+    spread, distance = (figures_rounds._normalised(table, measure) for measure in ("icc", "icd_min"))
+    assert spread.iloc[-1] == pytest.approx(1.0)
     assert spread[2] == pytest.approx(2.5 * 1.5 / (7 * 2.2))
     # Head and tail are largest in different rounds, so that no product reaches 1.
     assert distance[5] == pytest.approx(8 * 7 / (9 * 7))
@@ -231,14 +233,14 @@ def test_layers_far_apart_are_both_legible(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 51])
 def test_any_number_of_rounds_stays_small(count: int, tmp_path: Path) -> None:
     rows = [
-        dict.fromkeys(training._ROUNDS, 1.0 + number) | {"round": number, "accuracy": 0.9}
+        dict.fromkeys(figures_rounds._ROUNDS, 1.0 + number) | {"round": number, "accuracy": 0.9}
         for number in range(count)
     ]
     svg = drawn(write(tmp_path / "rounds.csv", rows))
     assert f">round {count - 1}<" in svg
     assert len(svg) < 60_000
     path = centroids_file(tmp_path / "centroids.csv", count)
-    paths = training.centroid_paths("gravity", "Adaptive gravity", path, [])
+    paths = figures_rounds.centroid_paths("gravity", "Adaptive gravity", path, [])
     assert paths is not None
     assert len(paths) < 50_000
 
@@ -275,7 +277,7 @@ def start_and_end(svg: str, last: int = 9) -> tuple[np.ndarray, np.ndarray]:
 
 def test_centroids_go_from_square_to_disc_in_their_layer(tmp_path: Path) -> None:
     path = centroids_file(tmp_path / "centroids.csv")
-    svg = training.centroid_paths("gravity", "Adaptive gravity", path, ["cat", "dog"])
+    svg = figures_rounds.centroid_paths("gravity", "Adaptive gravity", path, ["cat", "dog"])
     assert svg is not None
     texts = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     assert [text for text in texts if "layer" in text] == ["head layer", "tail layer"]
@@ -314,7 +316,7 @@ def test_paths_run_in_the_order_of_rounds_and_colours(tmp_path: Path) -> None:
     shuffled = tmp_path / "shuffled.csv"
     shuffled.write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n", encoding="utf-8")
     for file in (path, shuffled):
-        svg = training.centroid_paths("gravity", "Adaptive gravity", file, [])
+        svg = figures_rounds.centroid_paths("gravity", "Adaptive gravity", file, [])
         assert svg is not None
         first, last = start_and_end(svg)
         # Three steps between four rounds: the first, the middle and the last colour, three classes in two layers.
@@ -329,7 +331,7 @@ def test_paths_run_in_the_order_of_rounds_and_colours(tmp_path: Path) -> None:
 
 def test_several_centroids_of_a_class_have_paths_of_their_own(tmp_path: Path) -> None:
     path = centroids_file(tmp_path / "centroids.csv", each=2)
-    svg = training.centroid_paths("gravity", "Adaptive gravity", path, [])
+    svg = figures_rounds.centroid_paths("gravity", "Adaptive gravity", path, [])
     assert svg is not None
     first, last = start_and_end(svg)
     assert len(first) == len(last) == 12
@@ -464,17 +466,17 @@ def test_training_curves_of_many_models_fit_a_page(count: int, tmp_path: Path) -
     assert len([line for line in lines(svg, "var(--series-2") if len(line) == 4]) == count
 
 
-def test_draw_finds_traces_and_names_them_by_model(tmp_path: Path) -> None:
+def test_draw_finds_training_logs_and_names_them_by_model(tmp_path: Path) -> None:
     histories = {
         model: history_file(tmp_path / f"{index}.csv", 1.0, 0.5, 0.5) for index, model in enumerate(HASSANIN)
     }
     inputs = figures_draw.FigureInputs(
-        summary=[],
+        summary=empty("summary"),
         titles={model: model for model in HASSANIN},
         class_names={HASSANIN[0]: ["cat", "dog", "frog"]},
         histories=histories,
         identities=identities(*HASSANIN),
-        traces={
+        training_logs={
             "rounds": {HASSANIN[1]: rounds_file(tmp_path / "rounds.csv")},
             "centroids": {HASSANIN[0]: centroids_file(tmp_path / "centroids.csv")},
             "unheard_of": {HASSANIN[0]: tmp_path / "nowhere.csv"},
@@ -493,18 +495,18 @@ def test_draw_finds_traces_and_names_them_by_model(tmp_path: Path) -> None:
 
 def test_a_trace_without_rows_is_no_figure(tmp_path: Path) -> None:
     rounds, centroids = tmp_path / "rounds.csv", tmp_path / "centroids.csv"
-    rounds.write_text(",".join(training._ROUNDS) + "\n", encoding="utf-8")
+    rounds.write_text(",".join(figures_rounds._ROUNDS) + "\n", encoding="utf-8")
     centroids.write_text("round,layer,class,x,y\n", encoding="utf-8")
-    assert training.rounds("m", "A model", rounds) is None
-    assert training.centroid_paths("m", "A model", centroids, []) is None
+    assert figures_rounds.rounds("m", "A model", rounds) is None
+    assert figures_rounds.centroid_paths("m", "A model", centroids, []) is None
 
 
 @pytest.mark.parametrize(
     ("draw", "content"),
     [
-        (lambda path: training.rounds("m", "A model", path), "round,accuracy\n0,1\n"),
+        (lambda path: figures_rounds.rounds("m", "A model", path), "round,accuracy\n0,1\n"),
         (
-            lambda path: training.centroid_paths("m", "A", path, []),
+            lambda path: figures_rounds.centroid_paths("m", "A", path, []),
             "round,layer,class,x,y\n0,head,a,1,1\n",
         ),
         (lambda path: training.training_curves({"m": path}, {"m": "A"}), "epoch,loss\n1,2\n"),

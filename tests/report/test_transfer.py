@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import made_up_study
 import pytest
+from made_up_study import frame, rows_of
 
 from reproof import wording
-from reproof.report import Model, ReportData, Row, render
-from reproof.report.cards import Cards, source_title
-from reproof.report.sections.grids import Grids
+from reproof.report import ReportData, ShownModel, render
+from reproof.report.cards import source_title
+from reproof.report.contents import empty
 from reproof.report.sections.transfer import Matrix, Transfers
+from reproof.report.shared import Shared
+
+Row = dict[str, Any]
 
 NAMES = ("vgg19", "adv_train", "madry", "ours")
 PLACE = ("setting", "source", "attack", "parameters", "metric")
@@ -36,17 +41,16 @@ def row(model: str, source: str, correct: int, *, total: int = 100, **place: str
 
 
 def study(rows: Sequence[Row], names: Sequence[str] = NAMES) -> ReportData:
-    models = [Model(n, n.upper(), "digits", "cnn6", "undefended", "clean") for n in names]
+    models = [ShownModel(n, n.upper(), "digits", "cnn6", "undefended", "clean") for n in names]
     return ReportData(
-        "s", "S", "", {}, {}, (0,), models, [], [], rows, [], [], [], [], {}
+        *("s", "S", "", {}, {}, (0,), models, [], [], frame("summary", rows)),
+        *(empty("measurements"), empty("verdicts"), [], [], {}),
     )  # the rest is empty
 
 
-def built(rows: Sequence[Row], names: Sequence[str] = NAMES) -> tuple[Transfers, Grids]:
+def built(rows: Sequence[Row], names: Sequence[str] = NAMES) -> Transfers:
     data = study(rows, names)
-    cards = Cards(data)
-    grids = Grids(data, cards)
-    return Transfers(data, cards, grids), grids
+    return Transfers(data, Shared(data).grids)
 
 
 def numbers(matrix: Matrix) -> list[list[float | None]]:
@@ -61,7 +65,7 @@ WHOLE = [
 
 
 def test_the_matrix_is_laid_out_as_in_the_paper() -> None:
-    (matrix,) = built(WHOLE[::-1])[0].matrices()
+    (matrix,) = built(WHOLE[::-1]).matrices()
     assert numbers(matrix) == [[count / 100 for count in line] for line in TABLE_6]
     assert [title for title, _ in matrix.rows] == [name.upper() for name in NAMES]
     assert [h.text for h in matrix.headings[0]][1:] == [name.upper() for name in NAMES]
@@ -74,7 +78,7 @@ def test_more_targets_than_fit_stand_in_rows() -> None:
     """Nine targets of two sources; the numbers go with their target and source all the same."""
     names = [f"m{i}" for i in range(9)]
     rows = [row(t, s, 10 * i + j) for i, t in enumerate(names) for j, s in enumerate(names[:2])]
-    (matrix,) = built(rows, names)[0].matrices()
+    (matrix,) = built(rows, names).matrices()
     assert [title for title, _ in matrix.rows] == [name.upper() for name in names]
     assert numbers(matrix)[3] == [0.30, 0.31]
     assert [[cell.own for cell in cells] for _, cells in matrix.rows][:3] == [
@@ -86,24 +90,24 @@ def test_more_targets_than_fit_stand_in_rows() -> None:
 
 
 def test_one_source_is_no_matrix_and_stays_in_the_grid_of_single_sources() -> None:
-    transfers, grids = built([row("ours", "vgg19", 50), row("vgg19", "vgg19", 0)])
+    transfers = built([row("ours", "vgg19", 50), row("vgg19", "vgg19", 0)])
     assert transfers.matrices() == []
-    (grid,) = grids.transfers(apart=transfers.shown())
+    (grid,) = transfers.single_sources()
     assert grid.rows[0][1] == "made on VGG19"
 
 
 def test_what_a_matrix_shows_is_not_shown_again() -> None:
     single = row("ours", "vgg19", 40, attack="fgsm")
-    transfers, grids = built([*WHOLE, single])
+    transfers = built([*WHOLE, single])
     assert transfers.shown() == {("digits", "pgd", "epsilon=0.3")}
-    (grid,) = grids.transfers(apart=transfers.shown())
+    (grid,) = transfers.single_sources()
     assert {title for title, _, _ in grid.rows} == {"FGSM, ε = 0.3"}
-    assert grids.transfers(apart={*transfers.shown(), ("digits", "fgsm", "epsilon=0.3")}) == []
+    assert built(WHOLE).single_sources() == []
 
 
 def test_each_attack_and_budget_is_a_matrix_of_its_own() -> None:
     other = [{**each, "parameters": "epsilon=0.1"} for each in WHOLE]
-    (found_large, found_small) = built([*other, *WHOLE])[0].matrices()
+    (found_large, found_small) = built([*other, *WHOLE]).matrices()
     assert (found_large.title, found_small.title) == ("PGD at ε = 0.3 on digits", "PGD at ε = 0.1 on digits")
     assert found_large.id != found_small.id
 
@@ -121,13 +125,13 @@ def test_other_measurements_stay_out(stray: dict[str, str]) -> None:
     odd = {**row("ours", "ours", 99), **stray}
     (matrix,) = built(
         [*[each for each in WHOLE if each["model"] != "ours" or each["source"] != "ours"], odd]
-    )[0].matrices()
+    ).matrices()
     assert numbers(matrix)[3][3] is None
 
 
 def test_a_source_of_several_models_comes_last_and_names_them() -> None:
     joint = row("ours", "vgg19+madry", 30)
-    (matrix,) = built([*WHOLE, joint])[0].matrices()
+    (matrix,) = built([*WHOLE, joint]).matrices()
     assert [title for title, _ in matrix.rows][-1] == "2 models together: VGG19 + MADRY"
     assert numbers(matrix)[-1] == [None, None, None, 0.30]
     assert not any(cell.own for cell in matrix.rows[-1][1])
@@ -148,7 +152,7 @@ def test_a_fooling_set_has_a_pair_of_columns_and_its_own_count() -> None:
         *fooling("ours", "vgg19", 45, 12, 50),
         *fooling("madry", "vgg19", 44, 40, 50),
     ]
-    transfers, _ = built(rows)
+    transfers = built(rows)
     assert transfers.matrices() == []
     (table,) = transfers.fooling_sets()
     assert [(h.text, h.columns) for h in table.headings[0]] == [
@@ -166,7 +170,7 @@ def test_a_fooling_set_has_a_pair_of_columns_and_its_own_count() -> None:
 
 def test_equal_psnr_reads_as_such_and_larger_budgets_come_first() -> None:
     rows = [{**each, "attack": "fgsm", "parameters": f"psnr={db}"} for each in WHOLE for db in (30, 20)]
-    found = built(rows)[0].matrices()
+    found = built(rows).matrices()
     assert [matrix.title for matrix in found] == [
         "FGSM at equal PSNR of 20 dB on digits",
         "FGSM at equal PSNR of 30 dB on digits",
@@ -176,9 +180,13 @@ def test_equal_psnr_reads_as_such_and_larger_budgets_come_first() -> None:
 
 def test_every_cell_leads_to_its_card_and_the_diagonal_is_marked(tree: made_up_study.Tree) -> None:
     data = made_up_study.report_data(tree)
-    black = [each for each in data.summary if each["setting"] == "black_box" and each["metric"] == "accuracy"]
+    black = [
+        each
+        for each in rows_of(data.summary)
+        if each["setting"] == "black_box" and each["metric"] == "accuracy"
+    ]
     more = [{**each, "source": "pgd_training"} for each in black if each["model"] != "pgd_training"]
-    html = render(dataclasses.replace(data, summary=[*data.summary, *more]))
+    html = render(dataclasses.replace(data, summary=frame("summary", [*rows_of(data.summary), *more])))
     section = html.split('<section id="transfer">')[1].split("</section>")[0]
     assert section.count('class="heat h') == section.count('data-card="') > 10
     assert ' own"' in section

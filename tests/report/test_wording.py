@@ -1,86 +1,92 @@
-"""The words of the page: no keys of the study and the ledger, numbers in the unit of their claim."""
+"""The words of the page: no keys of the study and the claims table, numbers in the unit of their claim."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from pathlib import Path
 
-from reproof import wording
+import pytest
+from tests.plugin_copies import copy_without
+
+from reproof import registry, wording
 from reproof.claims import vocabulary
-from reproof.claims.paper import Statement
+from reproof.claims.paper import Statement, papers
 from reproof.report.sections.statements import rule
 
 
 @pytest.mark.parametrize(
-    ("clause", "words"),
+    ("family", "words"),
     [
-        ("dataset: digits, not fashion_mnist", "data set: digits, not Fashion-MNIST"),
-        (
-            "architecture: cnn6 (width 0.25), not resnet110",
-            "network: CNN-6 (width 0.25), not ResNet-110",
-        ),
-        (
-            "source: vgg19 (width 0.0625) with pgd_training, not vgg13 and 3 resnet32",
-            "source: VGG-19 (width 0.0625) with PGD training, not VGG-13 and 3 ResNet-32",
-        ),
-        ("images: 120 of 10000", "images: 120 of 10,000"),
-        ("carlini_wagner steps: 50, not 1000", "C&W steps: 50, not 1000"),
-        ("pgd step_size: 0.1, not 0.03137254901960784", "PGD step size: 0.1, not 0.03137254901960784"),
-        (
-            "defense superimposition[beta=2,4] was not built in this study",
-            "superimposition (β = 2, 4) was not built in this study",
-        ),
-        (
-            "defense defensive_features+polarised_contrastive was not built in this study",
-            "defensive features with polarised contrastive loss was not built in this study",
-        ),
-        (
-            "defense undefended was not trained on fgsm examples in this study",
-            "an undefended network was not trained on FGSM examples in this study",
-        ),
-        (
-            "setting black_box was not run against prototype_conformity[layer=4,5]",
-            "the black-box setting was not run against prototype conformity (layer = 4, 5)",
-        ),
-        ("attack pgd was not run in setting white_box", "PGD was not run in the white-box setting"),
-        (
-            "attack none was not run in setting adaptive",
-            "clean images were not shown in the adaptive setting",
-        ),
-        (
-            "parameters: fgsm was not run at epsilon=0.03137254901960784 (only at epsilon=0.1, epsilon=0.3)",
-            "FGSM was not run at ε = 8/255 (only at ε = 0.1, ε = 0.3)",
-        ),
-        (
-            "parameters: deepfool was not run at  (only at steps=50)",
-            "DeepFool was run only at steps = 50, and the claim names none",
-        ),
-        ("data set cifar10 is not in this study", "data set CIFAR-10 is not in this study"),
-        (
-            "accuracy on the training images was not measured",
-            "accuracy on the training images was not measured",
-        ),
-        ("1 of 3 pairs were measured", "1 of 3 pairs were measured"),
+        ("datasets", wording.dataset),
+        ("defenses", wording.defense),
+        ("architectures", wording.architecture),
+        ("attacks", wording.attack),
     ],
 )
-def test_reasons_have_no_keys(clause: str, words: str) -> None:
-    assert wording.reason(clause) == words
+def test_everything_that_a_claim_may_name_has_words(
+    family: registry.Family, words: Callable[[str], str]
+) -> None:
+    names = {key for paper in papers() for key in paper.terms.of(family)} | set(registry.keys(family))
+    shown = [words(name) for name in names]
+    assert not any("_" in text for text in shown)
+    assert len(set(shown)) == len(names)
 
 
-def test_everything_that_a_claim_may_name_has_words() -> None:
-    for names, words in (
-        (vocabulary.DATASETS, wording.dataset),
-        (vocabulary.DEFENSES, wording.defense),
-        (vocabulary.ARCHITECTURES, wording.architecture),
-        (vocabulary.TRAININGS, wording.training),
-        (vocabulary.SETTINGS, wording.setting),
-        (vocabulary.ATTACKS, wording.attack),
-    ):
+def test_closed_lists_have_words_too() -> None:
+    for names, words in ((vocabulary.TRAININGS, wording.training), (vocabulary.SETTINGS, wording.setting)):
         shown = [words(name) for name in names]
         assert not any("_" in text for text in shown)
         assert len(set(shown)) == len(names)
     assert set(wording.SOURCES) == set(vocabulary.MEMBERS)
     assert set(wording.UNITS) == set(vocabulary.UNITS)
-    assert wording.defense("diverse_ensemble[boosted]") == "diverse ensemble (boosted)"
+    assert wording.training("carlini_wagner") == "C&W examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("diverse_ensemble[boosted]", "diverse ensemble (boosted)"),
+        ("superimposition[beta=2,4]", "superimposition (β = 2, 4)"),
+        (
+            "defensive_features+polarised_contrastive",
+            "defensive features with polarised contrastive loss",
+        ),
+        ("undefended", "undefended"),
+        ("magnet", "MagNet"),
+        ("somebody_else", "somebody else"),
+    ],
+)
+def test_defenses_are_called_as_their_files_say(name: str, words: str) -> None:
+    assert wording.defense(name) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "inside"),
+    [
+        ("none", "No attack", "no attack"),
+        ("pgd", "PGD", "PGD"),
+        ("pgd_converged", "PGD converged", "PGD converged"),
+        ("carlini_wagner_searched", "C&W searched", "C&W searched"),
+        ("pgd_bpda", "PGD through the purifier", "PGD through the purifier"),
+        ("random_noise", "Random noise", "random noise"),
+        ("square", "Square", "Square"),
+        ("pgdx", "pgdx", "pgdx"),
+        ("hill_climb", "hill climb", "hill climb"),
+    ],
+)
+def test_config_entries_are_called_after_their_kind(name: str, words: str, inside: str) -> None:
+    assert (wording.attack(name), wording.attack_inside(name)) == (words, inside)
+
+
+def test_what_is_not_built_is_called_as_papers_call_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = copy_without(tmp_path, "attacks/jsma.py", "architectures/vgg.py", "datasets/svhn.py")
+    monkeypatch.setattr(registry, "PACKAGE", copy)
+    assert wording.attack("jsma") == "JSMA"
+    assert wording.architecture("vgg16") == "VGG16"
+    assert wording.dataset("svhn") == "SVHN"
+    assert wording.attack("pgd") == "PGD"
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ TABLE_2_ROWS = {
     "Ours + AdvTrain_PGD": OURS_P,
 }
 
-EPSILON_8 = {"parameters": "epsilon=0.03137254901960784"}
-EPSILON_4 = {"parameters": "epsilon=0.01568627450980392"}
+EPSILON_8 = {"parameters": "epsilon=8/255"}
+EPSILON_4 = {"parameters": "epsilon=4/255"}
 
 TABLES = (
     Table(

@@ -6,7 +6,7 @@ from tests.second_transcription.layout import Table
 
 IMAGES = {
     "attack": "gradient_ensemble",
-    "parameters": "epsilon=0.06274509803921569",
+    "parameters": "epsilon=16/255",
     "setting": "black_box",
 }
 TRUE = {**IMAGES, "metric": "fooling_set_clean_accuracy"}
@@ -140,7 +140,7 @@ TABLES = (
             "Fig. 1 · confidence in the adversarial image": {
                 "metric": "confidence",
                 "attack": "fgsm",
-                "parameters": "epsilon=0.011764705882352941",
+                "parameters": "epsilon=3/255",
                 "certainty": "unsure",
             },
             "Sec. II-B · accuracy of VAT under multi-step white-box attacks": {
@@ -148,7 +148,7 @@ TABLES = (
                 "architecture": "wide_resnet",
                 "defense": "virtual_adversarial",
                 "attack": "pgd",
-                "parameters": "epsilon=0.03137254901960784",
+                "parameters": "epsilon=8/255",
                 "evidence": "copied from Miyato et al. [26]",
                 "certainty": "unsure",
             },

@@ -434,6 +434,7 @@ NEVER = {
     # Evaluation must not share code with training: a fault common to both would hide itself.
     "attacks": {"training", "defenses", "models.build"},
     "attacking": {"training", "defenses", "models.build"},
+    "training": {"attacking", "attacks"},
     # Claims meet measurements in judging alone; tables and pages are made from files, without torch.
     "claims": {"measuring", "judging"},
     "measuring": {"claims", "judging"},
@@ -513,6 +514,60 @@ def test_imports_that_would_mix_what_is_kept_apart_are_absent() -> None:
         if any(used == never or used.startswith(f"{never}.") for never in NEVER.get(part(name), ()))
     }
     assert not mixed
+
+
+def test_claims_and_measurements_meet_in_judging_alone() -> None:
+    meeting = {name for name, used in GRAPH.items() if {"claims", "measuring"} <= set(map(part, used))}
+    assert meeting
+    assert set(map(part, meeting)) == {"judging"}
+
+
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 450, 60
+
+
+def test_no_file_is_long() -> None:
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    assert not {name: lines for name, lines in lengths.items() if lines > LINES_OF_A_FILE}
+
+
+def test_no_function_is_long_without_a_reason() -> None:
+    long = {
+        f"{name}.{node.name}"
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > LINES_OF_A_FUNCTION
+        and "Long: " not in (ast.get_docstring(node) or "")
+    }
+    assert not long
+
+
+NOT_OUR_WORDS = re.compile(r"\b(ledgers?|stanzas?|climb\w*|lest)\b", re.IGNORECASE)
+"""Words that the glossary of CONTRIBUTING replaces, as far as they have no other meaning."""
+
+
+def prose_of(path: Path) -> str:
+    """Return what people read of a file: of code its docstrings and texts, of others all."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return text
+    constants = (node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    return "\n".join(value for value in constants if isinstance(value, str))
+
+
+def test_the_words_are_the_glossarys() -> None:
+    places = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2"), *(ROOT / "studies").glob("*.yaml")]
+    places += [ROOT / name for name in ("README.md", "config.yaml", "results/README.md", "report/README.md")]
+    found = {
+        f"{path.relative_to(ROOT)}: {hit.group()}"
+        for path in places
+        for hit in NOT_OUR_WORDS.finditer(prose_of(path))
+    }
+    assert not found
+    glossary = read("CONTRIBUTING.md").partition("## Glossary")[2]
+    for word in ("ledger", "stanza", "climb"):
+        assert NOT_OUR_WORDS.search(f"a {word}")
+        assert word in glossary
 
 
 FAMILIES = ("architectures", "attacks", "datasets", "defenses")

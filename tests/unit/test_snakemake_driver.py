@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.cli import parse_config
+from snakemake.settings.types import ConfigSettings
 
 from reproof import cli, snakemake_driver
 
@@ -135,3 +139,148 @@ def test_gpus_of_this_machine_are_the_limit_here_and_not_on_a_cluster(
     assert cluster.global_resources == {}
     assert packed.global_resources == {"gpu": 4}, "what the command line says stays"
     assert inside.global_resources == {}
+
+
+# What the pinned Snakemake's internals are taken to mean (the table in snakemake_driver.py).
+
+SNAKEFILE = """
+import json
+from pathlib import Path
+
+def told():
+    deployment = workflow.deployment_settings
+    return {
+        "configfiles": [str(path) for path in workflow.config_settings.configfiles],
+        "config_args": workflow.config_settings.config_args,
+        "main": workflow.is_main_process,
+        "conda": [method.name for method in deployment.deployment_method],
+    }
+
+if workflow.is_main_process:
+    Path("first.json").write_text(json.dumps(told()))
+    deployment = workflow.deployment_settings
+    deployment.deployment_method = set(deployment.deployment_method) - set(deployment.deployment_method)
+else:
+    Path("inside.json").write_text(json.dumps(told()))
+
+def gpus(wildcards):
+    before = dict(workflow.global_resources)
+    if workflow.is_main_process and "gpu" not in before:
+        workflow.register_resource("gpu", 1)
+        Path("local.json").write_text(json.dumps([workflow.local_exec, sorted(map(str, before))]))
+    return 1
+
+rule all:
+    input: "one", "two", "locks", "anew"
+
+rule locks:
+    output: "locks"
+    shell: "ls .snakemake/locks > {output}"
+
+rule anew:
+    output: touch("anew")
+    run: pass
+
+rule work:
+    output: "{name,one|two}"
+    conda: "environment.yml"
+    resources: gpu=gpus
+    shell: "mkdir held && sleep 0.3 && rmdir held && touch {output}"
+"""
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small workflow that the pinned Snakemake has run."""
+    folder = tmp_path_factory.mktemp("internals")
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "overlay.yaml").write_text("seeds: [1]\n")
+    (folder / "environment.yml").write_text("dependencies: []\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--use-conda", "--configfile", "overlay.yaml",
+         "--config", "keep_adversarial=true", "surfaces=null", "training={epochs: 3}"],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_config_args_are_what_was_typed_and_configfiles_are_absolute(driven: Path) -> None:
+    told = json.loads((driven / "first.json").read_text())
+    assert told["config_args"] == ["keep_adversarial=true", "surfaces=null", "training={epochs: 3}"]
+    assert told["configfiles"] == [str(driven / "overlay.yaml")]
+
+
+def test_a_job_that_snakemake_starts_anew_is_not_the_main_process_and_has_the_same_arguments(
+    driven: Path,
+) -> None:
+    """A `run:` job is a Snakemake of its own, as every job on a cluster is."""
+    first, inside = (json.loads((driven / f"{name}.json").read_text()) for name in ("first", "inside"))
+    assert (first["main"], inside["main"]) == (True, False)
+    assert inside["config_args"] == first["config_args"]
+    assert inside["configfiles"] == first["configfiles"]
+
+
+def test_conda_that_is_taken_back_is_not_used(driven: Path) -> None:
+    """This workflow ran to its end, and no environment was made for it."""
+    assert json.loads((driven / "first.json").read_text())["conda"] == ["CONDA"]
+    assert not list((driven / ".snakemake").glob("conda/*"))
+
+
+def test_a_resource_that_is_registered_late_limits_the_jobs_of_this_machine(driven: Path) -> None:
+    """Two jobs that make the same folder, with two cores: without the limit one of them fails."""
+    local, known = json.loads((driven / "local.json").read_text())
+    assert local is True
+    assert "gpu" not in known
+    assert "_cores" in known
+
+
+def test_locks_lie_where_we_remove_them(driven: Path) -> None:
+    assert "output.lock" in (driven / "locks").read_text()
+    assert not (driven / ".snakemake/locks").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("keep_adversarial=true", ("keep_adversarial", True)),
+        ("surfaces=null", ("surfaces", None)),
+        ("surfaces={points: 5}", ("surfaces", {"points": 5})),
+        ("surfaces={'points': 5, 'clip': False}", ("surfaces", {"points": 5, "clip": False})),
+        ("seeds=[0, 1]", ("seeds", [0, 1])),
+        ("study=other", ("study", "other")),
+        ("tolerance=", ("tolerance", None)),
+    ],
+)
+def test_both_entrances_read_a_value_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, read: tuple[str, object]
+) -> None:
+    """As Snakemake's own parser has it, `true` and `null` are words and 5 is a text."""
+    seen: list[object] = []
+
+    def load(files: list[Path], overrides: dict[str, object]) -> SimpleNamespace:
+        seen.append(([str(file) for file in files], overrides))
+        return SimpleNamespace(name="tiny", models={}, surfaces=None)
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("config.yaml", "more.yaml"):
+        (tmp_path / name).write_text("seeds: [0]\n")
+    monkeypatch.setattr(cli.reader, "load", load)
+    settings = ConfigSettings(
+        config=parse_config([typed]),
+        configfiles=[tmp_path / "config.yaml", tmp_path / "more.yaml"],
+        config_args=[typed],
+    )
+    with contextlib.suppress(AttributeError):
+        snakemake_driver.read_plan(SimpleNamespace(config_settings=settings))
+    cli.load_study([Path("more.yaml")], [typed])
+    assert seen == [(["config.yaml", "more.yaml"], dict([read]))] * 2
+
+
+def test_a_bare_snakemake_lays_nothing_over_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(snakemake_driver, "load_study", lambda *words: given.append(words))
+    with contextlib.suppress(AttributeError):
+        snakemake_driver.read_plan(SimpleNamespace(config_settings=ConfigSettings(config=parse_config(None))))
+    ((overlays, values),) = given
+    assert (overlays, list(values)) == ([], [])

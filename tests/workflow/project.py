@@ -20,19 +20,23 @@ ROOT = Path(__file__).parents[2]
 CODE = ("Snakefile", "workflow", "src", "profiles", "environment.yml", "config.yaml")
 
 
-def _with_a_view() -> str:
-    """Return a cheap defense of one network that its attacker can climb, whichever files are there."""
+def _with_an_attack_loss() -> str:
+    """Return a cheap defense of one network with a loss of its own for its attacker, whichever files are there."""
     costs = {}
     for kind in registry.names("defenses"):
         settings = registry.settings_class("defenses", kind)()
         assert isinstance(settings, DefenseSettings)
-        if "joint" in settings.views and "weight" in type(settings).model_fields and settings.networks == 1:
-            costs[kind] = settings.passes()
-    return max(kind for kind, passes in costs.items() if passes == min(costs.values()))
+        if (
+            "joint" in settings.attack_losses
+            and "weight" in type(settings).model_fields
+            and settings.networks == 1
+        ):
+            costs[kind] = settings.relative_cost()
+    return max(kind for kind, cost in costs.items() if cost == min(costs.values()))
 
 
-JOINT = _with_a_view()
-"""The defense of TINY's model `centred`: it has a setting `weight` and a view `joint`."""
+JOINT = _with_an_attack_loss()
+"""The defense of TINY's model `centred`: it has a setting `weight` and an attack loss `joint`."""
 
 TINY = f"""\
 study: tiny
@@ -83,9 +87,11 @@ threats:
 ALL_JOBS = """
 import sys
 from pathlib import Path
-from reproof import cli, plan, study
+from reproof import cli
+from reproof.plan.jobs import Plan
+from reproof.study import reader
 
-for job in plan.Plan(study.load([Path("config.yaml")])).jobs():
+for job in Plan(reader.load([Path("config.yaml")])).jobs():
     whole = job.rule in ("tabulate", "draw", "report")
     if cli.main([job.rule] if whole else [job.rule, next(iter(job.outputs.values()))]):
         sys.exit(1)

@@ -25,6 +25,8 @@ class Mistake:
     old: str
     new: str
     words: tuple[str, ...]
+    also: tuple[str, str] = ("", "")
+    """Another edit that the mistake needs."""
 
 
 MISTAKES = [
@@ -58,6 +60,17 @@ MISTAKES = [
             "attacks: [carlini_wagner], images: 20, view", ("suites.adaptive.attacks[0]", "no gradient")),
     Mistake("unknown setting", "setting: adaptive", "setting: adaptve", ("threats.adaptive.setting", "'adaptive'")),
     Mistake("seed twice", "seeds: [0]", "seeds: [0, 0]", ("seeds", "twice")),
+    Mistake("negative seed", "seeds: [0]", "seeds: [-1]", ("seeds[0]", "greater than or equal to 0")),
+    Mistake("endless seed", "seeds: [0]", "seeds: [1234567890123456789012]", ("seeds[0]", "less than")),
+    Mistake("endless training", "epochs: 1,", "epochs: .inf,", ("training.epochs", "whole number")),
+    Mistake("more images than there are", "carlini_wagner], images: 20", "carlini_wagner], images: 41",
+            ("suites.papers.images", "41", "digits has 40")),
+    Mistake("a budget twice", "epsilons: [0.1, 0.3]", "epsilons: [8/255, 8/255]", ("attacks.fgsm", "listed twice")),
+    Mistake("threat that nobody meets", "targets: [centred]", "targets: [plain]", ("threats.adaptive", "no model meets it")),
+    Mistake("a source without other targets", "source: plain}", "source: plain, targets: [plain]}",
+            ("threats.black_box", "no model meets it")),
+    Mistake("images too small for the network", "test_images: 40", "image_size: 8, test_images: 40",
+            ("architecture", "dkd_mnist", "16 x 16"), ("kind: cnn6", "kind: dkd_mnist")),
     Mistake("key twice", "smoke: true\n", "smoke: true\nsmoke: true\n", ("smoke", "twice", "line 4")),
     Mistake("broken YAML", "seeds: [0]", "seeds: [0", ("not valid YAML", "line")),
     Mistake("bad study name", "study: tiny", "study: Tiny Study", ("study", "pattern")),
@@ -75,7 +88,7 @@ def test_mistake_in_a_study_is_named(
 ) -> None:
     assert mistake.old in TINY, "the edit must change something"
     file = tmp_path / "config.yaml"
-    file.write_text(TINY.replace(mistake.old, mistake.new, 1))
+    file.write_text(TINY.replace(mistake.old, mistake.new, 1).replace(*mistake.also))
     monkeypatch.chdir(tmp_path)
     assert cli.main(["plan"]) == 1
     printed = capsys.readouterr()

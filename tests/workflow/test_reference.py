@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from project import Project
 
-from reproof import reference
+from reproof import artifacts, reference
+from reproof.csv_tables import RED_FLAGS, SUMMARY, VERDICTS
 from reproof.errors import ArtifactError
 
 
@@ -23,20 +24,16 @@ def kept(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "little"
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_it_holds_what_was_measured_and_nothing_that_was_not(finished: Project, kept: Path) -> None:
     found = reference.read(kept)
     assert found.name == "little"
     tables = finished.path / "results/tiny/tables"
-    assert [dict(row) for row in found.tables["summary"]] == rows(tables / "summary.csv")
-    assert [dict(row) for row in found.tables["red_flags"]] == rows(tables / "red_flags.csv")
-    judged = [row for row in rows(tables / "verdicts.csv") if row["measured"]]
-    assert judged
-    assert [dict(row) for row in found.tables["verdicts"]] == judged
+    assert found.tables["summary"].equals(SUMMARY.read(tables / "summary.csv"))
+    assert found.tables["red_flags"].equals(RED_FLAGS.read(tables / "red_flags.csv"))
+    verdicts = VERDICTS.read(tables / "verdicts.csv")
+    judged = verdicts[verdicts["measured"].notna()]
+    assert len(judged)
+    assert found.tables["verdicts"].equals(judged.reset_index(drop=True))
 
 
 def test_every_file_of_the_run_has_its_origin(finished: Project, kept: Path) -> None:
@@ -45,11 +42,8 @@ def test_every_file_of_the_run_has_its_origin(finished: Project, kept: Path) -> 
     record = json.loads((finished.path / "results/tiny/models/plain/seed0/record.json").read_text())
     row = found.records[weights]
     assert row["sha256"] == record["files"]["model.safetensors"]["sha256"]
-    assert (row["digest"], row["commit"], row["device"]) == (
-        record["digest"],
-        record["commit"],
-        record["device"],
-    )
+    known = ("digest", "commit", "device", "dirty", "seed", "threads", "seconds")
+    assert {name: row[name] for name in known} == {name: record[name] for name in known}
     assert row["command"] == f"snakemake --cores all --force {weights}"
     assert {row["rule"] for row in found.records.values()} == {
         "prepare",
@@ -62,6 +56,25 @@ def test_every_file_of_the_run_has_its_origin(finished: Project, kept: Path) -> 
     assert found.about["command"] == "snakemake --cores all"
     assert found.about["core_seconds"]["train"] > 0
     assert sum(path.stat().st_size for path in kept.iterdir()) < 500_000
+
+
+def test_judged_anew_it_is_the_same_until_rules_or_numbers_change(kept: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "little"
+    shutil.copytree(kept, copy)
+    before = {path.name: path.read_text() for path in copy.iterdir()}
+    assert reference.judge(copy) == before
+    claims = reference.read(copy).tables["verdicts"]
+    other = SUMMARY.parse(before["summary.csv"], "summary.csv").assign(value=0.123)
+    (copy / "summary.csv").write_text(SUMMARY.text(other))
+    with pytest.raises(ArtifactError, match=r"summary\.csv is not the file"):
+        reference.judge(copy)
+    about = json.loads(before["about.json"])
+    about["files"]["summary.csv"] = artifacts.sha256(copy / "summary.csv")
+    (copy / "about.json").write_text(json.dumps(about))
+    reference.write(copy, reference.judge(copy))
+    again = reference.read(copy).tables["verdicts"]
+    assert list(again["claim_id"]) == list(claims["claim_id"])
+    assert set(again["measured"]) == {0.123}
 
 
 def test_it_does_not_say_where_a_machine_keeps_its_data(changeable: Project, kept: Path) -> None:

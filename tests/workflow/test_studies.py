@@ -29,13 +29,8 @@ def planned(name: str, values: dict[str, str]) -> Plan:
 
 def expected(plan: Plan) -> dict[str, int]:
     jobs = list(plan.jobs())
-    alike = ("prepare", "assemble", "evaluate", "surface")
+    alike = ("prepare", "train", "assemble", "evaluate", "surface")
     counts = {rule: sum(job.rule == rule for job in jobs) for rule in alike}
-    trained = plan.tracing()  # a rule for each set of tables that trainings leave
-    counts |= {
-        "_".join(["train", *traces]): len(models) * len(plan.study.seeds)
-        for traces, models in trained.items()
-    }
     shown = sum(job.rule == "attack" and "/transfer/" in job.outputs["adversarial"] for job in jobs)
     attacks = sum(job.rule == "attack" for job in jobs) - shown
     named = {

@@ -1,8 +1,8 @@
 # Images that only their own model is shown are removed once that was done; the others are kept.
 rule attack:
     input:
-        data=lambda wildcards: crafting(wildcards).inputs["data"],
-        model=lambda wildcards: crafting(wildcards).inputs["model"],
+        data=lambda wildcards: attack_job(wildcards).inputs["data"],
+        model=lambda wildcards: attack_job(wildcards).inputs["model"],
     output:
         adversarial=driver.temporary_unless_kept(
             PLAN, f"{PLAN.folder}/adversarial/{{model}}/seed{{seed}}/{{suite}}.safetensors", temp
@@ -16,7 +16,7 @@ rule attack:
     resources:
         gpu=lambda wildcards: driver.gpus(workflow),
     params:
-        job=lambda wildcards: crafting(wildcards).expectation,
+        job=lambda wildcards: attack_job(wildcards).expectation,
     shell:
         "python -m reproof attack {output.adversarial} --expect {params.job}"
         " --threads {threads} 2> >(tee {log} >&2)"

@@ -1,8 +1,8 @@
 rule evaluate:
     input:
-        data=lambda wildcards: evaluation(wildcards).inputs["data"],
+        data=lambda wildcards: evaluate_job(wildcards).inputs["data"],
         model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
-        adversarial=lambda wildcards: evaluation(wildcards).inputs["adversarial"],
+        adversarial=lambda wildcards: evaluate_job(wildcards).inputs["adversarial"],
     output:
         outcomes=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.parquet",
         examples=f"{PLAN.folder}/outcomes/{{model}}/seed{{seed}}/{{threat}}.examples.safetensors",
@@ -13,6 +13,6 @@ rule evaluate:
         "../../environment.yml"
     threads: 1
     params:
-        job=lambda wildcards: evaluation(wildcards).expectation,
+        job=lambda wildcards: evaluate_job(wildcards).expectation,
     shell:
         "python -m reproof evaluate {output.outcomes} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

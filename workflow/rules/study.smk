@@ -19,27 +19,27 @@ driver.prepare(workflow, PLAN)
 shell.prefix(driver.shell_prefix(ROOT))
 
 
-def training(wildcards):
+def train_job(wildcards):
     """Return the plan's train job for these wildcards."""
     return PLAN.train(wildcards.model, int(wildcards.seed))
 
 
-def joining(wildcards):
+def assemble_job(wildcards):
     """Return the plan's assemble job for these wildcards."""
     return PLAN.assemble(wildcards.model, int(wildcards.seed))
 
 
-def crafting(wildcards):
+def attack_job(wildcards):
     """Return the plan's attack job for these wildcards."""
     return PLAN.attack(wildcards.model, int(wildcards.seed), wildcards.suite)
 
 
-def evaluation(wildcards):
+def evaluate_job(wildcards):
     """Return the plan's evaluate job for these wildcards."""
     return PLAN.evaluate(wildcards.model, int(wildcards.seed), wildcards.threat)
 
 
-def surveying(wildcards):
+def surface_job(wildcards):
     """Return the plan's surface job for these wildcards."""
     return PLAN.surface(wildcards.model, int(wildcards.seed))
 

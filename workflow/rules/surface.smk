@@ -3,9 +3,9 @@ if PLAN.surfaced:
 
     rule surface:
         input:
-            data=lambda wildcards: surveying(wildcards).inputs["data"],
+            data=lambda wildcards: surface_job(wildcards).inputs["data"],
             model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
-            beside=lambda wildcards: surveying(wildcards).inputs["beside"],
+            beside=lambda wildcards: surface_job(wildcards).inputs["beside"],
         output:
             surface=f"{PLAN.folder}/surfaces/{{model}}/seed{{seed}}.csv",
             record=f"{PLAN.folder}/surfaces/{{model}}/seed{{seed}}.record.json",
@@ -19,6 +19,6 @@ if PLAN.surfaced:
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),
         params:
-            job=lambda wildcards: surveying(wildcards).expectation,
+            job=lambda wildcards: surface_job(wildcards).expectation,
         shell:
             "python -m reproof surface {output.surface} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

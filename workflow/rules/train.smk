@@ -1,30 +1,26 @@
-# One rule for all models, and one more for each set of traces that trainings leave.
-for traces, models in PLAN.tracing().items():
-
-    rule:
-        name:
-            "_".join(["train", *traces])
-        input:
-            data=lambda wildcards: training(wildcards).inputs["data"],
-            beside=lambda wildcards: training(wildcards).inputs.get("beside", ()),
-        output:
-            **{f"trace_{name}": f"{PLAN.folder}/models/{{model}}/seed{{seed}}/{name}.csv" for name in traces},
-            model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
-            history=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/history.csv",
-            record=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/record.json",
-        log:
-            f"{PLAN.folder}/logs/train/{{model}}-seed{{seed}}.log",
-        wildcard_constraints:
-            model="|".join(models),
-        conda:
-            "../../environment.yml"
-        threads: 1
-        resources:
-            gpu=lambda wildcards: driver.gpus(workflow),
-        params:
-            job=lambda wildcards: training(wildcards).expectation,
-        shell:
-            "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+# The log's index names what a method's training leaves beside the history; the tables lie beside it.
+rule train:
+    input:
+        data=lambda wildcards: train_job(wildcards).inputs["data"],
+        beside=lambda wildcards: train_job(wildcards).inputs.get("beside", ()),
+    output:
+        model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
+        history=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/history.csv",
+        training_log=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/training_log.json",
+        record=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/record.json",
+    log:
+        f"{PLAN.folder}/logs/train/{{model}}-seed{{seed}}.log",
+    wildcard_constraints:
+        model="|".join(PLAN.trained),
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=lambda wildcards: driver.gpus(workflow),
+    params:
+        job=lambda wildcards: train_job(wildcards).expectation,
+    shell:
+        "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
 
 
 # An ensemble is not trained: it is put together from its members.
@@ -32,8 +28,8 @@ if PLAN.assembled:
 
     rule assemble:
         input:
-            data=lambda wildcards: joining(wildcards).inputs["data"],
-            members=lambda wildcards: joining(wildcards).inputs["members"],
+            data=lambda wildcards: assemble_job(wildcards).inputs["data"],
+            members=lambda wildcards: assemble_job(wildcards).inputs["members"],
         output:
             model=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/model.safetensors",
             separation=f"{PLAN.folder}/models/{{model}}/seed{{seed}}/separation.csv",
@@ -46,6 +42,6 @@ if PLAN.assembled:
             "../../environment.yml"
         threads: 1
         params:
-            job=lambda wildcards: joining(wildcards).expectation,
+            job=lambda wildcards: assemble_job(wildcards).expectation,
         shell:
             "python -m reproof assemble {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"

@@ -17,6 +17,8 @@ Table 1's numbers.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
@@ -32,8 +34,17 @@ INITIAL_SLOPE = 0.25
 class Settings(ArchitectureSettings):
     """CNN-6."""
 
+    smallest_side: ClassVar[int] = 8
+
+    title: ClassVar[str] = "CNN-6"
+
     width: Positive = 1.0
     """Multiplies every layer's channels and units; 1 is Mustafa, Table 1: 32, 64, 128, 512, 64."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return ("layer1", "layer2", "layer3", "layer4", "layer5")
 
     @property
     def sizes(self) -> tuple[int, ...]:

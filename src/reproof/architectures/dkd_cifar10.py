@@ -14,6 +14,8 @@ Features: `conv1`, `conv2` (maps after pooling), `conv3` (maps after the two 1 x
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
@@ -27,8 +29,17 @@ from reproof.settings.values import Positive, scaled
 class Settings(ArchitectureSettings):
     """DKD's network for CIFAR-10."""
 
+    smallest_side: ClassVar[int] = 4
+
+    title: ClassVar[str] = "DKD’s network for CIFAR-10"
+
     width: Positive = 1.0
     """Multiplies every layer's filters; 1 is Mirzaeian 2022, Table 1: 96, 192."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return ("conv1", "conv2", "conv3", "penultimate")
 
     @property
     def sizes(self) -> tuple[int, int]:

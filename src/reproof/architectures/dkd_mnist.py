@@ -13,6 +13,8 @@ Features: `conv1`, `conv2` (maps after each pair's pooling), `fc1`, `fc2` (vecto
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
@@ -26,8 +28,17 @@ from reproof.settings.values import Positive, scaled
 class Settings(ArchitectureSettings):
     """DKD's network for MNIST."""
 
+    smallest_side: ClassVar[int] = 16
+
+    title: ClassVar[str] = "DKD’s network for MNIST"
+
     width: Positive = 1.0
     """Multiplies every layer's filters and units; 1 is Mirzaeian 2022, Table 1: 32, 64, 200, 200."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return ("conv1", "conv2", "fc1", "fc2")
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ Features: `conv1`, `conv2` (maps after ReLU and pooling), `fc1`, `fc2` (vectors 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
@@ -29,8 +31,17 @@ from reproof.settings.values import Positive, scaled
 class Settings(ArchitectureSettings):
     """LeNet-5."""
 
+    smallest_side: ClassVar[int] = 12
+
+    title: ClassVar[str] = "LeNet"
+
     width: Positive = 1.0
     """Multiplies every layer's channels and units; 1 is LeCun 1998, Sec. II-B: 6, 16, 120, 84."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return ("conv1", "conv2", "fc1", "fc2")
 
     @property
     def sizes(self) -> tuple[int, ...]:

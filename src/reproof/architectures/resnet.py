@@ -30,7 +30,7 @@ between the stages are the sums that the next block activates.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -40,11 +40,15 @@ from reproof.models.classifier import Classifier
 from reproof.models.layers import initialise_convolutions, one_stage_per_block
 from reproof.models.preactivation import PreActivationBlock, activation
 from reproof.settings.architecture import ArchitectureSettings
-from reproof.settings.values import Count, Flag, Positive, Whole, scaled
+from reproof.settings.values import Count, Positive, Switch, Whole, scaled
 
 
 class Settings(ArchitectureSettings):
     """A residual network."""
+
+    residual: ClassVar[bool] = True
+
+    title: ClassVar[str] = "ResNet"
 
     depth: Count = 20
     """Layers with weights (He 2016, Table 1, Sec. 4.2); it also names the network in claims: `resnet110`."""
@@ -52,19 +56,27 @@ class Settings(ArchitectureSettings):
     """Two 3 x 3 convolutions, or 1 x 1, 3 x 3 and 1 x 1 with four times the planes (He 2016, Fig. 5)."""
     stem: Literal["cifar", "imagenet"] = "cifar"
     """Three stages from 16 planes (He 2016, Sec. 4.2), or four stages from 64 planes (Table 1)."""
-    stem_pool: Flag = False
+    stem_pool: Switch = False
     """cifar: a 2 x 2 max pooling after the stem (Mustafa, Table 1, `ReLU (2 x 2)` taken literally).
     imagenet: the 7 x 7 convolution of stride 2 and 3 x 3 max pooling (He 2016, Table 1), for large images."""
     blocks: tuple[Count, ...] | Count | None = None
     """Blocks of each stage, or one number for all; null takes them from depth. Mustafa's code has 18."""
     hidden: Annotated[Whole, Field(ge=0)] = 0
     """Units of a fully connected layer before the classifier; 0 is none (Mustafa, Table 1, layer 5: 1024)."""
-    hidden_relu: Flag = True
+    hidden_relu: Switch = True
     """A ReLU after that layer: Mustafa's Table 1 does not say; the released code has none."""
-    pre_activation: Flag = False
+    pre_activation: Switch = False
     """Batch norm and ReLU before each convolution instead of after it (He 2016b, Fig. 4e)."""
     width: Positive = 1.0
     """Multiplies every layer's planes and units."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return (
+            *(f"layer{index}" for index in range(1, len(self.stage_blocks) + 2)),
+            "layer5" if self.stem == "cifar" else "penultimate",
+        )
 
     @property
     def stage_blocks(self) -> tuple[int, ...]:
@@ -103,6 +115,15 @@ class Settings(ArchitectureSettings):
                 f"depth should be {layers} n + 2 for three stages of {self.block} blocks, not {self.depth}"
             )
         return self
+
+    @classmethod
+    def title_of(cls, key: str, name: str) -> str | None:
+        """Return ResNet-110 for resnet110; of every depth that there can be: 6 n + 2, 9 n + 2, 18, 34."""
+        depth = key.removeprefix("resnet")
+        if not depth.isdecimal() or key != f"resnet{int(depth)}":
+            return None
+        regular = int(depth) > 7 and (int(depth) - 2) % 3 == 0
+        return f"{cls.title}-{depth}" if regular or depth in ("18", "34") else None
 
     def key(self, name: str) -> str:
         """Return resnet20, resnet110: what claims say, however many blocks are set by hand."""

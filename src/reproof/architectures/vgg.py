@@ -17,7 +17,7 @@ the classifier).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -26,22 +26,35 @@ from reproof.data.dataset import DataDescription
 from reproof.models.classifier import Classifier
 from reproof.models.layers import initialise_convolutions
 from reproof.settings.architecture import ArchitectureSettings
-from reproof.settings.values import Flag, Number, Positive, scaled
+from reproof.settings.values import Number, Positive, Switch, scaled
 
 
 class Settings(ArchitectureSettings):
     """VGG."""
 
+    title: ClassVar[str] = "VGG"
+
     depth: Literal[11, 13, 16, 19] = 19
     """Layers with weights (Simonyan 2015, Table 1); it also names the network in claims: `vgg19`."""
-    batch_norm: Flag = True
+    batch_norm: Switch = True
     """Batch norm after each convolution (Seiler, Sec. V-B)."""
-    global_average_pooling: Flag = True
+    global_average_pooling: Switch = True
     """True: the last maps' averages are classified (Seiler, Sec. V-B). False: two layers of 4096 units."""
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.5
     """Dropout after each of those two layers (Simonyan 2015, Sec. 3.1); global average pooling has none."""
     width: Positive = 1.0
     """Multiplies every layer's channels and units."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return (*(f"layer{index}" for index in range(1, len(self.stages) + 1)), "penultimate")
+
+    @classmethod
+    def title_of(cls, key: str, name: str) -> str | None:
+        """Return VGG-11 to VGG-19."""
+        depths = {f"vgg{depth}": depth for depth in (11, 13, 16, 19)}
+        return f"{cls.title}-{depths[key]}" if key in depths else None
 
     def key(self, name: str) -> str:
         """Return vgg11 to vgg19."""

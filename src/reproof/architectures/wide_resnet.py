@@ -17,7 +17,7 @@ last activation), `layer5` (the vector that feeds the classifier: layer 4, avera
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -33,6 +33,10 @@ from reproof.settings.values import Count, Positive, UnitInterval, scaled
 class Settings(ArchitectureSettings):
     """A wide residual network."""
 
+    residual: ClassVar[bool] = True
+
+    title: ClassVar[str] = "Wide ResNet"
+
     depth: Count = 28
     """d = 6 n + 4: the first convolution, 6 n of the blocks and three of the shortcuts (Sec. 3)."""
     widening: Positive = 10
@@ -41,6 +45,11 @@ class Settings(ArchitectureSettings):
     """Share of each block's inner maps that training drops (Sec. 2.4; 0.3 for CIFAR, 0.4 for SVHN)."""
     width: Positive = 1.0
     """Multiplies every layer's planes, the first convolution's too; 1 is Table 1."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features."""
+        return ("layer1", "layer2", "layer3", "layer4", "layer5")
 
     @model_validator(mode="after")
     def _fitting(self) -> Settings:

@@ -14,15 +14,15 @@ from torch import Tensor
 from reproof.settings.values import Norm
 
 
-def aggregate(clean: Tensor, crafted: Sequence[Tensor], norm: Norm | None, epsilon: float | None) -> Tensor:
+def aggregate(clean: Tensor, found: Sequence[Tensor], norm: Norm | None, epsilon: float | None) -> Tensor:
     """Return the clean images moved by the sum of the members' perturbations, inside the budget and [0, 1].
 
-    clean: float32 (N, C, H, W) in [0, 1]. crafted: each member's adversarial versions of them. Where there is a
+    clean: float32 (N, C, H, W) in [0, 1]. found: each member's adversarial versions of them. Where there is a
     budget the sum is cut to it; with FGSM that is the sign of the sum, times epsilon, at pixels that are at least
     epsilon inside [0, 1]. Elsewhere a member's step may be cut off at the edge, and then weighs as much as is left
     of it. ValueError for a norm in which sums are not cut.
     """
-    total = torch.stack([images - clean for images in crafted]).sum(dim=0)
+    total = torch.stack([images - clean for images in found]).sum(dim=0)
     if epsilon is not None:
         if norm != "linf":
             raise ValueError(f"sums of perturbations are cut to L-infinity balls only, not {norm}")

@@ -1,30 +1,101 @@
-"""The images under attack, and what their attacks share."""
+"""The images under attack, with all that an attack may ask about them, and what an attack is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from eagerpy.astensor import astensor
-from eagerpy.tensor.tensor import Tensor as EagerTensor
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from reproof.attacking.gradient import mean_gradient
+from reproof.attacking.image_noise import ImageNoise
+from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
+
+
+class Attack(Protocol):
+    """What an attack's file builds: settings in, changed images out.
+
+    `build` may return an attack of Foolbox's instead (foolbox_adapter).
+    """
+
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return adversarial versions of the batch's images, in their order; images that it failed on as they were.
+
+        The batch's own tensors stay as they are. Nobody but the engine decides what counts.
+        """
+        ...
 
 
 @dataclass
-class Batch:
-    """The images under attack, and what their attacks share."""
+class FirstGradients:
+    """What is kept of the gradients where the attacks on a batch begin."""
 
+    at_clean: Tensor | None = None
+    """The attack loss's gradient at the clean images: where FGSM ends and BIM and MIM begin, whatever the epsilon."""
+    zero: int | None = None
+    """Images whose gradient was exactly zero where the first point's attack began; None where nobody took any."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images to attack at one point."""
+
+    classifier: nn.Module
+    """Images (N, C, H, W) in [0, 1] to logits (N, K), in evaluation mode, without gradients of parameters."""
     images: Tensor
+    """float32 (N, C, H, W) in [0, 1]."""
     labels: Tensor
-    positions: list[int]
-    clean_gradient: tuple[EagerTensor, EagerTensor] | None = None
-    """Loss and gradient at the clean images: where FGSM ends and BIM and MIM begin, whatever the epsilon. Nobody
-    reads the loss, which after `select` is still the whole batch's."""
-    zero_gradients: int | None = None
+    """int64 (N,), on the images' device."""
+    noise: ImageNoise
+    epsilon: float | None = None
+    """The budget in pixels' [0, 1]; None for attacks without one."""
+    attack_loss: AttackLoss | None = None
+    """What to maximise in place of the attack's own loss; None for that one."""
+    first_gradients: FirstGradients = field(default_factory=FirstGradients)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the classifier's logits (n, K) on any images; they have a graph only if the images want a gradient."""
+        with torch.set_grad_enabled(images.requires_grad):
+            logits: Tensor = self.classifier(images)
+        return logits
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the classes (n,) that decide whether an attack leaves an image as fooled."""
+        return self.logits(images).argmax(dim=1)
+
+    def require_epsilon(self) -> float:
+        """Return the budget; StudyError where the point has none."""
+        if self.epsilon is None:
+            raise StudyError("the attack stays in a ball around each image, and the point names no epsilon")
+        return self.epsilon
+
+    def gradient(
+        self, loss: AttackLoss, images: Tensor, labels: Tensor, *, samples: int = 1, shared: bool = False
+    ) -> Tensor:
+        """Return each image's gradient of its loss, the mean over `samples` passes, shaped like the images.
+
+        shared: take it once for all points where the images are the clean ones, of an attack that has one loss at them.
+        """
+        kept, shared = self.first_gradients, shared and images is self.images
+        if shared and kept.at_clean is not None:
+            return kept.at_clean
+        found = mean_gradient(loss, images, labels, samples)
+        if kept.zero is None:
+            kept.zero = int((found == 0).flatten(1).all(dim=1).sum())
+        if shared:
+            kept.at_clean = found
+        return found
 
     def select(self, rows: Tensor) -> Batch:
-        """Return the batch of some of the images. rows: bool (n,)."""
-        gradient = self.clean_gradient
-        if gradient is not None:
-            gradient = gradient[0], astensor(gradient[1].raw[rows])
-        positions = [position for position, kept in zip(self.positions, rows.tolist(), strict=True) if kept]
-        return Batch(self.images[rows], self.labels[rows], positions, gradient, self.zero_gradients)
+        """Return the batch of some of the images. rows: bool or indices."""
+        kept = self.first_gradients
+        gradients = FirstGradients(None if kept.at_clean is None else kept.at_clean[rows], kept.zero)
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            noise=self.noise.select(rows),
+            first_gradients=gradients,
+        )

@@ -12,250 +12,239 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from eagerpy.astensor import astensor
-from eagerpy.tensor.tensor import Tensor as EagerTensor
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, MinimizationAttack
-from foolbox.attacks.gradient_descent_base import BaseGradientDescent
-from foolbox.criteria import Misclassification
-from foolbox.models.base import Model
-from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
 from reproof import registry
 from reproof.attacking import threat_model
-from reproof.attacking.batch import Batch
-from reproof.attacking.ensemble import Together
-from reproof.attacking.gradient import LossFunction, value_and_gradient
-from reproof.attacking.gradient_ascent import Climbing
-from reproof.attacking.image_noise import ImageNoise, Noisy
+from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.image_noise import ImageNoise
 from reproof.attacking.judge import frozen, judge, predict
-from reproof.attacking.source_networks import members_of
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.fast_inference import cheaper
-from reproof.models.view import View
 from reproof.settings.attack import AttackSettings, Point
+from reproof.settings.values import Norm
 
 
-@dataclass(frozen=True)
-class Crafted:
+@dataclass
+class AttackResult:
     """One attack's images and how they are classified, each under its point's parameters (`epsilon=0.3`)."""
 
     images: dict[str, Tensor]
     """float32 (N, C, H, W) on the CPU, in the order of the clean images."""
     predictions: dict[str, Tensor]
     """int64 (N,): the classifier's classes for these very images, predicted again in float32."""
-    gradient_zero_share: float | None
-    """Share of the attacked images whose gradient was exactly zero where the first point's attack began; None
-    for attacks that climb no gradient. A red flag of masked gradients."""
     seconds: dict[str, float]
-    attacked: int
-    """How many images were attacked; the others were misclassified already and came back as they were."""
     unchanged: dict[str, int]
     """How many of the attacked images came back as they were. All of them, at a budget above zero: the attack
     did nothing (or, without a budget, failed everywhere)."""
+    attacked: int
+    """How many images were attacked; the others were misclassified already and came back as they were."""
+    zero_gradients: int | None = None
+    """Attacked images whose gradient was exactly zero where the first point's attack began; None for attacks that
+    follow none."""
+
+    @classmethod
+    def of_clean(cls, images: Tensor, labels: Tensor, points: Sequence[Point]) -> AttackResult:
+        """Return the result of an attack that leaves all images, and right, at each of the points."""
+        names = [point.parameters for point in points]
+        clean = images.detach().cpu()
+        return cls(
+            {name: clean.clone(memory_format=torch.contiguous_format) for name in names},
+            {name: labels.cpu().clone() for name in names},
+            dict.fromkeys(names, 0.0),
+            dict.fromkeys(names, 0),
+            len(images),
+        )
+
+    @property
+    def gradient_zero_share(self) -> float | None:
+        """Return the share of the attacked images whose gradient was exactly zero where the attack began.
+
+        None for attacks that follow no gradient. A red flag of masked gradients.
+        """
+        return None if self.zero_gradients is None else self.zero_gradients / self.attacked
+
+    def keep(self, point: Point, rows: Tensor, images: Tensor, predictions: Tensor) -> None:
+        """Put the images of some rows, and their classes, in their places."""
+        self.images[point.parameters][rows] = images.cpu()
+        self.predictions[point.parameters][rows] = predictions.cpu()
+
+    def add_points(self, other: AttackResult) -> None:
+        """Take over what another result of this attack has at other points."""
+        self.images.update(other.images)
+        self.predictions.update(other.predictions)
+        self.seconds.update(other.seconds)
+        self.unchanged.update(other.unchanged)
 
 
-def craft(
-    classifier: nn.Module,
-    settings: AttackSettings,
-    attack_kind: str,
-    images: Tensor,
-    labels: Tensor,
-    clean_predictions: Tensor,
-    *,
-    view: View | None,
-    seed: int,
-    batch_size: int,
-    device: torch.device | str,
-    skip_misclassified: bool,
-    progress: Callable[[int, int], None] | None = None,
-    channels_last: bool | None = None,
-    points: Sequence[Point] | None = None,
-) -> Crafted:
-    """Attack a classifier at every point of an attack's settings.
+@dataclass(frozen=True)
+class _Task:
+    """One attack at its points, in the order in which they are attacked."""
 
-    classifier: what is attacked and asked, images to logits; where a view needs more than the classifier, the
-    module that holds all of it (a Trainee), so that all of it is in evaluation mode.
-    images: float32 (N, C, H, W) in [0, 1]. labels: (N,).
-    clean_predictions: (N,), the kept ones; those that claim a mistake are checked before an image is skipped.
-    view: what the attack climbs instead of cross-entropy on the logits.
+    kind: str
+    norm: Norm | None
+    attacks: Sequence[tuple[Point, Attack]]
+    nested: Sequence[Point]
+    """The points, smallest first, of which a fooled image keeps its image at all larger ones."""
+
+
+class AttackEngine:
+    """Attacks a classifier by any attack, and judges what comes back.
+
+    classifier: what is attacked and asked, images to logits; where an attack loss needs more than the classifier, the
+    module that holds all of it (a Trainee), so that all of it is in evaluation mode. It is moved to the device.
+    attack_loss: what attacks maximise instead of cross-entropy on the logits.
     seed: with kind, point and image it decides every draw; the global generators come back as they were.
+    skip_misclassified: attack only images that are classified correctly; the others come back as they are.
+    channels_last: memory format while attacking; None takes it where it gains, for convolutions on a CPU.
     progress: called with how many images, counted at each point, are done, and of how many.
-    channels_last: memory format while crafting; None takes it where it gains, for convolutions on a CPU.
-    points: those to attack at; None are the settings' own.
-    BudgetError when an attack leaves its threat model; StudyError when it cannot be run as asked.
     """
-    device = torch.device(device)
-    threat_model.check(images, images, None, None, f"{attack_kind}: the images to attack")
-    if labels.shape != images.shape[:1] or clean_predictions.shape != labels.shape:
-        raise ValueError("labels and clean predictions should be one per image")
-    points = settings.points() if points is None else tuple(points)
-    if len({point.parameters for point in points}) != len(points):
-        raise StudyError(
-            f"attack {attack_kind}: a point is listed twice: {', '.join(p.parameters for p in points)}"
+
+    def __init__(
+        self,
+        classifier: nn.Module,
+        *,
+        device: torch.device | str,
+        batch_size: int,
+        seed: int,
+        skip_misclassified: bool,
+        attack_loss: AttackLoss | None = None,
+        channels_last: bool | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        self.device = torch.device(device)
+        self.classifier = classifier.to(self.device)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.skip_misclassified = skip_misclassified
+        self.attack_loss = attack_loss
+        if channels_last is None:
+            convolves = any(isinstance(module, nn.Conv2d) for module in classifier.modules())
+            channels_last = self.device.type == "cpu" and convolves
+        self.channels_last = channels_last
+        self.progress = progress
+
+    def run(
+        self,
+        kind: str,
+        settings: AttackSettings,
+        images: Tensor,
+        labels: Tensor,
+        clean_predictions: Tensor,
+        points: Sequence[Point] | None = None,
+    ) -> AttackResult:
+        """Attack the classifier at every point of an attack's settings.
+
+        images: float32 (N, C, H, W) in [0, 1]. labels: (N,).
+        clean_predictions: (N,), the kept ones; those that claim a mistake are checked before an image is skipped.
+        points: those to attack at; None are the settings' own.
+        BudgetError when an attack leaves its threat model; StudyError when it cannot be run as asked.
+        """
+        threat_model.check(images, images, None, None, f"{kind}: the images to attack")
+        if labels.shape != images.shape[:1] or clean_predictions.shape != labels.shape:
+            raise ValueError("labels and clean predictions should be one per image")
+        points = settings.points() if points is None else points
+        task = self._task(kind, settings, points)
+        result = AttackResult.of_clean(images, labels, points)
+        active = torch.ones(len(images), dtype=torch.bool)
+        if self.skip_misclassified:
+            skipped, wrong = self._misclassified(images, labels.cpu(), clean_predictions.cpu())
+            active[skipped] = False
+            for predictions in result.predictions.values():
+                predictions[skipped] = wrong
+        result.attacked = int(active.sum())
+        done, rows = 0, torch.arange(len(images))
+        for part in torch.split(rows, self.batch_size):
+            batch = self._batch(images, labels, part[active[part]])
+            for point, attack in task.attacks:
+                started = time.perf_counter()
+                if len(batch.images):
+                    batch = self._attack(task, point, attack, batch, int(part[0]), result)
+                result.seconds[point.parameters] += time.perf_counter() - started
+                done += len(part)
+                if self.progress is not None:
+                    self.progress(done, len(images) * len(task.attacks))
+            if batch.first_gradients.zero is not None:
+                result.zero_gradients = (result.zero_gradients or 0) + batch.first_gradients.zero
+        return result
+
+    def _task(self, kind: str, settings: AttackSettings, points: Sequence[Point]) -> _Task:
+        """Return what is to be done, the nested points last, in rising order of epsilon.
+
+        Points that a setting other than epsilon names, such as a PSNR, stand for themselves; they come before any image
+        leaves.
+        """
+        names = [point.parameters for point in points]
+        if len(set(names)) != len(names):
+            raise StudyError(f"attack {kind}: a point is listed twice: {', '.join(names)}")
+        if self.attack_loss is not None and not settings.takes_view:
+            raise StudyError(
+                f"attack {kind} cannot take a view: it maximises no loss per image; leave `view` out"
+            )
+        nested = [point for point in points if point.name == "epsilon" and getattr(settings, "nested", False)]
+        nested.sort(key=lambda point: point.value)
+        order = [*(point for point in points if point not in nested), *nested]
+        attacks = [(point, _build(kind, settings, point)) for point in order]
+        return _Task(kind, settings.norm, attacks, nested)
+
+    def _misclassified(
+        self, images: Tensor, labels: Tensor, clean_predictions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the rows of images that the classifier gets wrong, as was claimed, and its classes for them."""
+        (claimed,) = (clean_predictions != labels).nonzero(as_tuple=True)
+        found = predict(self.classifier, images[claimed], self.batch_size, self.device).argmax(dim=1)
+        wrong = found != labels[claimed]
+        return claimed[wrong], found[wrong]
+
+    def _batch(self, images: Tensor, labels: Tensor, rows: Tensor) -> Batch:
+        return Batch(
+            self.classifier,
+            images[rows].to(self.device),
+            labels[rows].to(self.device),
+            ImageNoise("", rows.tolist()),
+            attack_loss=self.attack_loss,
         )
-    attacks = [registry.load("attacks", attack_kind).build(settings, point) for point in points]
-    for attack in attacks:
-        _require_support(attack, attack_kind, view)
-    # Points that a setting other than epsilon names, such as a PSNR, stand for themselves; they come before any
-    # image leaves.
-    nested = sorted(
-        (p for p in points if p.name == "epsilon" and getattr(settings, "nested", False)),
-        key=lambda p: p.value,
-    )
-    order = sorted(
-        zip(points, attacks, strict=True),
-        key=lambda pair: nested.index(pair[0]) + 1 if pair[0] in nested else 0,
-    )
-    classifier.to(device)
-    labels = labels.cpu()
-    if channels_last is None:
-        channels_last = device.type == "cpu" and any(isinstance(m, nn.Conv2d) for m in classifier.modules())
 
-    original = torch.arange(len(images))
-    if skip_misclassified:
-        skipped = original[clean_predictions.cpu() != labels]
-        wrong = predict(classifier, images[skipped], batch_size, device).argmax(dim=1)
-        skipped, wrong = skipped[wrong != labels[skipped]], wrong[wrong != labels[skipped]]
-    else:
-        skipped = wrong = original[:0]
-    active = torch.ones(len(images), dtype=torch.bool)
-    active[skipped] = False
-
-    result = {
-        point.parameters: images.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for point in points
-    }
-    predictions = {point.parameters: labels.clone() for point in points}
-    seconds = {point.parameters: 0.0 for point in points}
-    unchanged = {point.parameters: 0 for point in points}
-    zero_gradients, watched, done = 0, False, 0
-    for name in predictions:
-        predictions[name][skipped] = wrong
-
-    for first in range(0, len(images), batch_size):
-        rows = original[first : first + batch_size][active[first : first + batch_size]]
-        batch = Batch(images[rows].to(device), labels[rows].to(device), rows.tolist())
-        for point, attack in order:
-            started = time.perf_counter()
-            name = point.parameters
-            if len(batch.images):
-                where = (
-                    f"{attack_kind} at {name}, {len(batch.images)} images from number {batch.positions[0]} on"
-                )
-                key = f"{seed}/{attack_kind}/{name}"
-                with (
-                    frozen(classifier, channels_last),
-                    cheaper(classifier),
-                    _seeded(f"{key}/{first}", device),
-                ):
-                    found = _run(classifier, attack, point, batch, view, key, channels_last)
-                found, predicted = judge(classifier, attack, settings, point, batch, found, where)
-                result[name][batch.positions] = found.cpu()
-                predictions[name][batch.positions] = predicted.cpu()
-                unchanged[name] += int((found == batch.images).flatten(1).all(dim=1).sum())
-                if point in nested:
-                    fooled = predicted != batch.labels
-                    gone = torch.tensor(batch.positions)[fooled.cpu()]
-                    for larger in nested[nested.index(point) + 1 :]:
-                        result[larger.parameters][gone] = found[fooled].cpu()
-                        predictions[larger.parameters][gone] = predicted[fooled].cpu()
-                    batch = batch.select(~fooled)
-            seconds[name] += time.perf_counter() - started
-            done += len(images[first : first + batch_size])
-            if progress is not None:
-                progress(done, len(images) * len(points))
-        if batch.zero_gradients is not None:
-            watched, zero_gradients = True, zero_gradients + batch.zero_gradients
-    attacked = int(active.sum())
-    share = zero_gradients / attacked if watched else None
-    return Crafted(result, predictions, share, seconds, attacked, unchanged)
+    def _attack(
+        self, task: _Task, point: Point, attack: Attack, batch: Batch, first: int, result: AttackResult
+    ) -> Batch:
+        """Attack a batch at one point, judge it, put it into the result; return the batch for the next point."""
+        positions = torch.tensor(batch.noise.positions)
+        where = f"{task.kind} at {point.parameters}, {len(positions)} images from number {positions[0]} on"
+        key = f"{self.seed}/{task.kind}/{point.parameters}"
+        batch = replace(batch, noise=ImageNoise(key, batch.noise.positions), epsilon=point.epsilon)
+        if self.channels_last:
+            batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
+        with (
+            frozen(self.classifier, self.channels_last),
+            cheaper(self.classifier),
+            _seeded(f"{key}/{first}", self.device),
+        ):
+            found = attack.perturb(batch).detach()
+        found, predicted = judge(batch, found, task.norm, where)
+        result.keep(point, positions, found, predicted)
+        result.unchanged[point.parameters] += int((found == batch.images).flatten(1).all(dim=1).sum())
+        if point not in task.nested:
+            return batch
+        fooled = predicted != batch.labels
+        for larger in task.nested[task.nested.index(point) + 1 :]:
+            result.keep(larger, positions[fooled.cpu()], found[fooled], predicted[fooled])
+        return batch.select(~fooled)
 
 
-def _require_support(attack: Attack, kind: str, view: View | None) -> None:
-    if not isinstance(attack, FixedEpsilonAttack | MinimizationAttack):
-        raise StudyError(
-            f"attack {kind}: build() should return a FixedEpsilonAttack or a MinimizationAttack of Foolbox"
-        )
-    if view is not None and not isinstance(attack, BaseGradientDescent):
-        raise StudyError(
-            f"attack {kind} cannot climb a view: it does not ascend a loss per image; leave `view` out"
-        )
+def _build(kind: str, settings: AttackSettings, point: Point) -> Attack:
+    """Return what an attack's file builds; attacks of Foolbox, which takes long to import, as one of ours."""
+    built = registry.load("attacks", kind).build(settings, point)
+    if not hasattr(built, "perturb"):
+        from reproof.attacking.foolbox_adapter import adapt
 
-
-def _run(
-    classifier: nn.Module,
-    attack: Attack,
-    point: Point,
-    batch: Batch,
-    view: View | None,
-    key: str,
-    channels_last: bool,
-) -> Tensor:
-    """Return the attack's images by its `run`, which spares the passes that `__call__` spends to judge."""
-    if channels_last:
-        batch.images = batch.images.contiguous(memory_format=torch.channels_last)
-    model = PyTorchModel(classifier, bounds=(0, 1), device=batch.images.device)
-    if isinstance(attack, BaseGradientDescent):
-        _direct(attack, batch, view)
-    if isinstance(attack, Noisy):
-        attack.noise = ImageNoise(key, batch.positions)
-    if isinstance(attack, Together):
-        attack.networks = members_of(classifier)
-    goal = Misclassification(batch.labels)
-    if isinstance(attack, FixedEpsilonAttack):
-        if point.epsilon is None:
-            raise StudyError(f"{type(attack).__name__} needs an epsilon; {point.parameters} has none")
-        found: Tensor = attack.run(model, batch.images, goal, epsilon=point.epsilon)
-    else:
-        assert isinstance(attack, MinimizationAttack)
-        found = attack.run(model, batch.images, goal)
-    return found.detach()
-
-
-def _direct(attack: BaseGradientDescent, batch: Batch, view: View | None) -> None:
-    """Make a Foolbox gradient attack climb the view; watch its gradients and share those at the clean images.
-
-    Works on the instance, so that any of Foolbox's own gradient attacks will do.
-    """
-    kind = type(attack)
-    hooks: dict[str, object] = {}
-    if view is not None:
-        chosen: View = view
-
-        def get_loss_fn(model: Model, labels: EagerTensor) -> LossFunction:
-            def loss_fn(inputs: EagerTensor) -> EagerTensor:
-                losses = chosen(inputs.raw, labels.raw)
-                if losses.shape != labels.raw.shape:
-                    raise StudyError(
-                        f"a view should return one loss per image, not shape {tuple(losses.shape)}"
-                    )
-                return astensor(losses.sum())
-
-            return loss_fn
-
-        hooks["get_loss_fn"] = get_loss_fn
-    shareable = view is not None or kind.get_loss_fn is BaseGradientDescent.get_loss_fn
-
-    samples = attack.samples if isinstance(attack, Climbing) else 1
-
-    def value_and_grad(loss_fn: LossFunction, x: EagerTensor) -> tuple[EagerTensor, EagerTensor]:
-        shared = shareable and x.raw is batch.images
-        if shared and batch.clean_gradient is not None:
-            return batch.clean_gradient
-        found = value_and_gradient(loss_fn, x, samples)
-        if batch.zero_gradients is None:
-            batch.zero_gradients = int((found[1].raw == 0).flatten(1).all(dim=1).sum())
-        if shared:
-            batch.clean_gradient = found
-        return found
-
-    if kind.value_and_grad in (BaseGradientDescent.value_and_grad, Climbing.value_and_grad):
-        hooks["value_and_grad"] = value_and_grad
-    vars(attack).update(hooks)
+        built = adapt(built, kind)
+    attack: Attack = built
+    return attack
 
 
 @contextmanager

@@ -51,6 +51,10 @@ SCHEMA = pa.schema(
     ]
 )
 
+UNATTACKED = {
+    "attack": "none", "kind": "none", "view": "", "norm": "", "parameters": "", "epsilon": None, "source": "",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -87,7 +91,7 @@ class Plane:
 
 
 @dataclass(frozen=True)
-class Look:
+class Predictions:
     """What a model says of images, on the CPU."""
 
     classes: Tensor
@@ -99,13 +103,13 @@ class Look:
     failed: Tensor | None
     """bool (N,): the vote found no majority."""
 
-    def first(self, count: int) -> Look:
+    def first(self, count: int) -> Predictions:
         """Return the same of the first so many images."""
         votes, failed = (None if part is None else part[:count] for part in (self.votes, self.failed))
-        return Look(self.classes[:count], self.features[:count], votes, failed)
+        return Predictions(self.classes[:count], self.features[:count], votes, failed)
 
 
-def look(classifier: Classifier, images: Tensor, device: torch.device) -> Look:
+def predict(classifier: Classifier, images: Tensor, device: torch.device) -> Predictions:
     """Return what a classifier says of images (N, C, H, W) in [0, 1]."""
     found: dict[str, list[Tensor]] = {"classes": [], "features": [], "votes": [], "failed": []}
     with torch.inference_mode():
@@ -124,7 +128,48 @@ def look(classifier: Classifier, images: Tensor, device: torch.device) -> Look:
     classes, features = joined["classes"], joined["features"]
     if classes is None or features is None:
         raise ValueError("there are no images to look at")
-    return Look(classes, features, joined["votes"], joined["failed"])
+    return Predictions(classes, features, joined["votes"], joined["failed"])
+
+
+class _Target:
+    """A model that images are shown to, and what it says of the clean test images."""
+
+    def __init__(self, classifier: Classifier, data: Dataset, device: torch.device):
+        self.classifier = classifier.eval()
+        self.device = device
+        stored, self.labels = data.select("test")
+        self.images = to_unit(stored)
+        self.clean = predict(classifier, self.images, device)
+        self.plane = Plane.fit(self.clean.features)
+        self.clean_points = self.plane.project(self.clean.features)
+
+    def columns(self, perturbed: Tensor | None, count: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return outcomes by column of the first so many images. facts: what is the same in all rows.
+
+        perturbed: what is shown in place of the clean ones; None for those themselves.
+        """
+        said, points = self.clean.first(count), self.clean_points[:count]
+        moved = {norm: np.zeros(count) for norm in ("linf", "l2", "l0")}
+        if perturbed is not None:
+            said = predict(self.classifier, perturbed, self.device)
+            points = self.plane.project(said.features)
+            measured = threat_model.distances(self.images[:count], perturbed)
+            moved = {norm: values.numpy() for norm, values in measured.items()}
+        return {
+            "image": np.arange(count),
+            "label": self.labels[:count].numpy(),
+            **{name: [value] * count for name, value in facts.items()},
+            "votes": [None] * count if said.votes is None else said.votes.tolist(),
+            "failed": [None] * count if said.failed is None else said.failed.tolist(),
+            "fooling_set": [None] * count,
+            "clean_prediction": self.clean.classes[:count].numpy(),
+            "adversarial_prediction": said.classes.numpy(),
+            **moved,
+            "clean_x": self.clean_points[:count, 0],
+            "clean_y": self.clean_points[:count, 1],
+            "adversarial_x": points[:, 0],
+            "adversarial_y": points[:, 1],
+        }
 
 
 def evaluate(
@@ -146,76 +191,37 @@ def evaluate(
     they were made on, bool (n,). Every image is measured and held against its budget again (BudgetError), whoever
     made it. Examples to look at are those of the first source.
     """
-    classifier.eval()
-    stored, labels = data.select("test")
-    images = to_unit(stored)
-    clean = look(classifier, images, device)
-    plane = Plane.fit(clean.features)
-    clean_points = plane.project(clean.features)
-
-    def columns(count: int, perturbed: Tensor | None, **same: Any) -> dict[str, Any]:
-        seen, points = clean.first(count), clean_points[:count]
-        moved = {norm: np.zeros(count) for norm in ("linf", "l2", "l0")}
-        if perturbed is not None:
-            seen = look(classifier, perturbed, device)
-            points = plane.project(seen.features)
-            measured = threat_model.distances(images[:count], perturbed)
-            moved = {norm: values.numpy() for norm, values in measured.items()}
-        return {
-            "image": np.arange(count),
-            "label": labels[:count].numpy(),
-            **{name: [value] * count for name, value in same.items()},
-            "setting": [setting] * count,
-            "threat": [threat] * count,
-            "votes": [None] * count if seen.votes is None else seen.votes.tolist(),
-            "failed": [None] * count if seen.failed is None else seen.failed.tolist(),
-            "fooling_set": [None] * count,
-            "clean_prediction": clean.classes[:count].numpy(),
-            "adversarial_prediction": seen.classes.numpy(),
-            **moved,
-            "clean_x": clean_points[:count, 0],
-            "clean_y": clean_points[:count, 1],
-            "adversarial_x": points[:, 0],
-            "adversarial_y": points[:, 1],
-        }
-
-    blank = {
-        "attack": "none",
-        "kind": "none",
-        "view": "",
-        "norm": "",
-        "parameters": "",
-        "epsilon": None,
-        "source": "",
-    }
-    tables = [_table(columns(len(labels), None, **blank))]
+    target = _Target(classifier, data, device)
+    images, labels = target.images, target.labels
+    same = {"setting": setting, "threat": threat}
+    tables = [_table(target.columns(None, len(labels), {**UNATTACKED, **same}))]
     shown = {
         "clean": images[:examples],
         "labels": labels[:examples],
-        "predictions": clean.classes[:examples],
+        "predictions": target.clean.classes[:examples],
     }
     for position, (source, made) in enumerate(adversarial.items()):
         if not torch.equal(made["labels"], labels[: len(made["labels"])]):
             raise ArtifactError(
                 f"threat {threat}: the adversarial images were made from other test images. Run again."
             )
-        for name, stanza, settings, point in _points(attacks):
+        for name, kind, settings, point in _points(attacks):
             perturbed = made[f"{name}/{point.parameters}"]
-            count = len(perturbed)
             where = f"{threat}: {name} {point.parameters} on {source}"
-            threat_model.check(images[:count], perturbed, settings.norm, point.epsilon, where)
+            threat_model.check(images[: len(perturbed)], perturbed, settings.norm, point.epsilon, where)
             facts = {
                 "attack": name,
-                "kind": stanza["kind"],
+                "kind": kind,
                 "view": view,
                 "norm": settings.norm or "",
                 "parameters": point.parameters,
                 "epsilon": point.epsilon,
                 "source": source,
+                **same,
             }
-            fools = made[f"fooled/{name}/{point.parameters}"] if settings.fooling_set else None
-            part = columns(count, perturbed, **facts)
-            part["fooling_set"] = part["fooling_set"] if fools is None else fools.tolist()
+            part = target.columns(perturbed, len(perturbed), facts)
+            if settings.fooling_set:
+                part["fooling_set"] = made[f"fooled/{name}/{point.parameters}"].tolist()
             tables.append(_table(part))
             if examples and position == 0:
                 shown[f"{name}/{point.parameters}"] = perturbed[:examples]
@@ -227,13 +233,14 @@ def evaluate(
 
 def _points(
     attacks: Mapping[str, Mapping[str, Any]],
-) -> Iterator[tuple[str, Mapping[str, Any], AttackSettings, Point]]:
+) -> Iterator[tuple[str, str, AttackSettings, Point]]:
+    """Yield each attack's name and kind, its settings, and each of its points."""
     for name, stanza in attacks.items():
         cls = registry.settings_class("attacks", stanza["kind"])
         settings = cls.model_validate({key: value for key, value in stanza.items() if key != "kind"})
         assert isinstance(settings, AttackSettings)
         for point in settings.points():
-            yield name, stanza, settings, point
+            yield name, stanza["kind"], settings, point
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table:

@@ -1,17 +1,12 @@
-"""The gradient that attacks climb: taken to the images only, leaving nothing in any parameter's `.grad`."""
+"""The gradient that attacks follow: taken to the images only, leaving nothing in any parameter's `.grad`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from eagerpy.astensor import astensor
-from eagerpy.tensor.tensor import Tensor as EagerTensor
 from torch import Tensor
 
 from reproof.errors import StudyError
-
-LossFunction = Callable[[EagerTensor], EagerTensor]
+from reproof.models.attack_loss import AttackLoss
 
 
 def differentiate(loss: Tensor, images: Tensor) -> Tensor:
@@ -28,19 +23,21 @@ def differentiate(loss: Tensor, images: Tensor) -> Tensor:
     return gradient
 
 
-def value_and_gradient(
-    loss_fn: LossFunction, images: EagerTensor, samples: int
-) -> tuple[EagerTensor, EagerTensor]:
-    """Return the summed loss (scalar) and its gradient, shaped like the images, as means over `samples` passes.
+def mean_gradient(loss: AttackLoss, images: Tensor, labels: Tensor, samples: int = 1) -> Tensor:
+    """Return each image's gradient of its own loss, shaped like the images, as the mean over `samples` passes.
 
     More than one pass is for networks that draw random numbers: the gradient of the expected loss (Athalye,
-    Carlini and Wagner 2018, Sec. 4.2). StudyError when the loss has no gradient.
+    Carlini and Wagner 2018, Sec. 4.2). StudyError when the loss has no gradient, or is not one number per image.
     """
-    leaf = images.raw.detach().requires_grad_()
-    value = loss_fn(astensor(leaf)).raw
-    gradient, value = differentiate(value, leaf), value.detach()
+    leaf = images.detach().requires_grad_()
+    gradient = _gradient(loss, leaf, labels)
     for _ in range(1, samples):
-        other = loss_fn(astensor(leaf)).raw
-        gradient = gradient + differentiate(other, leaf)
-        value = value + other.detach()
-    return astensor(value / samples), astensor(gradient / samples if samples > 1 else gradient)
+        gradient = gradient + _gradient(loss, leaf, labels)
+    return gradient / samples if samples > 1 else gradient
+
+
+def _gradient(loss: AttackLoss, leaf: Tensor, labels: Tensor) -> Tensor:
+    losses = loss(leaf, labels)
+    if losses.shape != labels.shape:
+        raise StudyError(f"a view should return one loss per image, not shape {tuple(losses.shape)}")
+    return differentiate(losses.sum(), leaf)

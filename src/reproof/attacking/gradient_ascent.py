@@ -1,139 +1,180 @@
-"""Iterated gradient attacks that can leave an image as soon as it is fooled, and average over random draws."""
+"""Gradient ascent inside an L-infinity ball: the one loop of FGSM, BIM, MIM, PGD and the gradient ensemble.
+
+It can leave an image as soon as it is fooled, average gradients over a network's random draws, and start again.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from eagerpy.astensor import astensor, astensor_
-from eagerpy.tensor.tensor import Tensor as EagerTensor
-from foolbox.attacks.base import T, get_criterion, raise_if_kwargs
-from foolbox.attacks.gradient_descent_base import BaseGradientDescent, Optimizer
-from foolbox.criteria import Misclassification, TargetedMisclassification
-from foolbox.models.base import Model
-from foolbox.types import Bounds
-from torch import Tensor
+from torch import Tensor, nn
 
-from reproof.attacking.gradient import LossFunction, value_and_gradient
+from reproof.attacking.batch import Batch
 from reproof.attacking.margin import excess
-from reproof.settings.attack import ClimbingSettings
+from reproof.models.attack_loss import AttackLoss
+
+Logits = Callable[[Tensor], Tensor]
+"""Images (n, C, H, W) to logits (n, K)."""
+
+StepRule = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+"""Gradients (n, C, H, W), and what the rule keeps of earlier ones, to the direction of a step and what it keeps now."""
 
 
-class Climbing(BaseGradientDescent):
-    """Mixed into one of Foolbox's gradient attacks; with the settings as they are here it changes nothing."""
-
-    early_stop: bool = False
-    """Leave an image at its first misclassified iterate: a random start and all that steps lead to count, the
-    clean image does not."""
-    samples: int = 1
-    """Passes that each gradient is the mean of."""
-    loss: str = "cross_entropy"
-    """What is climbed: cross_entropy, or margin (the largest other logit minus the label's)."""
-
-    def follow(self, settings: ClimbingSettings) -> Self:
-        """Take over what all climbing attacks can be set to; return the attack."""
-        self.early_stop = settings.early_stop
-        self.samples = settings.samples
-        self.loss = settings.loss
-        return self
-
-    def get_loss_fn(self, model: Model, labels: EagerTensor) -> LossFunction:
-        """Return the loss, summed over the images, so that each climbs its own."""
-        if self.loss == "cross_entropy":
-            plain: LossFunction = super().get_loss_fn(model, labels)
-            return plain
-
-        def loss_fn(inputs: EagerTensor) -> EagerTensor:
-            return astensor(-excess(model(inputs).raw, labels.raw).sum())
-
-        return loss_fn
-
-    def value_and_grad(self, loss_fn: LossFunction, x: EagerTensor) -> tuple[EagerTensor, EagerTensor]:
-        """Return loss and gradient as means over `samples` passes."""
-        return value_and_gradient(loss_fn, x, self.samples)
-
-    def select(self, optimizer: Optimizer, stays: Tensor) -> None:
-        """Forget what an optimizer remembers of the images that leave. stays: bool (n,)."""
-
-    def run(
-        self,
-        model: Model,
-        inputs: T,
-        criterion: Misclassification | TargetedMisclassification | T,
-        *,
-        epsilon: float,
-        **kwargs: Any,
-    ) -> T:
-        """Return each image's last iterate or, with `early_stop`, its first misclassified one.
-
-        The logits of the pass that the gradient needs tell who is fooled, their mean where there are several
-        samples. After the last step nobody is asked: that iterate counts in any case.
-        """
-        if not self.early_stop:
-            return super().run(model, inputs, criterion, epsilon=epsilon, **kwargs)
-        raise_if_kwargs(kwargs)
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        if not isinstance(goal, Misclassification):
-            raise ValueError("early_stop is for untargeted attacks")
-        heard = Heard(model)
-        clean, labels = images, goal.labels
-        loss_fn = self.get_loss_fn(heard, labels)
-        step_size = self.rel_stepsize * epsilon if self.abs_stepsize is None else self.abs_stepsize
-        optimizer = self.get_optimizer(clean, step_size)
-        moved = self.get_random_start(clean, epsilon).clip(*model.bounds) if self.random_start else clean
-        best = images.raw.clone()
-        left = torch.arange(len(best), device=best.device)
-        for _ in range(self.steps):
-            heard.forget()
-            _, gradients = self.value_and_grad(loss_fn, moved)
-            if moved is not images:
-                stays = heard.predict(moved, self.samples) == labels.raw
-                if not stays.all():
-                    best[left[~stays]] = moved.raw[~stays]
-                    left = left[stays]
-                    if not len(left):
-                        break
-                    clean, moved, labels, gradients = (
-                        astensor(x.raw[stays]) for x in (clean, moved, labels, gradients)
-                    )
-                    self.select(optimizer, stays)
-                    loss_fn = self.get_loss_fn(heard, labels)
-            gradients = self.normalize(gradients, x=moved, bounds=model.bounds)
-            moved = self.project(moved + optimizer(gradients), clean, epsilon).clip(*model.bounds)
-        else:
-            best[left] = moved.raw
-        restored: T = restore_type(astensor(best))
-        return restored
+def sign(gradients: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
+    """Step along the gradient's sign."""
+    return gradients.sign(), None
 
 
-class Heard(Model):
-    """A model that remembers the logits it answered with, so that nobody needs to ask twice."""
+def momentum_sign(decay: float) -> StepRule:
+    """Return the rule that steps along the sign of a sum of gradients, each at an L1 norm of 1 (Dong 2018, Eq. 6).
 
-    def __init__(self, model: Model):
-        self.model = model
-        self.forget()
+    decay: what is left of the sum at each step. A zero gradient adds nothing.
+    """
 
-    @property
-    def bounds(self) -> Bounds:
-        """Return the model's bounds."""
-        return self.model.bounds
+    def rule(gradients: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
+        norms = gradients.abs().sum(dim=(1, 2, 3), keepdim=True)
+        total = torch.zeros_like(gradients) if kept is None else kept
+        total = decay * total + gradients / torch.where(norms > 0, norms, 1.0)
+        return total.sign(), total
+
+    return rule
+
+
+def cross_entropy(logits: Logits) -> AttackLoss:
+    """Return the cross-entropy of each image's logits."""
+    return lambda images, labels: nn.functional.cross_entropy(logits(images), labels, reduction="none")
+
+
+def margin(logits: Logits) -> AttackLoss:
+    """Return the largest other logit minus the label's, which has a gradient where cross-entropy's vanishes."""
+    return lambda images, labels: -excess(logits(images), labels)
+
+
+LOSSES: dict[str, Callable[[Logits], AttackLoss]] = {"cross_entropy": cross_entropy, "margin": margin}
+
+
+class LogitCache:
+    """Logits that remember their last answers, so that nobody asks the network twice."""
+
+    def __init__(self, logits: Logits):
+        self.ask = logits
+        self.total: Tensor | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the logits (n, K), and add them to those that are kept."""
+        answer = self.ask(images)
+        kept = answer.detach()
+        self.total = kept if self.total is None else self.total + kept
+        return answer
 
     def forget(self) -> None:
         """Forget the logits."""
-        self.logits: Tensor | None = None
+        self.total = None
 
-    def __call__(self, inputs: T) -> T:
-        """Return the model's logits (N, K)."""
-        answer = self.model(inputs)
-        logits = astensor_(answer)[0].raw.detach()
-        self.logits = logits if self.logits is None else self.logits + logits
-        return answer
-
-    def predict(self, images: EagerTensor, samples: int) -> Tensor:
-        """Return the classes of the summed logits (N,); asks the model where nobody has, as views do not."""
+    def predict(self, images: Tensor, samples: int) -> Tensor:
+        """Return the classes of the summed logits (n,); ask for some where the loss has not."""
         with torch.no_grad():
-            for _ in range(samples if self.logits is None else 0):
+            for _ in range(samples if self.total is None else 0):
                 self(images)
-        assert self.logits is not None
-        return self.logits.argmax(dim=1)
+        assert self.total is not None
+        return self.total.argmax(dim=1)
+
+
+def maximise(
+    batch: Batch,
+    loss: AttackLoss,
+    *,
+    steps: int,
+    step_size: float,
+    rule: StepRule = sign,
+    start: Tensor | None = None,
+    samples: int = 1,
+    shared: bool = False,
+    leave: LogitCache | None = None,
+) -> Tensor:
+    """Maximise each image's loss inside its ball and return its last iterate, (N, C, H, W) in [0, 1].
+
+    x_m = clip(x_0 + clip(x_{m-1} + step direction(∇x loss) - x_0, -ε, ε), 0, 1).
+
+    step_size: as a fraction of epsilon. start: images of the ball; None starts at the clean ones. samples: passes that
+    each gradient is the mean of. shared: the loss at the clean images is the same at every point (Batch.gradient).
+    leave: the logits that `loss` asks; with them an image stays at its first
+    misclassified iterate, its start included, the clean image not. The pass that the gradient needs tells who that
+    is; after the last step nobody is asked: that iterate counts in any case.
+    """
+    clean, labels, epsilon = batch.images, batch.labels, batch.require_epsilon()
+    moved = clean if start is None else start
+    best, left = clean.clone(), torch.arange(len(clean), device=clean.device)
+    kept: Tensor | None = None
+    for _ in range(steps):
+        if leave is not None:
+            leave.forget()
+        gradients = batch.gradient(loss, moved, labels, samples=samples, shared=shared)
+        if leave is not None and moved is not batch.images:
+            stays = leave.predict(moved, samples) == labels
+            if not stays.all():
+                best[left[~stays]] = moved[~stays]
+                left = left[stays]
+                if not len(left):
+                    return best
+                clean, moved, labels, gradients = (x[stays] for x in (clean, moved, labels, gradients))
+                kept = None if kept is None else kept[stays]
+        direction, kept = rule(gradients, kept)
+        moved = moved + step_size * epsilon * direction
+        moved = (clean + (moved - clean).clamp(-epsilon, epsilon)).clamp(0, 1)
+    best[left] = moved
+    return best
+
+
+@dataclass(frozen=True)
+class GradientAscent:
+    """An attack that maximises a loss; an image keeps the first of its restarts that fools, or else the last one."""
+
+    steps: int
+    step_size: float
+    """As a fraction of epsilon."""
+    rule: StepRule = sign
+    random_start: bool = False
+    """Start at a uniform point of the ball, another one at each restart."""
+    restarts: int = 1
+    loss: str = "cross_entropy"
+    """What is maximised where the batch names no loss: a key of LOSSES."""
+    samples: int = 1
+    early_stop: bool = False
+    """Leave an image at its first misclassified iterate."""
+
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return images inside the ball around the batch's."""
+        best = found = self._search(batch, 0)
+        left = torch.arange(len(best), device=best.device)
+        for restart in range(1, self.restarts):
+            left = left[batch.predict(found) == batch.labels[left]]
+            if not len(left):
+                break
+            found = self._search(batch.select(left), restart)
+            best[left] = found
+        return best
+
+    def _search(self, batch: Batch, restart: int) -> Tensor:
+        """Return the images where one restart ends."""
+        start = random_start(batch, restart) if self.random_start else None
+        cache = LogitCache(batch.logits) if self.early_stop else None
+        loss = batch.attack_loss or LOSSES[self.loss](cache or batch.logits)
+        return maximise(
+            batch,
+            loss,
+            steps=self.steps,
+            step_size=self.step_size,
+            rule=self.rule,
+            start=start,
+            samples=self.samples,
+            shared=True,
+            leave=cache,
+        )
+
+
+def random_start(batch: Batch, draw: int) -> Tensor:
+    """Return a uniform point of each image's ball, put into [0, 1]. draw: another one for each number."""
+    return (batch.images + batch.require_epsilon() * batch.noise.uniform(batch.images, draw)).clamp(0, 1)

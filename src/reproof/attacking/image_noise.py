@@ -19,9 +19,9 @@ class ImageNoise:
         self.key = key
         self.positions = tuple(positions)
 
-    def select(self, rows: Sequence[int]) -> ImageNoise:
-        """Return the noise of some of the batch's images."""
-        return ImageNoise(self.key, [self.positions[row] for row in rows])
+    def select(self, rows: Tensor) -> ImageNoise:
+        """Return the noise of some of the batch's images. rows: bool or indices."""
+        return ImageNoise(self.key, torch.tensor(self.positions)[rows.cpu()].tolist())
 
     def uniform(self, like: Tensor, draw: int) -> Tensor:
         """Return numbers in [-1, 1), shaped and placed like `like` (N, C, H, W). draw: counts from 0."""
@@ -34,18 +34,3 @@ class ImageNoise:
             generator.manual_seed(int.from_bytes(digest))
             row.uniform_(-1, 1, generator=generator)
         return noise.to(like.device)
-
-
-class Noisy:
-    """Mixed into an attack that draws at random; the engine gives each batch its noise before it runs.
-
-    Without an engine the attack draws from torch's global generator, as Foolbox's own do.
-    """
-
-    noise: ImageNoise | None = None
-
-    def draw_uniform(self, like: Tensor, draw: int) -> Tensor:
-        """Return numbers in [-1, 1), shaped and placed like `like` (N, C, H, W)."""
-        if self.noise is None:
-            return torch.rand_like(like) * 2 - 1
-        return self.noise.uniform(like, draw)

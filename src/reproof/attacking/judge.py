@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from foolbox.attacks.base import Attack, MinimizationAttack
 from torch import Tensor, nn
 
 from reproof.attacking import threat_model
 from reproof.attacking.batch import Batch
 from reproof.errors import ReproofError
-from reproof.settings.attack import AttackSettings, Point
+from reproof.settings.values import Norm
 
 
 def predict(classifier: nn.Module, images: Tensor, batch_size: int, device: torch.device | str) -> Tensor:
@@ -29,36 +28,30 @@ def predict(classifier: nn.Module, images: Tensor, batch_size: int, device: torc
     return logits
 
 
-def judge(
-    classifier: nn.Module,
-    attack: Attack,
-    settings: AttackSettings,
-    point: Point,
-    batch: Batch,
-    found: Tensor,
-    where: str,
-) -> tuple[Tensor, Tensor]:
+def judge(batch: Batch, found: Tensor, norm: Norm | None, where: str) -> tuple[Tensor, Tensor]:
     """Return the images that count and their classes; both on the batch's device.
 
-    Images within rounding of the edge of the ball or of [0, 1] are put inside; others raise BudgetError.
+    found: what an attack made of the batch's images. Those within rounding of the edge of the ball or of [0, 1] are
+    put inside; others raise BudgetError, which names `where`. Failed samples of attacks without a budget get their
+    originals back.
     """
-    clean, count = batch.images, len(batch.images)
-    threat_model.check(clean, found, settings.norm, point.epsilon, where)
-    if settings.norm == "linf" and point.epsilon is not None:
-        found = torch.maximum(torch.minimum(found, clean + point.epsilon), clean - point.epsilon)
+    clean, epsilon = batch.images, batch.epsilon
+    threat_model.check(clean, found, norm, epsilon, where)
+    if norm == "linf" and epsilon is not None:
+        found = torch.maximum(torch.minimum(found, clean + epsilon), clean - epsilon)
     found = found.clamp(0, 1).contiguous()
-    if isinstance(attack, MinimizationAttack):
-        # Foolbox marks a failure by an all-zero image, which may be misclassified without being an example.
-        blank = (found == 0).flatten(1).all(dim=1)
-        found = torch.where(blank[:, None, None, None], clean, found)
-    predicted = predict(classifier, found, count, clean.device).argmax(dim=1).to(clean.device)
+    predicted = _classes(batch, found)
     failed = predicted == batch.labels
-    if point.epsilon is None and failed.any():
+    if epsilon is None and failed.any():
         found[failed] = clean[failed]
-        predicted[failed] = (
-            predict(classifier, found[failed], count, clean.device).argmax(dim=1).to(clean.device)
-        )
+        predicted[failed] = _classes(batch, found[failed])
     return found, predicted
+
+
+def _classes(batch: Batch, images: Tensor) -> Tensor:
+    """Return the deployed classifier's classes, in one batch as large as the whole, on the batch's device."""
+    device = batch.images.device
+    return predict(batch.classifier, images, len(batch.images), device).argmax(dim=1).to(device)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The margin of a prediction: what attacks lower instead of climbing cross-entropy."""
+"""The margin of a prediction: what attacks lower instead of raising cross-entropy."""
 
 from __future__ import annotations
 

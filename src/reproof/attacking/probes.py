@@ -1,6 +1,6 @@
 """What a network is like where attacks on it begin: facts that tell a masked gradient from robustness.
 
-Attacks that climb a loss fail, and not for lack of adversarial examples, where the loss has no gradient or a zero
+Attacks that maximise a loss fail, and not for lack of adversarial examples, where the loss has no gradient or a zero
 one, where float32 rounds it to zero because the logits are far apart, where softmax has been applied already, and
 where the network draws random numbers (Athalye, Carlini, Wagner 2018, Sec. 3; Carlini et al. 2019, Sec. 5).
 """
@@ -80,7 +80,7 @@ def _gradients(
 ) -> tuple[bool, int, Tensor]:
     """Return whether the loss depends on the images, at how many its gradient is zero, and the logits (N, K).
 
-    The logits are those that attacks climb: a purifier answers otherwise where a gradient is asked for.
+    The logits are those that attacks differentiate: a purifier answers otherwise where a gradient is asked for.
     """
     differentiable, zero, found = False, 0, []
     for part, right in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):

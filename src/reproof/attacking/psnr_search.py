@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from reproof.attacking.engine import Crafted
+from reproof.attacking.engine import AttackEngine, AttackResult
 from reproof.errors import StudyError
-from reproof.settings.attack import PSNR, AttackSettings, Point
+from reproof.settings.attack import AttackSettings, Point
+from reproof.settings.parameters import PSNR
 
 Made = TypeVar("Made")
 
@@ -83,43 +84,47 @@ def search(wanted: float, attempt: Callable[[float], tuple[float, Made]], what: 
             epsilon = (low + high) / 2
 
 
-def craft_all(
-    settings: AttackSettings, craft: Callable[..., Crafted], images: Tensor, what: str
-) -> tuple[Crafted, dict[str, Found]]:
+def run_all(
+    engine: AttackEngine,
+    kind: str,
+    settings: AttackSettings,
+    images: Tensor,
+    labels: Tensor,
+    clean_predictions: Tensor,
+    *,
+    what: str,
+) -> tuple[AttackResult, dict[str, Found]]:
     """Return an attack's images at all points of its settings, and the budgets found for its PSNRs.
 
-    craft: attack_engine.craft of which only `points` is left to say. images: (N, C, H, W), the clean ones. what:
-    names the attack. The mean is taken over the images that moved: others were not attacked, or have no gradient,
-    whatever the budget.
+    what: names the attack in messages; the rest as for AttackEngine.run. The mean is taken over the images that moved:
+    others were not attacked, or have no gradient, whatever the budget.
     """
-    made = craft(points=[point for point in settings.points() if point.name != PSNR])
+
+    def run(*points: Point) -> AttackResult:
+        return engine.run(kind, settings, images, labels, clean_predictions, points)
+
+    wanted = [point for point in settings.points() if point.name == PSNR]
+    result = run(*(point for point in settings.points() if point.name != PSNR))
     budgets: dict[str, Found] = {}
-    for point in settings.points():
-        if point.name == PSNR:
-            name = point.parameters
-            budgets[name], part, seconds = _craft_at(point, craft, images, f"{what} at {name}")
-            made = Crafted(
-                {**made.images, **part.images},
-                {**made.predictions, **part.predictions},
-                made.gradient_zero_share,
-                {**made.seconds, name: seconds},
-                made.attacked,
-                {**made.unchanged, **part.unchanged},
-            )
-    return made, budgets
+    for point in wanted:
+        name = point.parameters
+        budgets[name], part = _run_at(point, run, images, f"{what} at {name}")
+        result.add_points(part)
+    return result, budgets
 
 
-def _craft_at(
-    point: Point, craft: Callable[..., Crafted], images: Tensor, what: str
-) -> tuple[Found, Crafted, float]:
-    """Return the budget for a point's PSNR, the images made there, and the seconds of the whole search."""
-    seconds = 0.0
+def _run_at(
+    point: Point, run: Callable[[Point], AttackResult], images: Tensor, what: str
+) -> tuple[Found, AttackResult]:
+    """Return the budget for a point's PSNR, and the result there, with the seconds of the whole search."""
+    name, seconds = point.parameters, 0.0
 
-    def attempt(epsilon: float) -> tuple[float, Crafted]:
+    def attempt(epsilon: float) -> tuple[float, AttackResult]:
         nonlocal seconds
-        part = craft(points=[Point(name=point.name, value=point.value, epsilon=epsilon)])
-        seconds += part.seconds[point.parameters]
-        return mean_psnr(images, part.images[point.parameters]), part
+        part = run(point.model_copy(update={"epsilon": epsilon}))
+        seconds += part.seconds[name]
+        return mean_psnr(images, part.images[name]), part
 
     found, part = search(point.value, attempt, what)
-    return found, part, seconds
+    part.seconds[name] = seconds
+    return found, part

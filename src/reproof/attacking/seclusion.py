@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from foolbox.models.base import Model
 from torch import Tensor
 
 
@@ -30,24 +29,20 @@ def secluded() -> Iterator[int]:
             logger.disabled = disabled
 
 
-def answers(model: Model) -> Callable[[Tensor], Tensor]:
-    """Return the model as the library asks it: images (N, C, H, W) to logits (N, K), a new tensor each time.
+def safely(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return logits as the library may ask for them: images (N, C, H, W) to (N, K), a new tensor each time.
 
     The library writes into the logits. It also asks for none at all, when a tie is all that is left, and for a
     gradient where the model has none: no images have no logits, and such a gradient is zero.
     """
-    if tuple(model.bounds) != (0, 1):
-        raise ValueError(
-            f"the library's attacks stay in [0, 1]; the model's bounds are {tuple(model.bounds)}"
-        )
     classes = 0
 
     def ask(images: Tensor) -> Tensor:
         nonlocal classes
         if not len(images):
             return images.new_zeros(0, classes)
-        logits: Tensor = model(images) + 0 * images.flatten(1).sum(dim=1, keepdim=True)
-        classes = logits.shape[1]
-        return logits
+        answer = logits(images) + 0 * images.flatten(1).sum(dim=1, keepdim=True)
+        classes = answer.shape[1]
+        return answer
 
     return ask

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class SourceNetworks(nn.Module):
     """Networks of one data set, each from images (N, C, H, W) in [0, 1] to logits (N, K).
 
-    Together they answer with the logarithm of their mean softmax (N, K): what an attack climbs that knows nothing
-    of members. One that does, such as the gradient ensemble attack, asks `members`.
+    Together they answer with the logarithm of their mean softmax (N, K): what an attack maximises that knows
+    nothing of members. One that does, such as the gradient ensemble attack, asks `members`.
     """
 
     def __init__(self, members: Sequence[nn.Module]):

@@ -11,25 +11,23 @@ one 3 (Eq. 6 and 7): with 3 the untargeted one takes its place, with 2 APGD on c
 The authors' checks of the model before the attack are left out: they answer with warnings, and one of them takes away
 the interpreter's trace function.
 
-Not guaranteed: that an image that survives is robust. It climbs the logits, so a defense with a view of its own needs
-that view attacked as well, and `standard` misjudges a network that draws at random. Random draws are shared by a
-batch, so a survivor's fate can depend on what else is in it. Survivors are unchanged: no test of another model.
+Not guaranteed: that an image that survives is robust. It follows gradients of the logits, so a defense with a view of
+its own needs that view attacked as well, and `standard` misjudges a network that draws at random. Random draws are
+shared by a batch, so a survivor's fate can depend on what else is in it. Survivors are unchanged: no test of another
+model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, T
-from foolbox.criteria import Misclassification
-from foolbox.distances import linf
-from foolbox.models.base import Model
 from pyautoattack import AutoAttack
 from torch import Tensor
 
-from reproof.attacking.seclusion import answers, secluded
-from reproof.attacking.untargeted import unpack
+from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.seclusion import safely, secluded
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count
@@ -44,12 +42,18 @@ class Settings(EpsilonAttackSettings):
     iterative: ClassVar[bool] = True
     targeted: ClassVar[bool] = True
     randomised: ClassVar[bool] = True
+    ensemble: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"epsilons": [0.1], "queries": 100}
     takes_view: ClassVar[bool] = False
     version: Literal["standard", "rand"] = "standard"
     """`rand` averages gradients, for a defense that draws at random; `standard` for all others."""
     queries: Count = 5000
     """Square's queries of each image in `standard`; 5,000 is the authors' and what the name stands for."""
+
+    @property
+    def averages(self) -> bool:
+        """Say whether its gradients are averages: those of `rand` are."""
+        return self.version == "rand"
 
     def passes(self) -> float:
         """Return the passes of an image of ten classes that survives to the end: an upper bound.
@@ -59,57 +63,42 @@ class Settings(EpsilonAttackSettings):
         """
         if self.version == "rand":
             return 2 * (20 * 101 + 2 * FORWARD)
-        climbed = 101 + 9 * 101 + 9 * 100  # APGD's gradients, APGD's and FAB's towards nine classes
-        looked = (
+        gradients = 101 + 9 * 101 + 9 * 100  # APGD's gradients, APGD's and FAB's towards nine classes
+        forwards = (
             9 * 100 + 9 * 4 + self.queries
         )  # FAB looks at each step; each target starts and ends with looks
-        return climbed + FORWARD * (looked + 10)
+        return gradients + FORWARD * (forwards + 10)
 
 
-class EnsembleAttack(FixedEpsilonAttack):
+@dataclass(frozen=True)
+class EnsembleAttack:
     """pyautoattack's parts, each on what is left, as its own evaluation would run them."""
 
-    distance = linf
+    version: Literal["standard", "rand"]
+    queries: int
 
-    def __init__(self, *, version: Literal["standard", "rand"], queries: int):
-        self.version = version
-        self.queries = queries
-
-    def run(
-        self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
-    ) -> T:
-        """Return images inside the ball around `inputs`: misclassified, or as they were."""
-        clean, labels, restore = unpack("AutoAttack", inputs, criterion, kwargs)
-        clean = clean.detach().contiguous()
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return images inside the ball around the batch's: misclassified, or as they were."""
+        clean, labels, epsilon = batch.images.detach().contiguous(), batch.labels, batch.require_epsilon()
         best = clean.clone()
-        if epsilon > 0:
-            with secluded() as seed:
-                self._search(answers(model), clean, labels, best, epsilon, seed)
-        return restore(best)
-
-    def _search(
-        self,
-        ask: Callable[[Tensor], Tensor],
-        clean: Tensor,
-        labels: Tensor,
-        best: Tensor,
-        epsilon: float,
-        seed: int,
-    ) -> None:
-        """Put images that fool into `best`, a part at a time while any is left."""
-        library = AutoAttack(
-            ask, norm="Linf", eps=epsilon, seed=seed, version=self.version, device=clean.device
-        )
-        library.square.n_queries = self.queries
-        logits = ask(clean)
-        left = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
-        for perturb in parts(library, logits.shape[1]):
-            if not len(left):
-                return
-            found = perturb(clean[left], labels[left])
-            fooled = ask(found).argmax(dim=1) != labels[left]
-            best[left[fooled]] = found[fooled]
-            left = left[~fooled]
+        if epsilon == 0:
+            return best
+        with secluded() as seed:
+            ask = safely(batch.logits)
+            library = AutoAttack(
+                ask, norm="Linf", eps=epsilon, seed=seed, version=self.version, device=clean.device
+            )
+            library.square.n_queries = self.queries
+            logits = ask(clean)
+            left = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
+            for perturb in parts(library, logits.shape[1]):
+                if not len(left):
+                    break
+                found = perturb(clean[left], labels[left])
+                fooled = ask(found).argmax(dim=1) != labels[left]
+                best[left[fooled]] = found[fooled]
+                left = left[~fooled]
+        return best
 
 
 def parts(library: AutoAttack, classes: int) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:
@@ -134,4 +123,4 @@ def parts(library: AutoAttack, classes: int) -> Iterator[Callable[[Tensor, Tenso
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return AutoAttack in its version."""
-    return EnsembleAttack(version=settings.version, queries=settings.queries)
+    return EnsembleAttack(settings.version, settings.queries)

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from foolbox.attacks.base import Attack
-from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
-
-from reproof.attacking.gradient_ascent import Climbing
-from reproof.settings.attack import Access, ClimbingSettings, Point
+from reproof.attacking.batch import Attack
+from reproof.attacking.gradient_ascent import GradientAscent
+from reproof.settings.attack import Access, Point
+from reproof.settings.gradient_ascent import GradientAscentSettings
 from reproof.settings.values import Count, Positive
 
 
-class Settings(ClimbingSettings):
+class Settings(GradientAscentSettings):
     """BIM's budgets and steps."""
 
     title: ClassVar[str] = "BIM"
@@ -32,16 +31,12 @@ class Settings(ClimbingSettings):
     """Length of a step as a fraction of epsilon: 0.1 is the papers' ε/10."""
 
 
-class IterativeAttack(Climbing, LinfBasicIterativeAttack):
-    """Foolbox's basic iterative attack, started at the clean image."""
-
-    def __init__(self, *, rel_stepsize: float, steps: int):
-        super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=False)
-
-
 def build(settings: Settings, point: Point) -> Attack:
     """Return the attack of Eq. 11."""
-    return IterativeAttack(
-        rel_stepsize=settings.step_size,
-        steps=settings.steps,
-    ).follow(settings)
+    return GradientAscent(
+        settings.steps,
+        settings.step_size,
+        loss=settings.loss,
+        samples=settings.samples,
+        early_stop=settings.early_stop,
+    )

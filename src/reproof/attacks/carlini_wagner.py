@@ -13,19 +13,16 @@ distance. More `binary_search_steps` make it another, stronger attack. The dista
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch
-from foolbox.attacks.base import Attack, MinimizationAttack, T
-from foolbox.criteria import Misclassification
-from foolbox.distances import l2
-from foolbox.models.base import Model
 from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor
 
+from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import differentiate
 from reproof.attacking.margin import excess
-from reproof.attacking.untargeted import unpack
 from reproof.settings.attack import Access, AttackSettings, Point
 from reproof.settings.values import Count, NonNegative, Norm, Positive
 
@@ -79,54 +76,33 @@ class Settings(AttackSettings):
         return sum(steps) / len(steps) * self.binary_search_steps
 
 
-class FixedConstantAttack(MinimizationAttack):
-    """Eq. 14 and 15 with gradients taken to the image only; the rest of the chain is written out.
+@dataclass(frozen=True)
+class FixedConstantAttack:
+    """Eq. 14 and 15 with gradients taken to the image only; the rest of the chain is written out."""
 
-    constant: c of the first search, the same for every image.
-    """
+    constant: float
+    """c of the first search, the same for every image."""
+    steps: int
+    learning_rate: float
+    confidence: float = 0.0
+    binary_search_steps: int = 1
 
-    distance = l2
-
-    def __init__(
-        self,
-        *,
-        constant: float,
-        steps: int,
-        learning_rate: float,
-        confidence: float,
-        binary_search_steps: int,
-    ):
-        self.constant = constant
-        self.steps = steps
-        self.learning_rate = learning_rate
-        self.confidence = confidence
-        self.binary_search_steps = binary_search_steps
-
-    def run(
-        self,
-        model: Model,
-        inputs: T,
-        criterion: Misclassification | T,
-        *,
-        early_stop: float | None = None,
-        **kwargs: Any,
-    ) -> T:
-        """Return each image's closest iterate that fools, or the image itself. early_stop: not used."""
-        clean, labels, restore = unpack("fixed-constant C&W", inputs, criterion, kwargs)
-        best, best_norm = clean.clone(), torch.full((len(clean),), torch.inf, device=clean.device)
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return each image's closest iterate that fools, or the image itself."""
+        best = batch.images.clone()
+        best_norm = torch.full((len(best),), torch.inf, device=best.device)
         constants = torch.full_like(best_norm, self.constant)
         lower, upper = torch.zeros_like(constants), torch.full_like(constants, torch.inf)
         for _ in range(self.binary_search_steps):
-            found = self._search(model, clean, labels, constants, best, best_norm)
+            found = self._search(batch, constants, best, best_norm)
             upper = torch.where(found, constants, upper)
             lower = torch.where(found, lower, constants)
             constants = torch.where(upper.isinf(), constants * 10, (lower + upper) / 2)
-        return restore(best)
+        return best
 
-    def _search(
-        self, model: Model, clean: Tensor, labels: Tensor, constants: Tensor, best: Tensor, best_norm: Tensor
-    ) -> Tensor:
+    def _search(self, batch: Batch, constants: Tensor, best: Tensor, best_norm: Tensor) -> Tensor:
         """Minimise at one constant per image, put closer iterates into `best`; return who was fooled (N,)."""
+        clean, labels = batch.images, batch.labels
         start = ((2 * clean - 1) * SHRINK).arctanh()
         origin = (start.tanh() + 1) / 2
         variable = start.clone()
@@ -135,7 +111,7 @@ class FixedConstantAttack(MinimizationAttack):
         for step in range(1, self.steps + 1):
             tanh = variable.tanh()
             images = (tanh + 1).div_(2).requires_grad_()
-            margins = excess(model(images), labels) + self.confidence
+            margins = excess(batch.logits(images), labels) + self.confidence
             gradient = differentiate((constants * margins.clamp(min=0)).sum(), images)
             images = images.detach()
             with torch.no_grad():

@@ -17,18 +17,15 @@ read the distance beside it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from foolbox.attacks.base import Attack, MinimizationAttack, T
-from foolbox.criteria import Misclassification
-from foolbox.distances import Distance, l2, linf
-from foolbox.models.base import Model
 from pydantic import Field
 from torch import Tensor
 
+from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.jacobian import differentiate_each
-from reproof.attacking.untargeted import unpack
 from reproof.settings.attack import Access, AttackSettings, Point
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count, NonNegative, Norm, Whole
@@ -78,44 +75,26 @@ class Settings(AttackSettings):
         return first + later * (usual - 1)
 
 
-class ActiveSetDeepFool(MinimizationAttack):
+@dataclass(frozen=True)
+class ActiveSetDeepFool:
     """DeepFool that works on the images that are left, each as if it were alone."""
 
-    distance: Distance = l2
+    steps: int
+    distance: Literal["l2", "linf"] = "l2"
+    overshoot: float = 0.02
+    candidates: int | None = 10
+    contenders: int | None = 4
 
-    def __init__(
-        self,
-        *,
-        steps: int,
-        distance: Literal["l2", "linf"] = "l2",
-        overshoot: float = 0.02,
-        candidates: int | None = 10,
-        contenders: int | None = 4,
-    ):
-        self.steps = steps
-        self.distance = l2 if distance == "l2" else linf
-        self.overshoot = overshoot
-        self.candidates = candidates
-        self.contenders = contenders
-
-    def run(
-        self,
-        model: Model,
-        inputs: T,
-        criterion: Misclassification | T,
-        *,
-        early_stop: float | None = None,
-        **kwargs: Any,
-    ) -> T:
-        """Return each image where it first fools, or the image itself. early_stop: not used."""
-        clean, labels, restore = unpack("DeepFool", inputs, criterion, kwargs)
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return each image where it first fools, or the image itself."""
+        clean, labels = batch.images, batch.labels
         best = clean.clone()
         left = torch.arange(len(best), device=best.device)
         moved, total = clean, torch.zeros_like(clean)
         classes: Tensor | None = None
         for step in range(self.steps + 1):
             leaf = moved.detach().requires_grad_(step < self.steps)
-            logits = model(leaf)
+            logits = batch.logits(leaf)
             stays = logits.argmax(dim=1) == labels
             if not stays.all():
                 best[left[~stays]] = moved[~stays]
@@ -125,7 +104,7 @@ class ActiveSetDeepFool(MinimizationAttack):
                 break
             if not stays.all():  # a pass back costs more than another one forward without the fooled
                 leaf = moved.detach().requires_grad_()
-                logits = model(leaf)
+                logits = batch.logits(leaf)
             if classes is None:
                 # The image's own class stands first: it is the most likely one until it is fooled.
                 classes = logits.detach().argsort(dim=1, descending=True, stable=True)[:, : self.candidates]
@@ -137,7 +116,7 @@ class ActiveSetDeepFool(MinimizationAttack):
                 )
             total = total + direction
             moved = (clean + (1 + self.overshoot) * total).clamp(0, 1)
-        return restore(best)
+        return best
 
     def _nearest(self, differences: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the step to the nearest of the linear boundaries (n, C, H, W), and all by distance (n, K - 1).
@@ -145,12 +124,12 @@ class ActiveSetDeepFool(MinimizationAttack):
         differences: (n, K - 1), each class's logit less the own class's. gradients: theirs, (n, K - 1, C, H, W).
         """
         flat = gradients.flatten(2)
-        lengths = flat.norm(dim=2) if self.distance is l2 else flat.abs().sum(dim=2)
+        lengths = flat.norm(dim=2) if self.distance == "l2" else flat.abs().sum(dim=2)
         away, ranks = (differences.abs() / (lengths + SMALL)).sort(dim=1, stable=True)
         rows, nearest = torch.arange(len(ranks), device=ranks.device), ranks[:, 0]
         gradient = gradients[rows, nearest]
         scale = away[:, 0] + MARGIN
-        if self.distance is linf:
+        if self.distance == "linf":
             return scale[:, None, None, None] * gradient.sign(), ranks
         return (scale / (lengths[rows, nearest] + SMALL))[:, None, None, None] * gradient, ranks
 

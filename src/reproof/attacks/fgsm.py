@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from foolbox.attacks.base import Attack
-from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
-
+from reproof.attacking.batch import Attack
+from reproof.attacking.gradient_ascent import GradientAscent
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 
 
@@ -25,5 +24,5 @@ class Settings(EpsilonAttackSettings):
 
 
 def build(settings: Settings, point: Point) -> Attack:
-    """Return Foolbox's L-infinity fast gradient attack."""
-    return LinfFastGradientAttack()
+    """Return one step as long as the budget."""
+    return GradientAscent(steps=1, step_size=1.0)

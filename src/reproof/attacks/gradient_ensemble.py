@@ -10,21 +10,19 @@ Not guaranteed: that an image fools any of the networks. The paper counts only t
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
-from eagerpy.astensor import astensor
-from eagerpy.tensor.tensor import Tensor as EagerTensor
-from foolbox.attacks.base import Attack
-from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
-from foolbox.models.base import Model
 from torch import Tensor, nn
 
-from reproof.attacking.ensemble import Together
-from reproof.attacking.gradient import LossFunction
-from reproof.attacking.image_noise import Noisy
+from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.gradient_ascent import maximise, random_start
+from reproof.attacking.source_networks import members_of
+from reproof.models.attack_loss import AttackLoss
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
-from reproof.settings.values import Count, Flag, Positive
+from reproof.settings.values import Count, Positive, Switch
 
 
 class Settings(EpsilonAttackSettings):
@@ -40,34 +38,40 @@ class Settings(EpsilonAttackSettings):
     """Gradient steps, at least 1: I of Sec. III, min(ε + 4, 1.25 ε) for ε in levels of 255; 20 belong to 16."""
     step_size: Positive = 0.0625
     """Length of a step as a fraction of epsilon: λ in Eq. 3, one level of 255, is 1/16 of the paper's ε = 16."""
-    random_start: Flag = False
+    random_start: Switch = False
     """True: start at a uniform point of the ball; false: at the clean image, x_0 = x (Eq. 3)."""
-    clean_correct: Flag = True
+    clean_correct: Switch = True
     """True: an image fools a network only if that network is right on the clean one (Sec. II-A); false: a wrong
     answer on the adversarial image is enough, as Sec. V-C reads by itself. It decides which images count."""
 
 
-class GradientEnsembleAttack(Together, Noisy, LinfBasicIterativeAttack):
-    """Eq. 2 and 3 in Foolbox's loop, which takes the sign, projects and clips."""
+@dataclass(frozen=True)
+class GradientEnsembleAttack:
+    """Eq. 2 and 3."""
 
-    def get_random_start(self, x0: EagerTensor, epsilon: float) -> EagerTensor:
-        """Return a uniform point of the ball; the caller clips it to [0, 1]."""
-        return x0 + epsilon * astensor(self.draw_uniform(x0.raw, 0))
+    steps: int
+    step_size: float
+    random_start: bool = False
 
-    def get_loss_fn(self, model: Model, labels: EagerTensor) -> LossFunction:
-        """Return the sum of the networks' cross-entropies; its gradient is the sum of Eq. 3, not their plain sum."""
-        if not self.networks:
-            raise ValueError("set `networks`, the networks that are attacked together")
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return images inside the ball around the batch's."""
+        start = random_start(batch, 0) if self.random_start else None
+        loss = summed_cross_entropy(members_of(batch.classifier))
+        return maximise(batch, loss, steps=self.steps, step_size=self.step_size, start=start, shared=True)
 
-        def loss_fn(inputs: EagerTensor) -> EagerTensor:
-            total = torch.zeros((), device=inputs.raw.device)
-            for network in self.networks:
-                images = inputs.raw.view_as(inputs.raw)
-                images.register_hook(normalise)
-                total = total + nn.functional.cross_entropy(network(images), labels.raw, reduction="sum")
-            return astensor(total)
 
-        return loss_fn
+def summed_cross_entropy(networks: Sequence[nn.Module]) -> AttackLoss:
+    """Return the sum of the networks' cross-entropies; its gradient is the sum of Eq. 3, not their plain sum."""
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        total = torch.zeros(len(images), device=images.device)
+        for network in networks:
+            shown: Any = images.view_as(images)
+            shown.register_hook(normalise)
+            total = total + nn.functional.cross_entropy(network(shown), labels, reduction="none")
+        return total
+
+    return loss
 
 
 def normalise(gradients: Tensor) -> Tensor:
@@ -83,6 +87,4 @@ def normalise(gradients: Tensor) -> Tensor:
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return the attack of Eq. 2 and 3."""
-    return GradientEnsembleAttack(
-        rel_stepsize=settings.step_size, steps=settings.steps, random_start=settings.random_start
-    )
+    return GradientEnsembleAttack(settings.steps, settings.step_size, settings.random_start)

@@ -10,8 +10,8 @@ gradient of the target's log-probability alone. A change is `theta` long and end
 Foolbox 2.3.0 itself chooses only values that should fall, and spends changes on values that are 0 already; its
 settings here are `direction: decrease, edges: true`. It also never looks at what its last change did.
 
-The paper wants the target class; here any wrong class ends the attack, as the study counts any, unless it runs
-with a targeted criterion. An image that stays right comes back as it was.
+The paper wants the target class; here any wrong class ends the attack, as the study counts any. An image that stays
+right comes back as it was.
 
 Not guaranteed: that no smaller set of values would do, or that another target would not need fewer
 (`target: all` looks). Each change follows a gradient and is never taken back on purpose.
@@ -19,22 +19,19 @@ Not guaranteed: that no smaller set of values would do, or that another target w
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from eagerpy.astensor import astensor, astensor_
-from foolbox.attacks.base import Attack, MinimizationAttack, T, get_criterion, raise_if_kwargs
-from foolbox.criteria import Misclassification, TargetedMisclassification
-from foolbox.distances import l0
-from foolbox.models.base import Model
 from pydantic import Field
 from torch import Tensor, nn
 
+from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import differentiate
-from reproof.attacking.image_noise import Noisy
+from reproof.attacking.gradient_ascent import Logits
 from reproof.attacking.jacobian import differentiate_each
 from reproof.settings.attack import Access, AttackSettings, Point
-from reproof.settings.values import Count, Flag, Norm, UnitInterval
+from reproof.settings.values import Count, Norm, Switch, UnitInterval
 
 LENGTHS, HALVINGS = 50, 5  # of the line along the gradient, whose first wrong class is the target
 PAIRS_AT_ONCE = 2**22  # pairs of values that are compared in one go
@@ -69,7 +66,7 @@ class Settings(AttackSettings):
     """Largest share of an image's values that may change at all: Υ (14.5 % in the paper's experiments)."""
     direction: Literal["both", "increase", "decrease"] = "both"
     """Whether values rise, fall, or do what helps more; the paper has one attack for each."""
-    edges: Flag = False
+    edges: Switch = False
     """True: a change may be spent on a value that is at its edge already, once (Foolbox 2.3.0)."""
     target: Literal["auto", "random", "least_likely", "all"] = "auto"
     """Class it goes to. auto: the first wrong one on a line along the gradient of cross-entropy (Foolbox 2.3.0);
@@ -91,72 +88,38 @@ class Settings(AttackSettings):
         return targets * backwards * usual + 5.0 * (self.target == "auto")
 
 
-class SaliencyMapAttack(Noisy, MinimizationAttack):
+@dataclass(frozen=True)
+class SaliencyMapAttack:
     """JSMA on the images that are left, each as if it were alone."""
 
-    distance = l0
+    steps: int
+    variant: Variant = "single"
+    theta: float = 0.1
+    max_changes: int = 7
+    gamma: float = 1.0
+    direction: Direction = "both"
+    edges: bool = False
+    target: Target = "auto"
 
-    def __init__(
-        self,
-        *,
-        steps: int,
-        variant: Variant = "single",
-        theta: float = 0.1,
-        max_changes: int = 7,
-        gamma: float = 1.0,
-        direction: Direction = "both",
-        edges: bool = False,
-        target: Target = "auto",
-    ):
-        self.steps = steps
-        self.variant = variant
-        self.theta = theta
-        self.max_changes = max_changes
-        self.gamma = gamma
-        self.direction = direction
-        self.edges = edges
-        self.target = target
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return each image where it first fools, or the image itself."""
+        clean = batch.images.contiguous(memory_format=torch.contiguous_format)
+        labels, found = batch.labels, clean
+        smallest = torch.full_like(labels, clean[0].numel() + 1) if len(clean) else labels
+        for targets in self._targets(batch, clean):
+            one = self.approach(batch.logits, clean, targets, labels)
+            changed = (one != clean).flatten(1).sum(dim=1)
+            fewer = (changed > 0) & (changed < smallest)
+            smallest = torch.where(fewer, changed, smallest)
+            found = torch.where(fewer[:, None, None, None], one, found)
+        return found
 
-    def run(
-        self,
-        model: Model,
-        inputs: T,
-        criterion: Misclassification | TargetedMisclassification | T,
-        *,
-        early_stop: float | None = None,
-        **kwargs: Any,
-    ) -> T:
-        """Return each image where it first fools, or the image itself. early_stop: not used.
-
-        With a targeted criterion its classes are the targets, and only they count.
-        """
-        raise_if_kwargs(kwargs)
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        clean = images.raw.contiguous(memory_format=torch.contiguous_format)
-        if isinstance(goal, TargetedMisclassification):
-            found = self._climb(model, clean, goal.target_classes.raw, None)
-        elif isinstance(goal, Misclassification):
-            labels = goal.labels.raw
-            found = clean
-            smallest = torch.full_like(labels, clean[0].numel() + 1) if len(clean) else labels
-            for targets in self._targets(model, clean, labels):
-                one = self._climb(model, clean, targets, labels)
-                changed = (one != clean).flatten(1).sum(dim=1)
-                fewer = (changed > 0) & (changed < smallest)
-                smallest = torch.where(fewer, changed, smallest)
-                found = torch.where(fewer[:, None, None, None], one, found)
-        else:
-            raise ValueError("JSMA needs labels or target classes")
-        restored: T = restore_type(astensor(found))
-        return restored
-
-    def _targets(self, model: Model, clean: Tensor, labels: Tensor) -> list[Tensor]:
+    def _targets(self, batch: Batch, clean: Tensor) -> list[Tensor]:
         """Return the classes to go to, none of them the label: one (N,) for each attempt."""
+        labels = batch.labels
         if not len(clean):
             return []
-        with torch.no_grad():
-            logits = model(clean)
+        logits = batch.logits(clean)
         others = logits.scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
         others = others[:, :-1]
         if self.target == "all":
@@ -164,13 +127,16 @@ class SaliencyMapAttack(Noisy, MinimizationAttack):
         if self.target == "least_likely":
             return [others[:, -1]]
         if self.target == "random":
-            share = (self.draw_uniform(clean[:, :1, :1, :1], 0).flatten() + 1) / 2
+            share = (batch.noise.uniform(clean[:, :1, :1, :1], 0).flatten() + 1) / 2
             drawn = (share * others.shape[1]).long().clamp(max=others.shape[1] - 1)
             return [drawn + (drawn >= labels)]
-        return [first_along_gradient(model, clean, labels, others[:, 0])]
+        return [first_along_gradient(batch.logits, clean, labels, others[:, 0])]
 
-    def _climb(self, model: Model, clean: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
-        """Return each image at the first change that fools, else itself. labels: None wants the targets."""
+    def approach(self, model: Logits, clean: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
+        """Change images until they are in any wrong class; return those that get there, the others as they were.
+
+        clean: (N, C, H, W). targets: (N,), the classes to go towards. labels: (N,); None wants the targets themselves.
+        """
         best = clean.clone()
         left = torch.arange(len(clean), device=clean.device)
         values = clean.flatten(1)
@@ -260,7 +226,7 @@ def best_pairs(first: Tensor, second: Tensor, allowed: Tensor) -> tuple[Tensor, 
     return order.gather(1, torch.stack([place // width, place % width], dim=1)), torch.cat(scores)
 
 
-def first_along_gradient(model: Model, clean: Tensor, labels: Tensor, fallback: Tensor) -> Tensor:
+def first_along_gradient(model: Logits, clean: Tensor, labels: Tensor, fallback: Tensor) -> Tensor:
     """Return the first wrong class on a line from the image along the gradient of cross-entropy (N,).
 
     The line ends at a root mean square of 1; LENGTHS lengths are tried, then the interval before the first wrong

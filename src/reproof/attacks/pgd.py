@@ -10,23 +10,16 @@ Not guaranteed: that it converges (see bim), nor that an image that survives wou
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
-from eagerpy.astensor import astensor, astensor_
-from eagerpy.tensor.tensor import Tensor
-from foolbox.attacks.base import Attack, T, get_criterion
-from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
-from foolbox.criteria import Misclassification, TargetedMisclassification
-from foolbox.models.base import Model
-
-from reproof.attacking.gradient_ascent import Climbing
-from reproof.attacking.image_noise import Noisy
-from reproof.settings.attack import Access, ClimbingSettings, Point
+from reproof.attacking.batch import Attack
+from reproof.attacking.gradient_ascent import GradientAscent
+from reproof.settings.attack import Access, Point
+from reproof.settings.gradient_ascent import GradientAscentSettings
 from reproof.settings.values import Count, Positive
 
 
-class Settings(ClimbingSettings):
+class Settings(GradientAscentSettings):
     """PGD's budgets, steps and restarts."""
 
     title: ClassVar[str] = "PGD"
@@ -42,56 +35,14 @@ class Settings(ClimbingSettings):
     """Runs from different random points; later ones only on images that are still classified correctly."""
 
 
-class RestartedGradientDescent(Noisy, Climbing, LinfProjectedGradientDescentAttack):
-    """Foolbox's PGD, whose random start belongs to the image, started again where it has not fooled."""
-
-    def __init__(self, *, rel_stepsize: float, steps: int, restarts: int):
-        super().__init__(rel_stepsize=rel_stepsize, steps=steps, random_start=True)
-        self.restarts = restarts
-        self.restart = 0
-
-    def get_random_start(self, x0: Tensor, epsilon: float) -> Tensor:
-        """Return a uniform point of the ball, another one at each restart; the caller clips it to [0, 1]."""
-        return x0 + epsilon * astensor(self.draw_uniform(x0.raw, self.restart))
-
-    def run(
-        self,
-        model: Model,
-        inputs: T,
-        criterion: Misclassification | TargetedMisclassification | T,
-        *,
-        epsilon: float,
-        **kwargs: Any,
-    ) -> T:
-        """Return images inside the ball around `inputs`, misclassified wherever a restart managed it."""
-        images, restore_type = astensor_(inputs)
-        goal = get_criterion(criterion)
-        if not isinstance(goal, Misclassification):
-            raise ValueError("restarted PGD is untargeted")
-        clean, labels, noise = images.raw, goal.labels.raw, self.noise
-        self.restart = 0
-        best = found = super().run(model, images, goal, epsilon=epsilon, **kwargs).raw
-        left = torch.arange(len(clean), device=clean.device)
-        try:
-            for restart in range(1, self.restarts):
-                left = left[model(found).argmax(dim=-1) == labels[left]]
-                if not len(left):
-                    break
-                self.restart = restart
-                self.noise = None if noise is None else noise.select(left.tolist())
-                goal = Misclassification(labels[left])
-                found = super().run(model, astensor(clean[left]), goal, epsilon=epsilon, **kwargs).raw
-                best[left] = found
-        finally:
-            self.noise = noise
-        restored: T = restore_type(astensor(best))
-        return restored
-
-
 def build(settings: Settings, point: Point) -> Attack:
     """Return PGD with its restarts."""
-    return RestartedGradientDescent(
-        rel_stepsize=settings.step_size,
-        steps=settings.steps,
+    return GradientAscent(
+        settings.steps,
+        settings.step_size,
+        random_start=True,
         restarts=settings.restarts,
-    ).follow(settings)
+        loss=settings.loss,
+        samples=settings.samples,
+        early_stop=settings.early_stop,
+    )

@@ -4,22 +4,18 @@ x_adv = clip(x + ε u, 0, 1) with u uniform in [-1, 1] per pixel and channel. An
 that fools; one that no draw fools keeps its last, so that it can be shown to another model.
 
 Not guaranteed: anything about robustness. A model that noise fools as often as PGD does hides its gradients.
-Foolbox's own noise attack is not used: it scales by the largest, not the largest absolute, draw and so can
-leave the ball.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, T
-from foolbox.criteria import Misclassification
-from foolbox.distances import linf
-from foolbox.models.base import Model
+from torch import Tensor
 
-from reproof.attacking.image_noise import Noisy
-from reproof.attacking.untargeted import unpack
+from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.gradient_ascent import random_start
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count
@@ -32,6 +28,7 @@ class Settings(EpsilonAttackSettings):
     family: ClassVar[str] = "random noise"
     access: ClassVar[Access] = "decision"
     randomised: ClassVar[bool] = True
+    baseline: ClassVar[bool] = True
     takes_view: ClassVar[bool] = False
     repeats: Count = 10
     """Draws per image; later ones only for images that are still classified correctly."""
@@ -41,31 +38,24 @@ class Settings(EpsilonAttackSettings):
         return FORWARD * (self.repeats - 1)
 
 
-class UniformNoiseAttack(Noisy, FixedEpsilonAttack):
+@dataclass(frozen=True)
+class UniformNoiseAttack:
     """Uniform noise inside the ball, drawn again where it has not fooled."""
 
-    distance = linf
+    repeats: int
 
-    def __init__(self, *, repeats: int):
-        self.repeats = repeats
-
-    def run(
-        self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
-    ) -> T:
-        """Return noisy images inside the ball around `inputs`, misclassified wherever a draw managed it."""
-        clean, labels, restore = unpack("random noise", inputs, criterion, kwargs)
-        best = (clean + epsilon * self.draw_uniform(clean, 0)).clamp(*model.bounds)
-        left = torch.arange(len(clean), device=clean.device)
-        noisy = best
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return noisy images inside the ball around the batch's, misclassified wherever a draw managed it."""
+        best = noisy = random_start(batch, 0)
+        left = torch.arange(len(best), device=best.device)
         for draw in range(1, self.repeats):
-            left = left[model(noisy).argmax(dim=-1) == labels[left]]
+            left = left[batch.predict(noisy) == batch.labels[left]]
             if not len(left):
                 break
-            noisy = (clean + epsilon * self.draw_uniform(clean, draw))[left].clamp(*model.bounds)
-            best[left] = noisy
-        return restore(best)
+            best[left] = noisy = random_start(batch.select(left), draw)
+        return best
 
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return the noise attack."""
-    return UniformNoiseAttack(repeats=settings.repeats)
+    return UniformNoiseAttack(settings.repeats)

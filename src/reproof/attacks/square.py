@@ -15,18 +15,16 @@ square smaller than the image reaches the last row or column.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch
-from foolbox.attacks.base import Attack, FixedEpsilonAttack, T
-from foolbox.criteria import Misclassification
-from foolbox.distances import linf
-from foolbox.models.base import Model
 from pyautoattack.square import SquareAttack
 from pydantic import Field
+from torch import Tensor
 
-from reproof.attacking.seclusion import answers, secluded
-from reproof.attacking.untargeted import unpack
+from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.seclusion import safely, secluded
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count, UnitInterval
@@ -54,50 +52,46 @@ class Settings(EpsilonAttackSettings):
         return FORWARD * self.restarts * (self.queries + 2)
 
 
-class RandomSquaresAttack(FixedEpsilonAttack):
+@dataclass(frozen=True)
+class RandomSquaresAttack:
     """pyautoattack's search on what is left."""
 
-    distance = linf
+    queries: int
+    share: float = 0.8
+    restarts: int = 1
 
-    def __init__(self, *, queries: int, share: float, restarts: int):
-        self.queries = queries
-        self.share = share
-        self.restarts = restarts
-
-    def run(
-        self, model: Model, inputs: T, criterion: Misclassification | T, *, epsilon: float, **kwargs: Any
-    ) -> T:
-        """Return images inside the ball around `inputs`; those misclassified at the start as they were."""
-        clean, labels, restore = unpack("Square", inputs, criterion, kwargs)
-        clean = clean.detach().contiguous()
+    def perturb(self, batch: Batch) -> Tensor:
+        """Return images inside the ball around the batch's; those misclassified at the start as they were."""
+        clean, labels, epsilon = batch.images.detach().contiguous(), batch.labels, batch.require_epsilon()
         best = clean.clone()
-        if epsilon > 0:
-            with secluded() as seed:
-                ask = answers(model)
-                search = SquareAttack(
-                    ask,
-                    norm="Linf",
-                    eps=epsilon,
-                    n_queries=self.queries,
-                    p_init=self.share,
-                    seed=seed,
-                    loss="margin",
-                    resc_schedule=True,
-                    device=clean.device,
-                )
-                search.init_hyperparam(clean)
-                # Its `perturb` would seed the generator with this and give survivors their originals back.
-                torch.manual_seed(seed)
-                left = (ask(clean).argmax(dim=1) == labels).nonzero().squeeze(1)
-                for restart in range(self.restarts):
-                    if restart:
-                        left = left[ask(best[left]).argmax(dim=1) == labels[left]]
-                    if not len(left):
-                        break
-                    _, best[left] = search.attack_single_run(clean[left], labels[left])
-        return restore(best)
+        if epsilon == 0:
+            return best
+        with secluded() as seed:
+            ask = safely(batch.logits)
+            search = SquareAttack(
+                ask,
+                norm="Linf",
+                eps=epsilon,
+                n_queries=self.queries,
+                p_init=self.share,
+                seed=seed,
+                loss="margin",
+                resc_schedule=True,
+                device=clean.device,
+            )
+            search.init_hyperparam(clean)
+            # Its `perturb` would seed the generator with this and give survivors their originals back.
+            torch.manual_seed(seed)
+            left = (ask(clean).argmax(dim=1) == labels).nonzero().squeeze(1)
+            for restart in range(self.restarts):
+                if restart:
+                    left = left[ask(best[left]).argmax(dim=1) == labels[left]]
+                if not len(left):
+                    break
+                _, best[left] = search.attack_single_run(clean[left], labels[left])
+        return best
 
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return Square with its queries."""
-    return RandomSquaresAttack(queries=settings.queries, share=settings.share, restarts=settings.restarts)
+    return RandomSquaresAttack(settings.queries, settings.share, settings.restarts)

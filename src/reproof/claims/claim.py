@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from reproof import registry
 from reproof.claims.vocabulary import (
-    ARCHITECTURES,
-    DEFENSES,
+    FAMILIES,
     QUANTITY,
     SEPARATOR,
-    TRAININGS,
     last_digit,
-    nearest,
+    not_built,
     variant_of,
 )
+from reproof.settings.baseline import CLEAN, UNDEFENDED
+from reproof.settings.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Claim:
     training: str
     setting: str
     source: str
-    """Networks that transferred images were made on, as `Source` reads it; empty where source is target."""
+    """Networks that transferred images were made on, as `TransferSource` reads it; empty where source is target."""
     attack: str
     parameters: str
     metric: str
@@ -52,10 +52,15 @@ class Claim:
         return tuple(getattr(self, name) for name in QUANTITY)
 
     @property
+    def not_built(self) -> dict[str, list[str]]:
+        """Return what it is about that is not built here: column -> keys without a plugin; its sources apart."""
+        found = {column: not_built(column, getattr(self, column)) for column in FAMILIES}
+        return {column: keys for column, keys in found.items() if keys}
+
+    @property
     def epsilon(self) -> str | None:
         """Return the budget as written in `parameters`; None for claims without one."""
-        named = dict(part.split("=") for part in self.parameters.split())
-        return named.get("epsilon")
+        return Parameters.parse(self.parameters).text("epsilon")
 
     @property
     def copied(self) -> bool:
@@ -69,47 +74,45 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Source:
+class TransferSource:
     """One kind of network that transferred images were made on."""
 
     architecture: str
-    defense: str = "undefended"
-    training: str = "clean"
+    defense: str = UNDEFENDED
+    training: str = CLEAN
     networks: int = 1
 
     @classmethod
-    def read(cls, text: str) -> tuple[Source, ...]:
-        """Return the sources of `vgg13*3 + vgg19:fgsm_training`; ValueError says which word is unknown."""
+    def read(cls, text: str) -> tuple[TransferSource, ...]:
+        """Return the sources of `vgg13*3 + vgg19:fgsm_training`; ValueError where it is not written so."""
         return tuple(cls._one(part) for part in text.split(" + "))
 
     @classmethod
-    def _one(cls, text: str) -> Source:
+    def _one(cls, text: str) -> TransferSource:
         network, star, count = text.partition("*")
         if star and not (count.isdigit() and int(count) > 1):
             raise ValueError(f"{text!r} should end in *2 or more")
         architecture, *rest = network.split(":")
-        defense, training = [*rest, *("undefended", "clean")[len(rest) :]][:2]
-        if rest and len(rest) == 1:
-            training = {"fgsm_training": "fgsm", "pgd_training": "pgd"}.get(variant_of(defense), "clean")
         if len(rest) > 2:
             raise ValueError(f"{text!r} should read architecture:defense:training")
-        for word, known in (
-            (architecture, ARCHITECTURES),
-            (variant_of(defense), (*DEFENSES, *registry.names("defenses"))),
-            (training, TRAININGS),
-        ):
-            if word not in known:
-                raise ValueError(f"{word!r} is unknown{nearest(word, known)}")
+        defense = rest[0] if rest else UNDEFENDED
+        training = rest[1] if len(rest) > 1 else _trains_on(defense)
         return cls(architecture, defense, training, int(count) if star else 1)
 
     def __str__(self) -> str:
         """Return it in words: `5 vgg13`, `vgg19 with fgsm_training`."""
         text = f"{self.networks} {self.architecture}" if self.networks > 1 else self.architecture
-        if self.defense != "undefended":
+        if self.defense != UNDEFENDED:
             text += f" with {self.defense}"
-        if self.training not in ("clean", variant_of(self.defense).removesuffix("_training")):
+        if self.training not in (CLEAN, _trains_on(self.defense)):
             text += f", trained on {self.training} examples"
         return text
+
+
+def _trains_on(defense: str) -> str:
+    """Return the examples that a defense trains on by itself; clean images where it is not built here."""
+    declared = registry.defense(variant_of(defense))
+    return declared.trains_on if declared else CLEAN
 
 
 def claim_id(paper: str, table: str, row: str, column: str) -> str:

@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reproof.claims.claim import Claim, Source
+from reproof import registry
+from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper, select
 from reproof.claims.vocabulary import QUANTITY
-from reproof.settings.values import parse_number
+from reproof.settings.parameters import Parameters
 
-SINGLE_STEP = "fgsm"
-ITERATIVE = ("bim", "mim", "pgd")
 BUDGETS = ("epsilon", "c", "steps")
 """Parameters of which more makes an attack stronger."""
 BOOSTED = "[boosted]"
@@ -20,7 +19,7 @@ BOOSTED = "[boosted]"
 
 @dataclass(frozen=True)
 class Anomaly:
-    """Two printed numbers that do not go together: the paper contradicts itself, or the ledger is mistyped."""
+    """Two printed numbers that do not go together: the paper contradicts itself, or the claims table is mistyped."""
 
     kind: str
     first: Claim
@@ -102,7 +101,7 @@ def uncovered(papers: Sequence[Paper]) -> list[Anomaly]:
 
 def _unequal(papers: Sequence[Paper]) -> Iterator[Anomaly]:
     """Yield claims of one quantity whose prints differ by more than the coarser one rounds."""
-    for group in _groups((claim for paper in papers for claim in paper.claims), "quantity"):
+    for group in _groups((claim for paper in papers for claim in paper.claims), *QUANTITY):
         for first, second in itertools.combinations(group, 2):
             rounding = max(first.half_digit, second.half_digit)
             if abs(_value(first) - _value(second)) > rounding + 1e-9:
@@ -122,10 +121,8 @@ def _in_paper(paper: Paper) -> Iterator[Anomaly]:
                 yield Anomaly("more left at a larger budget", weak, strong)
     for group in _groups(paper.claims, "table", *_but("attack")):
         if group[0].metric == "accuracy" and group[0].setting != "black_box":
-            for single, many in _product(
-                group, lambda c: c.attack == SINGLE_STEP, lambda c: c.attack in ITERATIVE
-            ):
-                if _value(many) > _value(single):
+            for single, many in itertools.permutations(group, 2):
+                if _goes_further(many.attack, single.attack) and _value(many) > _value(single):
                     yield Anomaly("more left by an iterative attack than by one step", single, many)
     for group in _groups(paper.claims, "table", "dataset", "architecture", "defense", "training"):
         accuracies = [claim for claim in group if claim.metric == "accuracy"]
@@ -170,13 +167,30 @@ def _in_paper(paper: Paper) -> Iterator[Anomaly]:
             yield Anomaly("a boosted vote worse than the plain one", other, claim)
 
 
+def _goes_further(many: str, single: str) -> bool:
+    """Say whether one attack takes several of the steps of which the other takes one, in the same norm's ball.
+
+    Of attacks that are not built here nothing is known.
+    """
+    iterative, once = registry.attack(many), registry.attack(single)
+    if iterative is None or once is None or iterative.norm is None or iterative.norm != once.norm:
+        return False
+    climbing = iterative.access == once.access == "gradient"
+    return climbing and iterative.iterative and not once.iterative
+
+
 def _groups(claims: Iterable[Claim], *names: str) -> list[list[Claim]]:
-    """Return the claims with a value, together where these attributes agree."""
+    """Return the claims with a value, together where these columns agree; parameters whatever their print."""
     found: dict[tuple[object, ...], list[Claim]] = {}
     for claim in claims:
         if claim.value is not None:
-            found.setdefault(tuple(getattr(claim, name) for name in names), []).append(claim)
+            found.setdefault(tuple(_cell(claim, name) for name in names), []).append(claim)
     return list(found.values())
+
+
+def _cell(claim: Claim, name: str) -> str | Parameters:
+    text: str = getattr(claim, name)
+    return Parameters.parse(text) if name == "parameters" else text
 
 
 def _but(*names: str) -> tuple[str, ...]:
@@ -203,17 +217,14 @@ def _value(claim: Claim) -> float:
 
 def _budget(claim: Claim) -> tuple[str, float]:
     """Return the parameter of which more makes the attack stronger; 0 where it has none."""
-    for part in claim.parameters.split():
-        name, _, number = part.partition("=")
-        if name in BUDGETS:
-            return name, float(parse_number(number))
-    return "", 0.0
+    found = Parameters.parse(claim.parameters)
+    return next(((name, size) for name in BUDGETS if (size := found.number(name)) is not None), ("", 0.0))
 
 
 def _kinds(claim: Claim) -> list[tuple[str, str, str]]:
     """Return the kinds of networks that the images were made on, sorted, however many there were of each."""
-    return sorted((one.architecture, one.defense, one.training) for one in Source.read(claim.source))
+    return sorted((one.architecture, one.defense, one.training) for one in TransferSource.read(claim.source))
 
 
 def _networks(claim: Claim) -> int:
-    return sum(one.networks for one in Source.read(claim.source))
+    return sum(one.networks for one in TransferSource.read(claim.source))

@@ -6,18 +6,20 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from reproof.claims.claim import Claim
 from reproof.claims.reader import read_claims
-from reproof.claims.vocabulary import COLUMNS, nearest
+from reproof.claims.vocabulary import COLUMNS, FAMILIES, Terms, nearest, not_built
 from reproof.errors import ClaimError
 from reproof.settings.values import Count, NonNegative, Number, Settings
 
 FOLDER = Path(__file__).parents[1] / "papers"
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader; written in C, where PyYAML has it, it takes a tenth of the time."""
 
 
 class PaperBudget(Settings):
@@ -112,6 +114,8 @@ class Paper(Settings):
 
     key: str
     title: str
+    short_name: str = Field(min_length=1)
+    """What tables call it: `Mustafa 2019`."""
     year: int = Field(ge=1950, le=2100)
     citation: str
     summary: str
@@ -120,6 +124,8 @@ class Paper(Settings):
     """In the order printed; numbers of the prose are the table `Text`."""
     notes: dict[str, str] = Field(default_factory=dict)
     """What a cell's `note` names by its key."""
+    terms: Terms = Terms()
+    """What the paper calls what its claims are about."""
     budgets: dict[str, PaperBudget]
     """Data set -> the paper's own budget."""
     attacks: dict[str, dict[str, Number]]
@@ -129,6 +135,15 @@ class Paper(Settings):
     contradictions: tuple[Contradiction, ...]
     statements: tuple[Statement, ...] = ()
     claims: tuple[Claim, ...]
+
+    def not_built(self) -> dict[str, list[str]]:
+        """Return the keys of its claims, and of its terms, that no plugin here stands for: family -> keys, sorted."""
+        keys = {(column, getattr(claim, column)) for claim in self.claims for column in FAMILIES}
+        keys |= {(column, key) for column, family in FAMILIES.items() for key in self.terms.of(family)}
+        return {
+            family: sorted({key for name, word in keys if name == column for key in not_built(name, word)})
+            for column, family in FAMILIES.items()
+        }
 
     def note(self, claim: Claim) -> str:
         """Return a claim's notes as text."""
@@ -152,7 +167,7 @@ def papers(folder: Path = FOLDER) -> list[Paper]:
 
 
 def select(patterns: Iterable[str], paper: Paper, among: Sequence[Paper]) -> list[Claim]:
-    """Return the claims whose id fits one of the patterns, in the ledger's order.
+    """Return the claims whose id fits one of the patterns, in the claims table's order.
 
     `*` stands for any text. A pattern that does not begin with a paper's key is about `paper` itself.
     """
@@ -197,25 +212,10 @@ def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None
 
 def _read_paper(folder: Path) -> Paper:
     path = folder / "paper.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ClaimError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ClaimError(f"{path}: should be a mapping of keys to values")
-    for key in ("key", "claims"):
-        if key in content:
-            raise ClaimError(
-                f"{path}: {key}: is not written here; it comes from the folder's name and claims.csv"
-            )
-    claims = read_claims(folder / "claims.csv")
-    try:
-        paper = Paper.model_validate({**content, "key": folder.name, "claims": claims})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ClaimError(f"{path}: {place}: {message}" if place else f"{path}: {message}") from error
+    content = _load(path)
+    terms = _validated(path, Terms, content.get("terms", {}), "terms")
+    claims = read_claims(folder / "claims.csv", terms)
+    paper = _validated(path, Paper, {**content, "key": folder.name, "claims": claims})
     for claim in paper.claims:
         place = f"{folder / 'claims.csv'}, claim {claim.claim_id}"
         if claim.paper != paper.key:
@@ -227,8 +227,46 @@ def _read_paper(folder: Path) -> Paper:
                 raise ClaimError(
                     f"{place}, column note: {path.name} has no note {key!r}{nearest(key, paper.notes)}"
                 )
+    _check_shapes(path, paper)
+    statements = [statement.key for statement in paper.statements]
+    for key in statements:
+        if statements.count(key) > 1:
+            raise ClaimError(f"{path}: statements: the key {key!r} stands twice")
+    return paper
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ClaimError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ClaimError(f"{path}: should be a mapping of keys to values")
+    for key in ("key", "claims"):
+        if key in content:
+            raise ClaimError(
+                f"{path}: {key}: is not written here; it comes from the folder's name and claims.csv"
+            )
+    return content
+
+
+Stated = TypeVar("Stated", bound=Settings)
+
+
+def _validated(path: Path, model: type[Stated], content: Any, *place: str) -> Stated:
+    """Return what a file says at a place, checked; ClaimError names the place."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join((*place, *map(str, first["loc"])))
+        message = first["msg"].removeprefix("Value error, ")
+        raise ClaimError(f"{path}: {where}: {message}" if where else f"{path}: {message}") from error
+
+
+def _check_shapes(path: Path, paper: Paper) -> None:
     for name, table in paper.tables.items():
-        own = [claim for claim in claims if claim.table == name]
+        own = [claim for claim in paper.claims if claim.table == name]
         shape = {
             "rows": len({claim.row for claim in own}),
             "columns": len({claim.column for claim in own}),
@@ -239,8 +277,3 @@ def _read_paper(folder: Path) -> Paper:
                 raise ClaimError(
                     f"{path}: tables.{name}.{what}: is {getattr(table, what)}; claims.csv has {number}"
                 )
-    statements = [statement.key for statement in paper.statements]
-    for key in statements:
-        if statements.count(key) > 1:
-            raise ClaimError(f"{path}: statements: the key {key!r} stands twice")
-    return paper

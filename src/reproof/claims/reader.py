@@ -10,34 +10,36 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from reproof import registry
-from reproof.claims.claim import Claim, Source, claim_id
+from reproof.claims.claim import Claim, TransferSource, claim_id
 from reproof.claims.vocabulary import (
-    ARCHITECTURES,
-    ATTACKS,
     CERTAINTIES,
     COLUMNS,
-    DATASETS,
-    DEFENSES,
+    FAMILIES,
     LOST,
     MEMBERS,
     METRICS,
+    NO_ATTACK,
+    NO_TERMS,
     NOT_CLAIMED,
     PARAMETERS,
     SETTINGS,
     TEXT,
-    TRAININGS,
     UNITS,
+    Terms,
+    check_word,
     nearest,
     read_print,
-    variant_of,
+    trainings,
 )
 from reproof.errors import ClaimError
-from reproof.settings.values import format_number, parse_number
+from reproof.settings.parameters import PrintedNumber
 
 
-def read_claims(path: Path) -> list[Claim]:
-    """Return the file's claims in its order; ClaimError names line, column and the nearest right word."""
+def read_claims(path: Path, terms: Terms = NO_TERMS) -> list[Claim]:
+    """Return the file's claims in its order; ClaimError names line, column and the nearest right word.
+
+    terms: the paper's own, whose keys may stand in claims without a plugin.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -52,7 +54,7 @@ def read_claims(path: Path) -> list[Claim]:
             place = f"{path}, line {reader.line_num}"
             if len(cells) != len(header):
                 raise ClaimError(f"{place}: has {len(cells)} cells, the header has {len(header)}")
-            claim = _claim(place, dict(zip(header, cells, strict=True)))
+            claim = _claim(place, dict(zip(header, cells, strict=True)), terms)
             for column, what, key in (
                 ("row", "cell", ("cell", claim.table, claim.row, claim.column)),
                 ("claim_id", "id", ("id", claim.claim_id)),
@@ -88,20 +90,21 @@ def _check_header(path: Path, header: list[str]) -> None:
             )
 
 
-def _claim(place: str, cells: dict[str, str]) -> Claim:
+def _claim(place: str, cells: dict[str, str], terms: Terms) -> Claim:
     for name, text in cells.items():
         if text != " ".join(text.split()):
             raise ClaimError(f"{place}, column {name}: {text!r} has a line break, or a blank too many")
     for name in ("claim_id", "paper", "table", "row", "column", "architecture", "printed"):
         if not cells[name]:
             raise ClaimError(f"{place}, column {name}: is empty")
+    for name in FAMILIES:
+        try:
+            check_word(name, cells[name], terms)
+        except ValueError as error:
+            raise ClaimError(f"{place}, column {name}: {error}") from error
     for name, word, known in (
-        ("dataset", cells["dataset"], DATASETS),
-        ("architecture", cells["architecture"], ARCHITECTURES),
-        ("defense", variant_of(cells["defense"]), (*DEFENSES, *registry.names("defenses"))),
-        ("training", cells["training"], TRAININGS),
+        ("training", cells["training"], trainings()),
         ("setting", cells["setting"], SETTINGS),
-        ("attack", cells["attack"], (*ATTACKS, *registry.names("attacks"))),
         ("metric", cells["metric"], tuple(METRICS)),
         ("unit", cells["unit"], METRICS[cells["metric"]].units if cells["metric"] in METRICS else UNITS),
         ("certainty", cells["certainty"], CERTAINTIES),
@@ -114,7 +117,7 @@ def _claim(place: str, cells: dict[str, str]) -> Claim:
             f"{place}, column claim_id: {cells['claim_id']!r} should be {wanted!r}, which paper, table, row and "
             "column make"
         )
-    _check_source(f"{place}, column source", cells)
+    _check_source(f"{place}, column source", cells, terms)
     _check_parameters(f"{place}, column parameters", cells["attack"], cells["metric"], cells["parameters"])
     evidence = cells["evidence"]
     if evidence != "measured" and not re.fullmatch(r"copied from \S.*", evidence):
@@ -127,13 +130,19 @@ def _claim(place: str, cells: dict[str, str]) -> Claim:
     )
 
 
-def _check_source(place: str, cells: Mapping[str, str]) -> None:
+def _check_source(place: str, cells: Mapping[str, str], terms: Terms) -> None:
     source, setting = cells["source"], cells["setting"]
     if setting == "black_box" and not source:
         raise ClaimError(f"{place}: is empty; a black_box attack names the network its images were made on")
     if setting == "black_box":
         try:
-            Source.read(source)
+            for network in TransferSource.read(source):
+                check_word("architecture", network.architecture, terms)
+                check_word("defense", network.defense, terms)
+                if network.training not in trainings():
+                    raise ValueError(
+                        f"{network.training!r} is unknown{nearest(network.training, trainings())}"
+                    )
         except ValueError as error:
             raise ClaimError(f"{place}: {error}") from error
     elif source and source not in MEMBERS:
@@ -145,9 +154,9 @@ def _check_source(place: str, cells: Mapping[str, str]) -> None:
 
 def _check_parameters(place: str, attack: str, metric: str, text: str) -> None:
     own = METRICS[metric].parameter
-    if attack == "none" and not own:
+    if attack == NO_ATTACK and not own:
         if text:
-            raise ClaimError(f"{place}: {text!r} should be empty where the attack is 'none'")
+            raise ClaimError(f"{place}: {text!r} should be empty where the attack is {NO_ATTACK!r}")
         return
     allowed = (own,) if own else PARAMETERS
     if own and not text:
@@ -163,7 +172,7 @@ def _check_parameters(place: str, attack: str, metric: str, text: str) -> None:
             raise ClaimError(f"{place}: {name!r} stands twice")
         seen.add(name)
         try:
-            written = format_number(parse_number(number))
+            written = PrintedNumber(number).text
         except (ValueError, OverflowError):
             raise ClaimError(f"{place}: {number!r} is no number such as 0.3") from None
         if written != number:

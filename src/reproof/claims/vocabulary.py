@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
+from pydantic import BeforeValidator, Field
+
+from reproof import registry
+from reproof.settings.baseline import CLEAN, TrainingAttack
 from reproof.settings.source_names import AGGREGATED, MEMBER
+from reproof.settings.values import Settings
 
 QUANTITY = (
     "dataset",
@@ -27,68 +35,20 @@ COLUMNS = (
     *QUANTITY,
     *("printed", "unit", "value", "evidence", "certainty", "note"),
 )
-DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "ilsvrc")
-DEFENSES = (
-    "undefended",
-    "fgsm_training",
-    "pgd_training",
-    "input_gradient",
-    "decision_surface",
-    "adaptive_diversity",
-    "prototype_conformity",
-    "adaptive_gravity",
-    "defensive_features",
-    "polarised_contrastive",
-    "defensive_features+polarised_contrastive",
-    "dynamic_training",
-    "domain_adaptation",
-    "superimposition",
-    "virtual_adversarial",
-    "independent_ensemble",
-    "distilled_ensemble",
-    "diverse_ensemble",
-    "magnet",
-    "pixel_defend",
-    "defense_gan",
-)
-ARCHITECTURES = (
-    "lenet",
-    "cnn6",
-    "vgg13",
-    "vgg16",
-    "vgg19",
-    "resnet18",
-    "resnet32",
-    "resnet34",
-    "resnet50",
-    "resnet110",
-    "wide_resnet",
-    "dkd_mnist",
-    "dkd_cifar10",
-)
-TRAININGS = ("clean", "fgsm", "pgd", "carlini_wagner")
+TRAININGS = (CLEAN, *get_args(TrainingAttack))
+"""What any network can be trained on."""
 SETTINGS = ("white_box", "black_box", "adaptive")
 MEMBERS = (MEMBER, AGGREGATED)
 """Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
-ATTACKS = (
-    "none",
-    "fgsm",
-    "bim",
-    "mim",
-    "pgd",
-    "carlini_wagner",
-    "deepfool",
-    "jsma",
-    "gradient_ensemble",
-    "autoattack",
-)
+NO_ATTACK = "none"
+"""The `attack` of a number that was measured on clean images."""
 PARAMETERS = ("epsilon", "c", "steps")
 CERTAINTIES = ("certain", "likely", "unsure", "lost")
 """How sure a cell is: as the text has it; legible and placed with support; placed by a guess; not legible."""
 NOT_CLAIMED = ("-", "-/-")
 """What `printed` holds where the paper's cell is a dash: a place in the layout without a value."""
 LOST = "?"
-"""What `printed` holds where the number is lost in the text that the ledger was typed from."""
+"""What `printed` holds where the number is lost in the text that the claims table was typed from."""
 SEPARATOR = " · "
 """Stands in `row` and `column` between a printed group heading and the label below it."""
 TEXT = "Text"
@@ -148,9 +108,80 @@ _FORMS: Mapping[str, tuple[str, float]] = {
 UNITS = tuple(_FORMS)
 
 
+FAMILIES: Mapping[str, registry.Family] = {
+    "dataset": "datasets",
+    "architecture": "architectures",
+    "defense": "defenses",
+    "attack": "attacks",
+}
+"""The columns whose words are plugins, and the plugins' family."""
+
+
+def _names(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
+"""What a paper calls something: one name, or a list of several."""
+
+
+class Terms(Settings):
+    """What a paper calls what its claims are about: our key -> its names. A key may stand here without a plugin."""
+
+    datasets: dict[str, Names] = Field(default_factory=dict)
+    architectures: dict[str, Names] = Field(default_factory=dict)
+    defenses: dict[str, Names] = Field(default_factory=dict)
+    """Without variants: `pgd_training` for `pgd_training[steps=3]`."""
+    attacks: dict[str, Names] = Field(default_factory=dict)
+
+    def of(self, family: registry.Family) -> Mapping[str, tuple[str, ...]]:
+        """Return the terms of one family."""
+        found: Mapping[str, tuple[str, ...]] = getattr(self, family)
+        return found
+
+
+NO_TERMS = Terms()
+
+
+def trainings() -> tuple[str, ...]:
+    """Return what a network can have been trained on: of every study's choice, or of a defense's own."""
+    return _trainings(registry.PACKAGE)
+
+
+@functools.cache
+def _trainings(package: Path) -> tuple[str, ...]:
+    defenses = [registry.defense(name) for name in registry.names("defenses")]
+    own = {declared.trains_on for declared in defenses if declared is not None}
+    return (*TRAININGS, *sorted(own - set(TRAININGS)))
+
+
 def variant_of(defense: str) -> str:
     """Return the defense of a variant: `diverse_ensemble` for `diverse_ensemble[boosted]`."""
     return re.sub(r"\[[\w.=,]+\]$", "", defense)
+
+
+def parts_of(column: str, word: str) -> list[str]:
+    """Return the keys that a word of a claim is made of: several of `defensive_features+polarised_contrastive`."""
+    return [variant_of(part) for part in word.split("+")] if column == "defense" else [word]
+
+
+def not_built(column: str, word: str) -> list[str]:
+    """Return the keys in a word of a claim that no plugin stands for; none of columns without plugins."""
+    if column not in FAMILIES or word == NO_ATTACK:
+        return []
+    family = FAMILIES[column]
+    return [part for part in parts_of(column, word) if registry.title(family, part) is None]
+
+
+def check_word(column: str, word: str, terms: Terms = NO_TERMS) -> None:
+    """Raise ValueError with the nearest right word where neither a plugin nor the paper's terms know the word."""
+    own = terms.of(FAMILIES[column])
+    for part in not_built(column, word):
+        if part not in own and variant_of(word) not in own:
+            known = [*registry.keys(FAMILIES[column]), *own]
+            raise ValueError(
+                f"{part!r} is unknown{nearest(part, [*known, NO_ATTACK] if column == 'attack' else known)}"
+            )
 
 
 def read_print(printed: str, unit: str) -> tuple[float, re.Match[str] | None]:

@@ -58,7 +58,7 @@ Batches = Iterator[tuple[Images, splits.Indices]]
 
 
 @dataclass(frozen=True)
-class Source:
+class Download:
     """How torchvision fetches and reads a data set."""
 
     title: str
@@ -71,15 +71,15 @@ class Source:
     """From a folder, yield a part's images (N, C, H, W) and labels, one file at a time."""
 
 
-def idx_source(reader: Any, unpacked_md5s: dict[str, str]) -> Source:
-    """Return the source of MNIST or a set in its format. reader: torchvision's class, which checks only the .gz."""
+def idx_download(reader: Any, unpacked_md5s: dict[str, str]) -> Download:
+    """Return the download of MNIST or a set in its format. reader: torchvision's class, which checks only the .gz."""
     packed = {name.removesuffix(".gz"): md5 for name, md5 in reader.resources}
 
     def read(folder: Path, part: Part) -> Batches:
         raw = reader(folder, train=part == "train")
         yield raw.data.numpy()[:, None], raw.targets.numpy()
 
-    return Source(
+    return Download(
         title=reader.__name__,
         files=tuple(
             File(f"{reader.__name__}/raw/{name}", md5, "train" if "train" in name else "test", packed[name])
@@ -91,8 +91,8 @@ def idx_source(reader: Any, unpacked_md5s: dict[str, str]) -> Source:
     )
 
 
-def cifar_source(reader: Any) -> Source:
-    """Return the source of CIFAR-10 or CIFAR-100. reader: torchvision's class, which would hold all files twice."""
+def cifar_download(reader: Any) -> Download:
+    """Return the download of CIFAR-10 or CIFAR-100. reader: torchvision's class, which would hold all files twice."""
     listed = {"train": reader.train_list, "test": reader.test_list}
     meta = [reader.meta["filename"], reader.meta["md5"]]
 
@@ -102,7 +102,7 @@ def cifar_source(reader: Any) -> Source:
             raw = single(folder, train=True)
             yield raw.data.transpose(0, 3, 1, 2), np.array(raw.targets, dtype=np.int64)
 
-    return Source(
+    return Download(
         title=reader.__name__,
         files=tuple(
             File(f"{reader.base_folder}/{name}", md5, part)
@@ -115,16 +115,16 @@ def cifar_source(reader: Any) -> Source:
     )
 
 
-def prepare(settings: PublishedDatasetSettings, root: Path, source: Source) -> Dataset:
+def prepare(settings: PublishedDatasetSettings, root: Path, download: Download) -> Dataset:
     """Return the data set with its splits; only images that a split uses are kept, in the files' order.
 
     DataError when files are missing and cannot be fetched, or are not what they should be.
     """
     sizes, border = settings.sizes(), settings.train_available
     images = np.empty((border + settings.test_available, *settings.shape), dtype=np.uint8)
-    with _checked(source, root.expanduser().absolute()) as folder:
-        of_training = _read(source, folder, "train", settings, images[:border])
-        of_test = _read(source, folder, "test", settings, images[border:])
+    with _checked(download, root.expanduser().absolute()) as folder:
+        of_training = _read(download, folder, "train", settings, images[:border])
+        of_test = _read(download, folder, "test", settings, images[border:])
     labels = np.concatenate([of_training, of_test])
     training, testing = (np.random.default_rng([settings.split_seed, part]) for part in range(len(PARTS)))
     validation, train = splits.carve(of_training, (sizes["validation"],), training)
@@ -157,25 +157,27 @@ def prepare(settings: PublishedDatasetSettings, root: Path, source: Source) -> D
 
 
 def _read(
-    source: Source, folder: Path, part: Part, settings: PublishedDatasetSettings, into: Images
+    download: Download, folder: Path, part: Part, settings: PublishedDatasetSettings, into: Images
 ) -> splits.Indices:
     """Copy a part's images into an array of their number and return their labels."""
     found, count = [], 0
-    for images, labels in source.read(folder, part):
+    for images, labels in download.read(folder, part):
         into[count : count + len(images)] = images[: len(into) - count]
         count += len(images)
         found.append(labels)
-    files = ", ".join(file.path for file in source.files if file.part == part)
+    files = ", ".join(file.path for file in download.files if file.part == part)
     again = f"Delete {files} and run the same command again to fetch them anew."
     if count != len(into):
-        raise DataError(f"{source.title}: the {part} part has {count} images instead of {len(into)}. {again}")
+        raise DataError(
+            f"{download.title}: the {part} part has {count} images instead of {len(into)}. {again}"
+        )
     together = np.concatenate(found)
     counts = np.bincount(together, minlength=len(settings.class_names))
     if len(counts) > len(settings.class_names):
-        raise DataError(f"{source.title}: the {part} part has labels up to {len(counts) - 1}. {again}")
+        raise DataError(f"{download.title}: the {part} part has labels up to {len(counts) - 1}. {again}")
     if not counts.all():
         empty = ", ".join(settings.class_names[label] for label in np.flatnonzero(counts == 0))
-        raise DataError(f"{source.title}: the {part} part has no image of class {empty}. {again}")
+        raise DataError(f"{download.title}: the {part} part has no image of class {empty}. {again}")
     return together
 
 
@@ -183,12 +185,12 @@ def _read(
 
 
 @contextlib.contextmanager
-def _checked(source: Source, root: Path) -> Iterator[Path]:
+def _checked(download: Download, root: Path) -> Iterator[Path]:
     """Yield a folder in torchvision's layout that holds checked files and nothing else."""
-    found = _find(source, root)
-    if len(found) < len(source.files):
-        _fetch(source, root, [file for file in source.files if file not in found])
-        found = _find(source, root)
+    found = _find(download, root)
+    if len(found) < len(download.files):
+        _fetch(download, root, [file for file in download.files if file not in found])
+        found = _find(download, root)
     with contextlib.ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reproof-")))
@@ -201,15 +203,15 @@ def _checked(source: Source, root: Path) -> Iterator[Path]:
                     _unpack(path, target, file.md5)
         except OSError as error:
             where = "the folder for temporary files (TMPDIR)"
-            raise DataError(f"{source.title}: {_explain(where, error) or error}") from error
+            raise DataError(f"{download.title}: {_explain(where, error) or error}") from error
         yield folder
 
 
-def _find(source: Source, root: Path) -> dict[File, Path]:
+def _find(download: Download, root: Path) -> dict[File, Path]:
     """Return where each file is that is there, checked; DataError names those with a wrong md5."""
     found: dict[File, Path] = {}
     wrong = []
-    for file in source.files:
+    for file in download.files:
         candidates = [(root / file.path, file.md5)]
         if file.packed_md5 is not None:
             candidates.append((root / f"{file.path}.gz", file.packed_md5))
@@ -223,7 +225,7 @@ def _find(source: Source, root: Path) -> dict[File, Path]:
             break
     if wrong:
         raise DataError(
-            f"{source.title}: {'; '.join(wrong)}: damaged, cut short or another file. Nothing was read. Delete it "
+            f"{download.title}: {'; '.join(wrong)}: damaged, cut short or another file. Nothing was read. Delete it "
             "and run the same command again to download it, or put the right file there."
         )
     return found
@@ -249,7 +251,7 @@ def _unpack(packed: Path, target: Path, md5: str) -> None:
         raise DataError(f"{packed} does not unpack to the file with md5 {md5}. Delete it and fetch it again.")
 
 
-def _fetch(source: Source, root: Path, missing: Sequence[File]) -> None:
+def _fetch(download: Download, root: Path, missing: Sequence[File]) -> None:
     """Download missing files and move into place what arrived whole; DataError when some did not."""
     beside = root / f".fetching-{os.getpid()}-{socket.gethostname()}"
     failure: Exception | None = None
@@ -261,7 +263,7 @@ def _fetch(source: Source, root: Path, missing: Sequence[File]) -> None:
             beside.mkdir()
             with _patience():
                 for part in dict.fromkeys(file.part for file in missing):
-                    source.fetch(beside, part)
+                    download.fetch(beside, part)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             failure = error
         for file in missing:
@@ -272,7 +274,7 @@ def _fetch(source: Source, root: Path, missing: Sequence[File]) -> None:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     if left:
-        raise DataError(_instruct(source, root, left, failure)) from failure
+        raise DataError(_instruct(download, root, left, failure)) from failure
 
 
 def _settle(arrived: Path, place: Path, md5: str) -> bool:
@@ -306,16 +308,16 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _instruct(source: Source, root: Path, left: Sequence[File], failure: Exception | None) -> str:
+def _instruct(download: Download, root: Path, left: Sequence[File], failure: Exception | None) -> str:
     cause = _explain(root, failure) if isinstance(failure, OSError) else None
     if cause is None and failure is not None:
         said = " ".join(str(failure).split()).rstrip(".")
         cause = f"They could not be downloaded: {said or type(failure).__name__}."
     listed = "".join(f"\n  {file.path}  (md5 {file.md5})" for file in left)
     return (
-        f"{source.title}: files are missing under {root} (data_root). "
+        f"{download.title}: files are missing under {root} (data_root). "
         f"{cause or 'What was downloaded is not whole, or not the right files.'} Run the same command again, "
-        f"or put them there by hand, unpacked, from {' '.join(source.addresses)}:{listed}"
+        f"or put them there by hand, unpacked, from {' '.join(download.addresses)}:{listed}"
     )
 
 

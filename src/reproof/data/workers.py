@@ -20,21 +20,21 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _AHEAD = 3
-"""Tasks per worker that are handed out before the first result is taken back."""
+"""Tasks per process that are handed out before the first result is taken back."""
 
 
-class Crew:
-    """Processes that work at one thing after the other; a single worker is this process itself."""
+class Workers:
+    """Processes that work at one thing after the other; a single one is this process itself."""
 
-    def __init__(self, workers: int):
-        self.workers = workers
+    def __init__(self, processes: int):
+        self.processes = processes
         self._pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Crew:
-        if self.workers > 1:
+    def __enter__(self) -> Workers:
+        if self.processes > 1:
             # A forked copy of a process with threads may hang; a spawned one starts clean, without torch.
             spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=spawn, initializer=_begin)
+            self._pool = ProcessPoolExecutor(self.processes, mp_context=spawn, initializer=_begin)
         return self
 
     def __exit__(
@@ -44,7 +44,7 @@ class Crew:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def spread(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield function(task) for each task, in order. DataError when a worker was killed."""
+        """Yield function(task) for each task, in order. DataError when one of them was killed."""
         if self._pool is None:
             yield from map(function, tasks)
             return
@@ -52,7 +52,7 @@ class Crew:
         try:
             for task in tasks:
                 waiting.append(self._pool.submit(function, task))
-                if len(waiting) >= _AHEAD * self.workers:
+                if len(waiting) >= _AHEAD * self.processes:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -17,6 +17,7 @@ from reproof.settings.dataset import PublishedDatasetSettings
 class Settings(PublishedDatasetSettings):
     """CIFAR-10."""
 
+    title: ClassVar[str] = "CIFAR-10"
     key: ClassVar[str] = "cifar10"
     class_names: ClassVar[tuple[str, ...]] = (
         "airplane",
@@ -37,4 +38,4 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return CIFAR-10 with its splits, from root or downloaded into it."""
-    return published.prepare(settings, root, published.cifar_source(torchvision.datasets.CIFAR10))
+    return published.prepare(settings, root, published.cifar_download(torchvision.datasets.CIFAR10))

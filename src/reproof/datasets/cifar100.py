@@ -17,6 +17,7 @@ from reproof.settings.dataset import PublishedDatasetSettings
 class Settings(PublishedDatasetSettings):
     """CIFAR-100, with its fine labels."""
 
+    title: ClassVar[str] = "CIFAR-100"
     key: ClassVar[str] = "cifar100"
     class_names: ClassVar[tuple[str, ...]] = (
         "apple",
@@ -127,4 +128,4 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return CIFAR-100 with its splits, from root or downloaded into it."""
-    return published.prepare(settings, root, published.cifar_source(torchvision.datasets.CIFAR100))
+    return published.prepare(settings, root, published.cifar_download(torchvision.datasets.CIFAR100))

@@ -26,6 +26,7 @@ LEVELS = 16
 class Settings(DatasetSettings):
     """The digits inside scikit-learn."""
 
+    title: ClassVar[str] = "digits"
     key: ClassVar[str] = "digits"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     available: ClassVar[int] = 1797

@@ -26,6 +26,7 @@ UNPACKED_MD5S = {
 class Settings(PublishedDatasetSettings):
     """Fashion-MNIST."""
 
+    title: ClassVar[str] = "Fashion-MNIST"
     key: ClassVar[str] = "fashion_mnist"
     class_names: ClassVar[tuple[str, ...]] = (
         "T-shirt/top",
@@ -46,5 +47,5 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return Fashion-MNIST with its splits, from root or downloaded into it."""
-    source = published.idx_source(torchvision.datasets.FashionMNIST, UNPACKED_MD5S)
-    return published.prepare(settings, root, source)
+    download = published.idx_download(torchvision.datasets.FashionMNIST, UNPACKED_MD5S)
+    return published.prepare(settings, root, download)

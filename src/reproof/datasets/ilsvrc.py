@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -24,15 +24,16 @@ import numpy as np
 import torch
 from PIL import features
 from pydantic import Field, model_validator
-from tqdm import tqdm
 
 from reproof import artifacts
-from reproof.data import object_crops
+from reproof.data import object_crops, object_index
 from reproof.data import photographs as data_photographs
 from reproof.data import splits as data_splits
 from reproof.data.dataset import DataDescription
+from reproof.data.object_index import ObjectIndex
+from reproof.data.progress import bar
 from reproof.data.splits import Indices
-from reproof.data.workers import Crew
+from reproof.data.workers import Workers
 from reproof.errors import DataError
 from reproof.plan import code_digest
 from reproof.settings.dataset import DatasetSettings
@@ -43,11 +44,9 @@ IMAGES = "ILSVRC/Data/DET/train"
 WORDS = "ILSVRC/devkit/data/map_det.txt"
 """Lines such as `n02672831 1 accordion`, from ILSVRC2017_devkit.tar.gz; may be missing."""
 
-UNKNOWN_CLASS = "objects of unknown classes"
 NO_PART = "objects left out because the rest of their photograph is in another split"
 _MARKS = (object_crops.CUT, object_crops.WRONG_SIZE)
 
-_ANNOTATIONS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 1 << 23
 """Pixels that a worker, or the writing of the file, holds."""
 
@@ -55,6 +54,7 @@ _BYTES_AT_ONCE = 1 << 23
 class Settings(DatasetSettings):
     """Objects cut out of the photographs of ILSVRC 2017 DET, the same number of each class."""
 
+    title: ClassVar[str] = "ILSVRC"
     key: ClassVar[str] = "ilsvrc"
     downloads: ClassVar[bool] = True
     streams: ClassVar[bool] = True
@@ -121,35 +121,24 @@ class Settings(DatasetSettings):
         }
 
 
-@dataclass
-class _Index:
-    """All objects that the annotations name, by number: their classes here, the rest in the kept files."""
-
-    wnids: list[str]
-    codes: Indices
-    """Of each object: its class's place in wnids, or -1 when it cannot be used."""
-    kept: list[Path]
-    ends: Indices
-    """How many objects there are up to the end of each kept file."""
-    annotations: int
-
-
 def prepare_to(
-    settings: Settings, root: Path, path: Path, working_folder: Path, workers: int
+    settings: Settings, root: Path, path: Path, working_folder: Path, processes: int
 ) -> dict[str, Any]:
     """Write the prepared file from the archive's folders under root; return notes for the record.
 
-    The same images give the same bytes with any number of workers, in one go or in several. What is finished
+    The same images give the same bytes with any number of processes, in one go or in several. What is finished
     is kept in working_folder until all is; settings or code that change it begin anew.
     """
     _require(root)
     words = _words(root / WORDS)
     scans, crops = _working_folders(settings, root, working_folder)
     faults: Counter[str] = Counter()
-    with Crew(workers) as crew:
-        index = _scan(crew, root / ANNOTATIONS, scans, settings.smallest_box, words, faults)
+    with Workers(processes) as workers:
+        index = object_index.scan(
+            workers, root / ANNOTATIONS, scans, settings.smallest_box, _known(words), faults
+        )
         wnids = _choose_classes(settings, index)
-        drawn = _draw(settings, crew, root / IMAGES, crops, index, wnids, faults)
+        drawn = _draw(settings, workers, root / IMAGES, crops, index, wnids, faults)
     labels = drawn.labels
     generator = np.random.default_rng([settings.split_seed, 1])
     splits: dict[str, Indices] = {}
@@ -224,6 +213,11 @@ def _words(path: Path) -> dict[str, str] | None:
     return dict(found) or None
 
 
+def _known(words: Mapping[str, str] | None) -> Callable[[str], bool]:
+    """Return what says whether a text is a class's WordNet number: of those that have a name, if any have."""
+    return lambda wnid: re.fullmatch(r"n\d{8}", wnid) is not None and (words is None or wnid in words)
+
+
 def _working_folders(settings: Settings, root: Path, folder: Path) -> tuple[Path, Path]:
     """Return the folders of what is kept for just these settings and this code; others' are removed."""
     source = {"root": str(root.resolve()), "code": code_digest.digest(("reproof.data.object_crops",))}
@@ -241,53 +235,7 @@ def _working_folders(settings: Settings, root: Path, folder: Path) -> tuple[Path
     return scans, crops
 
 
-# Annotations.
-
-
-def _scan(
-    crew: Crew,
-    annotations: Path,
-    folder: Path,
-    smallest: int,
-    words: dict[str, str] | None,
-    faults: Counter[str],
-) -> _Index:
-    """Read all annotations; count what cannot be used."""
-    codes: dict[str, int] = {}
-    kept, counts, found = [], [], [np.empty(0, dtype=np.int32)]
-    files = 0
-    with _bar("annotations") as bar:
-        for read in crew.spread(object_crops.read_annotations, _annotation_tasks(annotations, folder)):
-            mine = []
-            for wnid, side in zip(read.classes, read.sides, strict=True):
-                if not re.fullmatch(r"n\d{8}", wnid) or (words is not None and wnid not in words):
-                    faults[UNKNOWN_CLASS] += 1
-                    mine.append(-1)
-                elif side < smallest:
-                    faults[object_crops.SMALL] += 1
-                    mine.append(-1)
-                else:
-                    mine.append(codes.setdefault(wnid, len(codes)))
-            faults.update(read.faults)
-            kept.append(read.kept)
-            counts.append(len(mine))
-            found.append(np.array(mine, dtype=np.int32))
-            files += read.files
-            bar.update(read.files)
-    if not files:
-        raise DataError(
-            f"{annotations} holds no *.xml. Unpack ILSVRC2017_DET.tar.gz again, and run the same command"
-        )
-    return _Index(list(codes), np.concatenate(found), kept, np.cumsum(counts, dtype=np.int64), files)
-
-
-def _annotation_tasks(annotations: Path, folder: Path) -> Iterator[object_crops.AnnotationTask]:
-    names = object_crops.names(annotations)
-    while chosen := tuple(islice(names, _ANNOTATIONS_AT_ONCE)):
-        yield object_crops.AnnotationTask(annotations, chosen, folder)
-
-
-def _choose_classes(settings: Settings, index: _Index) -> list[str]:
+def _choose_classes(settings: Settings, index: ObjectIndex) -> list[str]:
     """Return the classes' WordNet numbers in the order of the labels; DataError when there are not enough."""
     counts = dict.fromkeys(settings.wnids or (), 0)
     numbers = np.bincount(index.codes[index.codes >= 0], minlength=len(index.wnids)).tolist()
@@ -328,10 +276,10 @@ class _Drawn:
 
 def _draw(
     settings: Settings,
-    crew: Crew,
+    workers: Workers,
     images: Path,
     folder: Path,
-    index: _Index,
+    index: ObjectIndex,
     wnids: list[str],
     faults: Counter[str],
 ) -> _Drawn:
@@ -351,7 +299,7 @@ def _draw(
     todo = sorted(chosen)
     missing: Counter[int] = Counter()
     while True:
-        lost = _cut(settings, crew, images, folder, index, todo, crops, faults)
+        lost = _cut(settings, workers, images, folder, index, todo, crops, faults)
         if not lost and not missing:
             numbers = sorted(chosen)
             labels = np.array([chosen[number] for number in numbers], dtype=np.int64)
@@ -394,10 +342,10 @@ def _too_few(settings: Settings, wnids: list[str], missing: Counter[int], faults
 
 def _cut(
     settings: Settings,
-    crew: Crew,
+    workers: Workers,
     images: Path,
     folder: Path,
-    index: _Index,
+    index: ObjectIndex,
     todo: list[int],
     crops: dict[int, tuple[Path, object_crops.Crop]],
     faults: Counter[str],
@@ -405,8 +353,8 @@ def _cut(
     """Cut out the objects of these numbers, which rise; return those that cannot be used."""
     lost = []
     numbers = iter(todo)
-    with _bar("objects", len(todo)) as bar:
-        for done in crew.spread(object_crops.crop, _crop_tasks(settings, images, folder, index, todo)):
+    with bar("objects", len(todo)) as shown:
+        for done in workers.spread(object_crops.crop, _crop_tasks(settings, images, folder, index, todo)):
             for crop in done.crops:
                 number = next(numbers)
                 if crop.fault is None:
@@ -414,32 +362,18 @@ def _cut(
                 else:
                     faults.update((crop.fault, *crop.marks))
                     lost.append(number)
-            bar.update(len(done.crops))
+            shown.update(len(done.crops))
     return lost
 
 
 def _crop_tasks(
-    settings: Settings, images: Path, folder: Path, index: _Index, todo: list[int]
+    settings: Settings, images: Path, folder: Path, index: ObjectIndex, todo: list[int]
 ) -> Iterator[object_crops.CropTask]:
-    wanted = _wanted(index, todo)
+    wanted = index.wanted(todo)
     while chosen := tuple(islice(wanted, _at_once(settings))):
         yield object_crops.CropTask(
             images, chosen, settings.image_size, settings.resize, settings.smallest_box, folder
         )
-
-
-def _wanted(index: _Index, todo: list[int]) -> Iterator[object_crops.Wanted]:
-    """Yield what is known of the objects of these numbers, which rise."""
-    files = np.searchsorted(index.ends, np.array(todo, dtype=np.int64), side="right").tolist()
-    position = 0
-    while position < len(todo):
-        file = files[position]
-        start = int(index.ends[file - 1]) if file else 0
-        rows = []
-        while position < len(todo) and files[position] == file:
-            rows.append(todo[position] - start)
-            position += 1
-        yield from object_crops.look_up(index.kept[file], rows)
 
 
 def _divide(settings: Settings, labels: Indices, digests: list[str]) -> Indices:
@@ -472,7 +406,7 @@ def _statistics(
 def _pixels(settings: Settings, drawn: _Drawn) -> Iterator[torch.Tensor]:
     """Yield all images in order, some at a time."""
     bytes_of_one = 3 * settings.image_size**2
-    with _bar("images", len(drawn.crops)) as bar:
+    with bar("images", len(drawn.crops)) as shown:
         for start in range(0, len(drawn.crops), _at_once(settings)):
             some = drawn.crops[start : start + _at_once(settings)]
             images = np.empty((len(some), *settings.shape), dtype=np.uint8)
@@ -482,16 +416,9 @@ def _pixels(settings: Settings, drawn: _Drawn) -> Iterator[torch.Tensor]:
                     raise DataError(f"{pixels} was changed while it was in use. Run the same command again")
                 image[...] = row.reshape(settings.shape)
             yield torch.from_numpy(images)
-            bar.update(len(some))
+            shown.update(len(some))
 
 
 def _at_once(settings: Settings) -> int:
     """Return how many images are in memory together."""
     return max(1, _BYTES_AT_ONCE // (3 * settings.image_size**2))
-
-
-def _bar(what: str, total: int | None = None) -> tqdm[Any]:
-    """Return a progress bar, shown on a terminal only."""
-    return tqdm(
-        total=total, desc=what, unit="", leave=False, file=sys.stderr, disable=not sys.stderr.isatty()
-    )

@@ -26,6 +26,7 @@ UNPACKED_MD5S = {
 class Settings(PublishedDatasetSettings):
     """MNIST."""
 
+    title: ClassVar[str] = "MNIST"
     key: ClassVar[str] = "mnist"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
@@ -35,5 +36,5 @@ class Settings(PublishedDatasetSettings):
 
 def prepare(settings: Settings, root: Path) -> Dataset:
     """Return MNIST with its splits, from root or downloaded into it."""
-    source = published.idx_source(torchvision.datasets.MNIST, UNPACKED_MD5S)
-    return published.prepare(settings, root, source)
+    download = published.idx_download(torchvision.datasets.MNIST, UNPACKED_MD5S)
+    return published.prepare(settings, root, download)

@@ -19,6 +19,7 @@ from reproof.settings.dataset import PublishedDatasetSettings
 class Settings(PublishedDatasetSettings):
     """SVHN, cropped digits."""
 
+    title: ClassVar[str] = "SVHN"
     key: ClassVar[str] = "svhn"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     image_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
@@ -35,11 +36,11 @@ def prepare(settings: Settings, root: Path) -> Dataset:
         yield raw.data, raw.labels.astype(np.int64)
 
     files = {part: reader.split_list[part] for part in published.PARTS}
-    source = published.Source(
+    download = published.Download(
         title=reader.__name__,
         files=tuple(published.File(name, md5, part) for part, (_, name, md5) in files.items()),
         addresses=tuple(address for address, _, _ in files.values()),
         fetch=lambda folder, part: reader(folder, split=part, download=True),
         read=read,
     )
-    return published.prepare(settings, root, source)
+    return published.prepare(settings, root, download)

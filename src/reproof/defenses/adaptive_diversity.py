@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.models.voting import Ensemble, log_mean_softmax, mean_logits_loss
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import NonNegative, Whole
@@ -32,7 +32,8 @@ JITTER = 1e-6
 class Settings(DefenseSettings):
     """Settings of adaptive diversity promoting (ADP)."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint", "mean_logits")
+    title: ClassVar[str] = "adaptive diversity promoting"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint", "mean_logits")
 
     members: Annotated[Whole, Field(ge=2)] = 3
     """K: networks trained together (the paper: 3). Of more than one fewer than there are classes, not all can
@@ -47,7 +48,7 @@ class Settings(DefenseSettings):
         """Return how many networks are trained together: the members."""
         return self.members
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost beside one undefended network's: a pass of every member."""
         return float(self.members)
 
@@ -87,8 +88,8 @@ class AdaptiveDiversity(Defense[Settings]):
         promoted = settings.alpha * mean_entropy(logits) + settings.beta * log_diversity(logits, labels)
         return torch.stack(cross_entropies).sum(dim=0) - promoted
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
-        """Return `joint`, the loss trained with, and `mean_logits`; cross-entropy climbs the mean softmax."""
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
+        """Return `joint`, the loss trained with, and `mean_logits`; cross-entropy is taken of the mean softmax."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:
             return self.joint(trainee, images, labels)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -21,23 +20,23 @@ from torch import Tensor, nn
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
 from reproof.geometry import latent_space
+from reproof.geometry.gravity_rounds import LAYERS, Rounds, Student, Weights, copy_weights
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Row, Stock, Trainee
-from reproof.models.view import View
 from reproof.settings.cost import FORWARD
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Count, NonNegative, Positive, UnitInterval
 from reproof.training.inner_attacks import Loss, crafting_mode, pgd
-
-LAYERS = ("head", "tail")
 
 
 class Settings(DefenseSettings):
     """Settings of Adaptive-Gravity."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint", "centroids")
+    title: ClassVar[str] = "adaptive gravity"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint", "centroids")
     paper: ClassVar[str] = "mirzaeian_gravity"
-    traces: ClassVar[tuple[str, ...]] = ("rounds", "centroids")
+    training_log: ClassVar[tuple[str, ...]] = ("rounds", "centroids")
 
     rounds: Count = 50
     """Rounds of Gravity (Sec. III-A); where fewer epochs are left for them, as many, of one epoch each."""
@@ -102,9 +101,52 @@ class Settings(DefenseSettings):
             raise ValueError(f"round should be at most rounds ({self.rounds})")
         return self
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost with one pass forward per round, and rounds of four epochs if not stated."""
         return 1 + FORWARD / (self.epochs_per_round or 4)
+
+    def round_starts(self, epochs: int) -> list[int]:
+        """Return the epoch, from 0, with which each round begins; none where the warm-up takes all epochs."""
+        start = self.warmup_epochs
+        left = epochs - math.ceil(start * epochs if start < 1 else start)
+        if self.epochs_per_round is None:
+            count = min(self.rounds, left)
+        else:
+            count = min(self.rounds, left // self.epochs_per_round)
+            left = count * self.epochs_per_round
+        return [epochs - left + index * left // count for index in range(count)]
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return features that the network lacks, rounds that no epoch is left for, and images too few to cluster."""
+        found = [
+            ("layers", message) for name in self.layers or () if (message := asked.unknown_feature(name))
+        ]
+        rounds = len(self.round_starts(asked.epochs))
+        if not rounds:
+            found.append(
+                (
+                    "warmup_epochs",
+                    "leaves no epoch for a round; raise training.epochs, or lower warmup_epochs or epochs_per_round",
+                )
+            )
+        elif self.round is not None and self.round > rounds:
+            found.append(
+                (
+                    "round",
+                    f"is {self.round}, and the epochs after the warm-up make {rounds}; raise training.epochs, or lower "
+                    "round, warmup_epochs or epochs_per_round",
+                )
+            )
+        images = min(asked.train_images, self.centroid_images or asked.train_images)
+        if images < asked.classes * self.centroids_per_class:
+            key = "centroid_images" if self.centroid_images else "centroids_per_class"
+            found.append(
+                (
+                    key,
+                    f"{images} training images are too few for {self.centroids_per_class} centroids of each class",
+                )
+            )
+        return found
 
 
 class Targets(nn.Module):
@@ -138,31 +180,6 @@ class Targets(nn.Module):
         return feature.flatten(1).float()
 
 
-@dataclass(frozen=True)
-class Student:
-    """A model between two rounds: the masses of its layers, and its accuracy."""
-
-    masses: tuple[latent_space.Masses, latent_space.Masses]
-    accuracy: float
-
-
-Held = dict[str, Tensor]
-"""A round's whole trainee, on the CPU."""
-_COLUMNS = (
-    "round",
-    "epoch",
-    "gamma",
-    "accuracy",
-    *(f"{layer}_{metric}" for layer in LAYERS for metric in ("icc", "icd_min", "icd_mean", "icd_max")),
-    "passed",
-    "pareto",
-    "pgd_accuracy",
-    "chosen",
-)
-_WHOLE = ("round", "epoch", "passed", "pareto", "chosen")
-_ICD = {"smallest": "icd_min", "mean": "icd_mean", "largest": "icd_max"}
-
-
 class AdaptiveGravity(Defense[Settings]):
     """Rounds of relocating centroids and training a student towards them (Eq. 2 to 6, Algorithm 1)."""
 
@@ -186,10 +203,13 @@ class AdaptiveGravity(Defense[Settings]):
         self._forget()
 
     def _forget(self) -> None:
-        self._rows: list[Row] = []
-        self._paths: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
-        self._held: dict[int, Held] = {}
-        self._initial: Held = {}
+        self.rounds = Rounds(
+            threshold=self.settings.threshold,
+            separation=self.settings.separation,
+            fixed=self.settings.round,
+            centroids_per_class=self.settings.centroids_per_class,
+        )
+        self._initial: Weights = {}
 
     def build(self, classifier: Classifier, data: DataDescription) -> Trainee:
         """Return the classifier with its targets; StudyError where it has no such layers."""
@@ -197,7 +217,7 @@ class AdaptiveGravity(Defense[Settings]):
 
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
         """Return the cross-entropy per image in round 0, and Eq. 4 in the rounds after it."""
-        if all(progress.epoch < start for start in round_starts(self.settings, progress.epochs)):
+        if all(progress.epoch < start for start in self.settings.round_starts(progress.epochs)):
             return nn.functional.cross_entropy(trainee(images), labels, reduction="none")
         return self.joint(trainee, images, labels)
 
@@ -225,12 +245,12 @@ class AdaptiveGravity(Defense[Settings]):
 
         TrainingError where the study has no epoch for a round, or a split has too few images.
         """
-        starts = round_starts(self.settings, progress.epochs)
+        starts = self.settings.round_starts(progress.epochs)
         if progress.epoch == 0:
             self._forget()
             self._check(stock, starts, trainee.classifier.classes)
             if self.settings.student_start == "initial":
-                self._initial = _copy(trainee.classifier)
+                self._initial = copy_weights(trainee.classifier)
         if progress.epoch not in starts:
             return
         student = self._measure(trainee, stock)
@@ -323,56 +343,24 @@ class AdaptiveGravity(Defense[Settings]):
         return latent_space.relocate(mass.centroids, forces, gravity)
 
     def _record(self, trainee: Trainee, student: Student, epoch: int) -> None:
-        """Note a round that has ended, and hold its weights as long as it may be the chosen one."""
-        number = len(self._rows)
-        row: Row = dict.fromkeys(_COLUMNS)
-        row |= {"round": number, "epoch": epoch, "accuracy": student.accuracy}
-        row["gamma"] = self._gamma(self._rows[-1]["accuracy"]) if number else None
-        for layer, mass in zip(LAYERS, student.masses, strict=True):
-            smallest, mean, largest = latent_space.divergence(mass).tolist()
-            row[f"{layer}_icc"] = latent_space.convergence(mass)
-            row |= {f"{layer}_icd_min": smallest, f"{layer}_icd_mean": mean, f"{layer}_icd_max": largest}
-            self._paths[layer].append(mass.centroids.float().cpu())
-        row |= {"passed": int(student.accuracy >= self.settings.threshold), "pareto": 0, "chosen": 0}
-        self._rows.append(row)
-        front = self._front()
-        wanted = front if self.settings.round is None else {self.settings.round}
-        self._held = {kept: weights for kept, weights in self._held.items() if kept in wanted}
-        if number in wanted:
-            self._held[number] = _copy(trainee)
-
-    def _front(self) -> set[int]:
-        """Return the rounds on the Pareto front of those that can be chosen.
-
-        Products of head and tail stand for the normalised ones: a common factor changes no dominance, and so a
-        round that has left the front never comes back.
-        """
-        rounds = self._rows[1:]
-        able = [row for row in rounds if row["passed"]]
-        if not able:
-            best = max((row["accuracy"] for row in rounds), default=0.0)
-            able = [row for row in rounds if row["accuracy"] == best]
-        icd = _ICD[self.settings.separation]
-        points = [
-            (row[f"head_{icd}"] * row[f"tail_{icd}"], row["head_icc"] * row["tail_icc"]) for row in able
-        ]
-        return {able[index]["round"] for index in pareto_front(points)}
+        rows = self.rounds.rows
+        self.rounds.record(student, epoch, self._gamma(rows[-1]["accuracy"]) if rows else None, trainee)
 
     def finish(self, trainee: Trainee, stock: Stock, progress: Progress) -> None:
         """Measure the last student, choose a round, and give the trainee its weights and targets."""
         self._record(trainee, self._measure(trainee, stock), progress.epoch)
-        front = sorted(self._front())
+        rows, held, front = self.rounds.rows, self.rounds.held, sorted(self.rounds.front())
         for number in front:
-            self._rows[number]["pareto"] = 1
+            rows[number]["pareto"] = 1
         chosen = self.settings.round or front[0]
         if self.settings.round is None and len(front) > 1:
             for number in front:
-                trainee.load_state_dict(self._held[number])
-                self._rows[number]["pgd_accuracy"] = self._accuracy_under_pgd(trainee, stock)
-            chosen = max(front, key=lambda number: float(self._rows[number]["pgd_accuracy"]))
-        trainee.load_state_dict(self._held[chosen])
-        self._rows[chosen]["chosen"] = 1
-        self._held = {}
+                trainee.load_state_dict(held[number])
+                rows[number]["pgd_accuracy"] = self._accuracy_under_pgd(trainee, stock)
+            chosen = max(front, key=lambda number: float(rows[number]["pgd_accuracy"]))
+        trainee.load_state_dict(held[chosen])
+        rows[chosen]["chosen"] = 1
+        held.clear()
 
     def _accuracy_under_pgd(self, trainee: Trainee, stock: Stock) -> float:
         """Return the share of the selection's images that are classified correctly clean and under PGD."""
@@ -399,44 +387,20 @@ class AdaptiveGravity(Defense[Settings]):
 
     def state(self) -> dict[str, Tensor]:
         """Return the rounds so far, their centroids, and the weights of those that may still be chosen."""
-        state = {f"initial.{name}": value for name, value in self._initial.items()}
-        if self._rows:
-            rows = [[math.nan if row[name] is None else row[name] for name in _COLUMNS] for row in self._rows]
-            state["rows"] = torch.tensor(rows, dtype=torch.float64)
-            state |= {f"path.{layer}": torch.stack(path) for layer, path in self._paths.items()}
-        for number, weights in self._held.items():
-            state |= {f"held.{number}.{name}": value for name, value in weights.items()}
-        return state
+        return {**{f"initial.{name}": value for name, value in self._initial.items()}, **self.rounds.state()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` returned."""
         self._forget()
-        for name, value in state.items():
-            kind, _, rest = name.partition(".")
-            if kind == "initial":
-                self._initial[rest] = value
-            elif kind == "path":
-                self._paths[rest] = list(value)
-            elif kind == "held":
-                number, _, rest = rest.partition(".")
-                self._held.setdefault(int(number), {})[rest] = value
-            else:
-                self._rows = [_row(values) for values in value.tolist()]
+        first = "initial."
+        self._initial = {n.removeprefix(first): value for n, value in state.items() if n.startswith(first)}
+        self.rounds.restore({n: value for n, value in state.items() if not n.startswith(first)})
 
-    def traces(self) -> dict[str, list[Row]]:
+    def training_log(self) -> dict[str, list[Row]]:
         """Return `rounds`, from 0, and `centroids`, in the plane of each layer's principal components."""
-        centroids: list[Row] = []
-        for layer, path in self._paths.items():
-            if not path:
-                continue
-            plane = latent_space.principal_plane(torch.cat(path)).tolist()
-            for index, (x, y) in enumerate(plane):
-                number, position = divmod(index, len(path[0]))
-                label = position // self.settings.centroids_per_class
-                centroids.append({"round": number, "layer": layer, "class": label, "x": x, "y": y})
-        return {"rounds": [dict(row) for row in self._rows], "centroids": centroids}
+        return self.rounds.log()
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, Eq. 4 with the chosen round's targets and γ, and `centroids`, Eq. 6 alone."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:
@@ -446,32 +410,6 @@ class AdaptiveGravity(Defense[Settings]):
             return self.pull(_targets_of(trainee), trainee.classifier.features(images), labels)
 
         return {"joint": joint, "centroids": centroids}
-
-
-def round_starts(settings: Settings, epochs: int) -> list[int]:
-    """Return the epoch, from 0, with which each round begins; none where the warm-up takes all epochs."""
-    start = settings.warmup_epochs
-    left = epochs - math.ceil(start * epochs if start < 1 else start)
-    if settings.epochs_per_round is None:
-        count = min(settings.rounds, left)
-    else:
-        count = min(settings.rounds, left // settings.epochs_per_round)
-        left = count * settings.epochs_per_round
-    return [epochs - left + index * left // count for index in range(count)]
-
-
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of points (gain, cost) than which no other has a larger gain and a smaller cost, one
-    of the two being enough where the other is equal.
-    """
-    front = []
-    for index, (gain, cost) in enumerate(points):
-        beaten = any(
-            other >= gain and price <= cost and (other > gain or price < cost) for other, price in points
-        )
-        if not beaten:
-            front.append(index)
-    return front
 
 
 def _head_and_tail(settings: Settings, classifier: Classifier) -> tuple[str, str]:
@@ -500,14 +438,3 @@ def _cross_entropy(trainee: Trainee, labels: Tensor) -> Loss:
 
 def _batches(images: Tensor, labels: Tensor, batch_size: int) -> zip[tuple[Tensor, Tensor]]:
     return zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
-
-
-def _copy(module: nn.Module) -> Held:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-
-
-def _row(values: Sequence[float]) -> dict[str, Any]:
-    row: Row = {}
-    for name, value in zip(_COLUMNS, values, strict=True):
-        row[name] = None if math.isnan(value) else int(value) if name in _WHOLE else value
-    return row

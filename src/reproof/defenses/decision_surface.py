@@ -1,4 +1,4 @@
-"""F. Yu, C. Liu, Y. Wang, X. Chen. Interpreting Adversarial Robustness: A View from Decision Surface in Input
+"""F. Yu, C. Liu, Y. Wang, X. Chen. Interpreting Adversarial Robustness: A AttackLoss from Decision Surface in Input
 Space. arXiv 1810.00144, 2018.
 
 The decision surface over the input space is how far the label's logit stands above the largest other one; a
@@ -14,8 +14,8 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import NonNegative, Positive
 from reproof.training.inner_attacks import crafting_mode
@@ -24,7 +24,8 @@ from reproof.training.inner_attacks import crafting_mode
 class Settings(DefenseSettings):
     """Settings of decision surface flattening; the terms' form and every value are this project's reading."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    title: ClassVar[str] = "decision surface regularisation"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
 
     surface: Literal["margin", "cross_entropy"] = "margin"
     """What is flattened: the decision surface, the label's logit minus the largest other one (`margin`), or the
@@ -49,7 +50,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[cross_entropy]` for that surface."""
         return name if self.surface == "margin" else f"{name}[{self.surface}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: a differentiated way back to the images, and all of it twice with the neighbour.
 
         Measured on CNN-6, whose PReLUs are slow to differentiate twice; on LeNet it is 2.4 and 4.7.
@@ -100,7 +101,7 @@ class DecisionSurface(Defense[Settings]):
         (gradient,) = torch.autograd.grad(surface.sum(), images, create_graph=True)
         return gradient.float()
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, slope and curvature included."""
         return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
 

@@ -33,7 +33,8 @@ LATENTS_AT_ONCE = 8192
 class Settings(DefenseSettings):
     """Settings of Defense-GAN; the defaults are those of the authors' public code for MNIST."""
 
-    views: ClassVar[tuple[str, ...]] = ("bpda",)
+    title: ClassVar[str] = "Defense-GAN"
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda",)
 
     training: Literal["wgan_gp", "autoencoder"] = "wgan_gp"
     """How the generator learns. wgan_gp: as a Wasserstein GAN, as in the paper. autoencoder: as the decoder of an
@@ -74,7 +75,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[autoencoder]` where the generator is no GAN's."""
         return name if self.training == "wgan_gp" else f"{name}[{self.training}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost with the generator's share in it.
 
         Measured on one core, in batches of 64: convolutional at width 64 beside CNN-6, both of full width on

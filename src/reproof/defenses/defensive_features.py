@@ -23,13 +23,14 @@ from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Trainee
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Count
 
 
 class Settings(DefenseSettings):
     """Settings of the defensive feature layer (DFL)."""
 
+    title: ClassVar[str] = "defensive features"
     paper: ClassVar[str] = "hassanin_dfl"
     shapes_network: ClassVar[bool] = True
 
@@ -55,12 +56,23 @@ class Settings(DefenseSettings):
         """Return the name, with `[blocks]` where every residual block is tapped."""
         return name if self.taps == "stages" else f"{name}[{self.taps}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost on the network where the blocks cost most, a ResNet-50 (on a CPU, half as wide).
 
         At its stages: 1.20, on a ResNet-18 1.14, on a CNN-6 1.00 to 1.07; at every block: 1.96 and 1.28.
         """
         return 1.2 if self.taps == "stages" else 2.0
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return that a network without residual blocks cannot be tapped at them."""
+        if self.taps == "stages" or asked.residual:
+            return []
+        return [
+            (
+                "taps",
+                "this network has no residual blocks whose maps could be taken; take those of its stages",
+            )
+        ]
 
 
 class DefensiveFeatureNetwork(Classifier):

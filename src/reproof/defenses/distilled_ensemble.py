@@ -23,6 +23,7 @@ from reproof.settings.values import NonNegative, Positive
 class Settings(VotingSettings):
     """Settings of a network that learns from earlier ones, and of the vote with them."""
 
+    title: ClassVar[str] = "distilled ensemble"
     learns_beside: ClassVar[bool] = True
 
     temperature: Positive = 1.0
@@ -35,10 +36,10 @@ class Settings(VotingSettings):
     the same weight and added up; their average would train the very weights that `mean` does, since the two differ
     by what the student cannot change."""
 
-    def passes(self) -> float:
-        """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.
+    def relative_cost(self) -> float:
+        """Return a step's cost with one frozen peer: its pass forward; each further one adds as much.
 
-        How many there are is the stanza's, not the method's, to say.
+        How many there are is the config entry's, not the method's, to say.
         """
         return 1 + FORWARD * ADVERSARIAL_STEP
 
@@ -55,14 +56,14 @@ class DistilledEnsemble(VotingDefense[Settings]):
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
         """Return the cross-entropy and `weight` T² times KL(teacher ‖ student), per image (N,).
 
-        Without networks beside it is the cross-entropy. The frozen networks are differentiated only where the
+        Without peers it is the cross-entropy. The frozen networks are differentiated only where the
         images ask for a gradient.
         """
-        if not self.beside:
+        if not self.peers:
             return super().loss(trainee, images, labels, progress)
         logits = trainee(images)
         with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
-            taught = torch.stack([self.log_probabilities(network(images)) for network in self.beside])
+            taught = torch.stack([self.log_probabilities(network(images)) for network in self.peers])
             if self.settings.teacher == "mean":
                 taught = taught.logsumexp(dim=0, keepdim=True) - math.log(len(taught))
         student = self.log_probabilities(logits).expand_as(taught)

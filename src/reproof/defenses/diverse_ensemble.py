@@ -18,7 +18,7 @@ from reproof.errors import StudyError
 from reproof.models.defense import Progress, Trainee
 from reproof.models.voting import VotingDefense
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
-from reproof.settings.defense import VotingSettings
+from reproof.settings.defense import Undertaking, VotingSettings
 from reproof.settings.values import UnitInterval
 
 SHORTEST = 1e-6
@@ -26,8 +26,9 @@ SHORTEST = 1e-6
 
 
 class Settings(VotingSettings):
-    """Settings of a network that is trained beside earlier ones, and of the vote with them."""
+    """Settings of a network that is trained with earlier ones as frozen peers, and of the vote with them."""
 
+    title: ClassVar[str] = "diverse ensemble"
     paper: ClassVar[str] = "mirzaeian_dkd"
     learns_beside: ClassVar[bool] = True
     swept: ClassVar[str] = "zeta"
@@ -42,12 +43,16 @@ class Settings(VotingSettings):
     """ζ of Eq. 3 and 4, weight of the similarity; 1 - ζ is that of the cross-entropy (Sec. 4.1: 0.9 for MNIST, 0.5
     for CIFAR-10)."""
 
-    def passes(self) -> float:
-        """Return a step's cost beside one frozen network: its pass forward; each further one adds as much.
+    def relative_cost(self) -> float:
+        """Return a step's cost with one frozen peer: its pass forward; each further one adds as much.
 
-        How many there are is the stanza's, not the method's, to say.
+        How many there are is the config entry's, not the method's, to say.
         """
         return 1 + FORWARD * ADVERSARIAL_STEP
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return a layer that the network lacks."""
+        return [("layer", message)] if (message := asked.unknown_feature(self.layer)) else []
 
 
 class DiverseEnsemble(VotingDefense[Settings]):
@@ -62,18 +67,18 @@ class DiverseEnsemble(VotingDefense[Settings]):
     )
 
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
-        """Return (1 - ζ) L_C + ζ / i times the sum of the similarities to the i networks beside, per image (Eq. 4).
+        """Return (1 - ζ) L_C + ζ / i times the sum of the similarities to the i frozen peers, per image (Eq. 4).
 
-        Without networks beside it is the cross-entropy (Eq. 1). The frozen networks are differentiated only where
+        Without peers it is the cross-entropy (Eq. 1). The frozen networks are differentiated only where
         the images ask for a gradient. StudyError when a network lacks the layer, or its latent space is of another
         size.
         """
-        if not self.beside:
+        if not self.peers:
             return super().loss(trainee, images, labels, progress)
         logits, features = trainee.classifier.logits_and_features(images)
         own = self.latent(features)
         similarity = torch.zeros(len(images), device=images.device)
-        for network in self.beside:
+        for network in self.peers:
             with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
                 other = self.latent(network.features(images))
             if other.shape != own.shape:
@@ -84,7 +89,7 @@ class DiverseEnsemble(VotingDefense[Settings]):
             similarity = similarity + self.similarity(own, other)
         zeta = self.settings.zeta
         loss = nn.functional.cross_entropy(logits, labels, reduction="none")
-        return (1 - zeta) * loss + zeta / len(self.beside) * similarity
+        return (1 - zeta) * loss + zeta / len(self.peers) * similarity
 
     def latent(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the latent vectors (N, D) of a network: its feature `layer`, or its last one, flattened."""

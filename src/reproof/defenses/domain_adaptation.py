@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
-from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.adversarial_training import AdversarialTraining, EpsilonRange
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import NonNegative, UnitInterval
@@ -26,10 +26,11 @@ from reproof.settings.values import NonNegative, UnitInterval
 class Settings(DefenseSettings):
     """Settings of adversarial training with domain adaptation."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    title: ClassVar[str] = "adversarial training with domain adaptation"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
     trains_on: ClassVar[str] = "fgsm"
 
-    epsilon: Budget = 0.1
+    epsilon: EpsilonRange = 0.1
     """FGSM's budget in [0, 1] (Fashion-MNIST: 0.1; SVHN: 0.02; CIFAR: 4/255), or an interval to draw it
     from."""
     weight: NonNegative = 1 / 3
@@ -40,11 +41,11 @@ class Settings(DefenseSettings):
     """How CORAL gathers the outer products of a domain of n images. mean: over n - 1, a covariance; sum: not
     divided, as in the public code, which makes this loss n - 1 times as large."""
     labels: Literal["true", "predicted"] = "predicted"
-    """What FGSM climbs away from; the public code takes the prediction, which leaks no label."""
+    """Labels whose loss FGSM maximises; the public code takes the prediction, which leaks no label."""
     mode: Literal["train", "eval"] = "train"
     """Mode of batch norm and dropout while the examples are made (the public code: train)."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: twice the images, a gradient to the clean ones, and their prediction."""
         prediction = FORWARD * ADVERSARIAL_STEP if self.labels == "predicted" else 0.0
         return 2 + ADVERSARIAL_STEP + prediction
@@ -145,7 +146,7 @@ class DomainAdaptation(Defense[Settings]):
             mode=self.settings.mode,
         )
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the part of the loss that an image has without its batch."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ an image as it is once its first-order criterion (FOSC) has fallen to a bound, w
 training goes on.
 
 What is minimised is the cross-entropy on those examples, and nothing is left over from training but the
-network, so that an adaptive attacker has nothing to climb beside the cross-entropy: there are no views.
+network, so that an adaptive attacker has nothing to maximise beside the cross-entropy: there are no attack losses.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from reproof.models.defense import Defense, Progress
-from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.adversarial_training import AdversarialTraining, EpsilonRange
 from reproof.settings.cost import ADVERSARIAL_STEP
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, NonNegative, Positive
+from reproof.settings.values import Count, NonNegative, Positive, Switch
 
 
 class Settings(DefenseSettings):
     """Settings of dynamic adversarial training."""
 
+    title: ClassVar[str] = "dynamic adversarial training"
     trains_on: ClassVar[str] = "pgd"
 
-    epsilon: Budget = 0.3
+    epsilon: EpsilonRange = 0.3
     """Budget in [0, 1] (MNIST: 0.3; CIFAR-10: 8/255, in the public code 0.031), or an interval to draw it
     from."""
     steps: Count = 10
     """K: most steps of the inner maximisation."""
     step_size: Positive = 1 / 4
     """α as a fraction of epsilon."""
-    random_start: Flag = True
+    random_start: Switch = True
     """Start from a random point of the ball, as in the public code."""
     criterion_max: NonNegative = 0.5
     """c_max: bound on the criterion in the first epoch. The criterion is a rise in cross-entropy, in nats."""
@@ -43,7 +44,7 @@ class Settings(DefenseSettings):
     """Centre of the ball in which the criterion is measured. clean: the image, as in the paper; start: the random
     start, as in the public code, where the criterion can be negative."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost when no image stops early, as from T' on."""
         return 1 + self.steps * ADVERSARIAL_STEP
 

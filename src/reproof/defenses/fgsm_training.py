@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from reproof.models.defense import Defense
-from reproof.settings.adversarial_training import AdversarialTraining, Budget
+from reproof.settings.adversarial_training import AdversarialTraining, EpsilonRange
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Positive, UnitInterval
@@ -18,9 +18,10 @@ from reproof.settings.values import Positive, UnitInterval
 class Settings(DefenseSettings):
     """Settings of Kurakin's adversarial training."""
 
+    title: ClassVar[str] = "FGSM training"
     trains_on: ClassVar[str] = "fgsm"
 
-    epsilon: Budget = (0.1, 0.5)
+    epsilon: EpsilonRange = (0.1, 0.5)
     """Budget in [0, 1], uniform per image. The interval is Mustafa's for MNIST (Sec. 5.1); for CIFAR: [0.01,
     0.05]."""
     share: UnitInterval = 0.5
@@ -28,9 +29,9 @@ class Settings(DefenseSettings):
     weight: Positive = 0.3
     """λ in Eq. 1: weight of an adversarial example beside a clean one (Sec. 3)."""
     labels: Literal["true", "predicted"] = "predicted"
-    """What the step climbs away from; `true` leaks the label into the example (Sec. 4.3)."""
+    """Labels whose loss the step maximises; `true` leaks the label into the example (Sec. 4.3)."""
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost with one gradient to the images of the share, and one look at their classes."""
         looks = FORWARD if self.labels == "predicted" else 0.0
         return 1 + self.share * (1 + looks) * ADVERSARIAL_STEP
@@ -42,7 +43,7 @@ class FgsmTraining(Defense[Settings]):
     deviations: ClassVar[tuple[str, ...]] = (
         "Epsilon is drawn uniformly from its interval, as Mustafa's Sec. 5.1 says; Kurakin draws it from a "
         "truncated normal distribution.",
-        "The step climbs the predicted class's loss; Kurakin's models take the step towards the least likely "
+        "The step maximises the predicted class's loss; Kurakin's models take the step towards the least likely "
         "class, and both avoid label leaking.",
     )
 

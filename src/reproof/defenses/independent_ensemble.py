@@ -17,6 +17,8 @@ from reproof.settings.defense import VotingSettings
 class Settings(VotingSettings):
     """Settings of independently trained networks that vote."""
 
+    title: ClassVar[str] = "independent ensemble"
+
 
 class IndependentEnsemble(VotingDefense[Settings]):
     """A vote of networks that know nothing of each other; each is trained by cross-entropy."""

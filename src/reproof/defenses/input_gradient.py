@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Positive
 
@@ -21,7 +21,8 @@ from reproof.settings.values import Positive
 class Settings(DefenseSettings):
     """Settings of input gradient regularisation."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    title: ClassVar[str] = "input gradient regularisation"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
 
     weight: Positive = 1.0
     """λ: weight of the squared L2 norm of an image's gradient, in pixels' [0, 1], beside its cross-entropy. The
@@ -35,7 +36,7 @@ class Settings(DefenseSettings):
         """Return the name, with `[uniform]` for that target."""
         return name if self.target == "labels" else f"{name}[{self.target}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: the way back to the images comes on top, and is itself differentiated.
 
         Measured on CNN-6, whose PReLUs are slow to differentiate twice; it is 2.4 on LeNet.
@@ -69,6 +70,6 @@ class InputGradient(Defense[Settings]):
         (gradient,) = torch.autograd.grad(penalised.sum(), images, create_graph=True)
         return loss + self.settings.weight * gradient.float().square().flatten(1).sum(dim=1)
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
-        """Return `joint`, the loss trained with: climbing it takes third derivatives of the network."""
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
+        """Return `joint`, the loss trained with: maximising it takes third derivatives of the network."""
         return {"joint": lambda images, labels: self.joint(trainee, images, labels)}

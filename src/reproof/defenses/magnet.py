@@ -17,21 +17,22 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
-from reproof.models.view import View
-from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, NonNegative, Positive, UnitInterval
+from reproof.settings.defense import DefenseSettings, Undertaking
+from reproof.settings.values import Count, NonNegative, Positive, Switch, UnitInterval
 from reproof.training.inner_attacks import crafting_mode
 
 
 class Settings(DefenseSettings):
     """Settings of MagNet; the defaults are what the paper does on MNIST."""
 
-    views: ClassVar[tuple[str, ...]] = ("bpda", "joint")
+    title: ClassVar[str] = "MagNet"
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda", "joint")
 
-    pooled: Flag = True
+    pooled: Switch = True
     """True: the reformer pools once, and the error in the L1 norm is that of a second autoencoder that does not
     (on MNIST). False: one autoencoder without pooling does everything (on CIFAR-10)."""
     channels: Count = 3
@@ -44,7 +45,7 @@ class Settings(DefenseSettings):
     """Images in a batch of the autoencoders' training (the authors' code: 256)."""
     learning_rate: Positive = 0.001
     """Rate of the autoencoders' Adam."""
-    detector: Flag = True
+    detector: Switch = True
     """Whether suspicious images are refused; false leaves the reformer alone."""
     error_norms: tuple[Literal[1, 2], ...] = (2, 1)
     """Norms of the reconstruction error, a detector for each: L2 and L1 on MNIST, L1 on CIFAR-10."""
@@ -63,6 +64,13 @@ class Settings(DefenseSettings):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} should name each detector once")
         return self
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return that images of an odd height or width cannot be pooled and restored."""
+        if not self.pooled or not (asked.height % 2 or asked.width % 2):
+            return []
+        images = f"images of {asked.height} x {asked.width} pixels"
+        return [("pooled", f"{images} do not survive pooling by two; set pooled: false")]
 
 
 class Autoencoder(nn.Sequential):
@@ -208,14 +216,14 @@ class MagNet(PurifiedDefense[Settings]):
             scores = torch.cat([reformed.scores(to_unit(batch)) for batch in batches])
         reformed.thresholds.copy_(highest_allowed(scores, self.settings.false_positives))
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `bpda`, which takes the reformer for the identity, and `joint`, which differentiates it."""
         reformed = reformed_of(trainee)
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:
             return nn.functional.cross_entropy(reformed.joint_logits(images), labels, reduction="none")
 
-        return {**super().views(trainee), "joint": joint}
+        return {**super().attack_losses(trainee), "joint": joint}
 
 
 def highest_allowed(scores: Tensor, share: float) -> Tensor:

@@ -20,7 +20,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Progress, Trainee
 from reproof.models.pixel_cnn import PixelCNN
 from reproof.models.purifier import Purified, PurifiedDefense, purified_of
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.values import Count, Number, Positive, Whole
 
 _ROUNDING = 1e-7
@@ -30,7 +30,8 @@ _ROUNDING = 1e-7
 class Settings(DefenseSettings):
     """Settings of PixelDefend. The budget is the paper's for CIFAR-10; the density model is smaller than its own."""
 
-    views: ClassVar[tuple[str, ...]] = ("bpda",)
+    title: ClassVar[str] = "PixelDefend"
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda",)
 
     eps_defend: Annotated[Number, Field(gt=0, le=1)] = 16 / 255
     """ε_defend of Algorithm 1, in (0, 1]: how far a value may be moved; 16 of 255 is the paper's for CIFAR-10. It
@@ -59,12 +60,19 @@ class Settings(DefenseSettings):
             )
         return self
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return the cost of a step beside an undefended one of CNN-6 at width 0.25, measured on a CPU.
 
         The density model costs as much whatever the classifier is; beside a larger one it is a smaller share.
         """
         return 1 + 0.15 * self.mixtures + 0.03 * self.width + 0.001 * self.blocks * self.width**2
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return that no clean images are left to learn the density from."""
+        if asked.replaced < 1:
+            return []
+        left = "the density model learns from clean images, and no batch has any"
+        return [("", f"{left}; lower training.adversarial.share, or set augment: true")]
 
 
 class PixelDefended(Purified):

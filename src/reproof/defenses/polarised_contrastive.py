@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
-from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Flag, Positive
+from reproof.settings.defense import DefenseSettings, Undertaking
+from reproof.settings.values import Positive, Switch
 
 _COSINE_LIMIT = 1 - 1e-6
 """The arccos has an infinite slope at ±1."""
@@ -31,7 +31,8 @@ _COSINE_LIMIT = 1 - 1e-6
 class Settings(DefenseSettings):
     """Settings of the polarised contrastive loss."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint", "polarised")
+    title: ClassVar[str] = "polarised contrastive loss"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint", "polarised")
     paper: ClassVar[str] = "hassanin_dfl"
 
     inter_sign: Literal["minus", "plus"] = "minus"
@@ -44,7 +45,7 @@ class Settings(DefenseSettings):
     margin: Positive | None = None
     """Distances to the other centroids (squared ones where `distance` says so) count only up to this; Eq. 4
     has no bound. The angles have one of their own, π."""
-    normalise_centres: Flag = True
+    normalise_centres: Switch = True
     """True divides the centroids by their lengths inside the arccos of Eq. 4 and nowhere else. False: the
     inner product as printed, which most vectors leave outside of the arccos's domain, where it has no slope."""
     centres: Literal["own", "classifier"] = "own"
@@ -66,6 +67,10 @@ class Settings(DefenseSettings):
                 "layer belongs to centres own; the classifier's rows are compared with its input"
             )
         return self
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return a layer that the network lacks."""
+        return [("layer", message)] if (message := asked.unknown_feature(self.layer)) else []
 
     def key(self, name: str) -> str:
         """Return the name, with `[plus]` for the printed sign of L_inter."""
@@ -173,7 +178,7 @@ class PolarisedContrastive(Defense[Settings]):
                 **plain,
             }
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, Eq. 5 with the learned centroids, and `polarised`, the same without L_CE."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
-from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Flag, NonNegative, Positive, Whole
+from reproof.settings.defense import DefenseSettings, Undertaking
+from reproof.settings.values import NonNegative, Positive, Switch, Whole
 
 T = TypeVar("T")
 
@@ -30,7 +30,8 @@ T = TypeVar("T")
 class Settings(DefenseSettings):
     """Settings of the prototype conformity loss (PCL); None means the variant's own value."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint", "prototypes")
+    title: ClassVar[str] = "prototype conformity"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint", "prototypes")
     paper: ClassVar[str] = "mustafa_pcl"
 
     variant: Literal["paper", "released_code"] = "paper"
@@ -58,7 +59,7 @@ class Settings(DefenseSettings):
     """Rate of the released code's second set of centres, 1e-4."""
     centre_scale: Positive = 1.0
     """Standard deviation of the normal distribution that the prototypes start from (released code: 1)."""
-    auxiliary_cross_entropy: Flag = False
+    auxiliary_cross_entropy: Switch = False
     """True adds L_CE, through a linear classifier, on every feature before the last (Eq. 8). Algorithm 1,
     line 6, which is followed otherwise, has one L_CE."""
     margin: Positive | None = None
@@ -75,6 +76,23 @@ class Settings(DefenseSettings):
         if self.layers is not None and len(set(self.layers)) != len(self.layers):
             raise ValueError("layers should name each layer once")
         return self
+
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return layers that the network lacks, sizes of branches that are not as many, a warm-up without end."""
+        usual = [name for name in asked.features if name in ("layer3", "layer4", "layer5")]
+        if self.layers is None and asked.features and not usual:
+            return [
+                (
+                    "layers",
+                    f"say where the loss acts; this network's features are {', '.join(asked.features)}",
+                )
+            ]
+        layers = self.layers or tuple(usual if self.variant == "paper" else usual[-2:])
+        if asked.features and self.branch_sizes and len(self.branch_sizes) != len(layers):
+            return [("branch_sizes", f"should have one size for each of {', '.join(layers)}")]
+        if self.warmup_epochs >= max(1, asked.epochs):
+            return [("warmup_epochs", f"leaves no epoch to the loss; there are {asked.epochs}")]
+        return [("layers", message) for name in layers if (message := asked.unknown_feature(name))]
 
     def key(self, name: str) -> str:
         """Return the name; a variant has it in brackets: `[layer=4,5]`, `[released_code]`.
@@ -227,7 +245,7 @@ class PrototypeConformity(Defense[Settings]):
             rate = _or(self.settings.contrast_learning_rate, 1e-4)
             yield {"params": list(prototypes.contrast_centres.values()), "lr": rate, **plain}
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss of Table 3 with the learned prototypes, and `prototypes`, L_PC alone."""
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

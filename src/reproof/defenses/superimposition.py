@@ -15,18 +15,19 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription, to_unit
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Stock, Trainee
-from reproof.models.view import View
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, Positive, format_number
+from reproof.settings.values import Count, Positive, Switch, format_number
 
 
 class Settings(DefenseSettings):
     """Settings of superimposed training images; the defaults are the variant that the paper examines further."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    title: ClassVar[str] = "superimposition"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
     paper: ClassVar[str] = "seiler_superimposition"
 
     method: Literal[1, 2, 3] | None = None
@@ -45,9 +46,9 @@ class Settings(DefenseSettings):
     stop_gradient: Literal["none", "original", "superimposed"] = "none"
     """Which of the divergence's two predictions is taken as constant. superimposed needs no pass backward, as the
     paper says of its method (Sec. IV and VII)."""
-    joint_pass: Flag = False
+    joint_pass: Switch = False
     """True: originals and superimposed images share a pass, and so their batch statistics (methods 2 and 3)."""
-    fold: Flag = False
+    fold: Switch = False
     """True: a drawn α above 0.5, outside the range of Eq. 4, becomes 1 - α (method 3)."""
     draw: Literal["image", "batch", "epoch"] = "image"
     """How often method 3 draws α: anew for each image shown, for each batch, or for each epoch."""
@@ -98,7 +99,7 @@ class Settings(DefenseSettings):
         """Return p and q of method 3."""
         return (2.0, 4.0) if self.beta is None else self.beta
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: 1 for method 1, and 2 for the others, whose gradient flows through both passes.
 
         The paper counts one forward pass more, without a backward pass, and prints epochs 1.02 times as long
@@ -216,7 +217,7 @@ class Superimposition(Defense[Settings]):
         loss = torch.stack(terms).mean(dim=0)
         return loss if clean is None else loss + nn.functional.nll_loss(clean, labels, reduction="none")
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, over partners that are always the same."""
         return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
 

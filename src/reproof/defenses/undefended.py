@@ -15,6 +15,8 @@ from reproof.settings.defense import DefenseSettings
 class Settings(DefenseSettings):
     """Nothing to set: the training settings say it all."""
 
+    title: ClassVar[str] = "undefended"
+
 
 class Undefended(Defense[Settings]):
     """Cross-entropy on the deployed classifier's logits."""

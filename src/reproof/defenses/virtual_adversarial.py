@@ -13,18 +13,19 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.view import View
 from reproof.settings.cost import ADVERSARIAL_STEP
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.values import Count, Flag, Positive, format_number
+from reproof.settings.values import Count, Positive, Switch, format_number
 from reproof.training.inner_attacks import crafting_mode, image_gradient
 
 
 class Settings(DefenseSettings):
     """Settings of virtual adversarial training (VAT); the defaults are those of Seiler et al. (Sec. VI)."""
 
-    views: ClassVar[tuple[str, ...]] = ("joint",)
+    title: ClassVar[str] = "virtual adversarial training"
+    attack_losses: ClassVar[tuple[str, ...]] = ("joint",)
 
     epsilon: Positive = 15.0
     """ε, length of the perturbation: L2, of images in [0, 1]; with norm linf in levels of 0 to 255 (Seiler, Table II:
@@ -39,7 +40,7 @@ class Settings(DefenseSettings):
     """ξ, length of the finite difference along a unit vector, as in the authors' public code. In float32 so short a
     step is mostly rounding: on 28 x 28 digits the direction found had a cosine of 0.4 with the exact one, and 0.99
     with 0.1."""
-    stop_gradient: Flag = True
+    stop_gradient: Switch = True
     """True: the clean prediction is a constant target (Miyato, Eq. 5)."""
 
     def key(self, name: str) -> str:
@@ -54,7 +55,7 @@ class Settings(DefenseSettings):
             parts.append(f"steps={self.steps}")
         return f"{name}[{','.join(parts)}]"
 
-    def passes(self) -> float:
+    def relative_cost(self) -> float:
         """Return a step's cost: a gradient to the images for each iteration, and the perturbed images' own pass."""
         return 2 + self.steps * ADVERSARIAL_STEP
 
@@ -75,10 +76,10 @@ class VirtualAdversarial(Defense[Settings]):
         start = torch.randn_like(images)
         return self._joint(trainee, images, labels, start, constant=self.settings.stop_gradient)
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, every image's iteration starting from the same direction.
 
-        Gradients flow through both predictions, since an attacker climbs the value; r is constant.
+        Gradients flow through both predictions, since an attacker maximises the value; r is constant.
         """
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from reproof import wording
-from reproof.diagnostics.red_flags import Flag
+from reproof.diagnostics.sanity_check import RedFlag
+from reproof.diagnostics.trials import Results, is_noise, trial_of
 from reproof.measuring.outcomes import Outcomes, Trial
+from reproof.settings.baseline import UNDEFENDED
 
 Answer = Literal["yes", "partly", "no", "does not apply"]
 ANSWERS: tuple[Answer, ...] = ("yes", "partly", "no", "does not apply")
-LABEL_BASED = ("random_noise",)
-"""Kinds that ask a model for nothing but its class."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Subject:
     """Adversarial examples that the study adds to the defense; empty where it adds none."""
     classes: int
     views: tuple[str, ...] = ()
-    """Losses that an adaptive attacker climbs."""
+    """Attack losses: what an adaptive attacker maximises."""
     members: int = 0
     """Trained networks that vote in it; 0 for a single network."""
 
     @property
     def components(self) -> frozenset[str]:
         """Return what was added to an undefended network, each of which can be left out alone."""
-        added = set(self.defense.split("+")) - {"undefended"}
+        added = set(self.defense.split("+")) - {UNDEFENDED}
         return frozenset(added | ({self.added_training} if self.added_training else set()))
 
     @property
@@ -53,14 +53,12 @@ class Facts:
 
     models: Mapping[str, Subject]
     attacks: Mapping[str, Mapping[str, Any]]
-    """Stanza -> its settings, with `kind`."""
+    """Config entry -> its settings, with `kind`."""
     threats: Mapping[str, str]
     """Threat -> its setting: white_box, adaptive, black_box."""
 
 
 Found = tuple[Answer, str]
-Results = list[tuple[Trial, Outcomes]]
-"""The trials of one name, one for each seed."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Case:
     subject: Subject
     seeds: Sequence[Outcomes]
     trials: Mapping[str, Results]
-    flags: Mapping[str, Flag]
+    flags: Mapping[str, RedFlag]
     facts: Facts
     all_cases: Mapping[str, Case]
 
@@ -80,7 +78,7 @@ class Case:
         return [r for r in self.trials.values() if trial_of(r).setting in settings and not is_noise(r)]
 
     def setting_of(self, results: Results, name: str) -> Any:
-        """Return a setting of the trials' stanza; None where it has no such setting."""
+        """Return a setting of the trials' config entry; None where it has no such setting."""
         return self.facts.attacks.get(trial_of(results).attack, {}).get(name)
 
 
@@ -92,44 +90,20 @@ def facts(stated: Mapping[str, Any], attacks: Mapping[str, Mapping[str, Any]]) -
     return Facts(models, attacks, stated["threats"])
 
 
-# Trials and words.
-
-
-def trial_of(results: Results) -> Trial:
-    """Return the trial of the first seed, which names them all."""
-    return results[0][0]
-
-
-def is_noise(results: Results) -> bool:
-    """Tell whether it is random noise, which asks a model for its class alone."""
-    return trial_of(results).kind in LABEL_BASED
-
-
-def budget_of(results: Results) -> tuple[str, float] | None:
-    """Return norm and epsilon; None of attacks without a budget."""
-    trial = trial_of(results)
-    return None if trial.epsilon is None else (trial.norm, trial.epsilon)
-
-
-def epsilon_of(results: Results) -> float:
-    """Return the epsilon; 0 of attacks without a budget."""
-    return trial_of(results).epsilon or 0.0
-
-
 def in_budget(one: Outcomes, norm: str, epsilon: float) -> bool:
     """Tell whether a model was attacked in a norm within an epsilon."""
     return any(t.norm == norm and t.epsilon is not None and t.epsilon <= epsilon for t in one.trials)
 
 
-def standing(results: Results) -> tuple[int, int]:
+def robust_count(results: Results) -> tuple[int, int]:
     """Return how many images are right both clean and under the attack, and of how many."""
     stood = sum(int((one.clean_on(trial.images) & trial.correct).sum()) for trial, one in results)
     return stood, sum(len(trial.images) for trial, _ in results)
 
 
-def share_correct(results: Results) -> float:
+def robust_accuracy(results: Results) -> float:
     """Return the share of images that are right both clean and under the attack."""
-    stood, total = standing(results)
+    stood, total = robust_count(results)
     return stood / total
 
 
@@ -138,7 +112,7 @@ def correct_under(results: Results) -> tuple[int, int]:
     return sum(int(trial.correct.sum()) for trial, _ in results), sum(len(t.images) for t, _ in results)
 
 
-def clean_accuracy(results: Results) -> float:
+def accuracy_under(results: Results) -> float:
     """Return the accuracy under the attack."""
     correct, total = correct_under(results)
     return correct / total
@@ -178,8 +152,8 @@ def named(trial: Trial) -> str:
 
 def leaves(results: Results) -> str:
     """Return in words how many images stand."""
-    stood, total = standing(results)
-    return f"{named(trial_of(results))} leaves {stood} of {total} images standing"
+    stood, total = robust_count(results)
+    return f"{named(trial_of(results))} leaves a robust accuracy of {stood} of {total} images"
 
 
 def counted(count: int, noun: str) -> str:

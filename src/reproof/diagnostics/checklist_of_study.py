@@ -11,33 +11,15 @@ from reproof.diagnostics.checklist_case import (
     Facts,
     Found,
     counted,
-    is_noise,
     listed,
-    standing,
-    trial_of,
+    robust_count,
 )
+from reproof.diagnostics.trials import is_noise, kind_of, trial_of
 from reproof.judging.verdicts import Verdict
+from reproof.settings.baseline import UNDEFENDED
 
 WORKS_AT = 0.5
 """An attack is taken to work when it fools so large a share of some model's images."""
-
-FAMILIES = {
-    "fgsm": "gradient signs",
-    "bim": "gradient signs",
-    "mim": "gradient signs",
-    "pgd": "gradient signs",
-    "gradient_ensemble": "gradient signs",
-    "carlini_wagner": "optimised distance",
-    "deepfool": "nearest boundary",
-    "jsma": "saliency of pixels",
-    "square": "random search by scores",
-    "random_noise": "random noise",
-    "autoattack": "an ensemble of attacks",
-}
-"""Kind of attack -> how it searches; kinds that search alike count once."""
-
-
-# Of the study.
 
 Cases = Mapping[str, Case]
 
@@ -82,7 +64,7 @@ def _hyper_parameters(facts: Facts, cases: Cases, verdicts: Sequence[Verdict]) -
 
 
 def _prior_work(facts: Facts, cases: Cases, verdicts: Sequence[Verdict]) -> Found:
-    defenses = {subject.defense for name, subject in facts.models.items() if name in cases} - {"undefended"}
+    defenses = {subject.defense for name, subject in facts.models.items() if name in cases} - {UNDEFENDED}
     judged = [v for v in verdicts if v.verdict in ("reproduced", "lower", "higher")]
     shown = [v for v in verdicts if v.verdict == "not comparable"]
     against = [v for v in judged if v.verdict != "reproduced"]
@@ -99,11 +81,11 @@ def _prior_work(facts: Facts, cases: Cases, verdicts: Sequence[Verdict]) -> Foun
 
 def _broader(facts: Facts, cases: Cases, verdicts: Sequence[Verdict]) -> Found:
     norms = sorted({trial_of(r).norm for case in cases.values() for r in case.trials.values()} - {""})
-    kinds = {trial_of(r).kind for case in cases.values() for r in case.trials.values()}
+    kinds = {kind_of(trial_of(r)) for case in cases.values() for r in case.trials.values()}
     names = listed([wording.NORMS.get(norm, norm) for norm in norms])
-    other = sorted(kinds - set(FAMILIES))
+    other = sorted(kind.title for kind in kinds if kind.transforms)
     if other:
-        return "yes", f"Norms {names}, and {listed([wording.attack(kind) for kind in other])}."
+        return "yes", f"Norms {names}, and {listed(other)}." if names else f"{listed(other)}."
     return ("partly" if len(norms) > 1 else "no"), (
         f"Attacks by {names or 'no norm'}; no rotation, no common corruption."
     )
@@ -122,7 +104,7 @@ def _validated(facts: Facts, cases: Cases, verdicts: Sequence[Verdict]) -> Found
         for results in case.trials.values():
             clean = sum(int(one.clean_on(trial.images).sum()) for trial, one in results)
             if clean and not is_noise(results):
-                kind, fooled = trial_of(results).kind, 1 - standing(results)[0] / clean
+                kind, fooled = trial_of(results).kind, 1 - robust_count(results)[0] / clean
                 best[kind] = max(best.get(kind, 0.0), fooled)
     if not best:
         return "no", "No attack was measured."

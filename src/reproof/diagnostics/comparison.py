@@ -8,16 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from reproof import wording
+from reproof.diagnostics.trials import Results, trial_of
 from reproof.measuring.intervals import mcnemar_one_sided, paired
-from reproof.measuring.outcomes import Bools, Integers, Outcomes, Trial
+from reproof.measuring.outcomes import Bools, Integers
 
 ALPHA = 0.05
-WITHOUT_GRADIENTS = ("random_noise", "square")
-STRONGEST = ("autoattack",)
-
-
-Results = list[tuple[Trial, Outcomes]]
-"""The trials of one name, one for each seed."""
+"""How often chance alone may raise a sanity check of an honest model."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +24,13 @@ class Side:
     """The row of measurements.csv; empty where it stands for several."""
     words: str
     plural: bool
-    standing: Mapping[int, tuple[Integers, Bools]]
+    robust: Mapping[int, tuple[Integers, Bools]]
     """Seed -> images, sorted, and which of them are classified correctly clean and under the attack."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two attacks on the same images; `first` should leave no more images standing than `second`."""
+    """Two attacks on the same images; robust accuracy under `first` should be no higher than under `second`."""
 
     first: Side
     second: Side
@@ -60,64 +56,43 @@ class Comparison:
         return paired(self.only_second, self.only_first, self.total, level)[0]
 
 
-def trial_of(results: Results) -> Trial:
-    """Return the trial of the first seed, which names them all."""
-    return results[0][0]
-
-
-def is_own(trial: Trial) -> bool:
-    """Tell whether it attacks the deployed model itself, not a member of it or another model."""
-    return trial.setting != "black_box" and not trial.elsewhere
-
-
-def is_plain(trial: Trial) -> bool:
-    """Tell whether it is a white-box attack by gradients of the deployed logits, not of a member's alone.
-
-    AutoAttack is none: it searches without gradients too, and so hides that these are masked.
-    """
-    climbs = trial.kind not in (*WITHOUT_GRADIENTS, *STRONGEST)
-    return trial.setting == "white_box" and climbs and trial.view in ("", "logits") and is_own(trial)
-
-
-def budget_of(results: Results) -> tuple[str, float] | None:
-    """Return norm and epsilon; None of attacks without a budget."""
-    trial = trial_of(results)
-    return None if trial.epsilon is None else (trial.norm, trial.epsilon)
-
-
 def side_of(results: Results) -> Side:
     """Return which images stand under one attack, for each seed."""
     name = trial_of(results).name
-    standing = {
-        one.seed: (trial.images, one.clean_on(trial.images) & trial.correct) for trial, one in results
-    }
-    return Side(name, plain_words(name), False, standing)
+    robust = {one.seed: (trial.images, one.clean_on(trial.images) & trial.correct) for trial, one in results}
+    return Side(name, plain_words(name), False, robust)
 
 
 def side_of_all(several: Sequence[Results], words: str) -> Side:
-    """Return what stands under all of some attacks, on the images that all of those made with a seed share."""
+    """Return which images stand under all of some attacks, on the images that all of those made with a seed share."""
     sides = [side_of(results) for results in several]
-    standing = {}
-    for seed in sorted({seed for side in sides for seed in side.standing}):
-        parts = [side.standing[seed] for side in sides if seed in side.standing]
+    robust = {}
+    for seed in sorted({seed for side in sides for seed in side.robust}):
+        parts = [side.robust[seed] for side in sides if seed in side.robust]
         images, left = parts[0]
         for others, stands in parts[1:]:
             shared = np.intersect1d(images, others, assume_unique=True)
             left = left[np.searchsorted(images, shared)] & stands[np.searchsorted(others, shared)]
             images = shared
-        standing[seed] = (images, left)
-    return Side("", words, True, standing)
+        robust[seed] = (images, left)
+    return Side("", words, True, robust)
+
+
+def count_robust(side: Side) -> tuple[int, int]:
+    """Return how many images stand over all seeds, and of how many."""
+    parts = [stands for _, stands in side.robust.values()]
+    return sum(int(part.sum()) for part in parts), sum(map(len, parts))
 
 
 def compare(first: Side, second: Side) -> list[Comparison]:
     """Return the two attacks' comparison over the seeds and images that both have, if there are any.
 
-    An image counts as standing when it is classified correctly clean and under the attack.
+    An image counts where it is classified correctly clean and under the attack.
     """
     left, right = [], []
-    for seed in sorted(set(first.standing) & set(second.standing)):
-        images, stands = first.standing[seed]
-        others, stand = second.standing[seed]
+    for seed in sorted(set(first.robust) & set(second.robust)):
+        images, stands = first.robust[seed]
+        others, stand = second.robust[seed]
         shared = np.intersect1d(images, others, assume_unique=True)
         left.append(stands[np.searchsorted(images, shared)])
         right.append(stand[np.searchsorted(others, shared)])
@@ -145,9 +120,7 @@ def plain_words(name: str) -> str:
     """Return a trial's name for people: `white_box pgd epsilon=0.3` is `white-box PGD at ε = 0.3`."""
     setting, attack, *rest = name.split(" ")
     parameters, _, source = " ".join(rest).partition(" from ")
-    called = wording.attack(attack)
-    called = called.lower() if attack in ("random_noise", "gradient_ensemble") else called
-    words = f"{wording.setting(setting).lower()} {called}"
+    words = f"{wording.setting(setting).lower()} {wording.attack_inside(attack)}"
     if parameters:
         words += f" at {wording.parameters(parameters)}"
     if source in wording.SOURCES:

@@ -1,61 +1,45 @@
-"""Signs that an attack was hampered rather than withstood (gradient masking): the sanity gates.
+"""Signs that an attack was hampered rather than withstood (gradient masking): the sanity checks.
 
-Gates of three sorts, each raised only where chance cannot explain it, and never by a few images:
+Sanity checks of three sorts, each raised only where chance cannot explain it, and never by a few images:
 
 - An attack that should be at least as strong as another is weaker: the exact paired test (McNemar), one-sided, image
-  by image on the images that both attacked, over all seeds. The smallest p-value of the gate's comparisons, times
+  by image on the images that both attacked, over all seeds. The smallest p-value of the check's comparisons, times
   their number (Bonferroni), is below ALPHA.
 - An attack that should be about as strong as another leaves clearly more: more runs or longer ones always find a
   little more, so the difference must exceed MARGIN, by its one-sided bound (Agresti and Min) at level ALPHA over the
   number of comparisons.
 - A share of images exceeds what is harmless: the exact binomial test against that share, corrected alike.
 
-An honest model's gate is so raised in at most about 5 of 100 studies. The gates are those of Mustafa 2019 (Sec. 5.5),
+An honest model's check is so raised in at most about 5 of 100 studies. The checks are those of Mustafa 2019 (Sec. 5.5),
 Athalye, Carlini and Wagner 2018 (Sec. 3.1) and Carlini et al. 2019 (On Evaluating Adversarial Robustness, Sec. 5).
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from reproof import wording
+from reproof import registry, wording
+from reproof.diagnostics import network_checks
 from reproof.diagnostics.comparison import (
     ALPHA,
-    STRONGEST,
     Comparison,
-    Results,
-    Side,
-    budget_of,
     compare,
-    is_own,
-    is_plain,
-    plain_words,
+    count_robust,
     side_of,
     side_of_all,
-    trial_of,
 )
+from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
+from reproof.diagnostics.trials import Kind, Results, budget_of, is_own, is_plain, kind_of, trial_of
 from reproof.measuring.outcomes import Outcomes, Trial
 from reproof.settings.values import format_number
 
 MARGIN = 0.05
 """How much more a stronger attack may find before the weaker counts as too weak, as a share of the images."""
-ZERO_GRADIENTS = 0.05
-"""The share of images without any gradient that is harmless."""
-ZERO_LOSSES = 0.5
-"""The share of images whose loss float32 rounds to zero that is harmless. More are, too, where an attack climbs from
-there all the same: where it leaves no more images than guessing."""
 UNBOUNDED = 0.5
 """The L-infinity budget at which every image can be turned into the same grey."""
-SINGLE_STEP = ("fgsm",)
-ITERATIVE = ("bim", "mim", "pgd")
-GRADIENT_FREE = ("square",)
 COLUMNS = ("model", "gate", "raised", "evidence", "rows")
 
 GATES = {
@@ -65,43 +49,33 @@ GATES = {
     "white_box_vs_gradient_free": (
         "White-box attacks are at least as strong as a search without gradients in the same budget."
     ),
-    "monotone_in_epsilon": "Accuracy under an attack does not rise with its budget.",
-    "unbounded_budget": "In a budget that allows to turn every image grey, accuracy is no better than guessing.",
+    "monotone_in_epsilon": "Robust accuracy does not rise with the budget of an attack.",
+    "unbounded_budget": (
+        "In a budget that allows to turn every image grey, robust accuracy is no higher than chance level."
+    ),
     "more_steps": "An attack with more steps finds few images more.",
     "more_restarts": "An attack with more restarts finds few images more.",
     "adaptive_vs_plain": "Attacks on the method's own loss find no more than plain white-box attacks.",
     "autoattack_vs_gradients": "AutoAttack finds few images more than all the study's plain white-box attacks.",
     "paper_attack_vs_worst_case": "All attacks together find few images more than the papers' strongest one.",
-    "zero_gradients": "Images have a gradient to climb.",
+    "zero_gradients": "Images have a gradient to follow.",
     "saturated_loss": "The loss is not rounded to zero.",
     "probabilities": "The network answers with logits, to which softmax has not been applied already.",
     "randomness": "The network answers the same image alike, or attacks average over its answers.",
 }
-"""Gate -> what an honest model shows. "White-box attacks" stands for the strongest of those that climb gradients."""
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One gate for one model. `raised` is None where the study has no attacks to check it with."""
-
-    model: str
-    gate: str
-    raised: bool | None
-    evidence: str
-    """The numbers, in a sentence."""
-    rows: tuple[str, ...]
-    """The measurements that it compares: `white_box pgd epsilon=0.3`."""
+"""Sanity check (`gate` in red_flags.csv) -> what an honest model shows. "White-box attacks" stands for the
+strongest of those that follow gradients."""
 
 
 def find(
     outcomes: Iterable[Outcomes],
     attacks: Mapping[str, Mapping[str, Any]] | None = None,
-    narrowed: Mapping[tuple[str, str, str, str], Mapping[str, Any]] | None = None,
-) -> list[Flag]:
-    """Return every gate for every model, by model and in the order of GATES.
+    suite_overrides: Mapping[tuple[str, str, str, str], Mapping[str, Any]] | None = None,
+) -> list[RedFlag]:
+    """Return every sanity check of every model, by model and in the order of GATES.
 
-    attacks: stanza -> the study's settings of that attack, its kind among them. narrowed: (model, setting, source,
-    attack) -> its settings there, where a suite sets them otherwise. Without them gates on settings are not checked.
+    attacks: config entry -> the study's settings of that attack, its kind among them. suite_overrides: (model, setting,
+    source, attack) -> its settings there, where a suite sets them otherwise. Without them no setting is checked.
     """
     models: dict[str, list[Outcomes]] = defaultdict(list)
     for one in outcomes:
@@ -109,11 +83,11 @@ def find(
     return [
         flag
         for model in sorted(models)
-        for flag in _Evidence(model, models[model], attacks or {}, narrowed or {}).flags()
+        for flag in _Evidence(model, models[model], attacks or {}, suite_overrides or {}).flags()
     ]
 
 
-def table_rows(flags: Iterable[Flag]) -> list[dict[str, Any]]:
+def table_rows(flags: Iterable[RedFlag]) -> list[dict[str, Any]]:
     """Return the flags in the columns of red_flags.csv; `raised` is None where it was not checked."""
     return [
         {
@@ -128,19 +102,19 @@ def table_rows(flags: Iterable[Flag]) -> list[dict[str, Any]]:
 
 
 class _Evidence:
-    """All that was seen of one model, and what it says at each gate."""
+    """All that was seen of one model, and what it says to each sanity check."""
 
     def __init__(
         self,
         model: str,
         seeds: Sequence[Outcomes],
         attacks: Mapping[str, Mapping[str, Any]],
-        narrowed: Mapping[tuple[str, str, str, str], Mapping[str, Any]],
+        suite_overrides: Mapping[tuple[str, str, str, str], Mapping[str, Any]],
     ):
         self.model = model
         self.seeds = sorted(seeds, key=lambda one: one.seed)
         self.attacks = attacks
-        self.narrowed = narrowed
+        self.suite_overrides = suite_overrides
         named: dict[str, Results] = defaultdict(list)
         for one in self.seeds:
             for trial in one.trials:
@@ -149,8 +123,8 @@ class _Evidence:
         self.plain = [results for results in self.trials if is_plain(trial_of(results))]
         self.probes = [one.probe for one in self.seeds if one.probe]
 
-    def flags(self) -> Iterator[Flag]:
-        """Yield the gates in the order of GATES."""
+    def flags(self) -> Iterator[RedFlag]:
+        """Yield the sanity checks in the order of GATES."""
         weaker, far, budget = self._weaker, self._far_weaker, " at the same budget"
         yield weaker(
             "iterative_vs_single_step",
@@ -159,10 +133,10 @@ class _Evidence:
         )
         for gate, others, needed in (
             ("white_box_vs_transfer", self._where(lambda t: t.setting == "black_box"), "a transfer attack"),
-            ("white_box_vs_noise", self._where(lambda t: t.kind == "random_noise"), "random noise"),
+            ("white_box_vs_noise", self._where_kind(lambda kind: kind.baseline), "random noise"),
             (
                 "white_box_vs_gradient_free",
-                self._where(lambda t: t.kind in GRADIENT_FREE and is_own(t)),
+                self._where_kind(lambda kind: kind.searches_blindly, is_own),
                 "a search without gradients (such as Square)",
             ),
         ):
@@ -193,18 +167,29 @@ class _Evidence:
             self._against_everything(),
             "an iterative attack with the papers' settings and a second attack in its budget",
         )
-        yield self._zero_gradients()
-        yield self._saturated()
-        yield self._probabilities()
-        yield self._randomness()
+        yield network_checks.zero_gradients(self.model, self.plain, self.probes)
+        yield network_checks.saturated_loss(self.model, self.plain, self.probes)
+        yield network_checks.probabilities(self.model, self.probes)
+        yield network_checks.randomness(self.model, self._averaging, self.probes)
 
     def _where(self, chosen: Callable[[Trial], bool]) -> list[Results]:
         return [results for results in self.trials if chosen(trial_of(results))]
 
+    def _where_kind(
+        self, declared: Callable[[Kind], bool], chosen: Callable[[Trial], bool] = lambda trial: True
+    ) -> list[Results]:
+        return self._where(lambda trial: declared(kind_of(trial)) and chosen(trial))
+
+    def _averaging(self) -> list[str]:
+        """Return the names of the trials whose gradients are averages over several passes, sorted."""
+        own = self._where(lambda t: is_own(t) and t.setting in ("white_box", "adaptive"))
+        found = {t.name for t in map(trial_of, own) if _averages(t.kind, self._settings(t))}
+        return sorted(found)
+
     def _settings(self, trial: Trial) -> Mapping[str, Any]:
         """Return an attack's settings on this model; nothing where the study does not tell them."""
         place = (self.model, trial.setting, trial.source, trial.attack)
-        return self.narrowed.get(place) or self.attacks.get(trial.attack, {})
+        return self.suite_overrides.get(place) or self.attacks.get(trial.attack, {})
 
     # What is compared.
 
@@ -213,8 +198,8 @@ class _Evidence:
             comparison
             for strong in self.plain
             for weak in self.plain
-            if trial_of(strong).kind in ITERATIVE
-            and trial_of(weak).kind in SINGLE_STEP
+            if kind_of(trial_of(strong)).iterative
+            and not kind_of(trial_of(weak)).iterative
             and None is not budget_of(strong) == budget_of(weak)
             for comparison in compare(side_of(strong), side_of(weak))
         ]
@@ -232,7 +217,7 @@ class _Evidence:
         return found
 
     def _over_epsilons(self) -> list[Comparison]:
-        """Compare each attack's budgets. What an unbounded one leaves is held against guessing instead."""
+        """Compare each attack's budgets. What an unbounded one leaves is held against the chance level instead."""
         curves: dict[tuple[str, ...], list[Results]] = defaultdict(list)
         for results in self.trials:
             trial = trial_of(results)
@@ -263,7 +248,7 @@ class _Evidence:
 
     def _against_autoattack(self) -> list[Comparison]:
         found = []
-        for results in self._where(lambda t: t.kind in STRONGEST and is_own(t)):
+        for results in self._where_kind(lambda kind: kind.ensemble, is_own):
             equal = [r for r in self.plain if budget_of(r) == budget_of(results) is not None]
             if equal:
                 words = f"all other plain white-box attacks at {_at(trial_of(results))} together"
@@ -280,7 +265,9 @@ class _Evidence:
             papers = [
                 r
                 for r in self.plain
-                if budget_of(r) == budget and trial_of(r).attack == trial_of(r).kind in ITERATIVE
+                if budget_of(r) == budget
+                and trial_of(r).attack == trial_of(r).kind
+                and kind_of(trial_of(r)).iterative
             ]
             norm, epsilon = budget
             inside = [
@@ -296,22 +283,22 @@ class _Evidence:
 
     # How it is judged.
 
-    def _weaker(self, gate: str, comparisons: Sequence[Comparison], needed: str) -> Flag:
+    def _weaker(self, gate: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
         if not comparisons:
-            return self._unchecked(gate, f"the study has no pair of {needed}")
+            return unchecked(self.model, gate, f"the study has no pair of {needed}")
         count = len(comparisons)
         worst = min(comparisons, key=lambda c: (c.p_value, c.first.name, c.second.name))
         corrected = min(1.0, worst.p_value * count)
         evidence = (
-            f"{_sentence(worst)}; {worst.only_first} stand only the former, {worst.only_second} only the latter "
+            f"{_sentence(worst)}; {worst.only_first} withstand only the former, {worst.only_second} only the latter "
             f"(p = {corrected:.2g}, corrected for {_counted(count)})."
         )
         suspicious = [c for c in comparisons if c.p_value * count < ALPHA]
-        return Flag(self.model, gate, corrected < ALPHA, evidence, _rows(suspicious or [worst]))
+        return RedFlag(self.model, gate, corrected < ALPHA, evidence, _rows(suspicious or [worst]))
 
-    def _far_weaker(self, gate: str, comparisons: Sequence[Comparison], needed: str) -> Flag:
+    def _far_weaker(self, gate: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
         if not comparisons:
-            return self._unchecked(gate, f"the study has no pair of {needed}")
+            return unchecked(self.model, gate, f"the study has no pair of {needed}")
         count = len(comparisons)
         worst = max(comparisons, key=lambda c: (c.least_excess(count), c.excess, c.first.name))
         least = worst.least_excess(count)
@@ -320,126 +307,27 @@ class _Evidence:
             f"no chance (95 %, corrected for {_counted(count)}); up to {100 * MARGIN:.0f} are usual."
         )
         suspicious = [c for c in comparisons if c.least_excess(count) > MARGIN]
-        return Flag(self.model, gate, least > MARGIN, evidence, _rows(suspicious or [worst]))
+        return RedFlag(self.model, gate, least > MARGIN, evidence, _rows(suspicious or [worst]))
 
-    def _unchecked(self, gate: str, why: str) -> Flag:
-        return Flag(self.model, gate, None, f"Not checked: {why}.", ())
-
-    def _unbounded(self) -> Flag:
+    def _unbounded(self) -> RedFlag:
         gate = "unbounded_budget"
         reaching = [side_of(r) for r in self.plain if _unbounded(trial_of(r))]
-        counted = [(side, *_count(side)) for side in reaching]
+        counted = [(side, *count_robust(side)) for side in reaching]
         counted = [(side, left, total) for side, left, total in counted if total]
         if not counted or not self.probes:
-            return self._unchecked(
-                gate, f"the study has no plain white-box attack with an L∞ budget of {UNBOUNDED:g} or more"
+            return unchecked(
+                self.model,
+                gate,
+                f"the study has no plain white-box attack with an L∞ budget of {UNBOUNDED:g} or more",
             )
         strongest, left, total = min(counted, key=lambda item: (item[1] / item[2], -item[2], item[0].name))
         chance = max(probe["largest_class"] for probe in self.probes)
-        p_value = _at_least(left, total, chance)
+        p_value = at_least(left, total, chance)
         evidence = (
-            f"{_capital(strongest.words)} leaves {left} of {total} images standing; one answer for all images is "
-            f"right for {wording.measure(chance)} % of them (p = {p_value:.2g})."
+            f"{_capital(strongest.words)} leaves a robust accuracy of {left} of {total} images; one answer for "
+            f"all images is right for {wording.measure(chance)} % of them (p = {p_value:.2g})."
         )
-        return Flag(self.model, gate, p_value < ALPHA, evidence, (strongest.name,))
-
-    def _zero_gradients(self) -> Flag:
-        gate = "zero_gradients"
-        counted: dict[str, tuple[str, str, int, int]] = {}
-        if self.probes:
-            counted[""] = ("Of the clean images", "", *self._probed("zero_gradients"))
-        for results in self.plain:
-            noted = [one.notes.get(t.threat, {}).get(t.source, {}).get(t.attack, {}) for t, one in results]
-            known = [n for n in noted if n.get("gradient_zero_share") is not None and n.get("attacked")]
-            attack = trial_of(results).attack
-            if known and attack not in counted:
-                zeros = sum(round(n["gradient_zero_share"] * n["attacked"]) for n in known)
-                where = f"Where white-box {wording.attack(attack)} begins, of the images that it attacks"
-                counted[attack] = (where, trial_of(results).name, zeros, sum(n["attacked"] for n in known))
-        if not counted:
-            return self._unchecked(gate, "the study has no white-box attack on this model's logits")
-        where, name, zero, total = min(
-            counted.values(), key=lambda c: (_at_least(c[2], c[3], ZERO_GRADIENTS), -c[2] / c[3], c[0])
-        )
-        p_value = min(1.0, _at_least(zero, total, ZERO_GRADIENTS) * len(counted))
-        without = sum(not probe["differentiable"] for probe in self.probes)
-        ending = ": the loss does not depend on the image by any gradient" if without else ""
-        evidence = (
-            f"{where}, {zero} of {total} have a gradient of exactly zero{ending}; up to "
-            f"{100 * ZERO_GRADIENTS:.0f} % are harmless (p = {p_value:.2g})."
-        )
-        return Flag(self.model, gate, p_value < ALPHA, evidence, (name,) if name else ())
-
-    def _saturated(self) -> Flag:
-        gate = "saturated_loss"
-        if not self.probes:
-            return self._unchecked(gate, "the study has no white-box attack on this model's logits")
-        zero, total = self._probed("zero_losses")
-        certain, _ = self._probed("saturated")
-        margin = float(np.median([probe["margin"] for probe in self.probes]))
-        p_value = _at_least(zero, total, ZERO_LOSSES)
-        evidence = (
-            f"Of {total} clean images, {zero} have a cross-entropy that float32 rounds to zero, and {certain} a "
-            f"probability of exactly one: the largest logit leads by {margin:.3g} (median), and beyond about 16 the "
-            "gradient of cross-entropy no longer holds the true class; "
-        )
-        counted = [(side, *_count(side)) for side in map(side_of, self.plain) if _count(side)[1]]
-        strongest = min(counted, key=lambda item: (item[1] / item[2], item[0].name), default=None)
-        if p_value < ALPHA and strongest is not None:
-            side, left, shown = strongest
-            if left <= shown * max(probe["largest_class"] for probe in self.probes):
-                evidence += (
-                    f"attacks climb all the same: {side.words} leaves {left} of {shown} images standing."
-                )
-                return Flag(self.model, gate, False, evidence, (side.name,))
-        evidence += f"up to {100 * ZERO_LOSSES:.0f} % are harmless (p = {p_value:.2g})."
-        return Flag(self.model, gate, p_value < ALPHA, evidence, ())
-
-    def _probabilities(self) -> Flag:
-        gate = "probabilities"
-        if not self.probes:
-            return self._unchecked(gate, "the study has no white-box attack on this model's logits")
-        raised = any(probe["probabilities"] for probe in self.probes)
-        total = sum(probe["images"] for probe in self.probes)
-        evidence = (
-            f"For each of {total} clean images the outputs lie between 0 and 1 and sum to 1: the loss applies softmax "
-            "a second time, and its gradients all but vanish."
-            if raised
-            else f"For {total} clean images the outputs are no probabilities."
-        )
-        return Flag(self.model, gate, raised, evidence, ())
-
-    def _randomness(self) -> Flag:
-        gate = "randomness"
-        if not self.probes:
-            return self._unchecked(gate, "the study has no white-box attack on this model's logits")
-        total = sum(probe["images"] for probe in self.probes)
-        if not any(probe["random"] for probe in self.probes):
-            return Flag(
-                self.model, gate, False, f"Two passes over the same {total} clean images answer alike.", ()
-            )
-        difference = max(probe["difference"] for probe in self.probes)
-        changed, _ = self._probed("changed")
-        averaging = sorted(
-            {
-                trial_of(results).name
-                for results in self._where(lambda t: is_own(t) and t.setting in ("white_box", "adaptive"))
-                if _averages(self._settings(trial_of(results)))
-            }
-        )
-        evidence = (
-            f"Two passes over the same {total} clean images differ by up to {difference:.3g} in a logit and in the "
-            f"class of {changed}; "
-        ) + (
-            f"{plain_words(averaging[0])} averages over passes."
-            if averaging
-            else "no attack averages over passes (`samples` of PGD, AutoAttack's version rand)."
-        )
-        return Flag(self.model, gate, not averaging, evidence, tuple(averaging))
-
-    def _probed(self, name: str) -> tuple[int, int]:
-        """Return a count over the probes of all seeds, and of how many images."""
-        return sum(probe[name] for probe in self.probes), sum(probe["images"] for probe in self.probes)
+        return RedFlag(self.model, gate, p_value < ALPHA, evidence, (strongest.name,))
 
 
 def _unbounded(trial: Trial) -> bool:
@@ -460,30 +348,12 @@ def _more(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> int:
     return int(other.get(name, 1)) - int(one.get(name, 1))
 
 
-def _averages(settings: Mapping[str, Any]) -> bool:
-    return settings.get("samples", 1) > 1 or settings.get("version") == "rand"
-
-
-def _count(side: Side) -> tuple[int, int]:
-    parts = [stands for _, stands in side.standing.values()]
-    return sum(int(part.sum()) for part in parts), sum(map(len, parts))
-
-
-def _at_least(count: int, total: int, share: float) -> float:
-    """Return the exact probability that so many of `total` images, or more, have what a share of all has."""
-    if count == 0 or share >= 1:
-        return 1.0
-    if share <= 0:
-        return 0.0
-    logs = (
-        math.lgamma(total + 1)
-        - math.lgamma(found + 1)
-        - math.lgamma(total - found + 1)
-        + found * math.log(share)
-        + (total - found) * math.log1p(-share)
-        for found in range(count, total + 1)
-    )
-    return min(1.0, math.fsum(map(math.exp, logs)))
+def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
+    """Ask an attack whether with these settings its gradients are averages over several passes."""
+    declared = registry.attack(kind)
+    if declared is None or not settings:
+        return False
+    return declared.model_validate({k: v for k, v in settings.items() if k != "kind"}).averages
 
 
 def _at(trial: Trial) -> str:
@@ -501,7 +371,7 @@ def _capital(words: str) -> str:
 def _sentence(c: Comparison) -> str:
     verbs = ["leave" if side.plural else "leaves" for side in (c.first, c.second)]
     return (
-        f"{_capital(c.first.words)} {verbs[0]} {c.first_correct} of {c.total} images standing, "
+        f"{_capital(c.first.words)} {verbs[0]} a robust accuracy of {c.first_correct} of {c.total} images, "
         f"{c.second.words} {verbs[1]} {c.second_correct}"
     )
 

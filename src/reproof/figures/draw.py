@@ -5,38 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from reproof.figures import ensembles as figures_ensembles
 from reproof.figures import surfaces as figures_surfaces
 from reproof.figures import training
-from reproof.figures.robustness import (
-    Row,
-    accuracy_against_epsilon,
-    cost_against_robustness,
-    example_images,
-    in_order,
-    latent_space,
-)
-
-if TYPE_CHECKING:
-    pass
+from reproof.figures.examples import example_images
+from reproof.figures.latent_space import latent_space
+from reproof.figures.robustness import accuracy_against_epsilon, cost_against_robustness
+from reproof.figures.rounds import centroid_paths, rounds
 
 
 @dataclass(frozen=True)
 class FigureInputs:
-    """What figures are drawn from: table rows, and files that earlier rules wrote."""
+    """What figures are drawn from: the summary, and files that earlier rules wrote."""
 
-    summary: Sequence[Row]
-    """Rows of tables/summary.csv."""
+    summary: pd.DataFrame
+    """tables/summary.csv"""
     titles: Mapping[str, str]
     """Model's name -> its title, in the order in which models are shown."""
     class_names: Mapping[str, Sequence[str]]
     """Model's name -> its data set's class names, in the order of the labels."""
     histories: Mapping[str, Path] = field(default_factory=dict)
     """Model's name -> history.csv of one seed."""
-    traces: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
-    """Trace's name (`rounds`, `centroids`) -> model's name -> CSV file that the training of one seed left."""
+    training_logs: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    """Table's name (`rounds`, `centroids`) -> model's name -> CSV file of the training log of one seed."""
     identities: Mapping[str, training.Identity] = field(default_factory=dict)
     """Model's name -> what tells it from other models: networks are compared by it."""
     ensembles: Mapping[str, figures_ensembles.Ensemble] = field(default_factory=dict)
@@ -65,29 +59,34 @@ def draw(inputs: FigureInputs) -> dict[str, str]:
         figures[f"accuracy_against_epsilon_{setting}"] = accuracy_against_epsilon(
             inputs.summary, titles, setting, chance=chance
         )
-    transferred = {row["source"] for row in inputs.summary if row["setting"] == "black_box"}
-    for source in sorted(transferred):
+    transferred = inputs.summary["source"][inputs.summary["setting"] == "black_box"]
+    for source in sorted(transferred.unique()):
         figures[f"accuracy_against_epsilon_black_box_{source}"] = accuracy_against_epsilon(
             inputs.summary, titles, "black_box", source, chance
         )
-    for model, path in in_order(inputs.outcomes, titles):
+    for model, path in _in_order(inputs.outcomes, titles):
         figures[f"latent_space_{model}"] = latent_space(model, titles[model], path, classes.get(model, ()))
-    histories = dict(in_order(inputs.histories, titles))
+    histories = dict(_in_order(inputs.histories, titles))
     figures["training_curves"] = training.training_curves(histories, titles)
     figures |= training.networks_compared(histories, inputs.identities)
-    for model, path in in_order(inputs.traces.get("rounds", {}), titles):
-        figures[f"rounds_{model}"] = training.rounds(model, titles[model], path)
-    for model, path in in_order(inputs.traces.get("centroids", {}), titles):
-        figures[f"centroid_paths_{model}"] = training.centroid_paths(
+    for model, path in _in_order(inputs.training_logs.get("rounds", {}), titles):
+        figures[f"rounds_{model}"] = rounds(model, titles[model], path)
+    for model, path in _in_order(inputs.training_logs.get("centroids", {}), titles):
+        figures[f"centroid_paths_{model}"] = centroid_paths(
             model, titles[model], path, classes.get(model, ())
         )
     figures["separation"] = figures_ensembles.latent_separation(
         inputs.ensembles, inputs.separations, inputs.summary
     )
-    figures |= figures_surfaces.draw(dict(in_order(inputs.surfaces, titles)), titles, inputs.surroundings)
-    for model, path in in_order(inputs.examples, titles):
+    figures |= figures_surfaces.draw(dict(_in_order(inputs.surfaces, titles)), titles, inputs.surroundings)
+    for model, path in _in_order(inputs.examples, titles):
         figures[f"examples_{model}"] = example_images(model, titles[model], path, classes.get(model, ()))
     figures["cost_against_robustness"] = cost_against_robustness(
         inputs.summary, titles, inputs.training_seconds
     )
     return {name: svg for name, svg in figures.items() if svg is not None}
+
+
+def _in_order(files: Mapping[str, Path], titles: Mapping[str, str]) -> list[tuple[str, Path]]:
+    """Return the files in the order of the study's models."""
+    return [(model, files[model]) for model in titles if model in files]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reproof import artifacts, wording
+from reproof import wording
+from reproof.figures import csv_files
 from reproof.figures.style import DASHES, MARKERS, SERIES, legend, render, unreadable
-
-Row = Mapping[str, str]
 
 
 class Ensemble(NamedTuple):
@@ -29,7 +30,7 @@ class Ensemble(NamedTuple):
 
 
 def latent_separation(
-    ensembles: Mapping[str, Ensemble], files: Mapping[str, Path], summary: Sequence[Row]
+    ensembles: Mapping[str, Ensemble], files: Mapping[str, Path], summary: pd.DataFrame
 ) -> str | None:
     """Draw latent space separation (Mirzaeian, DKD, Eq. 6) and clean accuracy of ensembles (as its Fig. 5).
 
@@ -37,54 +38,17 @@ def latent_separation(
     sweeps, they make a curve over it, and the others lines across; otherwise each is a point. Of ensembles with
     the same members the first is drawn. None where there is no ensemble.
     """
-    accuracy = {
-        row["model"]: tuple(100 * (wording.number(row[key]) or 0.0) for key in ("value", "low", "high"))
-        for row in summary
-        if row["attack"] == "none" and row["metric"] == "accuracy"
-    }
-    shown: dict[tuple[str, ...], str] = {}
-    for name in files:
-        if name in accuracy:
-            shown.setdefault(ensembles[name].members, name)
-    if not shown:
+    shown = _shown(ensembles, files, summary)
+    if shown.empty:
         return None
-    margins = {name: _margin(files[name]) for name in shown.values()}
-    curves: dict[str, list[str]] = {}
-    for name in shown.values():
-        curves.setdefault(ensembles[name].kind, []).append(name)
-    swept = next(
-        (
-            ensembles[names[0]].swept
-            for names in curves.values()
-            if len({ensembles[name].at for name in names}) > 1
-        ),
-        "",
-    )
+    several = shown.groupby("kind", sort=False)["at"].nunique(dropna=False) > 1
+    kinds = list(several.index)
+    swept = next((str(shown["swept"][shown["kind"] == kind].iloc[0]) for kind in kinds if several[kind]), "")
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots(1, 2)
-        for position, (kind, names) in enumerate(curves.items()):
-            style = {
-                "color": SERIES[position],
-                "marker": MARKERS[position],
-                "linestyle": DASHES[position],
-                "label": wording.defense(kind),
-            }
-            alone = {ensembles[name].at for name in names} == {None}
-            if swept and alone:
-                axes[0].axhline(margins[names[0]], **{**style, "marker": None})
-                axes[1].axhline(accuracy[names[0]][0], **{**style, "marker": None})
-                continue
-            if swept:
-                names = sorted(names, key=lambda name: ensembles[name].at or 0.0)
-                places = [ensembles[name].at or 0.0 for name in names]
-            else:
-                style["linestyle"] = "none"
-                places = [float(list(shown.values()).index(name)) for name in names]
-            axes[0].plot(places, [margins[name] for name in names], **style)
-            values = [accuracy[name] for name in names]
-            reach = [[v[0] - v[1] for v in values], [v[2] - v[0] for v in values]]
-            axes[1].errorbar(places, [v[0] for v in values], yerr=reach, elinewidth=0.7, **style)
+        for position, kind in enumerate(kinds):
+            _paint_kind(axes, shown[shown["kind"] == kind], position, bool(swept))
         axes[0].set_ylim(bottom=0)
         for panel, heading in zip(axes, ("latent space separation, LSS", "clean accuracy, %"), strict=True):
             panel.set_title(heading)
@@ -107,9 +71,51 @@ def latent_separation(
     )
 
 
+def _shown(
+    ensembles: Mapping[str, Ensemble], files: Mapping[str, Path], summary: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the ensembles to draw, in order: kind, swept setting and its value, margin, and accuracy in percent."""
+    clean = summary[(summary["attack"] == "none") & (summary["metric"] == "accuracy")]
+    clean = clean.drop_duplicates("model", keep="last").set_index("model")[["value", "low", "high"]]
+    listed = pd.DataFrame(
+        [(name, one.members, one.kind, one.swept, one.at) for name, one in ensembles.items()],
+        columns=["model", "members", "kind", "swept", "at"],
+    ).set_index("model")
+    names = [name for name in files if name in clean.index]
+    shown = listed.loc[names].drop_duplicates("members")
+    shown = shown.join(100 * clean.fillna(0.0))
+    return shown.assign(
+        at=shown["at"].astype("float64"),
+        margin=[_margin(files[str(name)]) for name in shown.index],
+        place=[float(place) for place in range(len(shown))],
+    )
+
+
+def _paint_kind(axes: Sequence[Axes], ensembles: pd.DataFrame, position: int, swept: bool) -> None:
+    """Draw the ensembles of one kind: a curve, a line across, or points."""
+    style: dict[str, Any] = {
+        "color": SERIES[position],
+        "marker": MARKERS[position],
+        "linestyle": DASHES[position],
+        "label": wording.defense(ensembles["kind"].iloc[0]),
+    }
+    if swept and ensembles["at"].isna().all():
+        for panel, name in zip(axes, ("margin", "value"), strict=True):
+            panel.axhline(float(ensembles[name].iloc[0]), **{**style, "marker": None})
+        return
+    if swept:
+        ensembles = ensembles.assign(place=ensembles["at"].fillna(0.0)).sort_values("place", kind="stable")
+    else:
+        style["linestyle"] = "none"
+    axes[0].plot(ensembles["place"], ensembles["margin"], **style)
+    value = ensembles["value"]
+    reach = [value - ensembles["low"], ensembles["high"] - value]
+    axes[1].errorbar(ensembles["place"], value, yerr=reach, elinewidth=0.7, **style)
+
+
 def _margin(path: Path) -> float:
-    rows = {(row["first"], row["second"]): row["margin"] for row in artifacts.read_csv(path)}
-    try:
-        return float(rows["mean", ""])
-    except (KeyError, ValueError) as error:
-        raise unreadable(path, error) from error
+    table = csv_files.read(path, ("margin",), ("first", "second"))
+    mean = table["margin"][(table["first"] == "mean") & (table["second"] == "")]
+    if len(mean) != 1 or mean.isna().any():
+        raise unreadable(path, ValueError("it holds no mean margin"))
+    return float(mean.iloc[0])

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reproof.errors import ArtifactError
 
@@ -116,6 +117,11 @@ def panels(figure: Figure, count: int, sharey: bool) -> list[Axes]:
     for spare in made[count:]:
         spare.remove()
     return made[:count]
+
+
+def whole_numbers(panel: Axes) -> None:
+    """Give a panel whole numbers along its horizontal axis."""
+    panel.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:

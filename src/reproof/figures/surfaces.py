@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof import artifacts
+from reproof.figures import csv_files
 from reproof.figures.style import INK, SERIES, across, panel_size, panels, render, unreadable, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
 FLOOR = 0.01
@@ -63,39 +65,37 @@ class Lines(NamedTuple):
 
 def read(path: Path) -> tuple[Surface, Lines]:
     """Return what a surface job wrote; ArtifactError, with the file's name, where it is not whole."""
-    rows = artifacts.read_csv(path)
+    table = csv_files.read(path, ("image", "epsilon_1", "epsilon_2", "loss"), ("kind", "correct"))
     try:
-        return _surface([row for row in rows if row["kind"] == "surface"]), _lines(
-            [row for row in rows if row["kind"] == "line"]
-        )
-    except (KeyError, ValueError) as error:
+        if unknown := set(table["correct"]) - {"true", "false"}:
+            raise ValueError(f"{sorted(unknown)[0]!r} is neither true nor false")
+        table = table.assign(correct=table["correct"] == "true")
+        return _surface(table[table["kind"] == "surface"]), _lines(table[table["kind"] == "line"])
+    except ValueError as error:
         raise unreadable(path, error) from error
 
 
-def _surface(rows: list[dict[str, str]]) -> Surface:
-    (image,) = {int(row["image"]) for row in rows}
-    found = {(float(row["epsilon_2"]), float(row["epsilon_1"])): row for row in rows}
-    ups, alongs = (sorted({place[axis] for place in found}) for axis in (0, 1))
-    table = [[found[up, along] for along in alongs] for up in ups]
-    return Surface(image, np.array(alongs), np.array(ups), _losses(table), _correct(table))
+def _surface(table: pd.DataFrame) -> Surface:
+    (image,) = table["image"].unique()
+    losses, correct = (_pivoted(table, "epsilon_2", "epsilon_1", name) for name in ("loss", "correct"))
+    along, up = losses.columns.to_numpy(dtype=float), losses.index.to_numpy(dtype=float)
+    return Surface(int(image), along, up, losses.to_numpy(), correct.to_numpy(dtype=bool))
 
 
-def _lines(rows: list[dict[str, str]]) -> Lines:
-    found = {(int(row["image"]), float(row["epsilon_2"])): row for row in rows}
-    images, epsilons = (sorted({place[axis] for place in found}) for axis in (0, 1))
-    table = [[found[int(image), epsilon] for epsilon in epsilons] for image in images]
-    if not table:
+def _lines(table: pd.DataFrame) -> Lines:
+    if table.empty:
         raise ValueError("it holds no lines")
-    return Lines(np.array(epsilons), _losses(table), _correct(table))
+    losses, correct = (_pivoted(table, "image", "epsilon_2", name) for name in ("loss", "correct"))
+    epsilons = losses.columns.to_numpy(dtype=float)
+    return Lines(epsilons, losses.to_numpy(), correct.to_numpy(dtype=bool))
 
 
-def _losses(table: list[list[dict[str, str]]]) -> NDArray[np.float64]:
-    return np.array([[float(row["loss"]) for row in line] for line in table])
-
-
-def _correct(table: list[list[dict[str, str]]]) -> NDArray[np.bool_]:
-    known = {"true": True, "false": False}
-    return np.array([[known[row["correct"]] for row in line] for line in table])
+def _pivoted(table: pd.DataFrame, index: str, columns: str, values: str) -> pd.DataFrame:
+    """Return values as a whole grid, both ways ascending; ValueError where a place is missing, twice, or no number."""
+    grid = table.pivot(index=index, columns=columns, values=values)
+    if grid.isna().any(axis=None):
+        raise ValueError(f"its grid of {index} and {columns} has gaps")
+    return grid
 
 
 def draw(
@@ -143,15 +143,7 @@ def decision_surfaces(surfaces: Mapping[str, Surface], surroundings: Surrounding
                 for colour, width in (("#000000", 2.2), ("#ffffff", 1.0)):
                     panel.contour(x, y, surface.correct, levels=[0.5], colors=colour, linewidths=width)
             if _edges(x)[0] <= 0 <= _edges(x)[1] and _edges(y)[0] <= 0 <= _edges(y)[1]:
-                panel.plot(
-                    [0],
-                    [0],
-                    marker="o",
-                    color="#ffffff",
-                    markeredgecolor="#000000",
-                    linestyle="none",
-                    markersize=5,
-                )
+                _mark_image(panel)
             panel.grid(visible=False)
             panel.set_title(wrapped(title) + _everywhere(surface))
             panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 5, 8, 10]))
@@ -159,14 +151,7 @@ def decision_surfaces(surfaces: Mapping[str, Surface], surroundings: Surrounding
             panel.set_xlabel("ε₁, levels of 255")
         for panel in axes[:: across(len(surfaces))]:
             panel.set_ylabel("ε₂, levels of 255")
-        bar = figure.colorbar(shown, ax=axes, shrink=0.9, pad=0.02)
-        assert bar.solids is not None
-        bar.solids.set_rasterized(True)
-        bar.outline.set_visible(False)
-        bar.set_label("loss")
-        bar.ax.yaxis.set_major_locator(FixedLocator(_decades(top)))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar.ax.yaxis.set_minor_locator(NullLocator())
+        _paint_bar(figure, shown, axes, top)
 
     numbers = " and ".join(str(image) for image in sorted(images))
     return render(
@@ -184,6 +169,22 @@ def decision_surfaces(surfaces: Mapping[str, Surface], surroundings: Surrounding
         paint,
         _with_bar(panel_size(len(surfaces))),
     )
+
+
+def _mark_image(panel: Axes) -> None:
+    style: Any = {"marker": "o", "markersize": 5, "color": "#ffffff", "markeredgecolor": "#000000"}
+    panel.plot([0], [0], linestyle="none", **style)
+
+
+def _paint_bar(figure: Figure, shown: AxesImage, axes: Sequence[Axes], top: float) -> None:
+    bar = figure.colorbar(shown, ax=axes, shrink=0.9, pad=0.02)
+    assert bar.solids is not None
+    bar.solids.set_rasterized(True)
+    bar.outline.set_visible(False)
+    bar.set_label("loss")
+    bar.ax.yaxis.set_major_locator(FixedLocator(_decades(top)))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _everywhere(surface: Surface) -> str:

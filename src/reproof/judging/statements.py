@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper, Statement, select
+from reproof.judging.difference import Difference, dump
 from reproof.judging.verdicts import Verdict
+from reproof.settings.parameters import Parameters
 
 Judgement = Literal["holds", "does not hold", "undecided"]
-Word = Literal["holds", "does not hold", "undecided", "not comparable", "not measured"]
+StatementWord = Literal["holds", "does not hold", "undecided", "not comparable", "not measured"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,13 @@ class StatementVerdict:
     statement_id: str
     paper: str
     place: str
-    in_print: Word
+    in_print: StatementWord
     print_pairs: int
     print_holding: int
     print_left: str
     print_right: str
     print_difference: float | None
-    measured: Word
+    measured: StatementWord
     measured_pairs: int
     measured_holding: int
     measured_left: str
@@ -40,7 +42,14 @@ class StatementVerdict:
     measured_difference: float | None
     judgement: Judgement | Literal[""]
     """What the measured pairs say, comparable with the paper's or not."""
-    differences: str
+    differences: tuple[Difference, ...]
+
+    def cells(self) -> dict[str, Any]:
+        """Return its row of statements.csv, by column."""
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "differences": dump(self.differences),
+        }
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class _Pair:
 
 
 @dataclass(frozen=True)
-class _Difference:
+class _Gap:
     """left - right, or left / right - 1, with bounds."""
 
     pair: _Pair
@@ -99,31 +108,26 @@ def _judge(
             low = found.measured if found.low is None else found.low
             high = found.measured if found.high is None else found.high
             measured[claim.claim_id] = _Side(claim.claim_id, found.measured, low, high)
-    in_print = _differences(statement, _pairs(statement, left, right, printed, printed))
+    in_print = _gaps(statement, _pairs(statement, left, right, printed, printed))
     claimed = {_key(statement, each.pair) for each in in_print}
     pairs = _pairs(statement, left, right, measured, printed)
-    here = [each for each in _differences(statement, pairs) if _key(statement, each.pair) in claimed]
+    here = [each for each in _gaps(statement, pairs) if _key(statement, each.pair) in claimed]
     shown = _tightest(statement, in_print)
     seen = _tightest(statement, here)
     judgement = _over_all(statement, here, len(in_print)) if here else ""
     used = {side.claim_id for each in here for side in (each.pair.left, each.pair.right)} & set(verdicts)
-    foreign = sorted({verdicts[one].differences for one in used if verdicts[one].verdict == "not comparable"})
-    word: Word = "not comparable" if judgement and foreign else judgement or "not measured"
-    differences = list(dict.fromkeys(part for text in foreign for part in text.split("; ")))
+    foreign = [verdicts[one] for one in sorted(used) if verdicts[one].verdict == "not comparable"]
+    word: StatementWord = "not comparable" if judgement and foreign else judgement or "not measured"
+    differences = list(dict.fromkeys(part for verdict in foreign for part in _named(verdict)))
     if 0 < len(here) < len(in_print):
-        differences.insert(0, f"{len(here)} of {len(in_print)} pairs were measured")
+        differences.insert(0, Difference("pairs", str(len(here)), str(len(in_print))))
     if any(math.isinf(bound) for each in here for bound in (each.pair.right.low, each.pair.right.high)):
-        differences.insert(0, "not all that it is compared with was measured")
+        differences.insert(0, Difference("compared", "", ""))
     if not here:
-        differences = sorted(
-            {
-                verdicts[claim.claim_id].differences
-                for claim in (*left, *right)
-                if claim.claim_id in verdicts and verdicts[claim.claim_id].verdict == "not measured"
-            }
-        )[:1]
+        asked = [verdicts[claim.claim_id] for claim in (*left, *right) if claim.claim_id in verdicts]
+        differences = list(min((v.differences for v in asked if v.verdict == "not measured"), default=()))
         if pairs and not differences:
-            differences = ["a share of a measured 0 is no number"]
+            differences = [Difference("zero_share", "", "")]
     return StatementVerdict(
         statement_id=f"{paper.key}.{statement.key}",
         paper=paper.key,
@@ -141,8 +145,15 @@ def _judge(
         measured_right=seen.pair.right.claim_id if seen else "",
         measured_difference=seen.value if seen else None,
         judgement=judgement,
-        differences="; ".join(differences),
+        differences=tuple(differences),
     )
+
+
+def _named(verdict: Verdict) -> Iterable[Difference]:
+    """Yield a verdict's differences; an attack's settings with its name, since a statement may be about several."""
+    for kind, here, there in verdict.differences:
+        own = kind.removeprefix("attack.")
+        yield Difference(kind if own == kind else f"attack.{verdict.attack}.{own}", here, there)
 
 
 def _key(statement: Statement, pair: _Pair) -> tuple[str, str]:
@@ -171,13 +182,19 @@ def _pairs(
             for other in right
             if other.claim_id in wanted
             and other.claim_id != claim.claim_id
-            and all(getattr(other, name) == getattr(claim, name) for name in statement.pair_by)
+            and all(_agree(other, claim, name) for name in statement.pair_by)
         ]
         others = [sides[one] for one in ids if one in sides]
         if others and statement.against != "each":
             others = [_extreme(others, statement.against, complete=len(others) == len(ids))]
         pairs += [_Pair(own, other) for other in others]
     return pairs
+
+
+def _agree(one: Claim, other: Claim, name: str) -> bool:
+    """Tell whether two claims have the same in a column; parameters whatever their print."""
+    left, right = getattr(one, name), getattr(other, name)
+    return Parameters.parse(left) == Parameters.parse(right) if name == "parameters" else bool(left == right)
 
 
 def _extreme(sides: Sequence[_Side], which: Literal["best", "worst"], *, complete: bool) -> _Side:
@@ -191,19 +208,17 @@ def _extreme(sides: Sequence[_Side], which: Literal["best", "worst"], *, complet
     return _Side(first.claim_id, first.value, low if complete else -math.inf, high)
 
 
-def _differences(statement: Statement, pairs: Iterable[_Pair]) -> list[_Difference]:
+def _gaps(statement: Statement, pairs: Iterable[_Pair]) -> list[_Gap]:
     """Return the pairs' differences; a share of nothing has none."""
     found = []
     for pair in pairs:
         left, right = pair.left, pair.right
         if statement.scale == "absolute":
-            found.append(
-                _Difference(pair, left.value - right.value, left.low - right.high, left.high - right.low)
-            )
+            found.append(_Gap(pair, left.value - right.value, left.low - right.high, left.high - right.low))
         elif right.value > 0:
             low = left.low / right.high - 1
             high = left.high / right.low - 1 if right.low > 0 else math.inf
-            found.append(_Difference(pair, left.value / right.value - 1, low, high))
+            found.append(_Gap(pair, left.value / right.value - 1, low, high))
     return found
 
 
@@ -225,22 +240,22 @@ def _within(statement: Statement, low: float, high: float) -> Judgement:
     return "does not hold" if high < least or low > most else "undecided"
 
 
-def _one(statement: Statement, difference: _Difference) -> Judgement:
-    return _within(statement, difference.low, difference.high)
+def _one(statement: Statement, gap: _Gap) -> Judgement:
+    return _within(statement, gap.low, gap.high)
 
 
-def _over_all(statement: Statement, differences: Sequence[_Difference], wanted: int) -> Judgement:
+def _over_all(statement: Statement, gaps: Sequence[_Gap], wanted: int) -> Judgement:
     """Return what the pairs say together; pairs that are missing leave open what only they could settle."""
-    words = [_one(statement, each) for each in differences]
+    words = [_one(statement, each) for each in gaps]
     complete = len(words) == wanted
     if statement.holds_for == "mean":
-        number = len(differences)
+        number = len(gaps)
         if not complete:
             return "undecided"
         return _within(
             statement,
-            sum(each.low for each in differences) / number,
-            sum(e.high for e in differences) / number,
+            sum(each.low for each in gaps) / number,
+            sum(e.high for e in gaps) / number,
         )
     decisive: Judgement = "does not hold" if statement.holds_for == "all" else "holds"
     other: Judgement = "holds" if statement.holds_for == "all" else "does not hold"
@@ -249,13 +264,13 @@ def _over_all(statement: Statement, differences: Sequence[_Difference], wanted: 
     return other if complete and all(word == other for word in words) else "undecided"
 
 
-def _tightest(statement: Statement, differences: Sequence[_Difference]) -> _Difference | None:
+def _tightest(statement: Statement, gaps: Sequence[_Gap]) -> _Gap | None:
     """Return the pair nearest to failing, or, where one pair is enough, nearest to holding."""
     least, most = _bounds(statement)
 
-    def room(each: _Difference) -> float:
+    def room(each: _Gap) -> float:
         return min(each.value - least, most - each.value)
 
-    if not differences:
+    if not gaps:
         return None
-    return (max if statement.holds_for == "some" else min)(differences, key=room)
+    return (max if statement.holds_for == "some" else min)(gaps, key=room)

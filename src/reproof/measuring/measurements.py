@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from reproof.csv_tables import MEASUREMENTS, SUMMARY
 from reproof.errors import ArtifactError
 from reproof.measuring import intervals
 from reproof.measuring.outcomes import Bools, Outcomes, Place, Trial
@@ -20,62 +21,19 @@ from reproof.measuring.worst_case import (
     worst_case_place,
     worst_case_unbounded,
 )
+from reproof.settings.parameters import Parameters
 from reproof.settings.source_names import AGGREGATED, MEMBER
 
 BOOSTED = "[boosted]"
 """What the name of a defense ends with whose vote is boosted."""
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One row of measurements.csv: one seed, counts where the value is a share of images."""
-
-    study: str
-    dataset: str
-    architecture: str
-    defense: str
-    training: str
-    seed: int
-    setting: str
-    source: str
-    attack: str
-    parameters: str
-    metric: str
-    value: float
-    correct: int | None
-    total: int | None
-    low: float | None
-    high: float | None
-    model: str
+Cells = dict[str, Any]
+"""A row of measurements.csv, by column."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """One row of summary.csv: the mean over seeds, pooled counts, the wider interval."""
-
-    study: str
-    dataset: str
-    architecture: str
-    defense: str
-    training: str
-    seeds: int
-    setting: str
-    source: str
-    attack: str
-    parameters: str
-    metric: str
-    value: float
-    correct: int | None
-    total: int | None
-    low: float | None
-    high: float | None
-    model: str
-    value_min: float
-    value_max: float
-
-
-def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
-    """Return the measurements of each model and seed, sorted.
+def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
+    """Return the measurements of each model and seed, sorted (csv_tables.MEASUREMENTS).
 
     Accuracy under one attack is the share of its images whose adversarial version is classified correctly.
     The worst case of a norm and epsilon is the share classified correctly clean and under every attack in
@@ -113,12 +71,10 @@ def measure(outcomes: Iterable[Outcomes]) -> list[Measurement]:
         stood = worst_case_unbounded(one)
         if len(stood):
             found.append(_counted(one, "all", "", WORST_UNBOUNDED, "", stood))
-    return sorted(found, key=_order)
+    return _sorted(MEASUREMENTS.frame(found))
 
 
-def _unsettled(
-    one: Outcomes, place: Place, refused: Bools | None, failed: Bools | None
-) -> Iterable[Measurement]:
+def _unsettled(one: Outcomes, place: Place, refused: Bools | None, failed: Bools | None) -> Iterable[Cells]:
     """Yield how many images are refused, and on how many no majority is found, where a model does so."""
     if refused is not None:
         count, total = int(refused.sum()), len(refused)
@@ -130,7 +86,7 @@ def _unsettled(
         yield _row(one, *place, "failed_majorities", count, None, total, (low * total, high * total))
 
 
-def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Measurement]:
+def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Cells]:
     """Yield what a model makes of the images that fool all of other networks (Seiler, Tables II and III).
 
     A model that the images were made on is wrong on all of them, by their choice; it has no row.
@@ -147,7 +103,7 @@ def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Measu
         yield _row(one, *place, metric, count / total, count, total, intervals.wilson(count, total))
 
 
-def _means_over_members(one: Outcomes) -> Iterable[Measurement]:
+def _means_over_members(one: Outcomes) -> Iterable[Cells]:
     """Yield the mean accuracy over the members that an ensemble was attacked through, one at a time."""
     groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in one.trials:
@@ -161,7 +117,7 @@ def _means_over_members(one: Outcomes) -> Iterable[Measurement]:
         yield _row(one, "white_box", MEMBER, attack, parameters, "accuracy", value, None, total, interval)
 
 
-def _gains(outcomes: Sequence[Outcomes]) -> list[Measurement]:
+def _gains(outcomes: Sequence[Outcomes]) -> list[Cells]:
     """Return what the boosted votes gain over the plain ones under the same images."""
     found = []
     plain = {(o.dataset, o.architecture, o.training, o.seed, o.members, o.defense): o for o in outcomes}
@@ -188,9 +144,7 @@ def _gains(outcomes: Sequence[Outcomes]) -> list[Measurement]:
     return found
 
 
-def _counted(
-    one: Outcomes, setting: str, source: str, attack: str, parameters: str, correct: Bools
-) -> Measurement:
+def _counted(one: Outcomes, setting: str, source: str, attack: str, parameters: str, correct: Bools) -> Cells:
     count, total = int(correct.sum()), len(correct)
     interval = intervals.wilson(count, total)
     return _row(one, setting, source, attack, parameters, "accuracy", count / total, count, total, interval)
@@ -207,98 +161,64 @@ def _row(
     correct: int | None,
     total: int | None,
     interval: intervals.Interval | None,
-) -> Measurement:
+) -> Cells:
     low, high = interval if interval is not None else (None, None)
-    return Measurement(
-        study=one.study,
-        dataset=one.dataset,
-        architecture=one.architecture,
-        defense=one.defense,
-        training=one.training,
-        seed=one.seed,
-        setting=setting,
-        source=source,
-        attack=attack,
-        parameters=parameters,
-        metric=metric,
-        value=value,
-        correct=correct,
-        total=total,
-        low=low,
-        high=high,
-        model=one.model,
+    own = {name: getattr(one, name) for name in (*_MODEL, "seed")}
+    place = {"setting": setting, "source": source, "attack": attack, "parameters": parameters}
+    counts = {"value": value, "correct": correct, "total": total, "low": low, "high": high}
+    return {**own, **place, "metric": metric, **counts}
+
+
+_MODEL = ("study", "dataset", "architecture", "defense", "training", "model")
+_QUANTITY = (*_MODEL, "setting", "source", "attack", "parameters", "metric")
+"""What is measured once for each seed."""
+
+
+def _sorted(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Return measurements in their order: c=2 before c=10, seeds last."""
+    texts = sorted(measurements["parameters"].unique(), key=Parameters.parse)
+    places = {text: place for place, text in enumerate(texts)}
+    return measurements.sort_values(
+        [*_QUANTITY, "seed"],
+        key=lambda column: column.map(places) if column.name == "parameters" else column,
+        ignore_index=True,
     )
 
 
-def summarise(measurements: Iterable[Measurement]) -> list[Summary]:
-    """Return one row per quantity over its seeds: the mean, pooled counts, the wider of the two intervals."""
-    found = []
-    for _, group in itertools.groupby(sorted(measurements, key=_order), key=_order_without_seed):
-        rows = list(group)
-        first = rows[0]
-        if len({row.seed for row in rows}) < len(rows):
-            raise ArtifactError(
-                f"model {first.model}: {first.attack} {first.parameters} is measured twice for a seed"
-            )
-        values = [row.value for row in rows]
-        counts = [
-            (row.correct, row.total) for row in rows if row.correct is not None and row.total is not None
-        ]
-        correct = sum(count for count, _ in counts) if counts else None
-        totals = [row.total for row in rows if row.total is not None]
-        total = sum(totals) if totals else None
-        interval = intervals.seed_spread(values)
-        if len(rows) == 1 and first.low is not None and first.high is not None:
-            interval = first.low, first.high
-        if correct is not None and total is not None:
-            interval = intervals.combined(correct, total, values)
-        shared = {name: value for name, value in asdict(first).items() if name not in _PER_SEED}
-        found.append(
-            Summary(
-                **shared,
-                seeds=len(rows),
-                value=float(np.mean(values)),
-                correct=correct,
-                total=total,
-                low=interval[0] if interval else None,
-                high=interval[1] if interval else None,
-                value_min=min(values),
-                value_max=max(values),
-            )
+def summarise(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per quantity over its seeds (csv_tables.SUMMARY): the mean, pooled counts, the wider interval.
+
+    ArtifactError where a quantity is measured twice for a seed.
+    """
+    ordered = _sorted(measurements)
+    twice = ordered[ordered.duplicated([*_QUANTITY, "seed"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise ArtifactError(
+            f"model {first.model}: {first.attack} {first.parameters} is measured twice for a seed"
         )
-    return found
-
-
-_PER_SEED = ("seed", "value", "correct", "total", "low", "high")
-
-
-def _order_without_seed(row: Measurement) -> tuple[Any, ...]:
-    return (
-        row.study,
-        row.dataset,
-        row.architecture,
-        row.defense,
-        row.training,
-        row.model,
-        row.setting,
-        row.source,
-        row.attack,
-        _natural(row.parameters),
-        row.metric,
+    seeds = ordered.groupby(list(_QUANTITY), sort=False)
+    values = seeds["value"].agg(list)
+    found = pd.DataFrame(
+        {
+            "seeds": seeds.size(),
+            "value": [float(np.mean(own)) for own in values],
+            "correct": seeds["correct"].sum(min_count=1),
+            "total": seeds["total"].sum(min_count=1),
+            "value_min": seeds["value"].min(),
+            "value_max": seeds["value"].max(),
+        }
     )
+    # Of one seed alone.
+    ends = zip(seeds["low"].first(), seeds["high"].first(), strict=True)
+    counts = zip(found["correct"], found["total"], strict=True)
+    widened = [_interval(*row) for row in zip(values, counts, ends, strict=True)]
+    found[["low", "high"]] = np.array(widened, dtype="f8").reshape(-1, 2)
+    return found.reset_index()[SUMMARY.names].astype(SUMMARY.dtypes)
 
 
-def _order(row: Measurement) -> tuple[Any, ...]:
-    return (*_order_without_seed(row), row.seed)
-
-
-def _natural(parameters: str) -> tuple[tuple[str, float, str], ...]:
-    """Return an order in which c=2 comes before c=10."""
-    parts = []
-    for part in parameters.split():
-        name, _, text = part.partition("=")
-        try:
-            parts.append((name, float(text), ""))
-        except ValueError:
-            parts.append((name, 0.0, text))
-    return tuple(parts)
+def _interval(values: list[float], counts: tuple[Any, Any], ends: intervals.Interval) -> intervals.Interval:
+    """Return the interval of a mean over seeds: that of pooled counts where there are any; NaN where there is none."""
+    if not any(map(pd.isna, counts)):
+        return intervals.combined(int(counts[0]), int(counts[1]), values)
+    return ends if len(values) == 1 else intervals.seed_spread(values) or (math.nan, math.nan)

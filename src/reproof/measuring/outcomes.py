@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reproof.errors import ArtifactError
-from reproof.settings.attack import PSNR
+from reproof.settings.parameters import PSNR, Parameters
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,8 @@ IDENTITY = ("study", "dataset", "architecture", "defense", "training", "model", 
 """What the metadata of an outcomes file says."""
 _LABELS = ("setting", "threat", "source", "attack", "kind", "view", "norm", "parameters")
 _NUMBERS = ("image", "label", "clean_prediction", "adversarial_prediction", "l2", "epsilon")
+Place = tuple[str, str, str, str]
+"""Setting, source, attack and parameters of a measurement."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Trial:
     @property
     def unbounded(self) -> bool:
         """Say whether the attack goes as far as it must; one that is made at a given PSNR does not."""
-        return self.epsilon is None and not self.parameters.startswith(f"{PSNR}=")
+        return self.epsilon is None and PSNR not in Parameters.parse(self.parameters)
 
     @property
     def elsewhere(self) -> str:
@@ -198,7 +200,7 @@ def _gather(files: list[_File]) -> Outcomes:
     known: dict[int, tuple[int, int]] = {}
     clean_images: set[int] = set()
     clean_trial: Trial | None = None
-    trials: dict[tuple[str, ...], tuple[Trial, Path]] = {}
+    trials: dict[tuple[str, str, str, Parameters], tuple[Trial, Path]] = {}
     for file in files:
         path = file.path
         for name, value in whose.items():
@@ -215,7 +217,7 @@ def _gather(files: list[_File]) -> Outcomes:
                 clean_images.update(trial.images.tolist())
                 clean_trial = trial
                 continue
-            key = (trial.setting, trial.source, trial.attack, trial.parameters)
+            key = (trial.setting, trial.source, trial.attack, Parameters.parse(trial.parameters))
             if key in trials:
                 raise ArtifactError(
                     f"{path}: holds {trial.name} of model {whose['model']} seed {whose['seed']} once more; "
@@ -230,7 +232,7 @@ def _gather(files: list[_File]) -> Outcomes:
         )
     images = np.array(sorted(known), dtype="i8")
     clean = np.array([known[image][0] == known[image][1] for image in images.tolist()], dtype=bool)
-    found = tuple(trials[key][0] for key in sorted(trials))
+    found = tuple(sorted((trial for trial, _ in trials.values()), key=_place))
     complete = clean_trial if clean_trial is not None and len(clean_trial.images) == len(images) else None
     refuses = any(trial.refused.any() for trial in (*found, *([complete] if complete else [])))
     return Outcomes(
@@ -245,6 +247,10 @@ def _gather(files: list[_File]) -> Outcomes:
         notes={file.identity["threat"]: file.identity.get("notes", {}) for file in files},
         probe=next((kept for file in files if (kept := file.identity.get("probe"))), {}),
     )
+
+
+def _place(trial: Trial) -> Place:
+    return trial.setting, trial.source, trial.attack, trial.parameters
 
 
 def _check_images(file: _File, known: dict[int, tuple[int, int]]) -> None:
@@ -271,10 +277,10 @@ def _trials(file: _File) -> Iterable[Trial]:
     for code in np.unique(codes):
         chosen = np.flatnonzero(codes == code)
         chosen = chosen[np.argsort(columns["image"][chosen], kind="stable")]
-        epsilon = float(columns["epsilon"][chosen[0]])
+        words = {name: file.words[name][file.indices[name][chosen[0]]] for name in _LABELS}
         yield Trial(
-            **{name: file.words[name][file.indices[name][chosen[0]]] for name in _LABELS},
-            epsilon=None if np.isnan(epsilon) else epsilon,
+            **words,
+            epsilon=_epsilon(file, float(columns["epsilon"][chosen[0]]), words["parameters"]),
             images=columns["image"][chosen],
             correct=columns["adversarial_prediction"][chosen] == columns["label"][chosen],
             refused=columns["adversarial_prediction"][chosen] == REFUSED,
@@ -283,6 +289,17 @@ def _trials(file: _File) -> Iterable[Trial]:
             model=file.identity["model"],
             fooling_set=_fooling_set(file, chosen),
         )
+
+
+def _epsilon(file: _File, epsilon: float, parameters: str) -> float | None:
+    """Return a trial's budget, which keeps the print that its parameters have; ArtifactError where they are none."""
+    if np.isnan(epsilon):
+        return None
+    try:
+        printed = Parameters.parse(parameters).number("epsilon")
+    except ValueError as error:
+        raise ArtifactError(f"{file.path}: column parameters: {error}") from error
+    return printed if printed == epsilon else epsilon
 
 
 def _fooling_set(file: _File, chosen: Integers) -> Bools | None:
@@ -295,7 +312,3 @@ def _fooling_set(file: _File, chosen: Integers) -> Bools | None:
             f"{file.path}: column fooling_set should say true or false of all rows of an attack"
         )
     return fools if says.any() else None
-
-
-Place = tuple[str, str, str, str]
-"""Setting, source, attack and parameters of a measurement."""

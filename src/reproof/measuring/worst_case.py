@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reproof.errors import ArtifactError
 from reproof.measuring.outcomes import Bools, Integers, Outcomes, Place, Trial
-from reproof.settings.values import format_number
+from reproof.settings.parameters import Parameters, written
 
-if TYPE_CHECKING:
-    pass
-
+WORST_CASE = "worst_case"
+"""The attack, in the tables, of the worst case under all attacks within a budget."""
 WORST_UNBOUNDED = "worst_case_unbounded"
 """The attack, in the tables, of the worst case under all attacks that have no epsilon."""
 
 
 def budgets(outcomes: Outcomes) -> list[tuple[str, float]]:
-    """Return every norm and epsilon in which a model was attacked, sorted."""
-    return sorted({(t.norm, t.epsilon) for t in outcomes.trials if t.norm and t.epsilon is not None})
+    """Return every norm and epsilon in which a model was attacked, sorted; of one in two prints the shorter."""
+    found = [(t.norm, t.epsilon) for t in outcomes.trials if t.norm and t.epsilon is not None]
+    return list(dict.fromkeys(sorted(found, key=lambda one: (*one, len(written(one[1])), written(one[1])))))
 
 
 def worst_case_place(norm: str, epsilon: float) -> Place:
     """Return setting, source, attack and parameters of a budget's worst case in the tables."""
-    return "all", "", "worst_case", f"norm={norm} epsilon={format_number(epsilon)}"
+    return "all", "", WORST_CASE, str(Parameters.of(norm=norm, epsilon=epsilon))
 
 
 def shared_images(outcomes: Outcomes, norm: str, epsilon: float) -> Integers:

@@ -17,10 +17,10 @@ from reproof.models.defense import Defense, Trainee
 
 def build(network: Mapping[str, Any], data: DataDescription, seed: int) -> tuple[Defense[Any], Trainee]:
     """Return a defense and what it trains, initialised from the seed alone. network: plan's slice of a model."""
-    architecture, stanza = dict(network["architecture"]), dict(network["defense"])
+    architecture, entry = dict(network["architecture"]), dict(network["defense"])
     module = registry.load("architectures", architecture.pop("kind"))
-    beneath = stanza.pop("built_on", None)
-    defense = _defense(stanza)
+    beneath = entry.pop("built_on", None)
+    defense = _defense(entry)
     torch.manual_seed(seed)
     count = len(network.get("members", ())) or defense.settings.networks
     members: list[Classifier] = []
@@ -31,11 +31,11 @@ def build(network: Mapping[str, Any], data: DataDescription, seed: int) -> tuple
     return defense, defense.build(classifier, data)
 
 
-def _defense(stanza: Mapping[str, Any]) -> Defense[Any]:
-    """Return the defense that a stanza describes: its kind, and its settings."""
-    kind = stanza["kind"]
+def _defense(entry: Mapping[str, Any]) -> Defense[Any]:
+    """Return the defense that a config entry describes: its kind, and its settings."""
+    kind = entry["kind"]
     defense_class: type[Defense[Any]] = registry.load_class("defenses", kind, Defense)
-    settings = {key: value for key, value in stanza.items() if key != "kind"}
+    settings = {key: value for key, value in entry.items() if key != "kind"}
     return defense_class(registry.load("defenses", kind).Settings(**settings))
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
-from reproof.models.view import View
-from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.defense import DefenseSettings
+
+if TYPE_CHECKING:  # a new setting of adversarial training changes nothing of how networks are attacked
+    from reproof.settings.adversarial_training import AdversarialTraining
 
 S = TypeVar("S", bound=DefenseSettings)
 
@@ -61,7 +63,7 @@ class Stock:
 
 
 Row = dict[str, Any]
-"""A row of a trace: column -> number or text, the same columns in every row."""
+"""A row of a training log: column -> number or text, the same columns in every row."""
 
 
 class Defense(Generic[S]):
@@ -70,8 +72,8 @@ class Defense(Generic[S]):
     deviations: ClassVar[tuple[str, ...]] = ()
     """Where this implementation departs from its paper, one sentence each; the report prints them."""
 
-    beside: Sequence[Classifier] = ()
-    """The trained, frozen networks that a stanza's `beside` names, in its order, on the run's device."""
+    peers: Sequence[Classifier] = ()
+    """The frozen peer models that the config entry's `beside` names, in its order, on the run's device."""
 
     def __init__(self, settings: S):
         self.settings = settings
@@ -129,10 +131,10 @@ class Defense(Generic[S]):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` returned when the checkpoint was written."""
 
-    def traces(self) -> dict[str, list[Row]]:
-        """Return the tables that `Settings.traces` names, once training has finished."""
+    def training_log(self) -> dict[str, list[Row]]:
+        """Return the tables that `Settings.training_log` names, once training has finished."""
         return {}
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
-        """Return the adaptive attacker's losses, one for each name in `Settings.views`."""
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
+        """Return the adaptive attacker's losses, one for each name in `Settings.attack_losses`."""
         return {}

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import DefenseSettings
 
 S = TypeVar("S", bound=DefenseSettings)
@@ -69,13 +69,13 @@ class Purified(Classifier, ABC):
 
 
 class PurifiedDefense(Defense[S]):
-    """A method whose `build` returns a trainee with a `Purified` classifier; its Settings name the view `bpda`.
+    """A method whose `build` returns a trainee with a `Purified` classifier; its Settings name the attack loss `bpda`.
 
     The inherited loss, the cross-entropy of the classifier inside, is one part of the method's; the purifier's
     own loss per image is the other. They share no parameters, so each trains as if alone.
     """
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `bpda`: the cross-entropy of the logits that `bpda_logits` gives."""
         purified = purified_of(trainee)
 

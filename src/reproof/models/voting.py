@@ -2,7 +2,7 @@
 
 A strict majority elects: more than half of all members, so two of three, and three of four. A vote cannot be
 differentiated. The logits of an ensemble are therefore the logarithm of the members' mean softmax, whose largest
-is made to be the vote's answer, and an attacker has surrogates of the vote to climb.
+is made to be the vote's answer, and an attacker has surrogates of the vote's loss to maximise.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
+from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Defense, Trainee
-from reproof.models.view import View
 from reproof.settings.defense import VotingSettings
 
 Ties = Literal["main", "error"]
@@ -233,10 +233,10 @@ class VotingDefense(Defense[V]):
             ties=settings.ties,
         )
 
-    def views(self, trainee: Trainee) -> dict[str, View]:
-        """Return `mean_logits` and `votes`; plain cross-entropy already climbs the mean softmax.
+    def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
+        """Return `mean_logits` and `votes`; plain cross-entropy already is that of the mean softmax.
 
-        A network alone has the same views, as an ensemble of one.
+        A network alone has the same attack losses, as an ensemble of one.
         """
         settings = self.settings
 

@@ -60,8 +60,16 @@ def _parsed(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """Yield the package's modules that a module imports, at its top or inside its functions."""
+    """Yield the package's modules that a module imports, at its top or inside its functions; not for types alone."""
+    for_types = {
+        part
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for part in node.body
+    }
     for node in ast.walk(tree):
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "reproof")
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":
@@ -72,13 +80,13 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 
 
 def _is_prose(node: ast.stmt) -> bool:
-    """Say whether a statement only tells people something: a docstring, or a defense's list of deviations."""
-    if (
-        isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and node.target.id == "deviations"
-    ):
-        return True
+    """Say whether a statement only tells people something: a docstring, a plug-in's title, its list of deviations."""
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        declared = ast.unparse(node.annotation).startswith("ClassVar") and node.target.id in (
+            "family",
+            "title",
+        )
+        return declared or node.target.id == "deviations"
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

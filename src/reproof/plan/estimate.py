@@ -1,8 +1,9 @@
 """What a study will cost before anyone starts it: jobs, core time and disk per stage. Imports no torch.
 
 A job's cost is the measured one where its record is at hand (same slice of the study, same code). Else it is
-passes x images x one pass forward, as architectures, attacks and defenses declare them, at the speed of one
-core of an ordinary server; a GPU is many times faster. Attacks may stop early, so theirs is an upper bound.
+images x one pass forward x an attack's passes or a defense's relative cost, as their files declare them, at
+the speed of one core of an ordinary server; a GPU is many times faster. Attacks may stop early, so theirs is an
+upper bound.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from reproof.errors import ArtifactError
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
 from reproof.settings.architecture import ArchitectureSettings
-from reproof.settings.attack import PSNR, AttackSettings
+from reproof.settings.attack import AttackSettings
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.dataset import DatasetSettings
 from reproof.settings.defense import DefenseSettings
+from reproof.settings.parameters import PSNR
 from reproof.settings.source_names import parts
 from reproof.study.model import Model
 from reproof.wording import duration, memory
@@ -139,22 +141,23 @@ def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
 def _train(plan: Plan, model: Model) -> tuple[float, int]:
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     defense: DefenseSettings = model.defense.settings
-    passes = defense.passes()
+    relative = defense.relative_cost()
     adversarial = model.training.adversarial
     if adversarial is not None:
         # The study's examples take the place of the method's own; a shaped network costs them as much more.
-        network = passes if defense.shapes_network else float(model.networks)
-        loss = passes / network if defense.trains_on == "clean" else 1.0
-        passes = network * (loss + adversarial.passes(loss))
-    passes += FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)  # the method itself counts one
+        network = relative if defense.shapes_network else float(model.networks)
+        loss = relative / network if defense.trains_on == "clean" else 1.0
+        relative = network * (loss + adversarial.relative_cost(loss))
+    relative += (
+        FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)
+    )  # the method itself counts one peer
     if model.built_on is not None:
         beneath: DefenseSettings = model.built_on.settings
-        passes *= beneath.passes()
+        relative *= beneath.relative_cost()
     images = model.training.epochs * data.sizes()["train"]
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
-    seconds = (
-        images * passes * TRAINING_STEP * _forward_seconds(plan, model) / model.networks
-    )  # passes count them
+    one_network = _forward_seconds(plan, model) / model.networks  # the relative cost counts them
+    seconds = images * relative * TRAINING_STEP * one_network
     return seconds, 4 * model.networks * sum(weights for weights, _ in layers) + 70 * model.training.epochs
 
 

@@ -1,168 +1,89 @@
 """From a study to its jobs: what each reads, writes and must know, and a digest of the code it runs.
 
-Imports no torch. One relation explains every experiment: a suite of attacks is made on a source model; a
-threat shows it to a target. White-box and adaptive threats have source = target.
+Imports no torch. `paths` says where things lie, `threats` who attacks whom, `facts` what slices say of models.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from reproof import registry
+from reproof.plan import facts, page_code
 from reproof.plan.job import Job
-from reproof.settings.source_names import AGGREGATED, JOINT, MEMBER, parts
-from reproof.study.model import Choice, Model, Study, ThreatSettings
+from reproof.plan.once import once
+from reproof.plan.paths import Paths
+from reproof.plan.threats import Threats
+from reproof.settings.source_names import parts
+from reproof.study.model import Model, Study
 
-PACKAGE = Path(__file__).parents[1]
-REFERENCES = PACKAGE.parents[1] / "reference"
-"""Large runs that are committed with the code; every page shows them."""
 RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw", "report")
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _once(method: Callable[Concatenate[Plan, P], T]) -> Callable[Concatenate[Plan, P], T]:
-    """Keep what a method of the plan returns: a plan never changes, and Snakemake asks again at every job."""
-
-    @functools.wraps(method)
-    def kept(self: Plan, /, *arguments: P.args, **named: P.kwargs) -> T:
-        key = (method.__name__, arguments, tuple(named.items()))
-        if key not in self._kept:
-            self._kept[key] = method(self, *arguments, **named)
-        return cast(T, self._kept[key])
-
-    return kept
+TABLES = (
+    "measurements",
+    "summary",
+    "verdicts",
+    "statements",
+    "red_flags",
+    "checklist",
+    "per_class",
+    "per_image",
+)
 
 
 class Plan:
-    """All jobs of a study. Methods named like the rules return one job each."""
+    """All jobs of a study. Methods named like the rules return one job each.
+
+    It answers for its parts too: whoever holds a plan asks it where a file lies, and who attacks whom.
+    """
 
     def __init__(self, study: Study, root: str = "results"):
         self.study = study
         self.folder = f"{root}/{study.name}"
-        self._kept: dict[Any, Any] = {}
-
-    # Who attacks whom.
-
-    def attacks_on(self, source: str, suite: str) -> dict[str, Choice]:
-        """Return the suite's attacks; none where the model lacks the suite's view, or the members that it asks for.
-
-        source: a model, or several joined by `+`, on which the suite is made together.
-        """
-        if JOINT in source:
-            return self.study.suite_attacks[suite]
-        chosen, model = self.study.suites[suite], self.study.models[source]
-        if chosen.view not in ("logits", *model.views):
-            return {}
-        if chosen.members == "aggregated" and not model.members:
-            return {}
-        return self.study.suite_attacks[suite]
-
-    @_once
-    def threats_on(self, target: str) -> dict[str, ThreatSettings]:
-        """Return the threats that a model stands under."""
-        found = {}
-        for name, threat in self.study.threats.items():
-            named = threat.targets is None or target in threat.targets
-            if not named or target in threat.exclude:
-                continue
-            sources, dataset = self.sources(target, threat), self.study.models[target].dataset
-            made_on = {model for source in sources for model in parts(source)}
-            if any(self.study.models[model].dataset != dataset for model in made_on):
-                continue
-            if threat.dataset not in (None, dataset):
-                continue
-            if any(self.attacks_on(source, threat.suite) for source in sources):
-                found[name] = threat
-        return found
-
-    def sources(self, target: str, threat: ThreatSettings) -> tuple[str, ...]:
-        """Return where a threat's images for a target are made: on models, or on several together, joined by `+`.
-
-        None where the target is the only source, or is attacked through members and has none.
-        """
-        if threat.source == MEMBER:
-            return self.study.models[target].members
-        return threat.makers(target) if threat.others else (target,)
-
-    @functools.cached_property
-    def all_sources(self) -> tuple[str, ...]:
-        """Return all that a suite may be made on: every model, then the groups attacked together, joined by `+`."""
-        groups = [JOINT.join(threat.together) for threat in self.study.threats.values() if threat.together]
-        return (*self.study.models, *dict.fromkeys(groups))
-
-    def suites_on(self, source: str) -> list[str]:
-        """Return the suites that are made on a source, sorted."""
-        return sorted(self._suites.get(source, ()))
-
-    @functools.cached_property
-    def _suites(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for target in self.study.models:
-            for threat in self.threats_on(target).values():
-                for source in self.sources(target, threat):
-                    found.setdefault(source, set()).add(threat.suite)
-        return found
-
-    # Paths.
-
-    def data_path(self, dataset: str) -> str:
-        """Return the prepared data set's path."""
-        return f"{self.folder}/data/{dataset}.safetensors"
-
-    def model_folder(self, model: str, seed: int) -> str:
-        """Return the folder of a trained model."""
-        return f"{self.folder}/models/{model}/seed{seed}"
-
-    @_once
-    def transfers(self, source: str, suite: str) -> bool:
-        """Say whether a suite made on a source is shown to other models too."""
-        return any(
-            threat.suite == suite
-            and (source in threat.makers(target="") or (threat.source == MEMBER and source in self._members))
-            for threat in self.study.threats.values()
+        self.paths = paths = Paths(study.name, self.folder)
+        self.threats = threats = Threats(study)
+        self.data_path, self.model_folder = paths.data, paths.model_folder
+        self.outcome_path, self.table_path, self.page_path = paths.outcome, paths.table, paths.page
+        self.attacks_on, self.threats_on, self.suites_on = (
+            threats.attacks_on,
+            threats.threats_on,
+            threats.suites_on,
         )
-
-    @functools.cached_property
-    def _members(self) -> frozenset[str]:
-        return frozenset(name for model in self.study.models.values() for name in model.members)
-
-    def adversarial_path(self, source: str, seed: int, suite: str) -> str:
-        """Return the path of the images that a suite made on a source model.
-
-        What is shown to other models lies apart and is kept: a new model must not have it made again, and with it
-        the outcomes of all the others.
-        """
-        folder = "transfer" if self.transfers(source, suite) else "adversarial"
-        return f"{self.folder}/{folder}/{source}/seed{seed}/{suite}.safetensors"
-
-    def outcome_path(self, target: str, seed: int, threat: str) -> str:
-        """Return the path of a target's outcomes under a threat."""
-        return f"{self.folder}/outcomes/{target}/seed{seed}/{threat}.parquet"
-
-    def table_path(self, table: str) -> str:
-        """Return the path of a table."""
-        return f"{self.folder}/tables/{table}.csv"
-
-    def surface_path(self, model: str, seed: int) -> str:
-        """Return the path of a model's losses around test images."""
-        return f"{self.folder}/surfaces/{model}/seed{seed}.csv"
+        self.sources, self.source_name, self.transfers = (
+            threats.sources,
+            threats.source_name,
+            threats.transfers,
+        )
+        models = study.models.items()
+        self.trained = [name for name, model in models if not model.members]
+        """The models that a training makes."""
+        self.assembled = [name for name, model in models if model.members]
+        """The models that are put together from trained ones."""
+        wanted = study.surfaces
+        self.surfaced = [
+            name for name in study.models if wanted is not None and name in (wanted.models or ())
+        ]
+        """The models whose loss surfaces are measured."""
 
     @property
-    def page_path(self) -> str:
-        """Return the path of the study's page."""
-        return f"report/{self.study.name}.html"
+    def all_sources(self) -> tuple[str, ...]:
+        """Return all that a suite may be made on: every model, then the groups attacked together."""
+        return self.threats.all_sources
 
-    # Jobs.
+    def adversarial_path(self, source: str, seed: int, suite: str) -> str:
+        """Return the path of the images that a suite made on a source."""
+        return self.paths.adversarial(source, seed, suite, shared=self.transfers(source, suite))
 
-    def _job(self, rule: str, name: str, **facts: Any) -> Job:
-        return Job(rule=rule, name=name, arguments=tuple(self.study.arguments), **facts)
+    def epochs(self, model: Model) -> int:
+        """Return a model's epochs, of an ensemble the most that a member has."""
+        return facts.epochs(self.study, model)
 
-    @_once
+    def _job(self, rule: str, name: str, **parts: Any) -> Job:
+        return Job(rule=rule, name=name, arguments=tuple(self.study.arguments), **parts)
+
+    def _weights(self, models: Iterable[str], seed: int) -> tuple[str, ...]:
+        return tuple(self.paths.weights(model, seed) for model in models)
+
+    @once
     def prepare(self, dataset: str) -> Job:
         """Return the job that prepares a data set."""
         choice = self.study.datasets[dataset]
@@ -176,50 +97,11 @@ class Plan:
             modules=("reproof.stages.prepare", f"reproof.datasets.{choice.kind}"),
         )
 
-    def _network(self, model: Model) -> dict[str, Any]:
-        """Return what it takes to build a model again."""
-        return {
-            "model": model.name,
-            "dataset": model.dataset,
-            "architecture": model.architecture.dump(),
-            "defense": model.defense_stanza,
-            **({"members": list(model.members)} if model.members else {}),
-        }
-
-    def _network_modules(self, model: Model) -> tuple[str, ...]:
-        return (
-            f"reproof.architectures.{model.architecture.kind}",
-            *(f"reproof.defenses.{kind}" for kind in model.defense_kinds),
-        )
-
-    def tracing(self) -> dict[tuple[str, ...], list[str]]:
-        """Return the models by the traces that their training leaves: one rule of Snakemake makes each group."""
-        groups: dict[tuple[str, ...], list[str]] = {}
-        for name in self.trained:
-            groups.setdefault(self.study.models[name].traces, []).append(name)
-        return groups
-
-    @property
-    def trained(self) -> list[str]:
-        """Return the models that a training makes."""
-        return [name for name, model in self.study.models.items() if not model.members]
-
-    @property
-    def assembled(self) -> list[str]:
-        """Return the models that are put together from trained ones."""
-        return [name for name, model in self.study.models.items() if model.members]
-
-    @property
-    def surfaced(self) -> list[str]:
-        """Return the models whose loss surfaces are measured."""
-        wanted = self.study.surfaces
-        return [name for name in self.study.models if wanted is not None and name in (wanted.models or ())]
-
     def make(self, model: str, seed: int) -> Job:
         """Return the job that makes a model's weights, whether it is trained or put together."""
         return self.assemble(model, seed) if self.study.models[model].members else self.train(model, seed)
 
-    @_once
+    @once
     def train(self, model: str, seed: int) -> Job:
         """Return the job that trains a model."""
         chosen = self.study.models[model]
@@ -234,24 +116,24 @@ class Plan:
             outputs={
                 "model": f"{folder}/model.safetensors",
                 "history": f"{folder}/history.csv",
-                **{f"trace_{name}": f"{folder}/{name}.csv" for name in chosen.traces},
+                "training_log": f"{folder}/training_log.json",
                 "record": f"{folder}/record.json",
             },
             slice={
-                **self._network(chosen),
-                **self._others("beside", chosen.beside),
+                **facts.network(chosen),
+                **facts.networks(self.study, "beside", chosen.beside),
                 "training": chosen.training.model_dump(mode="json"),
                 "seed": seed + chosen.seed_offset,
             },
             modules=(
                 "reproof.stages.train",
-                *self._network_modules(chosen),
-                *self._other_modules(chosen.beside),
+                *facts.network_modules(chosen),
+                *facts.networks_modules(self.study, chosen.beside),
             ),
             seed=seed,
         )
 
-    @_once
+    @once
     def assemble(self, model: str, seed: int) -> Job:
         """Return the job that puts an ensemble together from its trained members."""
         chosen = self.study.models[model]
@@ -268,27 +150,20 @@ class Plan:
                 "separation": f"{folder}/separation.csv",
                 "record": f"{folder}/record.json",
             },
-            slice={**self._network(chosen), **self._others("networks", chosen.members), "seed": seed},
+            slice={
+                **facts.network(chosen),
+                **facts.networks(self.study, "networks", chosen.members),
+                "seed": seed,
+            },
             modules=(
                 "reproof.stages.assemble",
-                *self._network_modules(chosen),
-                *self._other_modules(chosen.members),
+                *facts.network_modules(chosen),
+                *facts.networks_modules(self.study, chosen.members),
             ),
             seed=seed,
         )
 
-    def _weights(self, models: Sequence[str], seed: int) -> tuple[str, ...]:
-        return tuple(f"{self.model_folder(name, seed)}/model.safetensors" for name in models)
-
-    def _others(self, key: str, models: Sequence[str]) -> dict[str, Any]:
-        """Return what it takes to build other models again, under a key; nothing where there are none."""
-        return {key: [self._network(self.study.models[name]) for name in models]} if models else {}
-
-    def _other_modules(self, models: Sequence[str]) -> tuple[str, ...]:
-        found = {module for name in models for module in self._network_modules(self.study.models[name])}
-        return tuple(sorted(found))
-
-    @_once
+    @once
     def attack(self, source: str, seed: int, suite: str) -> Job:
         """Return the job that makes a suite's adversarial images on a source: a model, or several joined by `+`."""
         models = parts(source)
@@ -305,9 +180,13 @@ class Plan:
             outputs={"adversarial": path, "record": path.replace(".safetensors", ".record.json")},
             slice={
                 **(
-                    self._network(chosen)
+                    facts.network(chosen)
                     if len(models) == 1
-                    else {"model": source, "dataset": chosen.dataset, **self._others("together", models)}
+                    else {
+                        "model": source,
+                        "dataset": chosen.dataset,
+                        **facts.networks(self.study, "together", models),
+                    }
                 ),
                 "seed": seed,
                 "suite": suite,
@@ -320,13 +199,17 @@ class Plan:
             },
             modules=(
                 "reproof.stages.attack",
-                *(self._network_modules(chosen) if len(models) == 1 else self._other_modules(models)),
+                *(
+                    facts.network_modules(chosen)
+                    if len(models) == 1
+                    else facts.networks_modules(self.study, models)
+                ),
                 *sorted({f"reproof.attacks.{attack.kind}" for attack in attacks.values()}),
             ),
             seed=seed,
         )
 
-    @_once
+    @once
     def evaluate(self, target: str, seed: int, threat: str) -> Job:
         """Return the job that shows a threat's images to a target model."""
         chosen = self.study.models[target]
@@ -340,7 +223,7 @@ class Plan:
             f"{target} seed {seed} {threat}",
             inputs={
                 "data": (self.data_path(chosen.dataset),),
-                "model": (f"{self.model_folder(target, seed)}/model.safetensors",),
+                "model": self._weights((target,), seed),
                 "adversarial": tuple(self.adversarial_path(source, seed, rule.suite) for source in sources),
             },
             outputs={
@@ -349,7 +232,7 @@ class Plan:
                 "record": f"{stem}.record.json",
             },
             slice={
-                **self._network(chosen),
+                **facts.network(chosen),
                 "study": self.study.name,
                 "dataset_key": self.study.datasets[chosen.dataset].settings.key,
                 "architecture_key": chosen.architecture_key,
@@ -365,16 +248,12 @@ class Plan:
             },
             modules=(
                 "reproof.stages.evaluate",
-                *self._network_modules(chosen),
+                *facts.network_modules(chosen),
             ),
             seed=seed,
         )
 
-    def source_name(self, source: str, threat: ThreatSettings) -> str:
-        """Return what tables call the source of a threat's images."""
-        return AGGREGATED if self.study.suites[threat.suite].members == "aggregated" else source
-
-    @_once
+    @once
     def outcomes(self) -> list[Job]:
         """Return every evaluate job."""
         return [
@@ -384,13 +263,13 @@ class Plan:
             for threat in self.threats_on(target)
         ]
 
-    @_once
+    @once
     def surface(self, model: str, seed: int) -> Job:
         """Return the job that measures a model's loss around test images; KeyError for one that is not surfaced."""
         wanted = self.study.surfaces
         if wanted is None or wanted.beside is None or model not in self.surfaced:
             raise KeyError(model)
-        chosen, path = self.study.models[model], self.surface_path(model, seed)
+        chosen, path = self.study.models[model], self.paths.surface(model, seed)
         return self._job(
             "surface",
             f"{model} seed {seed}",
@@ -401,21 +280,21 @@ class Plan:
             },
             outputs={"surface": path, "record": path.replace(".csv", ".record.json")},
             slice={
-                **self._network(chosen),
-                **self._others("beside", (wanted.beside,)),
+                **facts.network(chosen),
+                **facts.networks(self.study, "beside", (wanted.beside,)),
                 "seed": seed,
                 "surfaces": wanted.model_dump(mode="json", exclude={"models", "beside"}),
                 "batch_size": self.study.attack_batch_size,
             },
             modules=(
                 "reproof.stages.surface",
-                *self._network_modules(chosen),
-                *self._other_modules((wanted.beside,)),
+                *facts.network_modules(chosen),
+                *facts.networks_modules(self.study, (wanted.beside,)),
             ),
             seed=seed,
         )
 
-    @_once
+    @once
     def tabulate(self) -> Job:
         """Return the job that counts outcomes and judges claims."""
         folder = f"{self.folder}/tables"
@@ -424,106 +303,38 @@ class Plan:
             self.study.name,
             inputs={"outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes())},
             outputs={
-                **{
-                    table: self.table_path(table)
-                    for table in (
-                        "measurements",
-                        "summary",
-                        "verdicts",
-                        "statements",
-                        "red_flags",
-                        "checklist",
-                        "per_class",
-                        "per_image",
-                    )
-                },
+                **{table: self.table_path(table) for table in TABLES},
                 "record": f"{folder}/record.json",
             },
             slice={
                 "study": self.study.name,
+                "plug_ins": facts.plug_ins(self.study),
                 "tolerance": self.study.tolerance,
                 "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
-                "narrowed": self._narrowed(),
-                "budgets": {name: self._budget(model) for name, model in self.study.models.items()},
+                "narrowed": facts.suite_overrides(self.study, self.threats),
+                "budgets": {
+                    name: facts.resources(self.study, model) for name, model in self.study.models.items()
+                },
                 "checklist": {
-                    "models": {name: self._subject(model) for name, model in self.study.models.items()},
+                    "models": {
+                        name: facts.subject(self.study, model) for name, model in self.study.models.items()
+                    },
                     "threats": {name: threat.setting for name, threat in self.study.threats.items()},
                 },
             },
             modules=("reproof.stages.tabulate",),
-            data_files=_paper_files(),
+            data_files=page_code.paper_files(),
         )
 
-    def _narrowed(self) -> list[dict[str, Any]]:
-        """Return the attacks whose suite sets them otherwise than their stanza, and whom they meet where."""
-        found = []
-        for target in self.study.models:
-            for threat in self.threats_on(target).values():
-                sources = self.sources(target, threat)
-                for attack, choice in self.attacks_on(sources[0], threat.suite).items():
-                    if choice != self.study.attacks[attack]:
-                        found += [
-                            {
-                                "model": target,
-                                "setting": threat.setting,
-                                "source": self.source_name(source, threat),
-                                "attack": attack,
-                                "settings": choice.dump(),
-                            }
-                            for source in (*sources, *([MEMBER] if threat.source == MEMBER else []))
-                        ]
-        return found
-
-    def _budget(self, model: Model) -> dict[str, Any]:
-        """Return what a verdict lists when it differs from the paper's own budget."""
-        return {
-            "model": model.name,
-            "dataset": self.study.datasets[model.dataset].settings.key,
-            "architecture": model.architecture_key,
-            "width": getattr(model.architecture.settings, "width", 1.0),
-            "epochs": self.epochs(model),
-            "defense": model.defense_key,
-            "training": model.training_key,
-            "train_images": self.study.datasets[model.dataset].settings.sizes()["train"],
-            "seeds": len(self.study.seeds),
-        }
-
-    def _subject(self, model: Model) -> dict[str, Any]:
-        """Return what the checklist asks of a model (checklist.Subject)."""
-        data = self.study.datasets[model.dataset].settings
-        return {
-            "dataset": data.key,
-            "architecture": model.architecture_key,
-            "defense": model.defense_key,
-            "training": model.training_key,
-            "added_training": model.training.adversarial.attack if model.training.adversarial else "",
-            "classes": len(data.class_names),
-            "views": list(model.views),
-            "members": len(model.members),
-        }
-
-    def epochs(self, model: Model) -> int:
-        """Return a model's epochs, of an ensemble the most that a member has."""
-        return max(self.study.models[name].training.epochs for name in (model.members or (model.name,)))
-
-    @_once
+    @once
     def draw(self) -> Job:
         """Return the job that draws the figures, from every table and from the first seed's files."""
         folder = f"{self.folder}/figures"
         seed = self.study.seeds[0]
-        shown = {}
-        for target in self.study.models:
-            white_box = [
-                name for name, threat in self.threats_on(target).items() if threat.setting == "white_box"
-            ]
-            if white_box:
-                shown[target] = white_box[0]
+        shown = self._shown
         evaluations = [self.evaluate(target, seed, threat) for target, threat in shown.items()]
         trained = [self.train(name, seed) for name in self.trained]
-        traced: dict[str, list[str]] = {}
-        for name in self.trained:
-            for trace in self.study.models[name].traces:
-                traced.setdefault(trace, []).append(name)
+        logging = [name for name in self.trained if self.study.models[name].training_log]
         return self._job(
             "draw",
             self.study.name,
@@ -532,71 +343,38 @@ class Plan:
                 "outcomes": tuple(job.outputs["outcomes"] for job in evaluations),
                 "examples": tuple(job.outputs["examples"] for job in evaluations),
                 "histories": tuple(job.outputs["history"] for job in trained),
+                "training_logs": tuple(self.train(name, seed).outputs["training_log"] for name in logging),
                 "separations": tuple(
                     self.assemble(name, seed).outputs["separation"] for name in self.assembled
                 ),
-                "surfaces": tuple(self.surface_path(name, seed) for name in self.surfaced),
-                **{
-                    f"trace_{trace}": tuple(
-                        self.train(name, seed).outputs[f"trace_{trace}"] for name in names
-                    )
-                    for trace, names in traced.items()
-                },
+                "surfaces": tuple(self.paths.surface(name, seed) for name in self.surfaced),
             },
             outputs={"figures": f"{folder}/index.json", "record": f"{folder}/record.json"},
             slice={
-                "study": self.study.name,
-                "titles": {name: model.title for name, model in self.study.models.items()},
-                "class_names": {
-                    name: list(self.study.datasets[model.dataset].settings.class_names)
-                    for name, model in self.study.models.items()
-                },
-                "identities": {
-                    name: [
-                        self.study.datasets[model.dataset].settings.key,
-                        model.architecture_key,
-                        model.defense_key,
-                        model.training_key,
-                    ]
-                    for name, model in self.study.models.items()
-                },
-                "ensembles": {name: self._ensemble(self.study.models[name]) for name in self.assembled},
-                "surroundings": self._surroundings(),
+                **facts.figures(self.study),
+                "plug_ins": facts.plug_ins(self.study),
                 "models": {
                     "histories": self.trained,
+                    "training_logs": logging,
                     "separations": self.assembled,
                     "surfaces": self.surfaced,
                     "outcomes": list(shown),
-                    "traces": traced,
                 },
             },
             modules=("reproof.stages.draw",),
         )
 
-    def _surroundings(self) -> dict[str, Any] | None:
-        """Return what figures must know of the loss surfaces beside their numbers; None where there are none."""
-        wanted = self.study.surfaces
-        if wanted is None or wanted.beside is None or not self.surfaced:
-            return None
-        return {
-            "beside": self.study.models[wanted.beside].title,
-            "own": wanted.beside in self.surfaced,
-            "clipped": wanted.clip,
-        }
+    @property
+    def _shown(self) -> dict[str, str]:
+        """Return the models that have a white-box threat, with the first of them."""
+        found: dict[str, str] = {}
+        for target in self.study.models:
+            for name, threat in self.threats_on(target).items():
+                if threat.setting == "white_box":
+                    found.setdefault(target, name)
+        return found
 
-    def _ensemble(self, model: Model) -> dict[str, Any]:
-        """Return what figures tell an ensemble by; `at` is its last member's value of the setting that is swept."""
-        last = self.study.models[model.members[-1]].defense
-        swept = last.settings.swept if last.kind == model.defense.kind else ""
-        return {
-            "title": model.title,
-            "kind": model.defense.kind,
-            "members": list(model.members),
-            "swept": swept,
-            "at": float(getattr(last.settings, swept)) if swept else None,
-        }
-
-    @_once
+    @once
     def report(self) -> Job:
         """Return the job that renders the page."""
         return self._job(
@@ -615,6 +393,7 @@ class Plan:
                 "study": self.study.source,
                 "files": list(self.study.files),
                 "overrides": self.study.overrides,
+                "plug_ins": facts.plug_ins(self.study),
                 "deviations": {
                     kind: registry.deviations(kind)
                     for kind in sorted(
@@ -622,8 +401,8 @@ class Plan:
                     )
                 },
             },
-            modules=("reproof.stages.report",),
-            data_files=(*_paper_files(), *_files(PACKAGE / "report"), *_files(REFERENCES)),
+            modules=("reproof.stages.report", *page_code.sections()),
+            data_files=page_code.files(),
         )
 
     def jobs(self, rules: Sequence[str] = RULES) -> Iterator[Job]:
@@ -650,13 +429,3 @@ class Plan:
         }
         for rule in rules:
             yield from makers[rule]()
-
-
-def _files(folder: Path) -> tuple[Path, ...]:
-    return tuple(
-        sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
-    )
-
-
-def _paper_files() -> tuple[Path, ...]:
-    return _files(PACKAGE / "papers")

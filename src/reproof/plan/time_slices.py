@@ -1,7 +1,7 @@
-"""A study cut into pieces that fit a time limit, each done by one call and gone on from by the next. Imports no torch.
+"""A study cut into time slices, each of which one call does and the next goes on from. Imports no torch.
 
-A piece is what a machine gets done before it is taken away. Trainings go on from their checkpoints, so they may
-take several pieces; any other job that is longer than a piece never ends, and is named.
+A time slice is what a machine gets done before it is taken away. Trainings go on from their checkpoints, so they may
+take several time slices; any other job that is longer than a time slice never ends, and is named.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ RESUMED = ("train",)
 
 
 @dataclass
-class Piece:
+class TimeSlice:
     """The jobs of one call."""
 
     ended: list[Job] = field(default_factory=list)
     begun: list[Job] = field(default_factory=list)
-    """Trainings that the next piece goes on with."""
+    """Trainings that the next time slice goes on with."""
     seconds: float = 0.0
     """When its last job ends; the limit where one is cut off."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A study's pieces, and the jobs that fit in none."""
+    """A study's time slices, and the jobs that fit in none."""
 
-    pieces: Sequence[Piece]
+    time_slices: Sequence[TimeSlice]
     too_long: Sequence[Job]
-    """Longer than a piece and without a checkpoint."""
+    """Longer than a time slice and without a checkpoint."""
     out_of_reach: Sequence[Job]
     """Those that wait for one that is too long."""
 
 
 def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers: int) -> Cut:
-    """Return the pieces of some jobs, given in an order in which each stands behind those that it waits for.
+    """Return the time slices of some jobs, given in an order in which each stands behind those that it waits for.
 
-    seconds: label of a job -> what it takes. limit: seconds of a piece. workers: jobs at a time. A job begins only
-    where it ends in its piece, or is a training that leaves a checkpoint; jobs begin in their order as soon as a
+    seconds: label of a job -> what it takes. limit: seconds of one. workers: jobs at a time. A job begins only
+    where it ends in its time slice, or is a training that leaves a checkpoint; jobs begin in their order as soon as a
     worker is free and what they read is there.
     """
     maker = {path: job for job in jobs for path in job.outputs.values()}
@@ -61,9 +61,9 @@ def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers
             lost.add(label(job))
     waiting = [job for job in jobs if label(job) not in too_long | lost]
     done: set[str] = set()
-    pieces: list[Piece] = []
+    time_slices: list[TimeSlice] = []
     while waiting:
-        piece = Piece()
+        time_slice = TimeSlice()
         busy: list[tuple[float, str]] = []
         now = 0.0
         begun: set[str] = set()
@@ -82,32 +82,32 @@ def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers
                 break
             now, name = heapq.heappop(busy)
             done.add(name)
-            piece.ended += [job for job in waiting if label(job) == name]
+            time_slice.ended += [job for job in waiting if label(job) == name]
             waiting = [job for job in waiting if label(job) != name]
-            piece.seconds = now
+            time_slice.seconds = now
         for end, name in busy:
             left[name] = end - limit
-            piece.begun += [job for job in waiting if label(job) == name]
-            piece.seconds = limit
-        pieces.append(piece)
+            time_slice.begun += [job for job in waiting if label(job) == name]
+            time_slice.seconds = limit
+        time_slices.append(time_slice)
     order = {label(job): job for job in jobs}
     return Cut(
-        pieces,
+        time_slices,
         [job for name, job in order.items() if name in too_long],
         [job for name, job in order.items() if name in lost],
     )
 
 
-def alike(pieces: Sequence[Piece]) -> list[tuple[range, Piece]]:
-    """Return the pieces with their numbers, from 1 on; those that only go on with the same trainings stand as one."""
-    found: list[tuple[range, Piece]] = []
-    for number, piece in enumerate(pieces, 1):
+def alike(time_slices: Sequence[TimeSlice]) -> list[tuple[range, TimeSlice]]:
+    """Return the time slices with their numbers, from 1 on; equal ones that only go on with trainings stand as one."""
+    found: list[tuple[range, TimeSlice]] = []
+    for number, time_slice in enumerate(time_slices, 1):
         if found:
             numbers, last = found[-1]
-            if not piece.ended and not last.ended and piece.begun == last.begun:
+            if not time_slice.ended and not last.ended and time_slice.begun == last.begun:
                 found[-1] = (range(numbers.start, number + 1), last)
                 continue
-        found.append((range(number, number + 1), piece))
+        found.append((range(number, number + 1), time_slice))
     return found
 
 
@@ -117,7 +117,7 @@ def label(job: Job) -> str:
 
 
 def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
-    """Return the pieces of a study's jobs that are still to be done, one block each, and how to run them.
+    """Return the time slices of a study's jobs that are still to be done, one block each, and how to run them.
 
     faster: by how much this machine is faster than the estimates' one core; measured jobs are believed as they are.
     """
@@ -130,31 +130,32 @@ def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
     found = cut(jobs, seconds, 60 * minutes, workers)
     finished = sum(1 for value in seconds.values() if value == 0.0)
     lines = [
-        f"Study {plan.study.name!r} in pieces of {duration(60 * minutes)}, {workers} job{'s' * (workers > 1)} at a time"
+        f"Study {plan.study.name!r} in time slices of {duration(60 * minutes)}, "
+        f"{workers} job{'s' * (workers > 1)} at a time"
         + (f", {faster:g} times as fast as one core" if faster != 1 else "")
-        + f": {len(found.pieces)} pieces; {finished} of {len(jobs)} jobs are done."
+        + f": {len(found.time_slices)} time slices; {finished} of {len(jobs)} jobs are done."
     ]
-    for numbers, piece in alike(found.pieces):
+    for numbers, time_slice in alike(found.time_slices):
         counts = [
             f"{count} {rule}"
             for rule in RULES
-            if (count := sum(job.rule == rule and seconds[label(job)] > 0 for job in piece.ended))
+            if (count := sum(job.rule == rule and seconds[label(job)] > 0 for job in time_slice.ended))
         ]
         span = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
-        took = f"{duration(piece.seconds)}{' each' if len(numbers) > 1 else ''}"
+        took = f"{duration(time_slice.seconds)}{' each' if len(numbers) > 1 else ''}"
         lines.append(f"{span:>12}  {took:>15}  {', '.join(counts) or 'nothing ends'}")
-        lines += [f"{'':31}begins or goes on with {label(job)}" for job in piece.begun]
+        lines += [f"{'':31}begins or goes on with {label(job)}" for job in time_slice.begun]
     for job in found.too_long:
         lines.append(
-            f"Too long for any piece: {label(job)} ({duration(seconds[label(job)])}), and it has no checkpoint. Lower "
-            "its suite's images, or split the suite."
+            f"Too long for any time slice: {label(job)} ({duration(seconds[label(job)])}), and it has no checkpoint. "
+            "Lower its suite's images, or split the suite."
         )
     if found.out_of_reach:
         lines.append(f"{len(found.out_of_reach)} jobs wait for those.")
     command = plan.report().command.replace(" --force", "").rsplit(" ", 1)[0]
     lines += [
         "",
-        "Run each piece with the same command; it goes on from what is there:",
+        "Run each time slice with the same command; it goes on from what is there:",
         f"    timeout --signal=KILL {minutes:g}m {command}",
         "To go on elsewhere, take results/ and .snakemake/ along. Trainings go on from their last checkpoint "
         "(training.checkpoint_seconds).",

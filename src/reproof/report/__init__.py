@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from reproof.report.contents import Attack, Figure, Flag, Model, ReportData, Row, Step, Threat, Trail
-from reproof.report.page import render, sentences
+from reproof.report.contents import (
+    DrawnFigure,
+    ReportData,
+    ShownAttack,
+    ShownModel,
+    ShownThreat,
+    Trail,
+    TrailFile,
+)
+from reproof.report.page import render
 
 __all__ = [
-    "Attack",
-    "Figure",
-    "Flag",
-    "Model",
+    "DrawnFigure",
     "ReportData",
-    "Row",
-    "Step",
-    "Threat",
+    "ShownAttack",
+    "ShownModel",
+    "ShownThreat",
     "Trail",
+    "TrailFile",
     "render",
-    "sentences",
 ]

@@ -8,17 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reproof import wording
-from reproof.claims.vocabulary import METRICS, QUANTITY
-from reproof.report.contents import Figure, Flag, ReportData, Row, Step, Trail
+import pandas as pd
+
+from reproof import csv_tables, wording
+from reproof.claims.vocabulary import METRICS
+from reproof.report import numbers
+from reproof.report.contents import DrawnFigure, ReportData, SummaryRow, Trail, TrailFile, key_of, rows
+from reproof.report.numbers import LinkedNumber
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
 _SHOWN_VERSIONS = ("python", "torch", "foolbox", "numpy")
 
 
 @dataclass(frozen=True)
-class Link:
-    """A step of a chain, its words to show, and the record it leads to ('' where there is none)."""
+class ChainLink:
+    """A file of a chain, its words to show, and the record it leads to ('' where there is none)."""
 
     stage: str
     name: str
@@ -27,13 +31,13 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Run:
+class CardRun:
     """What one seed, or one file, contributed to a number."""
 
     heading: str
     facts: tuple[tuple[str, str], ...]
     """Term, text; the terms `command` and `file` are shown as code."""
-    chain: tuple[Link, ...]
+    chain: tuple[ChainLink, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Card:
     """Its number, for readers of a printed page."""
     title: str
     facts: tuple[tuple[str, str], ...]
-    runs: tuple[Run, ...]
+    runs: tuple[CardRun, ...]
     groups: dict[str, list[Part]] = field(default_factory=dict)
     """Reason -> the claims that it holds for."""
 
@@ -62,6 +66,17 @@ class Card:
     def stale(self) -> str:
         """Return why this number is stale; empty when it is not."""
         return next((link.stale for run in self.runs for link in run.chain if link.stale), "")
+
+    def number(self, value: float, low: float, high: float, unit: str, after: str = "") -> LinkedNumber:
+        """Return a number with its interval that leads here. after: what follows both of them."""
+        return LinkedNumber(
+            numbers.measure(value, unit) + after,
+            numbers.interval(low, high, unit) + after,
+            numbers.given(value),
+            self.id,
+            self.ordinal,
+            self.stale,
+        )
 
 
 @dataclass(frozen=True)
@@ -103,10 +118,9 @@ class Cards:
         self._trails: dict[tuple[str, int], list[Trail]] = {}
         for trail in data.trails:
             self._trails.setdefault((trail.model, trail.seed), []).append(trail)
-        self._measurements: dict[tuple[str, ...], list[Row]] = {}
-        for row in data.measurements:
-            self._measurements.setdefault(_quantity(row), []).append(row)
-        self._titles = {model.name: model.title for model in data.models}
+        self._measurements = list(rows(data.measurements))
+        self._measured = data.measurements.groupby(list(csv_tables.KEY), sort=False).indices
+        self._titles = data.titles
 
     # Ids.
 
@@ -122,24 +136,24 @@ class Cards:
             self._ids[key] = number
         return self._ids[key]
 
-    def _add(self, identity: str, title: str, facts: Iterable[tuple[str, str]], runs: Iterable[Run]) -> None:
+    def _add(
+        self, identity: str, title: str, facts: Iterable[tuple[str, str]], runs: Iterable[CardRun]
+    ) -> None:
         self.cards[identity] = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs))
 
     # Numbers.
 
-    def of_summary(self, row: Row) -> Card:
+    def of_summary(self, row: SummaryRow) -> Card:
         """Return the card of a row of summary.csv."""
-        key = ("summary", *_quantity(row))
-        words = [row["model"], row["setting"], row["source"] if row["source"] != row["model"] else ""]
-        identity = self._id(
-            key, [*words, row["attack"], row["parameters"], row["metric"].replace("accuracy", "")]
-        )
+        key = ("summary", *key_of(row))
+        words = [row.model, row.setting, row.source if row.source != row.model else ""]
+        identity = self._id(key, [*words, row.attack, row.parameters, row.metric.replace("accuracy", "")])
         if identity not in self.cards:
             self._add(identity, self.describe(row), self._facts(row), self._runs(row))
         return self.cards[identity]
 
     def of_claim(
-        self, facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: Row | None, unit: str
+        self, facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: SummaryRow | None, unit: str
     ) -> Card:
         """Return the card of a measured claim: what was printed, the verdict, and all that is behind the number."""
         identity = self.anchor(claim_id)
@@ -175,109 +189,108 @@ class Cards:
         return self._id(("claim", claim_id), ["claim", claim_id])
 
     def of_file(
-        self, words: Sequence[object], title: str, facts: Sequence[tuple[str, str]], step: Step
+        self, words: Sequence[object], title: str, facts: Sequence[tuple[str, str]], file: TrailFile
     ) -> Card:
         """Return the card of something that comes out of one file as a whole: a figure, a table's counts."""
         identity = self._id(("file", *map(str, words)), words)
         if identity not in self.cards:
-            self._add(identity, title, facts, [self._file_run("", step)])
+            self._add(identity, title, facts, [self._file_run("", file)])
         return self.cards[identity]
 
-    def of_figure(self, figure: Figure) -> Card:
+    def of_figure(self, figure: DrawnFigure) -> Card:
         """Return the card of a figure."""
         return self.of_file(
             ["figure", figure.name],
             f"Figure: {figure.title}",
             [("shows", figure.caption)],
-            Step("figure", figure.path),
+            TrailFile("figure", figure.path),
         )
 
-    def of_flags(self, model: str, flags: Sequence[Flag]) -> Card:
+    def of_flags(self, model: str, checks: pd.DataFrame) -> Card:
         """Return the card of a model's red-flag checks: what they count, and the raised ones' findings."""
-        words = {True: "raised", False: "passed", None: "not checked"}
-        facts = [("model", self._titles.get(model, model))]
-        for state, word in words.items():
-            facts.append((word, str(sum(flag.raised is state for flag in flags))))
-        facts += [("finding", f"{flag.check}. {flag.sentence}") for flag in flags if flag.raised]
+        title = self._titles.get(model, model)
+        raised = checks["raised"]
+        facts = [
+            ("model", title),
+            ("raised", str(raised.sum())),
+            ("passed", str((~raised).sum())),
+            ("not checked", str(raised.isna().sum())),
+        ]
+        found = rows(checks[raised.fillna(False)])
+        facts += [("finding", f"{self.data.gates.get(row.gate, row.gate)}. {row.evidence}") for row in found]
         path = self.data.tables.get("red_flags", self.data.tables.get("measurements", ""))
-        return self.of_file(
-            ["flags-of", model], f"Checks: {self._titles.get(model, model)}", facts, Step("table", path)
-        )
+        return self.of_file(["flags-of", model], f"Checks: {title}", facts, TrailFile("table", path))
 
-    def describe(self, row: Row) -> str:
+    def describe(self, row: SummaryRow) -> str:
         """Return a number's name: model, attack, budget, setting."""
-        model = self._titles.get(row["model"], row["model"])
-        if row["attack"] == "none":
+        model = self._titles.get(row.model, row.model)
+        if row.attack == "none":
             return f"{model}, no attack"
-        words = [model, wording.attack(row["attack"])]
-        if row["parameters"]:
-            words.append(wording.parameters(row["parameters"]))
-        words.append(wording.setting(row["setting"]).lower())
-        if row["source"] in wording.SOURCES:
-            words.append(wording.SOURCES[row["source"]])
-        elif row["source"] and row["source"] != row["model"]:
-            words.append(f"made on {source_title(row['source'], self._titles)}")
+        words = [model, wording.attack(row.attack)]
+        if row.parameters:
+            words.append(wording.parameters(row.parameters))
+        words.append(wording.setting(row.setting).lower())
+        if row.source in wording.SOURCES:
+            words.append(wording.SOURCES[row.source])
+        elif row.source and row.source != row.model:
+            words.append(f"made on {source_title(row.source, self._titles)}")
         return ", ".join(words)
 
-    def _facts(self, row: Row, unit: str = "") -> Iterable[tuple[str, str]]:
-        unit = unit or unit_of(row["metric"])
-        value, low, high = (wording.number(row[key]) for key in ("value", "low", "high"))
+    def _facts(self, row: SummaryRow, unit: str = "") -> Iterable[tuple[str, str]]:
+        unit = unit or numbers.unit_of(row.metric)
         after = wording.UNITS[unit][1]
-        words = METRICS[row["metric"]].words if row["metric"] in METRICS else row["metric"].replace("_", " ")
-        yield words, wording.measure(value, unit) + after
-        between = wording.interval(low, high, unit)
+        words = METRICS[row.metric].words if row.metric in METRICS else row.metric.replace("_", " ")
+        yield words, numbers.measure(row.value, unit) + after
+        between = numbers.interval(row.low, row.high, unit)
         if between:
             yield "95 % interval", f"{between}{after}"
-        yield from _counts(row)
-        seeds = row.get("seeds", "")
-        if seeds and seeds != "1":
-            least, most = (
-                wording.measure(wording.number(row[f"value_{end}"]), unit) for end in ("min", "max")
-            )
-            yield "over seeds", f"{seeds} seeds, from {least} to {most}{after}"
+        yield from numbers.counts(row)
+        if row.seeds != 1:
+            least, most = (numbers.measure(end, unit) for end in (row.value_min, row.value_max))
+            yield "over seeds", f"{row.seeds} seeds, from {least} to {most}{after}"
         yield (
             "network",
-            f"{wording.defense(row['defense'])}, trained on {wording.training(row['training'])}, "
-            f"{wording.architecture(row['architecture'])}, {wording.dataset(row['dataset'])}",
+            f"{wording.defense(row.defense)}, trained on {wording.training(row.training)}, "
+            f"{wording.architecture(row.architecture)}, {wording.dataset(row.dataset)}",
         )
 
     # What is behind a number.
 
-    def _runs(self, row: Row, unit: str = "") -> Iterable[Run]:
-        seeds = self._measurements.get(_quantity(row), [])
+    def _runs(self, row: SummaryRow, unit: str = "") -> Iterable[CardRun]:
+        seeds = [self._measurements[position] for position in self._measured.get(key_of(row), ())]
         for measured in seeds:
-            seed = int(measured["seed"])
+            seed = int(measured.seed)
             trails = self._fitting(row, seed)
             facts = list(_of_seed(measured, unit)) if len(seeds) > 1 else []
-            outcomes = [step.path for trail in trails for step in trail.steps if step.stage == "outcome"]
+            outcomes = [file.path for trail in trails for file in trail.files if file.stage == "outcome"]
             for path in outcomes[:1]:
                 facts += self._provenance(path)
             for path in outcomes[1:]:
                 facts.append(("file", path))
-            yield Run(
-                f"Seed {seed}", tuple(facts), self._chain(step for trail in trails for step in trail.steps)
+            yield CardRun(
+                f"Seed {seed}", tuple(facts), self._chain(file for trail in trails for file in trail.files)
             )
 
-    def _fitting(self, row: Row, seed: int) -> list[Trail]:
+    def _fitting(self, row: SummaryRow, seed: int) -> list[Trail]:
         """Return the trails behind a row: one, or for the worst case every one of the model."""
-        trails = self._trails.get((row["model"], seed), [])
-        if row["setting"] == "all":
+        trails = self._trails.get((row.model, seed), [])
+        if row.setting == "all":
             return trails
         fitting = [
             trail
             for trail in trails
-            if trail.setting == row["setting"]
-            and (row["attack"] == "none" or not trail.attacks or row["attack"] in trail.attacks)
-            and (not trail.source or not row["source"] or trail.source == row["source"])
+            if trail.setting == row.setting
+            and (row.attack == "none" or not trail.attacks or row.attack in trail.attacks)
+            and (not trail.source or not row.source or trail.source == row.source)
         ]
         return (fitting or trails)[:1]
 
-    def _verdict_runs(self) -> list[Run]:
+    def _verdict_runs(self) -> list[CardRun]:
         path = self.data.tables.get("verdicts")
-        return [self._file_run("The verdicts", Step("table", path))] if path else []
+        return [self._file_run("The verdicts", TrailFile("table", path))] if path else []
 
-    def _file_run(self, heading: str, step: Step) -> Run:
-        return Run(heading, tuple(self._provenance(step.path)), self._chain([step]))
+    def _file_run(self, heading: str, file: TrailFile) -> CardRun:
+        return CardRun(heading, tuple(self._provenance(file.path)), self._chain([file]))
 
     def _provenance(self, path: str) -> Iterable[tuple[str, str]]:
         """Yield what a card says of one file: where it lies, how to make it again, what made it."""
@@ -288,22 +301,22 @@ class Cards:
             return
         yield from provenance(record)
 
-    def _chain(self, steps: Iterable[Step]) -> tuple[Link, ...]:
-        files = {step.path: step.stage for step in steps if step.path}
-        stages = list(files.values())
+    def _chain(self, files: Iterable[TrailFile]) -> tuple[ChainLink, ...]:
+        paths = {file.path: file.stage for file in files if file.path}
+        stages = list(paths.values())
         links = [
-            Link(
+            ChainLink(
                 stage,
-                self._step_name(stage, path, stages),
+                self._link_name(stage, path, stages),
                 self._record_ids.get(path, ""),
                 self.data.stale.get(path, ""),
             )
-            for path, stage in files.items()
+            for path, stage in paths.items()
         ]
         order = {stage: position for position, stage in enumerate(STAGES)}
         return tuple(sorted(links, key=lambda link: order.get(link.stage, len(order))))
 
-    def _step_name(self, stage: str, path: str, stages: Sequence[str]) -> str:
+    def _link_name(self, stage: str, path: str, stages: Sequence[str]) -> str:
         """Return the stage, with the file's name where the chain has several of it."""
         name = path.rsplit("/", 1)[-1].split(".")[0].replace("_", " ")
         return stage if stages.count(stage) == 1 else f"{stage} {name}"
@@ -335,24 +348,11 @@ class Cards:
         )
 
 
-def unit_of(metric: str) -> str:
-    """Return the unit in which a metric is shown where no claim says another."""
-    return METRICS[metric].units[0] if metric in METRICS else "distance"
-
-
-def _of_seed(measured: Row, unit: str) -> Iterable[tuple[str, str]]:
-    value, low, high = (wording.number(measured[key]) for key in ("value", "low", "high"))
-    unit = unit or unit_of(measured["metric"])
-    yield "value", f"{wording.measure(value, unit)} {wording.interval(low, high, unit)}".strip()
-    yield from _counts(measured)
-
-
-def _counts(row: Row) -> Iterable[tuple[str, str]]:
-    """Yield the count behind a share, or of how many images it is where the value is no share of them."""
-    if row["total"] and row["correct"]:
-        yield "correct", f"{row['correct']} of {row['total']} images"
-    elif row["total"]:
-        yield "images", row["total"]
+def _of_seed(measured: Any, unit: str) -> Iterable[tuple[str, str]]:
+    unit = unit or numbers.unit_of(measured.metric)
+    value = numbers.measure(measured.value, unit)
+    yield "value", f"{value} {numbers.interval(measured.low, measured.high, unit)}".strip()
+    yield from numbers.counts(measured)
 
 
 def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple[str, str]]:
@@ -385,7 +385,3 @@ def commit(record: Mapping[str, Any], digits: int = 12) -> str:
     """Return a record's commit, with the warning that its tree was not clean."""
     name = str(record.get("commit", "not recorded"))[:digits]
     return f"{name} (tree had local changes)" if record.get("dirty", True) else f"{name} (clean tree)"
-
-
-def _quantity(row: Row) -> tuple[str, ...]:
-    return tuple(row[key] for key in ("model", *QUANTITY))

@@ -2,22 +2,75 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from xml.etree import ElementTree
 
+import pandas as pd
+
+from reproof import csv_tables, wording
 from reproof.claims.paper import Paper
 from reproof.errors import ArtifactError
 from reproof.reference import Reference
 
-Row = Mapping[str, str]
-"""A row of a CSV table, as csv.DictReader gives it: all text, '' for missing."""
+
+class SummaryRow(Protocol):
+    """A row of the summary, as `rows` yields it; `measurements` have `seed` in place of what is over seeds."""
+
+    study: str
+    dataset: str
+    architecture: str
+    defense: str
+    training: str
+    seeds: int
+    setting: str
+    source: str
+    attack: str
+    parameters: str
+    metric: str
+    value: float
+    correct: Any
+    """A whole number, or pd.NA where the value is no share of images."""
+    total: Any
+    low: float
+    """NaN where there is no interval."""
+    high: float
+    model: str
+    value_min: float
+    value_max: float
+
+
+def rows(frame: pd.DataFrame) -> Iterator[Any]:
+    """Yield a frame's rows as tuples with the columns' names; a frame of the summary's yields `SummaryRow`s.
+
+    As `itertuples` does, which takes several times as long for a few rows.
+    """
+    cells = (frame[name].tolist() for name in frame.columns)
+    return itertools.starmap(_row_of(tuple(frame.columns)), zip(*cells, strict=True))
+
+
+@functools.cache
+def _row_of(columns: tuple[str, ...]) -> Any:
+    return namedtuple("Row", columns)
+
+
+def key_of(row: Any) -> tuple[str, ...]:
+    """Return what names a row of the summary; a verdict has the same of the row that it judged."""
+    return tuple(getattr(row, name) for name in csv_tables.KEY)
+
+
+def empty(table: str) -> pd.DataFrame:
+    """Return a table without rows."""
+    return csv_tables.SCHEMAS[table].frame([])
 
 
 @dataclass(frozen=True)
-class Model:
+class ShownModel:
     """A network of the study and what it was given."""
 
     name: str
@@ -39,19 +92,19 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Attack:
-    """An attack stanza of the study. The order of attacks is the order of the columns."""
+class ShownAttack:
+    """An attack's entry in the study. The order of attacks is the order of the columns."""
 
     name: str
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The stanza: epsilons, steps, view, images."""
+    """The entry: epsilons, steps, attack loss, images."""
     title: str = ""
     """For people; empty takes the common name (`wording.attack`)."""
 
 
 @dataclass(frozen=True)
-class Threat:
+class ShownThreat:
     """Who attacks whom."""
 
     name: str
@@ -63,12 +116,12 @@ class Threat:
     attacks: tuple[str, ...] = ()
     source: str = ""
     """The model on which a black_box suite is made."""
-    view: str = ""
-    """The defense's own loss that the attacks climb; empty for the plain one on the logits."""
+    attack_loss: str = ""
+    """The defense's own attack loss that is maximised; empty for the plain one on the logits."""
 
 
 @dataclass(frozen=True)
-class Step:
+class TrailFile:
     """One file on the way from the data to a number."""
 
     stage: str
@@ -85,8 +138,8 @@ class Trail:
     seed: int
     setting: str
     """As in the tables; the worst case (`all`) stands on every trail of its model."""
-    steps: tuple[Step, ...]
-    """From the data to the table. The step with the stage `outcome` is the file that the card names."""
+    files: tuple[TrailFile, ...]
+    """From the data to the table. The one of the stage `outcome` is the file that the card names."""
     source: str = ""
     """As in the tables' column `source`: the model itself, another, or which members of it; empty fits any."""
     attacks: tuple[str, ...] = ()
@@ -94,22 +147,7 @@ class Trail:
 
 
 @dataclass(frozen=True)
-class Flag:
-    """One gradient-masking check of one model."""
-
-    model: str
-    check: str
-    """In a few words: "iterative attacks at least as strong as single-step"."""
-    raised: bool | None
-    """True: a red flag. False: passed. None: not checked, and the sentence says why."""
-    sentence: str
-    """One plain sentence with its numbers."""
-    gate: str = ""
-    """As in red_flags.GATES; empty where the check's words name it."""
-
-
-@dataclass(frozen=True)
-class Figure:
+class DrawnFigure:
     """A figure as SVG text; its title and caption come from inside the file."""
 
     name: str
@@ -120,7 +158,7 @@ class Figure:
     """Its file, as in `ReportData.records`; the card names it."""
 
     @classmethod
-    def from_svg(cls, name: str, svg: str, path: str = "") -> Figure:
+    def from_svg(cls, name: str, svg: str, path: str = "") -> DrawnFigure:
         """Return the figure with the title and description that the SVG carries.
 
         ArtifactError when it is no SVG, or holds what a page must not inline: scripts, handlers, foreign
@@ -172,34 +210,37 @@ class ReportData:
     data_set: Mapping[str, str]
     """What was run on, in words, in the order to be shown: {"images": "1,797 of 28 x 28 pixels"}."""
     seeds: Sequence[int]
-    models: Sequence[Model]
-    attacks: Sequence[Attack]
-    threats: Sequence[Threat]
-    summary: Sequence[Row]
+    models: Sequence[ShownModel]
+    attacks: Sequence[ShownAttack]
+    threats: Sequence[ShownThreat]
+    summary: pd.DataFrame
     """tables/summary.csv"""
-    measurements: Sequence[Row]
+    measurements: pd.DataFrame
     """tables/measurements.csv"""
-    verdicts: Sequence[Row]
+    verdicts: pd.DataFrame
     """tables/verdicts.csv"""
     papers: Sequence[Paper]
-    """claims.papers(): citation, readings, contradictions, captions and claims in the order printed."""
+    """claims.papers(): citation, interpretations, contradictions, captions and claims in the order printed."""
     trails: Sequence[Trail]
     records: Mapping[str, Mapping[str, Any]]
     """Path of an artifact, as in the trails -> its record.json."""
-    statements: Sequence[Row] = ()
+    statements: pd.DataFrame = field(default_factory=lambda: empty("statements"))
     """tables/statements.csv"""
-    classes: Sequence[Row] = ()
+    classes: pd.DataFrame = field(default_factory=lambda: empty("per_class"))
     """tables/per_class.csv"""
-    images: Sequence[Row] = ()
+    images: pd.DataFrame = field(default_factory=lambda: empty("per_image"))
     """tables/per_image.csv"""
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Data set, as in the models' `dataset` -> its classes' names in the order of the labels."""
-    flags: Sequence[Flag] = ()
-    checklist: Sequence[Row] = ()
+    flags: pd.DataFrame = field(default_factory=lambda: empty("red_flags"))
+    """tables/red_flags.csv"""
+    gates: Mapping[str, str] = field(default_factory=dict)
+    """Check, as in the flags' column `gate` -> what an honest model shows, in a few words."""
+    checklist: pd.DataFrame = field(default_factory=lambda: empty("checklist"))
     """tables/checklist.csv"""
-    figures: Sequence[Figure] = ()
+    figures: Sequence[DrawnFigure] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
-    """Path of each table by its name: measurements, summary, verdicts, statements, red_flags, checklist."""
+    """Path of each table by its name (csv_tables.SCHEMAS)."""
     warning: str = ""
     """Why this study is no verdict on the papers, in a box on top; empty for a study of their size."""
     stale: Mapping[str, str] = field(default_factory=dict)
@@ -208,3 +249,26 @@ class ReportData:
     """The command that makes the whole page again."""
     references: Sequence[Reference] = ()
     """Large runs that are committed with the code, shown beside this one."""
+
+    @property
+    def moved(self) -> pd.DataFrame:
+        """Return the summary's shares of images that were made on one network and are right on another."""
+        shares = self.summary["metric"].isin(["accuracy", "fooling_set_accuracy"])
+        made = self.summary[shares & (self.summary["attack"] != "none")]
+        return made[(made["setting"] == "black_box") | by_one_member(made)]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Return each model's title by its name."""
+        return {model.name: model.title for model in self.models}
+
+    @property
+    def paper_names(self) -> dict[str, str]:
+        """Return each paper's short name by its key: author and year."""
+        return {paper.key: paper.short_name for paper in self.papers}
+
+
+def by_one_member(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Say of each row whether the images were made on one named member of the ensemble that they are shown to."""
+    elsewhere = (frame["source"] != "") & (frame["source"] != frame["model"])
+    return (frame["setting"] == "white_box") & elsewhere & ~frame["source"].isin(list(wording.SOURCES))

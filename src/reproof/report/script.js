@@ -129,7 +129,7 @@
   });
   const tables = document.getElementById("tables");
   for (const [text, wanted] of [["Unfold all tables", true], ["Fold all tables", false]]) {
-    if (!tables.querySelector("details")) {
+    if (!tables?.querySelector("details")) {
       break;
     }
     const button = document.createElement("button");

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, model_validator
 
+from reproof.settings.baseline import TrainingAttack
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
-from reproof.settings.values import Count, Flag, NonNegative, Positive, Settings, UnitInterval
+from reproof.settings.values import Count, NonNegative, Positive, Settings, Switch, UnitInterval
 
 
 def _rising(value: Any) -> Any:
@@ -16,19 +17,19 @@ def _rising(value: Any) -> Any:
     return value
 
 
-Budget = Annotated[tuple[NonNegative, NonNegative] | NonNegative, AfterValidator(_rising)]
+EpsilonRange = Annotated[tuple[NonNegative, NonNegative] | NonNegative, AfterValidator(_rising)]
 """An L-infinity budget in [0, 1]: one number, or [low, high], to be drawn from uniformly per image."""
 
 
 class AdversarialTraining(Settings, use_attribute_docstrings=True):
     """Train on adversarial examples made in the loop (Madry 2018; Kurakin 2017; Mustafa, Algorithm 1)."""
 
-    attack: Literal["fgsm", "pgd", "carlini_wagner"]
-    epsilon: Budget | None = None
+    attack: TrainingAttack
+    epsilon: EpsilonRange | None = None
     """L-infinity budget in [0, 1]: one number, or [low, high], drawn uniformly per image. C&W has none."""
     share: UnitInterval = 0.5
     """Share of each batch that is replaced by (or, with augment, added as) adversarial examples."""
-    augment: Flag = False
+    augment: Switch = False
     """True: the adversarial examples come on top of the whole clean batch (Mustafa, Algorithm 1, line 13)."""
     steps: Count = 10
     """Steps of PGD or C&W; FGSM takes one."""
@@ -38,10 +39,10 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     """C&W's c, weight of the margin beside the squared L2 distance; None is 0.1 (Hassanin, Sec. 4.1)."""
     learning_rate: Positive | None = None
     """C&W's rate; None is 0.01."""
-    random_start: Flag = True
+    random_start: Switch = True
     """Start PGD from a random point of the ball."""
     objective: Literal["cross_entropy", "defense"] = "cross_entropy"
-    """What the inner maximisation climbs: cross-entropy, or the defense's own loss (Mustafa, Algorithm 1)."""
+    """The attack loss of the inner maximisation: cross-entropy, or the defense's own loss (Mustafa, Algorithm 1)."""
     labels: Literal["true", "predicted"] = "true"
     """`predicted` avoids label leaking (Kurakin 2017, Sec. 4)."""
     mode: Literal["train", "eval"] = "eval"
@@ -49,13 +50,13 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     weight: Positive = 1.0
     """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
 
-    def passes(self, step: float = 1.0) -> float:
+    def relative_cost(self, step: float = 1.0) -> float:
         """Return what the examples add to the cost of a training step. step: that cost without them."""
         gradients = 1 if self.attack == "fgsm" else self.steps
-        climbed = step if self.objective == "defense" else 1.0
+        maximised = step if self.objective == "defense" else 1.0
         # C&W looks at where its last step led, and predicted labels need a prediction.
         forward = FORWARD * ((self.attack == "carlini_wagner") + (self.labels == "predicted"))
-        return self.share * (ADVERSARIAL_STEP * (gradients * climbed + forward) + self.augment * step)
+        return self.share * (ADVERSARIAL_STEP * (gradients * maximised + forward) + self.augment * step)
 
     @model_validator(mode="after")
     def _consistent(self) -> AdversarialTraining:

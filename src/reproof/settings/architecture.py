@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from reproof.settings.values import Settings
 
 
 class ArchitectureSettings(Settings):
     """What an architecture's file declares about itself."""
+
+    smallest_side: ClassVar[int] = 1
+    """Height and width in pixels below which its layers leave nothing of an image."""
+    residual: ClassVar[bool] = False
+    """Whether it is made of residual blocks, whose maps it can name one by one (`expose_blocks`)."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of its latent features, the last one last; empty where only building it tells."""
+        return ()
+
+    title: ClassVar[str]
+    """What people call it: `CNN-6`; of several depths the family: `ResNet`."""
+
+    @classmethod
+    def title_of(cls, key: str, name: str) -> str | None:
+        """Return what people call the network that claims know by a key; None of a key that is not its own.
+
+        name: the file's. One whose `key` depends on its settings overrides it: `resnet110` is `ResNet-110`.
+        """
+        return cls.title if key == name else None
 
     def key(self, name: str) -> str:
         """Return the name under which claims and measurements know this architecture: variants apart."""

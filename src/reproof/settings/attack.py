@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from reproof.settings.values import Count, Flag, Norm, Positive, Settings, UnitInterval, format_number
+from reproof.settings.parameters import PSNR, Parameters, Printed, PrintedUnitInterval
+from reproof.settings.values import Count, Norm, Positive, Settings
 
 
 class Point(Settings):
@@ -14,18 +15,14 @@ class Point(Settings):
 
     name: str
     """The swept parameter's name, as in a claim: `epsilon`, `c`."""
-    value: float
-    epsilon: float | None
+    value: Printed
+    epsilon: Printed | None
     """The budget that the threat model checks, in pixels' [0, 1]; None for attacks without one."""
 
     @property
     def parameters(self) -> str:
-        """Return the text that stands in outcomes, measurements and claims: `epsilon=0.3`, `c=10`."""
-        return f"{self.name}={format_number(self.value)}"
-
-
-PSNR = "psnr"
-"""Name of the points at which an attack's images have a given mean PSNR."""
+        """Return the text that stands in outcomes, measurements and claims: `epsilon=8/255`, `c=10`."""
+        return str(Parameters.of(**{self.name: self.value}))
 
 
 Access = Literal["gradient", "score", "decision", "none"]
@@ -46,10 +43,16 @@ class AttackSettings(Settings):
     """Whether it takes several steps."""
     randomised: ClassVar[bool] = False
     """Whether it draws random numbers."""
+    baseline: ClassVar[bool] = False
+    """Whether it searches for nothing, so that every attack should find more: random noise."""
+    ensemble: ClassVar[bool] = False
+    """Whether it is several attacks, some without gradients: that those are masked does not show in it."""
+    transforms: ClassVar[bool] = False
+    """Whether it changes an image as a whole (rotation, corruption) instead of adding a small perturbation."""
     norm: ClassVar[Norm | None] = None
     """The threat model's norm; None where the attack is free of one."""
     takes_view: ClassVar[bool] = True
-    """Whether it climbs a gradient, so that a suite's `view` can stand in for cross-entropy on the logits."""
+    """Whether it maximises a loss, so that a suite's `view` can stand in for cross-entropy on the logits."""
     usual_steps: ClassVar[int | None] = None
     """Steps after which most images are fooled, of an attack that leaves each one as soon as it is; None of others."""
     fooling_set: ClassVar[bool] = False
@@ -59,9 +62,19 @@ class AttackSettings(Settings):
         description="Attack only the first so many test images of the suite (a fixed, stratified, nested order).",
     )
 
+    @classmethod
+    def follows_gradients(cls) -> bool:
+        """Say whether it searches by gradients alone, so that masked ones stop it."""
+        return cls.access == "gradient" and not cls.ensemble
+
     def points(self) -> tuple[Point, ...]:
-        """Return the points at which accuracy is measured, in the order of the stanza."""
+        """Return the points at which accuracy is measured, in the order of the config entry."""
         raise TypeError(f"{type(self).__module__}: an attack's Settings defines points()")
+
+    @property
+    def averages(self) -> bool:
+        """Say whether its gradients are averages over several passes, for networks that draw random numbers."""
+        return int(getattr(self, "samples", 1)) > 1
 
     def passes(self) -> float:
         """Return how many passes forward and back an image takes at one point when nothing stops early.
@@ -76,7 +89,7 @@ class EpsilonAttackSettings(AttackSettings):
     """An attack inside an epsilon ball, measured at one or several epsilons."""
 
     norm: ClassVar[Norm | None] = "linf"
-    epsilons: tuple[UnitInterval, ...] = Field(
+    epsilons: tuple[PrintedUnitInterval, ...] = Field(
         min_length=1,
         description="Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets.",
     )
@@ -93,32 +106,3 @@ class EpsilonAttackSettings(AttackSettings):
             *(Point(name="epsilon", value=e, epsilon=e) for e in self.epsilons),
             *(Point(name=PSNR, value=psnr, epsilon=None) for psnr in self.psnrs),
         )
-
-
-class ClimbingSettings(EpsilonAttackSettings):
-    """An attack that climbs a loss in several steps inside an epsilon ball."""
-
-    early_stop: Flag = Field(
-        False,
-        description="True: an image is left as soon as an iterate is misclassified, and that iterate counts. Robust "
-        "accuracy then means right at every iterate, which is never above what the last one alone leaves.",
-    )
-    nested: Flag = Field(
-        False,
-        description="True: epsilons are attacked in rising order, and an image that one of them fooled keeps that "
-        "image at the larger ones. Accuracy then falls with epsilon by construction, and shows nothing by it.",
-    )
-    loss: Literal["cross_entropy", "margin"] = Field(
-        "cross_entropy",
-        description="What is climbed where a suite names no view: cross-entropy, or the largest other logit minus the "
-        "label's, whose gradient does not vanish where the network is sure (Carlini and Wagner 2017, f of Sec. IV).",
-    )
-    samples: Count = Field(
-        1,
-        description="Passes over which each step's gradient is averaged, for networks that draw random numbers when "
-        "they are asked (expectation over transformation: Athalye, Carlini and Wagner 2018, Sec. 4.2).",
-    )
-
-    def passes(self) -> float:
-        """Return the steps times restarts times samples, at one point, when nothing stops early."""
-        return super().passes() * self.samples

@@ -12,7 +12,9 @@ from reproof.settings.values import Count, Settings, Whole
 class DatasetSettings(Settings):
     """What a data set's file declares about itself."""
 
-    key: ClassVar[str] = ""
+    title: ClassVar[str]
+    """What people call it: `CIFAR-10`."""
+    key: ClassVar[str]
     """The name that claims use: digits, mnist, cifar10."""
     downloads: ClassVar[bool] = False
     """Whether its files must be fetched before it can be prepared."""

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from reproof.settings.values import Flag, Settings, Whole
+from reproof.settings.values import Settings, Switch, Whole
+
+
+@dataclass(frozen=True)
+class Undertaking:
+    """What a study asks of a defense beside its own settings: how long it is trained, on what, on which network."""
+
+    epochs: int
+    replaced: float
+    """Share of each batch whose clean images give way to adversarial examples."""
+    train_images: int
+    classes: int
+    height: int
+    width: int
+    features: tuple[str, ...]
+    """Names of the network's features, its last one last; empty where they are not known beforehand."""
+    residual: bool
+    """Whether the network is made of residual blocks."""
+
+    def unknown_feature(self, name: str | None) -> str:
+        """Return what is wrong with a feature's name in a sentence; empty where it may be right."""
+        if name is None or not self.features or name in self.features:
+            return ""
+        return f"no feature is called {name!r}; this network's are {', '.join(self.features)}"
 
 
 class DefenseSettings(Settings):
     """What a defense's file declares about itself, readable without importing torch."""
 
-    views: ClassVar[tuple[str, ...]] = ()
-    """Names of the losses, beside plain cross-entropy on the logits, that an adaptive attacker climbs."""
+    title: ClassVar[str]
+    """What people call it, as inside a sentence: `prototype conformity`, `MagNet`."""
+    attack_losses: ClassVar[tuple[str, ...]] = ()
+    """Names of its attack losses: what, beside cross-entropy on the logits, an adaptive attacker maximises."""
     paper: ClassVar[str] = ""
     """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
     trains_on: ClassVar[str] = "clean"
     """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
     shapes_network: ClassVar[bool] = False
     """Whether all it does is to change the network, so that another defense can be built on it."""
-    traces: ClassVar[tuple[str, ...]] = ()
+    training_log: ClassVar[tuple[str, ...]] = ()
     """Names of the CSV tables that its training leaves beside the history, such as one row per round."""
     votes: ClassVar[bool] = False
-    """Whether a model of it can be put together from trained ones (a stanza's `members`), which then vote."""
+    """Whether a model of it can be put together from trained ones (the config entry's `members`), which then vote."""
     learns_beside: ClassVar[bool] = False
-    """Whether a network is trained against frozen ones that were trained before (a stanza's `beside`)."""
+    """Whether a network is trained against frozen peer models (the config entry's `beside`)."""
 
     swept: ClassVar[str] = ""
     """The setting that its paper sweeps in a figure; empty where there is none."""
@@ -39,8 +65,12 @@ class DefenseSettings(Settings):
         """Return the name under which claims and measurements know this method: variants apart."""
         return name
 
-    def passes(self) -> float:
-        """Return what a training step costs, an undefended one being 1; a method with more overrides it.
+    def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
+        """Return what keeps the method from being trained so: a setting's name, or nothing, and a sentence."""
+        return []
+
+    def relative_cost(self) -> float:
+        """Return what a training step costs relative to an undefended one; a method with more overrides it.
 
         Adversarial examples that the method itself trains on count; those of the study's training do not.
         """
@@ -51,9 +81,9 @@ class VotingSettings(DefenseSettings):
     """Settings of an ensemble of trained networks that vote (Mirzaeian, DKD, Sec. 3.1)."""
 
     votes: ClassVar[bool] = True
-    views: ClassVar[tuple[str, ...]] = ("mean_logits", "votes")
+    attack_losses: ClassVar[tuple[str, ...]] = ("mean_logits", "votes")
 
-    boosted: Flag = Field(
+    boosted: Switch = Field(
         False,
         description="True: where the first choices have no majority, the networks' first `candidates` vote "
         "(Sec. 3.1). It names the ensemble in claims: `[boosted]`.",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from reproof.settings.adversarial_training import AdversarialTraining
-from reproof.settings.values import Count, Flag, NonNegative, Positive, Settings, UnitInterval, Whole
+from reproof.settings.values import Count, NonNegative, Positive, Settings, Switch, UnitInterval, Whole
 
 
 class TrainingSettings(Settings, use_attribute_docstrings=True):
@@ -25,7 +25,7 @@ class TrainingSettings(Settings, use_attribute_docstrings=True):
     """SGD's momentum; Adam's β₁."""
     weight_decay: NonNegative = 0.0
     """L2 penalty, added to the gradient."""
-    nesterov: Flag = False
+    nesterov: Switch = False
     """Nesterov's momentum (SGD only)."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
     """How the rate falls: never, by gamma at each milestone, or along half a cosine to zero."""
@@ -43,11 +43,11 @@ class TrainingSettings(Settings, use_attribute_docstrings=True):
     """Pixels of black border that the random crops may reach into."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: mixed precision while training and crafting; predictions always use float32."""
-    channels_last: Flag | Literal["auto"] = "auto"
+    channels_last: Switch | Literal["auto"] = "auto"
     """Memory layout of images and kernels; auto means yes on CPUs and NVIDIA GPUs."""
     adversarial: AdversarialTraining | None = None
     """Adversarial training, with any defense; None leaves it to the defense."""
-    validation: Flag = True
+    validation: Switch = True
     """Measure accuracy on the validation split after each epoch. It selects nothing."""
     checkpoint_seconds: NonNegative = 60.0
     """Keep a checkpoint at the end of an epoch when the last one is at least so old; 0 keeps one per epoch.

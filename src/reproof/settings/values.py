@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -22,7 +24,7 @@ def parse_number(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return float(Fraction(value.replace(" ", ""))) if "/" in value else float(value)
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ZeroDivisionError, OverflowError):
             raise ValueError(f"should be a number such as 0.3, 8/255 or 1e-3, not {value!r}") from None
     if not isinstance(value, int | float):
         raise ValueError("should be a number")
@@ -32,7 +34,7 @@ def parse_number(value: Any) -> Any:
 def parse_count(value: Any) -> Any:
     """Return the whole number that a YAML scalar means; `1e3` is one thousand."""
     number = parse_number(value)
-    if number != int(number):
+    if not math.isfinite(number) or number != int(number):
         raise ValueError(f"should be a whole number, not {value!r}")
     return int(number)
 
@@ -47,13 +49,31 @@ def scaled(size: int, width: float) -> int:
     return max(1, round(size * width))
 
 
+def nearest_hint(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean ...?`, or all known words where none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+
+
+def know_every_key(data: Any, known: Iterable[str]) -> None:
+    """Refuse a mapping's first unknown key and name the nearest right one, which pydantic's own message lacks."""
+    names = list(known)
+    for key in data if isinstance(data, dict) else ():
+        if key not in names:
+            hint = nearest_hint(str(key), sorted(names))
+            raise PydanticCustomError(
+                "unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint}
+            )
+
+
 Number = Annotated[float, BeforeValidator(parse_number, json_schema_input_type=float | str)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 UnitInterval = Annotated[Number, Field(ge=0, le=1)]
 Whole = Annotated[int, BeforeValidator(parse_count, json_schema_input_type=int | str)]
 Count = Annotated[Whole, Field(ge=1)]
-Flag = Annotated[bool, Strict()]
+Switch = Annotated[bool, Strict()]
 
 
 class Settings(BaseModel):
@@ -68,16 +88,6 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _know_every_key(cls, data: Any) -> Any:
-        """Refuse an unknown key and name the nearest right one, which pydantic's own message lacks."""
-        for key in data if isinstance(data, dict) else ():
-            if key not in cls.model_fields:
-                near = difflib.get_close_matches(str(key), list(cls.model_fields), n=1)
-                hint = (
-                    f"did you mean {near[0]!r}?"
-                    if near
-                    else f"there are: {', '.join(sorted(cls.model_fields))}"
-                )
-                raise PydanticCustomError(
-                    "unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint}
-                )
+        """Refuse an unknown key and name the nearest right one."""
+        know_every_key(data, cls.model_fields)
         return data

@@ -44,7 +44,7 @@ def assemble(job: Job, run: Run) -> None:
                 f"plain network of the architecture; name another model ({str(error).splitlines()[0]})"
             ) from error
         member.to(chosen)
-        latents[name] = evaluation.look(member.classifier, images, chosen).features.double().numpy()
+        latents[name] = evaluation.predict(member.classifier, images, chosen).features.double().numpy()
     artifacts.write_tensors(
         run.wrote(Path(job.outputs["model"])), trainee.state_dict(), {"network": job.slice}
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,19 @@ import torch
 from torch import nn
 
 from reproof import artifacts, device, registry
-from reproof.attacking import engine, judge, probes, psnr_search
+from reproof.attacking import judge, probes, psnr_search
 from reproof.attacking.aggregation import aggregate
+from reproof.attacking.engine import AttackEngine, AttackResult
 from reproof.attacking.source_networks import SourceNetworks, fooled, members_of
 from reproof.data import prepared
-from reproof.data.dataset import to_unit
+from reproof.data.dataset import Dataset, to_unit
 from reproof.errors import StudyError
 from reproof.models import build
 from reproof.models.classifier import Classifier
 from reproof.models.voting import Ensemble
 from reproof.plan.job import Job
 from reproof.provenance import Run
+from reproof.settings.attack import AttackSettings
 
 
 def attack(job: Job, run: Run) -> None:
@@ -37,10 +38,67 @@ def attack(job: Job, run: Run) -> None:
         for network, path in zip(facts.get("together", [facts]), job.inputs["model"], strict=True)
     ]
     defense, source = loaded[0]
-    together = len(loaded) > 1
-    trainee = SourceNetworks([one for _, one in loaded]) if together else source
+    trainee = SourceNetworks([one for _, one in loaded]) if len(loaded) > 1 else source
     trainee.to(chosen)
-    view = None if facts["view"] == "logits" else defense.views(source)[facts["view"]]
+    attack_loss = None if facts["view"] == "logits" else defense.attack_losses(source)[facts["view"]]
+    aggregated = facts.get("aggregated", False)
+    images, labels = _images(data, facts)
+    engines = [
+        AttackEngine(
+            victim,
+            device=chosen,
+            batch_size=facts["batch_size"],
+            seed=facts["seed"],
+            skip_misclassified=facts["skip_misclassified"] and not aggregated,
+            attack_loss=attack_loss,
+        )
+        for victim in (_members(source.classifier) if aggregated else [trainee])
+    ]
+    clean = judge.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
+    tensors: dict[str, torch.Tensor] = {"labels": labels}
+    notes: dict[str, dict[str, Any]] = {}
+    for name, stanza in facts["attacks"].items():
+        found, notes[name] = _attack(name, stanza, engines, trainee, (images, labels, clean), aggregated)
+        tensors |= found
+    run.notes = notes
+    metadata = {"attacks": facts["attacks"], "notes": {name: _lasting(note) for name, note in notes.items()}}
+    if attack_loss is None and not aggregated and len(loaded) == 1:
+        metadata["probe"] = probes.probe(
+            trainee, images, labels, seed=facts["seed"], batch_size=facts["batch_size"], device=chosen
+        )
+    artifacts.write_tensors(run.wrote(Path(job.outputs["adversarial"])), tensors, metadata)
+
+
+def _attack(
+    name: str,
+    stanza: Mapping[str, Any],
+    engines: Sequence[AttackEngine],
+    trainee: nn.Module,
+    shown: Sequence[torch.Tensor],
+    aggregated: bool,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return what one attack makes, `{name}/{parameters}` -> images, and what is to be noted of it.
+
+    engines: one, or each member's where their perturbations are summed. shown: images, labels and the source's classes.
+    """
+    kind = stanza["kind"]
+    chosen = {key: value for key, value in stanza.items() if key != "kind"}
+    settings = registry.load("attacks", kind).Settings(**chosen)
+    images, labels, clean = (part[: settings.images or len(part)] for part in shown)
+    runs = [
+        psnr_search.run_all(engine, kind, settings, images, labels, clean, what=name) for engine in engines
+    ]
+    made, budgets = [result for result, _ in runs], runs[-1][1]
+    found = _summed(images, made, settings) if aggregated else made[0].images
+    tensors = {f"{name}/{parameters}": moved for parameters, moved in found.items()}
+    if settings.fooling_set:
+        rows = _fooling_set(trainee, engines[0], images, labels, found, settings.clean_correct)
+        tensors |= {f"fooled/{name}/{parameters}": fools for parameters, fools in rows.items()}
+    return tensors, _note(made, budgets, len(images))
+
+
+def _images(data: Dataset, facts: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the test images that the suite asks for, and their labels; StudyError where there are too few."""
     available = len(data.splits["test"])
     if facts["images"] > available:
         raise StudyError(
@@ -48,69 +106,54 @@ def attack(job: Job, run: Run) -> None:
             f"{available}; lower it, or give the data set more test images"
         )
     stored, labels = data.select("test", facts["images"])
-    images = to_unit(stored)
-    clean = judge.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
+    return to_unit(stored), labels
 
-    def classes_by_source(shown: torch.Tensor) -> list[torch.Tensor]:
-        parts = members_of(trainee)
-        return [judge.predict(one, shown, facts["batch_size"], chosen).argmax(1) for one in parts]
 
-    aggregated = facts.get("aggregated", False)
-    tensors: dict[str, torch.Tensor] = {"labels": labels}
-    notes: dict[str, dict[str, Any]] = {}
-    for name, stanza in facts["attacks"].items():
-        kind = stanza["kind"]
-        module = registry.load("attacks", kind)
-        settings = module.Settings(**{key: value for key, value in stanza.items() if key != "kind"})
-        count = settings.images or len(labels)
-        victims: list[nn.Module] = [*_members(source.classifier)] if aggregated else [trainee]
-        made = []
-        budgets: dict[str, psnr_search.Found] = {}
-        for victim in victims:
-            craft = functools.partial(
-                engine.craft,
-                victim,
-                settings,
-                kind,
-                images[:count],
-                labels[:count],
-                clean[:count],
-                view=view,
-                seed=facts["seed"],
-                batch_size=facts["batch_size"],
-                device=chosen,
-                skip_misclassified=facts["skip_misclassified"] and not aggregated,
-            )
-            crafted, budgets = psnr_search.craft_all(settings, craft, images[:count], name)
-            made.append(crafted)
-        for point in settings.points():
-            found = [crafted.images[point.parameters] for crafted in made]
-            tensors[f"{name}/{point.parameters}"] = (
-                aggregate(images[:count], found, settings.norm, point.epsilon) if aggregated else found[0]
-            )
-        if settings.fooling_set:
-            before = classes_by_source(images[:count])
-            for point in settings.points():
-                after = classes_by_source(tensors[f"{name}/{point.parameters}"])
-                tensors[f"fooled/{name}/{point.parameters}"] = fooled(
-                    before, after, labels[:count], settings.clean_correct
-                )
-        shares = [crafted.gradient_zero_share for crafted in made]
-        notes[name] = {
-            "seconds": _sum(crafted.seconds for crafted in made),
-            "unchanged": _sum(crafted.unchanged for crafted in made),
-            "gradient_zero_share": max((share for share in shares if share is not None), default=None),
-            "images": count,
-            "attacked": sum(crafted.attacked for crafted in made),
-            **({"budgets": {point: asdict(found) for point, found in budgets.items()}} if budgets else {}),
-        }
-    run.notes = notes
-    metadata = {"attacks": facts["attacks"], "notes": {name: _lasting(note) for name, note in notes.items()}}
-    if view is None and not (aggregated or together):
-        metadata["probe"] = probes.probe(
-            trainee, images, labels, seed=facts["seed"], batch_size=facts["batch_size"], device=chosen
-        )
-    artifacts.write_tensors(run.wrote(Path(job.outputs["adversarial"])), tensors, metadata)
+def _summed(
+    images: torch.Tensor, made: Sequence[AttackResult], settings: AttackSettings
+) -> dict[str, torch.Tensor]:
+    """Return, at each point, the clean images moved by the sum of what was made on each member."""
+    found = {}
+    for point in settings.points():
+        moved = [result.images[point.parameters] for result in made]
+        found[point.parameters] = aggregate(images, moved, settings.norm, point.epsilon)
+    return found
+
+
+def _fooling_set(
+    trainee: nn.Module,
+    engine: AttackEngine,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    found: Mapping[str, torch.Tensor],
+    clean_correct: bool,
+) -> dict[str, torch.Tensor]:
+    """Return, at each point, which images fool all the networks that they were made on, bool (N,)."""
+
+    def classes(shown: torch.Tensor) -> list[torch.Tensor]:
+        networks = members_of(trainee)
+        return [judge.predict(one, shown, engine.batch_size, engine.device).argmax(1) for one in networks]
+
+    before = classes(images)
+    return {
+        parameters: fooled(before, classes(moved), labels, clean_correct)
+        for parameters, moved in found.items()
+    }
+
+
+def _note(
+    made: Sequence[AttackResult], budgets: Mapping[str, psnr_search.Found], count: int
+) -> dict[str, Any]:
+    """Return what is noted of an attack on so many images, summed over the members where it was made on each."""
+    shares = [result.gradient_zero_share for result in made]
+    return {
+        "seconds": _sum(result.seconds for result in made),
+        "unchanged": _sum(result.unchanged for result in made),
+        "gradient_zero_share": max((share for share in shares if share is not None), default=None),
+        "images": count,
+        "attacked": sum(result.attacked for result in made),
+        **({"budgets": {point: asdict(found) for point, found in budgets.items()}} if budgets else {}),
+    }
 
 
 def _lasting(note: Mapping[str, Any]) -> dict[str, Any]:

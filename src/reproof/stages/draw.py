@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from reproof import artifacts
+from reproof import artifacts, csv_tables
 from reproof.figures.draw import FigureInputs
 from reproof.figures.draw import draw as draw_figures
 from reproof.figures.ensembles import Ensemble
@@ -18,7 +19,8 @@ from reproof.provenance import Run
 def draw(job: Job, run: Run) -> None:
     """Do the draw job (plan.Plan.draw)."""
     facts = job.slice
-    (summary,) = (artifacts.read_csv(run.read(Path(path))) for path in job.inputs["tables"])
+    (table,) = job.inputs["tables"]
+    summary = csv_tables.SUMMARY.read(run.read(Path(table)))
 
     def named(names: list[str], paths: tuple[str, ...]) -> dict[str, Path]:
         return {name: run.read(Path(path)) for name, path in zip(names, paths, strict=True)}
@@ -32,10 +34,9 @@ def draw(job: Job, run: Run) -> None:
             histories=named(facts["models"]["histories"], job.inputs["histories"]),
             outcomes=named(attacked, job.inputs["outcomes"]),
             examples=named(attacked, job.inputs["examples"]),
-            traces={
-                trace: named(names, job.inputs[f"trace_{trace}"])
-                for trace, names in facts["models"]["traces"].items()
-            },
+            training_logs=tables_of(
+                named(facts["models"]["training_logs"], job.inputs["training_logs"]), run
+            ),
             ensembles={
                 name: Ensemble(**{**found, "members": tuple(found["members"])})
                 for name, found in facts["ensembles"].items()
@@ -52,3 +53,12 @@ def draw(job: Job, run: Run) -> None:
     for name, svg in drawn.items():
         artifacts.write_text(run.wrote(index.with_name(f"{name}.svg")), svg)
     artifacts.write_text(run.wrote(index), json.dumps(list(drawn), indent=1) + "\n")
+
+
+def tables_of(logs: Mapping[str, Path], run: Run) -> dict[str, dict[str, Path]]:
+    """Return the files of training logs, table -> model -> CSV file. logs: model -> the index of its log."""
+    found: dict[str, dict[str, Path]] = {}
+    for model, index in logs.items():
+        for table in artifacts.read_json(index):
+            found.setdefault(table, {})[model] = run.read(index.with_name(f"{table}.csv"))
+    return found

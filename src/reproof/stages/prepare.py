@@ -12,9 +12,9 @@ from reproof.provenance import Run
 
 def prepare(job: Job, run: Run) -> None:
     """Do a prepare job (plan.Plan.prepare)."""
-    stanza = dict(job.slice["settings"])
-    module = registry.load("datasets", stanza.pop("kind"))
-    settings, root = module.Settings(**stanza), Path(job.slice["data_root"])
+    entry = dict(job.slice["settings"])
+    module = registry.load("datasets", entry.pop("kind"))
+    settings, root = module.Settings(**entry), Path(job.slice["data_root"])
     path = run.wrote(Path(job.outputs["data"]))
     if settings.streams:
         working_folder = path.with_name(f".{path.stem}.working")

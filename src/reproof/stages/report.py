@@ -7,13 +7,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproof import artifacts, reference, registry
+from reproof import artifacts, csv_tables, reference, registry
 from reproof.claims import paper
 from reproof.diagnostics import red_flags
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
 from reproof.provenance import ROOT, Run
-from reproof.report import Attack, Figure, Flag, Model, ReportData, Step, Threat, Trail, render, sentences
+from reproof.report import (
+    DrawnFigure,
+    ReportData,
+    ShownAttack,
+    ShownModel,
+    ShownThreat,
+    Trail,
+    TrailFile,
+    render,
+)
+from reproof.report.sections.conclusions import conclusions
+from reproof.report.shared import Shared
 from reproof.settings.source_names import MEMBER, parts
 from reproof.study import reader
 
@@ -31,20 +42,13 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
     """Return everything that the page shows, read from the results tree and verified."""
     chosen = plan.study
     tables = {name: path for name, path in plan.tabulate().outputs.items() if name != "record"}
-    rows = {name: artifacts.read_csv(run.read(Path(path))) for name, path in tables.items()}
+    frames = {name: csv_tables.SCHEMAS[name].read(run.read(Path(path))) for name, path in tables.items()}
     records, stale = _records(plan)
     prepared = {
         name: records[plan.data_path(name)]["notes"]
         for name in chosen.datasets
         if plan.data_path(name) in records
     }
-    index = Path(plan.draw().outputs["figures"])
-    drawn = json.loads(run.read(index).read_text(encoding="utf-8"))
-    figures = []
-    for name in drawn:
-        path = run.read(index.with_name(f"{name}.svg"))
-        records[str(path)] = records[str(index)]
-        figures.append(Figure.from_svg(name, path.read_text(encoding="utf-8"), str(path)))
     return ReportData(
         study=chosen.name,
         title=chosen.title,
@@ -53,48 +57,24 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         data_set=data_words(prepared),
         seeds=chosen.seeds,
         models=[_model(plan, name, records) for name in chosen.models],
-        attacks=[
-            Attack(
-                name, attack.kind, {key: value for key, value in attack.dump().items() if value is not None}
-            )
-            for name, attack in chosen.attacks.items()
-        ],
-        threats=[
-            Threat(
-                name,
-                threat.setting,
-                threat.suite,
-                chosen.suites[threat.suite].images,
-                chosen.suites[threat.suite].attacks,
-                ", ".join(threat.makers(target="")) or threat.source or "",
-                "" if chosen.suites[threat.suite].view == "logits" else chosen.suites[threat.suite].view,
-            )
-            for name, threat in chosen.threats.items()
-        ],
-        summary=rows["summary"],
-        measurements=rows["measurements"],
-        verdicts=rows["verdicts"],
-        statements=rows["statements"],
-        classes=rows["per_class"],
-        images=rows["per_image"],
+        attacks=list(_attacks(plan)),
+        threats=list(_threats(plan)),
+        summary=frames["summary"],
+        measurements=frames["measurements"],
+        verdicts=frames["verdicts"],
+        statements=frames["statements"],
+        classes=frames["per_class"],
+        images=frames["per_image"],
         class_names={
             dataset.settings.key: dataset.settings.class_names for dataset in chosen.datasets.values()
         },
-        checklist=rows["checklist"],
+        checklist=frames["checklist"],
         papers=paper.papers(),
         trails=list(_trails(plan)),
+        figures=list(_figures(plan, run, records)),
         records=records,
-        flags=[
-            Flag(
-                row["model"],
-                red_flags.GATES[row["gate"]].rstrip("."),
-                {"true": True, "false": False}.get(row["raised"]),
-                row["evidence"],
-                row["gate"],
-            )
-            for row in rows["red_flags"]
-        ],
-        figures=figures,
+        flags=frames["red_flags"],
+        gates={gate: words.rstrip(".") for gate, words in red_flags.GATES.items()},
         tables=tables,
         warning=(
             f"{chosen.title} is a smoke study: small data, small networks, short training. It shows that every part "
@@ -108,10 +88,43 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
     )
 
 
+def _figures(plan: Plan, run: Run, records: dict[str, Mapping[str, Any]]) -> Iterator[DrawnFigure]:
+    """Yield the figures as they were drawn, adding the record behind each."""
+    index = Path(plan.draw().outputs["figures"])
+    for name in json.loads(run.read(index).read_text(encoding="utf-8")):
+        path = run.read(index.with_name(f"{name}.svg"))
+        records[str(path)] = records[str(index)]
+        yield DrawnFigure.from_svg(name, path.read_text(encoding="utf-8"), str(path))
+
+
+def _attacks(plan: Plan) -> Iterator[ShownAttack]:
+    for name, attack in plan.study.attacks.items():
+        settings = {key: value for key, value in attack.dump().items() if value is not None}
+        yield ShownAttack(name, attack.kind, settings)
+
+
+def _threats(plan: Plan) -> Iterator[ShownThreat]:
+    for name, threat in plan.study.threats.items():
+        suite = plan.study.suites[threat.suite]
+        yield ShownThreat(
+            name,
+            threat.setting,
+            threat.suite,
+            suite.images,
+            suite.attacks,
+            ", ".join(threat.makers(target="")) or threat.source or "",
+            "" if suite.view == "logits" else suite.view,
+        )
+
+
 def findings(plan: Plan) -> dict[str, list[tuple[str, str]]]:
     """Return the page's sentences on what a finished study found, paper by paper, as plain text."""
     job = plan.report()
-    return sentences(gather(plan, job, Run(job=job.description)))
+    shared = Shared(gather(plan, job, Run(job=job.description)))
+    return {
+        told.key: [(finding.term, finding.words.striptags()) for finding in told.findings]
+        for told in conclusions(shared)
+    }
 
 
 def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
@@ -149,13 +162,13 @@ def data_words(prepared: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return words
 
 
-def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> Model:
+def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> ShownModel:
     chosen = plan.study.models[name]
     training = chosen.training
     record = records[plan.make(name, plan.study.seeds[0]).outputs["model"]]
     data = records[plan.data_path(chosen.dataset)]["notes"]
     width = getattr(chosen.architecture.settings, "width", 1.0)
-    return Model(
+    return ShownModel(
         name=name,
         title=chosen.title,
         dataset=plan.study.datasets[chosen.dataset].settings.key,
@@ -173,7 +186,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> M
             "architecture": chosen.architecture.dump(),
             "defense": chosen.defense_stanza,
             **({"members": list(chosen.members)} if chosen.members else {}),
-            **({"beside": list(chosen.beside)} if chosen.beside else {}),
+            **({"frozen peer models": list(chosen.beside)} if chosen.beside else {}),
             **({"seed_offset": chosen.seed_offset} if chosen.seed_offset else {}),
             **({} if chosen.members else {"training": training.model_dump(mode="json")}),
         },
@@ -194,22 +207,22 @@ def _trails(plan: Plan) -> Iterator[Trail]:
                         model=target,
                         seed=seed,
                         setting=threat.setting,
-                        steps=tuple(_steps(plan, target, seed, name, made_on)),
+                        files=tuple(_files(plan, target, seed, name, made_on)),
                         source=label,
                         attacks=plan.study.suites[threat.suite].attacks,
                     )
 
 
-def _steps(plan: Plan, target: str, seed: int, threat: str, sources: Sequence[str]) -> Iterator[Step]:
+def _files(plan: Plan, target: str, seed: int, threat: str, sources: Sequence[str]) -> Iterator[TrailFile]:
     """Yield the files behind what a target is measured to do with a threat's images, made on these models."""
     suite = plan.study.threats[threat].suite
-    yield Step("data", plan.data_path(plan.study.models[target].dataset))
+    yield TrailFile("data", plan.data_path(plan.study.models[target].dataset))
     for source in sources:
         for model in parts(source):
             if model != target:
-                yield Step("source model", plan.make(model, seed).outputs["model"])
-    yield Step("model", plan.make(target, seed).outputs["model"])
+                yield TrailFile("source model", plan.make(model, seed).outputs["model"])
+    yield TrailFile("model", plan.make(target, seed).outputs["model"])
     for source in sources:
-        yield Step("adversarial", plan.adversarial_path(source, seed, suite))
-    yield Step("outcome", plan.outcome_path(target, seed, threat))
-    yield Step("table", plan.table_path("measurements"))
+        yield TrailFile("adversarial", plan.adversarial_path(source, seed, suite))
+    yield TrailFile("outcome", plan.outcome_path(target, seed, threat))
+    yield TrailFile("table", plan.table_path("measurements"))

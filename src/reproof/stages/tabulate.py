@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from reproof import artifacts, csv_tables
-from reproof.claims import paper
 from reproof.diagnostics import checklist, checklist_case, red_flags
-from reproof.judging import tables, verdicts
+from reproof.judging import tables
+from reproof.judging.study_facts import StudyFacts
 from reproof.measuring import breakdown
 from reproof.measuring import outcomes as measuring_outcomes
 from reproof.plan.job import Job
@@ -17,22 +17,22 @@ from reproof.provenance import Run
 def tabulate(job: Job, run: Run) -> None:
     """Do the tabulate job (plan.Plan.tabulate)."""
     outcomes = measuring_outcomes.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
-    papers = paper.papers()
-    budgets = {name: verdicts.Budget(**budget) for name, budget in job.slice["budgets"].items()}
-    narrowed = {
-        (found["model"], found["setting"], found["source"], found["attack"]): found["settings"]
-        for found in job.slice["narrowed"]
+    facts = StudyFacts.read(job.slice)
+    made = tables.tabulate(outcomes, facts)
+    flags = red_flags.find(outcomes, facts.attacks, facts.suite_overrides)
+    stated = checklist_case.facts(job.slice["checklist"], facts.attacks)
+    frames = {
+        "measurements": made.measurements,
+        "summary": made.summary,
+        "verdicts": made.verdicts,
+        "statements": made.statements,
+        "red_flags": csv_tables.RED_FLAGS.frame(red_flags.table_rows(flags)),
+        "checklist": csv_tables.CHECKLIST.frame(
+            checklist.table_rows(checklist.answer(stated, outcomes, flags, made.judged))
+        ),
+        "per_class": breakdown.per_class(outcomes),
+        "per_image": breakdown.per_image(outcomes),
     }
-    made = tables.tabulate(
-        outcomes, papers, budgets, job.slice["attacks"], job.slice["tolerance"], narrowed=narrowed
-    )
-    texts = {**made.files(), **breakdown.files(outcomes)}
-    flags = red_flags.find(outcomes, job.slice["attacks"], narrowed)
-    texts["red_flags.csv"] = csv_tables.to_csv(red_flags.table_rows(flags), red_flags.COLUMNS)
-    replies = checklist.answer(
-        checklist_case.facts(job.slice["checklist"], job.slice["attacks"]), outcomes, flags, made.verdicts
-    )
-    texts["checklist.csv"] = csv_tables.to_csv(checklist.table_rows(replies), checklist.COLUMNS)
-    for name, text in texts.items():
-        artifacts.write_text(run.wrote(Path(job.outputs[name.removesuffix(".csv")])), text)
+    for name, schema in csv_tables.SCHEMAS.items():
+        artifacts.write_text(run.wrote(Path(job.outputs[name])), schema.text(frames[name]))
     run.notes = {"measurements": len(made.measurements), "claims": len(made.verdicts)}

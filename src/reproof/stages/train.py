@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from reproof import artifacts, device
 from reproof.data import prepared
 from reproof.models import build
 from reproof.models.classifier import Classifier
+from reproof.models.defense import Row
 from reproof.plan.job import Job
 from reproof.provenance import Run
 from reproof.settings.training import TrainingSettings
@@ -23,7 +25,7 @@ def train(job: Job, run: Run) -> None:
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = build.build(job.slice, data.description, job.slice["seed"])
-    defense.beside = [
+    defense.peers = [
         _frozen(build.load(other, data.description, run.read(Path(path)))[1].classifier, chosen)
         for other, path in zip(job.slice.get("beside", ()), job.inputs.get("beside", ()), strict=True)
     ]
@@ -37,19 +39,29 @@ def train(job: Job, run: Run) -> None:
         seed=job.slice["seed"],
         device=chosen,
         checkpoint=checkpoint,
-        # A checkpoint of training beside other weights is of another run.
+        # A checkpoint of training with other peers is of another run.
         digest=" ".join([job.digest, *(run.inputs[path] for path in job.inputs.get("beside", ()))]),
         progress=sys.stderr.isatty(),
     )
     artifacts.write_tensors(run.wrote(model), trainee.state_dict(), {"network": job.slice})
     artifacts.write_csv(run.wrote(history_path), history)
-    for name, rows in defense.traces().items():
-        artifacts.write_csv(run.wrote(Path(job.outputs[f"trace_{name}"])), rows)
+    write_training_log(Path(job.outputs["training_log"]), defense.training_log(), run)
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
     checkpoint.unlink(missing_ok=True)
 
 
+def write_training_log(index: Path, tables: Mapping[str, Sequence[Row]], run: Run) -> None:
+    """Write each table of a training log that has rows as a CSV file beside the index, and last the index: their names.
+
+    Every training writes an index, so that one rule of the workflow fits all methods.
+    """
+    filled = {name: rows for name, rows in tables.items() if rows}
+    for name, rows in filled.items():
+        artifacts.write_csv(run.wrote(index.with_name(f"{name}.csv")), rows)
+    artifacts.write_json(run.wrote(index), list(filled))
+
+
 def _frozen(network: Classifier, place: torch.device) -> Classifier:
-    """Return a trained network as others are trained beside it: without gradient, in the loop's memory format."""
+    """Return a trained network as a frozen peer: without gradient, in the loop's memory format."""
     network.to(place).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()

@@ -2,10 +2,63 @@
 
 from __future__ import annotations
 
-import difflib
+import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from reproof.errors import StudyError
+from reproof.settings.values import nearest_hint
+from reproof.study.layers import COMMAND_LINE
+
+Mistake = tuple[Sequence[Any], str]
+"""A key path, and what is wrong there in one sentence."""
+
+
+def unknown(path: Sequence[Any], name: str, known: Mapping[str, Any], what: str) -> Iterator[Mistake]:
+    """Yield a mistake where a name is none of the known ones."""
+    if name not in known:
+        yield path, f"no {what} is called {name!r}; {nearest_hint(name, known)}"
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The files that a study was laid together from, to tell which of them says what."""
+
+    layers: Sequence[tuple[str, Mapping[str, Any]]]
+    """Name and content of each, later ones over earlier ones; the command line's comes last."""
+    budget: str | None
+    """The chosen budget."""
+
+    def mistake(self, path: Sequence[Any], message: str, unknown: Sequence[Any] = ()) -> StudyError:
+        """Return an error that names the file and the key path there. unknown: the wrong key after the path."""
+        file, there = self._find([*path, *unknown])
+        there = there[: len(there) - len(unknown)]
+        return StudyError(f"{file}: {dotted(there)}: {message}" if there else f"{file}: {message}")
+
+    def refusal(self, base: Sequence[Any], data: Any, errors: Sequence[ErrorDetails]) -> StudyError:
+        """Return pydantic's first error. base: the path of what was read; data: what the files say there."""
+        first = errors[0]
+        unknown = [ast.literal_eval(first["ctx"]["key"])] if first["type"] == "unknown_key" else []
+        return self.mistake([*base, *real_path(data, first["loc"])], sentence(first), unknown)
+
+    def _find(self, path: Sequence[Any]) -> tuple[str, list[Any]]:
+        """Return the file that a key came from, and the key's path there: in the file, or in its chosen budget."""
+        chosen = ["budgets", self.budget] if self.budget is not None else []
+        for length in range(len(path), 0, -1):
+            found = []
+            for position, (name, layer) in enumerate(self.layers):
+                if reaches(layer, path[:length]):
+                    found.append((position, 2 if name == COMMAND_LINE else 0, name, list(path)))
+                if chosen and reaches(layer, [*chosen, *path[:length]]):
+                    found.append((position, 1, name, [*chosen, *path]))
+            if found:
+                return max(found, key=lambda entry: entry[:2])[2:]
+        files = [name for name, _ in self.layers if name != COMMAND_LINE]
+        return (files or ["study"])[-1], list(path)
 
 
 def reaches(layer: Any, path: Sequence[Any]) -> bool:
@@ -47,22 +100,12 @@ def real_path(data: Any, loc: Sequence[Any]) -> list[Any]:
     return path
 
 
-def sentence(error: Any) -> str:
+def sentence(error: ErrorDetails) -> str:
     """Return one plain sentence for a pydantic error."""
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "missing":
+    if error["type"] == "missing":
         return "this key is missing"
-    if kind == "union_tag_not_found":
-        return f"the key 'kind' is missing; it is one of {context.get('discriminator', '')}".replace(
-            "'kind'", "kind", 1
-        )
-    if kind == "union_tag_invalid":
-        expected = [word.strip("' ") for word in context["expected_tags"].split(",")]
-        near = difflib.get_close_matches(str(context["tag"]), expected, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(expected)}"
-        return f"no kind is called {context['tag']!r}; {hint}"
     message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    if kind in ("value_error", "unknown_key"):
-        return str(message)
+    if error["type"] in ("value_error", "unknown_key", "unknown_kind"):
+        return message
     return f"{message} (it is {error['input']!r})"

@@ -13,12 +13,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.defense import DefenseSettings
-from reproof.settings.source_names import JOINT, parts
+from reproof.settings.source_names import JOINT, LONGEST, parts
 from reproof.settings.training import TrainingSettings
-from reproof.settings.values import Count, Flag, Number, Settings, UnitInterval, Whole
+from reproof.settings.values import Count, Number, Settings, Switch, UnitInterval, Whole
 from reproof.study.layers import COMMAND_LINE
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=LONGEST)]
+"""A name that is a folder's or a file's too: small letters, so that no two differ by case alone."""
 Setting = Literal["white_box", "black_box", "adaptive"]
 
 
@@ -26,25 +27,25 @@ class SuiteSettings(Settings, use_attribute_docstrings=True):
     """A named group of attacks that one job makes, on the same images."""
 
     attacks: tuple[str, ...] = Field(min_length=1)
-    """Names of attack stanzas."""
+    """Names of attacks."""
     images: Count
     """The first so many images of the test split (its order is fixed, stratified and nested)."""
     view: str = "logits"
-    """What is differentiated: `logits` (cross-entropy on them), or a view that a defense declares. Only models
-    whose defense has the view stand under the suite."""
+    """The attack loss: `logits` (cross-entropy on them), or one that a defense declares. Only models whose defense
+    declares it meet the suite."""
     members: Literal["joint", "aggregated"] = "joint"
     """How an ensemble of `members` is attacked: through all of them at once, or with the sum of the perturbations that
-    the attack makes on each of them alone (Mirzaeian, DKD, Sec. 4.3). Only ensembles stand under the latter."""
+    the attack makes on each of them alone (Mirzaeian, DKD, Sec. 4.3). Only ensembles meet the latter."""
     settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    """Attack -> what this suite sets otherwise than the attack's stanza: other epsilons under the same name."""
+    """Attack -> what this suite overrides of the attack's config entry: other epsilons under the same name."""
 
 
 class ThreatSettings(Settings, use_attribute_docstrings=True):
     """Who attacks whom: a suite, made on the target itself or on another model, shown to every target."""
 
     setting: Setting
-    """white_box: made on the target; adaptive: made on it through its defense's own views; black_box: on others, which
-    one of `source`, `sources` and `together` names."""
+    """white_box: made on the target; adaptive: made on it with its defense's own attack losses; black_box: on others,
+    which one of `source`, `sources` and `together` names."""
     suite: str
     source: str | None = None
     """The model on which a black_box suite is made; `member` in a white_box threat: each member of an ensemble in
@@ -121,20 +122,23 @@ class SurfaceSettings(Settings, use_attribute_docstrings=True):
         level / 255 for level in range(0, 129, 4)
     )
     """How far they are moved, ascending (Fig. 6)."""
-    clip: Flag = True
+    clip: Switch = True
     """Put moved pixels back into [0, 1]; the paper does not say whether it does."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A plugin and its settings, as a stanza `{kind: ..., ...}` chose them."""
+    """A plug-in and its settings, as a config entry `{kind: ..., ...}` chose them."""
 
     kind: str
     settings: Any
+    built_on: Choice | None = None
+    """A defense that only shapes the network, on which this defense is built."""
 
     def dump(self) -> dict[str, Any]:
-        """Return the stanza as plain JSON values."""
-        return {"kind": self.kind, **self.settings.model_dump(mode="json")}
+        """Return the config entry as plain JSON values."""
+        beneath = {} if self.built_on is None else {"built_on": self.built_on.dump()}
+        return {"kind": self.kind, **self.settings.model_dump(mode="json"), **beneath}
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,6 @@ class Model:
     architecture: Choice
     defense: Choice
     training: TrainingSettings
-    built_on: Choice | None = None
-    """A defense that only shapes the network, on which this model's defense is built."""
     seed_offset: int = 0
     """What is added to the study's seeds for this model."""
     beside: tuple[str, ...] = ()
@@ -157,20 +159,24 @@ class Model:
     """Trained models that it is put together from; it is not trained itself."""
 
     @property
+    def built_on(self) -> Choice | None:
+        """Return the defense on which this model's defense is built."""
+        return self.defense.built_on
+
+    @property
     def defense_kinds(self) -> tuple[str, ...]:
         """Return the files of the model's defense: what it is built on, then the defense itself."""
         return (*([self.built_on.kind] if self.built_on else []), self.defense.kind)
 
     @property
     def defense_stanza(self) -> dict[str, Any]:
-        """Return the defense's stanza as plain JSON values."""
-        beneath = {} if self.built_on is None else {"built_on": self.built_on.dump()}
-        return {**self.defense.dump(), **beneath}
+        """Return the defense's config entry as plain JSON values."""
+        return self.defense.dump()
 
     @property
-    def traces(self) -> tuple[str, ...]:
+    def training_log(self) -> tuple[str, ...]:
         """Return the names of the tables that the training leaves beside its history."""
-        return cast(DefenseSettings, self.defense.settings).traces
+        return cast(DefenseSettings, self.defense.settings).training_log
 
     @property
     def networks(self) -> int:
@@ -178,10 +184,10 @@ class Model:
         return len(self.members) or cast(DefenseSettings, self.defense.settings).networks
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """Return the losses that an adaptive attacker climbs; those of a vote are an ensemble's, not a member's."""
+    def attack_losses(self) -> tuple[str, ...]:
+        """Return the attack losses that the defense declares; those of a vote are an ensemble's, not a member's."""
         declared = cast(DefenseSettings, self.defense.settings)
-        return () if declared.votes and not self.members else declared.views
+        return () if declared.votes and not self.members else declared.attack_losses
 
     @property
     def architecture_key(self) -> str:
@@ -218,14 +224,14 @@ class Study:
     attacks: dict[str, Choice]
     suites: dict[str, SuiteSettings]
     suite_attacks: dict[str, dict[str, Choice]]
-    """Suite -> its attacks, with what the suite sets otherwise."""
+    """Suite -> its attacks, with the suite's overrides."""
     threats: dict[str, ThreatSettings]
     attack_batch_size: int
     tolerance: float
     keep_adversarial: bool
     examples: int
     surfaces: SurfaceSettings | None
-    """Whose loss is measured around test images; None where nobody's is."""
+    """Whose loss is measured around test images; None: no model's."""
     budget: str
     """The budget that was laid over the files; empty where they have none."""
     source: Mapping[str, Any]

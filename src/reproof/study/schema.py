@@ -1,188 +1,158 @@
-"""The pydantic class of a study file, with an alternative for each plug-in."""
+"""What a study file may say, as pydantic classes: one field for each key."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Union, cast, get_type_hints
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from reproof import registry
-from reproof.settings.defense import DefenseSettings
 from reproof.settings.training import TrainingSettings
-from reproof.settings.values import Count, Flag, NonNegative, Settings, Whole
-from reproof.study.model import Name, SuiteSettings, SurfaceSettings, ThreatSettings
+from reproof.settings.values import Count, NonNegative, Settings, Switch, Whole
+from reproof.study.model import Choice, Name, SuiteSettings, SurfaceSettings, ThreatSettings
+from reproof.study.plug_in import DefensePlugIn, PlugIn
 
-STANZAS = ("datasets", "models", "attacks", "suites", "threats")
+Dataset = Annotated[Choice, PlugIn("datasets")]
+Architecture = Annotated[Choice, PlugIn("architectures")]
+Attack = Annotated[Choice, PlugIn("attacks")]
+Defense = Annotated[Choice, DefensePlugIn("defenses")]
 
+Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
+"""What random numbers are drawn from. Part of a folder's name, so never negative; torch takes no longer ones."""
 
-@functools.cache
-def study_file_class() -> type[Settings]:
-    """Return the pydantic class of a study file, with one alternative for each plugin found in the folders."""
-    dataset, architecture, attack = (
-        _alternatives(family, registry.names(family)) for family in ("datasets", "architectures", "attacks")
-    )
-    defense = _defenses()
-    model = create_model(
-        "ModelStanza",
-        __base__=Settings,
-        __doc__="A network to train; what it leaves out comes from the study's defaults.",
-        title=(str, Field("", description="What the page calls it.")),
-        dataset=(Name | None, None),
-        architecture=(architecture | None, None),
-        defense=(defense, ...),
-        training=(dict[str, Any] | None, None),
-        seed_offset=(
-            Annotated[Whole, Field(ge=0)],
-            Field(
-                0,
-                description="Added to the study's seeds where this model's weights and batches are drawn, so that two "
-                "models that are otherwise alike differ.",
-            ),
-        ),
-        beside=(
-            tuple[Name, ...],
-            Field(
-                (),
-                description="Models trained before, against which its defense trains it; they stay as they are.",
-            ),
-        ),
-        members=(
-            tuple[Name, ...],
-            Field(
-                (),
-                description="Trained models that vote as one: this one is put together from them, not trained.",
-            ),
-        ),
-    )
-    whole = create_model(
-        "Study",
-        __base__=Settings,
-        __doc__="A study without its budgets.",
-        study=(Name, Field(description="Name of the study: its folder under results/ and its page.")),
-        title=(str, ""),
-        summary=(str, ""),
-        smoke=(
-            Flag,
-            Field(False, description="True: the page warns that the study is too small for verdicts."),
-        ),
-        seeds=(tuple[Whole, ...], Field(min_length=1)),
-        data_root=(
-            str,
-            Field("data", description="Folder where real data sets are looked for or downloaded to."),
-        ),
-        dataset=(Name, Field(description="The models' data set where their stanza names none.")),
-        architecture=(architecture, ...),
-        training=(TrainingSettings, ...),
-        datasets=(_stanzas(dataset), Field(min_length=1)),
-        models=(_stanzas(model), Field(min_length=1)),
-        attacks=(_stanzas(attack), Field(min_length=1)),
-        suites=(dict[Name, SuiteSettings], Field(min_length=1)),
-        threats=(dict[Name, ThreatSettings], Field(min_length=1)),
-        attack_batch_size=(Count, 256),
-        tolerance=(
-            Annotated[NonNegative, Field(le=0.5)],
-            Field(
-                0.02, description="A claim is reproduced within the measured interval widened by this much."
-            ),
-        ),
-        keep_adversarial=(
-            Flag,
-            Field(False, description="Keep adversarial images after they were evaluated."),
-        ),
-        examples=(
-            Whole,
-            Field(6, ge=0, le=64, description="Example images that the page shows per model and attack."),
-        ),
-        surfaces=(
-            SurfaceSettings | None,
-            Field(None, description="Loss surfaces to measure and draw; none where it is left out."),
-        ),
-    )
-    stanza = dict[str, Any]
-    training = _overlay(TrainingSettings)
-    budget = _overlay(
-        whole,
-        architecture=stanza,
-        training=training,
-        datasets=_stanzas(stanza | None),
-        models=_stanzas(
-            _overlay(model, architecture=stanza, defense=stanza, training=training | None) | None
-        ),
-        attacks=_stanzas(stanza | None),
-        suites=_stanzas(_overlay(SuiteSettings) | None),
-        threats=_stanzas(_overlay(ThreatSettings) | None),
-        surfaces=_overlay(SurfaceSettings) | None,
-    )
-    return create_model(
-        "StudyFile",
-        __base__=whole,
-        __doc__="A study of reproof: what is trained, attacked with what, on how many images, with which seeds.",
-        alone=(
-            Flag,
-            Field(
-                False,
-                description="True: the study says everything itself; what files before it say is dropped.",
-            ),
-        ),
-        budget=(Name | None, Field(None, description="Which of the budgets is laid over the study.")),
-        budgets=(
-            _stanzas(budget | None),
-            Field(
-                default_factory=dict,
-                description="Overlays of the study, of which one is chosen: how long, how much, how many.",
-            ),
-        ),
-    )
+SECTIONS = ("datasets", "models", "attacks", "suites", "threats")
+"""The keys under which config entries stand by name; one that a later file sets to null is taken away."""
 
 
-def _overlay(whole: type[Settings], **others: Any) -> Any:
-    """Return a class with the fields of `whole`, none of them needed. others: types that differ."""
-    hints = get_type_hints(whole, include_extras=True)
-    fields: dict[str, Any] = {
-        name: (others.get(name, hints[name]), Field(None, description=field.description))
-        for name, field in whole.model_fields.items()
-    }
-    return create_model(f"{whole.__name__}Overlay", __base__=Settings, **fields)
+class ModelEntry(Settings, use_attribute_docstrings=True):
+    """A network to train; what it leaves out comes from the study's defaults."""
+
+    title: str = ""
+    """What the page calls it."""
+    dataset: Name | None = None
+    architecture: Architecture | None = None
+    defense: Defense
+    training: dict[str, Any] | None = None
+    """What it sets otherwise than the study's training."""
+    seed_offset: Seed = 0
+    """Added to the study's seeds where this model's weights and batches are drawn, so that two models that are
+    otherwise alike differ."""
+    beside: tuple[Name, ...] = ()
+    """Models trained before, against which its defense trains it; they stay as they are."""
+    members: tuple[Name, ...] = ()
+    """Trained models that vote as one: this one is put together from them, not trained."""
 
 
-def _stanzas(member: Any) -> Any:
-    """Return the type of a section of the study: a mapping from names to stanzas."""
-    return dict.__class_getitem__((Name, member))
+class StudyEntries(Settings, use_attribute_docstrings=True):
+    """A study without its budgets."""
+
+    study: Name
+    """Name of the study: its folder under results/ and its page."""
+    title: str = ""
+    summary: str = ""
+    smoke: Switch = False
+    """True: the page warns that the study is too small for verdicts."""
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    data_root: str = "data"
+    """Folder where real data sets are looked for or downloaded to."""
+    dataset: Name
+    """The models' data set where their config entry names none."""
+    architecture: Architecture
+    training: TrainingSettings
+    datasets: dict[Name, Dataset] = Field(min_length=1)
+    models: dict[Name, ModelEntry] = Field(min_length=1)
+    attacks: dict[Name, Attack] = Field(min_length=1)
+    suites: dict[Name, SuiteSettings] = Field(min_length=1)
+    threats: dict[Name, ThreatSettings] = Field(min_length=1)
+    attack_batch_size: Count = 256
+    tolerance: Annotated[NonNegative, Field(le=0.5)] = 0.02
+    """A claim is reproduced within the measured interval widened by this much."""
+    keep_adversarial: Switch = False
+    """Keep adversarial images after they were evaluated."""
+    examples: Annotated[Whole, Field(ge=0, le=64)] = 6
+    """Example images that the page shows per model and attack."""
+    surfaces: SurfaceSettings | None = None
+    """Loss surfaces to measure and draw; none where it is left out."""
 
 
-def _alternatives(family: registry.Family, names: Sequence[str], **more: Any) -> Any:
-    """Return the union of a family's plugins of these names, told apart by `kind`. more: fields of each."""
-    members = []
-    for name in names:
-        title = "".join(word.title() for word in (*name.split("_"), family[:-1])) + ("Shaped" if more else "")
-        kind: Any = (Literal.__getitem__(name), ...)
-        members.append(create_model(title, __base__=registry.settings_class(family, name), kind=kind, **more))
-    if len(members) == 1:
-        return members[0]
-    return Annotated[Union.__getitem__(tuple(members)), Field(discriminator="kind")]
+class StudyFile(StudyEntries, use_attribute_docstrings=True):
+    """A study of reproof: what is trained, attacked with what, on how many images, with which seeds."""
+
+    alone: Switch = False
+    """True: the study says everything itself; what files before it say is dropped."""
+    budget: Name | None = None
+    """Which of the budgets is laid over the study."""
+    budgets: dict[Name, dict[str, Any] | None] = Field(default_factory=dict)
+    """Overlays of the study, of which one is chosen: how long, how much, how many."""
 
 
-def _defenses() -> Any:
-    """Return the union of the defenses, each of which can be built on one that only shapes the network."""
-    names = registry.names("defenses")
-    shaping = [name for name in names if defense_settings(name).shapes_network]
-    if not shaping:
-        return _alternatives("defenses", names)
-    description = "A defense that only shapes the network, on which this one is built."
-    beneath = _alternatives("defenses", shaping)
-    return _alternatives("defenses", names, built_on=(beneath | None, Field(None, description=description)))
+def errors_of_part(whole: type[Settings], part: Any) -> list[ErrorDetails]:
+    """Return pydantic's errors in a part of what a class describes, as a budget is a part of a study.
+
+    A part need not say everything, and may set an entry to null: what only the rest can tell is no error in it.
+    """
+    try:
+        whole.model_validate(part)
+    except ValidationError as error:
+        return [found for found in error.errors(include_url=False) if not _may_be_mended(found, part)]
+    return []
 
 
-def defense_settings(defense: str) -> type[DefenseSettings]:
-    """Return the Settings of a defense's file."""
-    return cast(type[DefenseSettings], registry.settings_class("defenses", defense))
+def _may_be_mended(error: ErrorDetails, part: Any) -> bool:
+    """Say whether what is laid under a part may be what an error misses."""
+    place = error["loc"]
+    given = error["input"]
+    match error["type"]:
+        case "missing":
+            return True
+        case "unknown_kind":
+            return "kind" not in given
+        case "value_error" | "too_short":  # of a whole mapping: settings that do not go together, no entries
+            return isinstance(given, Mapping)
+    return given is None and len(place) == 2 and place[0] in SECTIONS
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a study file, generated from the types."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **study_file_class().model_json_schema(by_alias=True),
+    """Return the JSON schema of a study file, with every plug-in that there is, by which editors check and complete."""
+    whole = StudyFile.model_json_schema()
+    definitions = whole.pop("$defs")
+    definitions |= {f"{name}Part": _part_schema(found) for name, found in definitions.items()}
+    definitions["ModelEntry"]["properties"]["training"] = {"$ref": "#/$defs/TrainingSettingsPart"}
+    definitions["ModelEntryPart"]["properties"]["training"] = {"$ref": "#/$defs/TrainingSettingsPart"}
+    body = {key: whole["properties"][key] for key in StudyEntries.model_fields}
+    definitions["Budget"] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {key: _part_schema(found) for key, found in body.items()},
     }
+    for key in SECTIONS:
+        definitions["Budget"]["properties"][key] = _section_schema(definitions["Budget"]["properties"][key])
+    whole["properties"]["budgets"]["patternProperties"] = {
+        "^[a-z][a-z0-9_]*$": {"anyOf": [{"$ref": "#/$defs/Budget"}, {"type": "null"}]}
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": definitions}
+
+
+def _part_schema(schema: Any) -> Any:
+    """Return the JSON schema of a part of something: nothing in it is required, and plug-ins say any of their keys."""
+    if isinstance(schema, list):
+        return [_part_schema(found) for found in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "discriminator" in schema:
+        return {"type": "object"}
+    return {
+        key: f"{found}Part" if key == "$ref" else _part_schema(found)
+        for key, found in schema.items()
+        if key not in ("required", "minProperties")
+    }
+
+
+def _section_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a section of which entries may be taken away: set to null."""
+    entries = {
+        pattern: {"anyOf": [found, {"type": "null"}]}
+        for pattern, found in schema["patternProperties"].items()
+    }
+    return {**schema, "patternProperties": entries}

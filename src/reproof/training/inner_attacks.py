@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Loss = Callable[[Tensor], Tensor]
-"""images (N, C, H, W) -> a loss per image (N,) to climb."""
+"""images (N, C, H, W) -> a loss per image (N,) to maximise."""
 
 
 def fgsm(loss: Loss, images: Tensor, epsilon: Tensor) -> Tensor:

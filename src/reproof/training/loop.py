@@ -9,19 +9,13 @@ selects nothing.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 import sys
 import time
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -32,14 +26,10 @@ from reproof.models.defense import Defense, Progress, Stock, Trainee
 from reproof.settings.training import TrainingSettings
 from reproof.training.adversarial import Batch, mix_in_adversarial
 from reproof.training.augmentation import shift_and_mirror
+from reproof.training.checkpoint import Checkpoint, History, identity
 from reproof.training.randomness import generator_for, seed_from
 from reproof.training.schedule import learning_rate_factor, make_optimizer, split_batches
 
-History = list[dict[str, Any]]
-"""A row per epoch: epoch (from 1), loss, train_accuracy, validation_accuracy (None: not measured),
-learning_rate."""
-
-_CHECKPOINT_VERSION = 2
 _STEPS_BETWEEN_CHECKS = 50
 
 
@@ -71,19 +61,16 @@ def train(
             f"{data.name}: training needs at least two images, and {len(images)} are selected"
         )
     run = _Run(defense, trainee, data, images, labels, settings, seed, device)
-    identity = run.identity(digest) if checkpoint is not None else ""
+    kept = run.checkpoint(checkpoint, digest) if checkpoint is not None else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        history, elapsed = run.resume(checkpoint, identity) if checkpoint is not None else ([], 0.0)
+        history, elapsed = kept.resume(settings.epochs) if kept is not None else ([], 0.0)
         started = saved = time.monotonic()
         for epoch in range(len(history), settings.epochs):
             history.append(run.epoch(epoch, progress))
             now = time.monotonic()
-            if (
-                checkpoint is not None
-                and epoch + 1 < settings.epochs
-                and now - saved >= settings.checkpoint_seconds
-            ):
-                run.save(checkpoint, identity, history, elapsed + now - started)
+            last = epoch + 1 == settings.epochs
+            if kept is not None and not last and now - saved >= settings.checkpoint_seconds:
+                kept.save(history, elapsed + now - started)
                 saved = now
         run.finish()
     trainee.to(memory_format=torch.contiguous_format)
@@ -182,6 +169,12 @@ class _Run:
         )
         self.steps_per_epoch = len(split_batches(torch.arange(len(images)), settings.batch_size))
 
+    def checkpoint(self, path: Path, digest: str) -> Checkpoint:
+        """Return the checkpoint of this run, whether its file is there or not."""
+        data = (self.images, self.labels)
+        run = identity(self.defense, self.trainee, self.settings, self.seed, self.name, data, digest)
+        return Checkpoint(path, run, self.defense, self.trainee, self.optimizer)
+
     def epoch(self, epoch: int, show_progress: bool) -> dict[str, Any]:
         """Train one epoch and return its row of the history."""
         torch.manual_seed(seed_from(self.seed, epoch))
@@ -275,105 +268,3 @@ class _Run:
             f"{self.steps_per_epoch}, learning rate {rate:g}; lower training.learning_rate, or set "
             "training.warmup_epochs or training.gradient_clip"
         )
-
-    def identity(self, digest: str) -> str:
-        """Return a digest of all that decides the weights, as far as the loop sees it."""
-        images = zlib.crc32(self.images.cpu().contiguous().numpy().data)
-        labels = zlib.crc32(self.labels.cpu().contiguous().numpy().data)
-        shapes = {name: [str(value.dtype), *value.shape] for name, value in self.trainee.state_dict().items()}
-        settings = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds"})
-        parts = {
-            "version": _CHECKPOINT_VERSION,
-            "defense": f"{type(self.defense).__module__}.{type(self.defense).__qualname__}",
-            "defense_settings": self.defense.settings.model_dump(mode="json"),
-            "training": settings,
-            "seed": self.seed,
-            "data": [self.name, len(self.images), images, labels],
-            "state": shapes,
-            "digest": digest,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def save(self, checkpoint: Path, identity: str, history: History, elapsed: float) -> None:
-        """Write the whole state beside the checkpoint's place, then put it there in one move."""
-        tensors = {f"trainee.{name}": value for name, value in self.trainee.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                if value is not None:
-                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-        tensors |= {f"defense.{name}": value for name, value in self.defense.state().items()}
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        body = {"identity": identity, "history": history, "elapsed_seconds": elapsed}
-        text = json.dumps(body, allow_nan=False)
-        metadata = {"reproof": text, "crc32": str(_checksum(text, tensors))}
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        aside = checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.partial")
-        try:
-            safetensors.torch.save_file(tensors, aside, metadata=metadata)
-            aside.replace(checkpoint)
-        finally:
-            aside.unlink(missing_ok=True)
-
-    def resume(self, checkpoint: Path, identity: str) -> tuple[History, float]:
-        """Restore the checkpoint's state and return its history and seconds; ([], 0) where there is none to
-        use.
-        """
-        for orphan in checkpoint.parent.glob(f".{checkpoint.name}.*.partial"):
-            orphan.unlink(missing_ok=True)
-        if not checkpoint.exists():
-            return [], 0.0
-        try:
-            with safetensors.safe_open(checkpoint, framework="pt") as file:
-                metadata = file.metadata() or {}
-                names = file.keys()
-                tensors = {name: file.get_tensor(name) for name in names}
-            if metadata["crc32"] != str(_checksum(metadata["reproof"], tensors)):
-                raise ValueError("its checksum is wrong")
-            body = json.loads(metadata["reproof"])
-        except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-            _warn(f"{checkpoint} is damaged ({error}); training starts over")
-            return [], 0.0
-        if body["identity"] != identity:
-            _warn(
-                f"{checkpoint} belongs to another run (settings, data or code differ); training starts over"
-            )
-            return [], 0.0
-        self._restore(tensors)
-        history: History = body["history"]
-        elapsed: float = body["elapsed_seconds"]
-        _warn(
-            f"resuming after epoch {len(history)} of {self.settings.epochs} ({elapsed:.0f} s), "
-            f"from {checkpoint}"
-        )
-        return history, elapsed
-
-    def _restore(self, tensors: dict[str, Tensor]) -> None:
-        state = {
-            name.removeprefix("trainee."): t for name, t in tensors.items() if name.startswith("trainee.")
-        }
-        self.trainee.load_state_dict(state)
-        kept: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                kept.setdefault(int(index), {})[key] = value
-        method = {name: value for name, value in tensors.items() if name.startswith("defense.")}
-        self.defense.restore({name.removeprefix("defense."): value for name, value in method.items()})
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": kept, "param_groups": groups})
-        for parameter, values in self.optimizer.state.items():
-            for key, value in values.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    values[key] = torch.empty_like(parameter).copy_(value)
-
-
-def _checksum(text: str, tensors: dict[str, Tensor]) -> int:
-    value = zlib.crc32(text.encode())
-    for name in sorted(tensors):
-        value = zlib.crc32(name.encode(), value)
-        value = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy().data, value)
-    return value
-
-
-def _warn(message: str) -> None:
-    print(f"reproof: {message}", file=sys.stderr)

@@ -110,10 +110,9 @@ def test_two_linear_members_are_attacked_along_the_sum_of_their_signs() -> None:
     settings: Any = registry.settings_class("attacks", "fgsm").model_validate({"epsilons": [0.1]})
     clean, labels = image(0.5, 0.5, 0.5), torch.tensor([0])
     found = [
-        engine.craft(
-            member, settings, "fgsm", clean, labels, labels, view=None, seed=0, batch_size=4, device="cpu",
-            skip_misclassified=False,
-        ).images["epsilon=0.1"]
+        engine.AttackEngine(member, seed=0, batch_size=4, device="cpu", skip_misclassified=False)
+        .run("fgsm", settings, clean, labels, labels)
+        .images["epsilon=0.1"]
         for member in ensemble.members
-    ]  # fmt: skip
+    ]
     torch.testing.assert_close(aggregate(clean, found, "linf", 0.1), image(0.6, 0.5, 0.4))

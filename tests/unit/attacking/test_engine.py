@@ -65,8 +65,8 @@ def craft(net, images, labels, kind="pgd", settings=None, clean=None, **options)
         settings = registry.settings_class("attacks", kind)(epsilons=[0.05])
     if clean is None:
         clean = judge.predict(net, images, 11, "cpu").argmax(1)
-    chosen = {"view": None, "seed": 0, "batch_size": 4, "device": "cpu", "skip_misclassified": True} | options
-    return engine.craft(net, settings, kind, images, labels, clean, **chosen)
+    chosen = {"seed": 0, "batch_size": 4, "device": "cpu", "skip_misclassified": True} | options
+    return engine.AttackEngine(net, **chosen).run(kind, settings, images, labels, clean)
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_the_classifier_comes_back_after_an_error_too(plug, net, images, labels)
 
 def test_parameters_outside_the_classifier_get_no_gradient(net, images, labels):
     centres = nn.Parameter(torch.randn(4))
-    craft(net, images, labels, view=lambda x, y: (net(x) * centres).sum(1))
+    craft(net, images, labels, attack_loss=lambda x, y: (net(x) * centres).sum(1))
     assert centres.grad is None
 
 
@@ -318,12 +318,12 @@ def test_batch_size_and_memory_format_do_not_change_deterministic_attacks(net, i
 
 def test_views_of_the_wrong_shape_and_attacks_without_one_are_refused(net, images, labels):
     with pytest.raises(StudyError, match="one loss per image"):
-        craft(net, images, labels, view=lambda x, y: net(x))
+        craft(net, images, labels, attack_loss=lambda x, y: net(x))
     for kind in ("carlini_wagner", "random_noise"):
         declared = registry.settings_class("attacks", kind)
         chosen = {"epsilons": [0.1]} if kind == "random_noise" else declared.example
-        with pytest.raises(StudyError, match=f"{kind} cannot climb a view"):
-            craft(net, images, labels, kind, declared(**chosen), view=lambda x, y: net(x).sum(1))
+        with pytest.raises(StudyError, match=f"{kind} cannot take a view"):
+            craft(net, images, labels, kind, declared(**chosen), attack_loss=lambda x, y: net(x).sum(1))
         with pytest.raises(ValueError, match="view"):
             declared(**chosen, view="joint")
 
@@ -331,7 +331,7 @@ def test_views_of_the_wrong_shape_and_attacks_without_one_are_refused(net, image
 def test_a_view_decides_where_the_attack_goes(net, images, labels):
     clean = images.clamp(0.1, 0.9)
     result = craft(
-        net, clean, labels, "bim", view=lambda x, y: -x.flatten(1).sum(1), skip_misclassified=False
+        net, clean, labels, "bim", attack_loss=lambda x, y: -x.flatten(1).sum(1), skip_misclassified=False
     )
     torch.testing.assert_close(result.images["epsilon=0.05"], clean - 0.05)
 
@@ -362,7 +362,7 @@ def test_the_share_of_zero_gradients_is_measured():
 
 def test_a_loss_without_gradient_is_refused(net, images, labels):
     with pytest.raises(StudyError, match="no gradient"):
-        craft(net, images, labels, view=lambda x, y: net(x.round().detach()).sum(1))
+        craft(net, images, labels, attack_loss=lambda x, y: net(x.round().detach()).sum(1))
 
 
 def test_points_that_repeat_are_refused(net, images, labels):

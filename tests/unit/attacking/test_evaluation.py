@@ -94,6 +94,15 @@ def test_outcomes_are_what_the_model_says(data: Dataset) -> None:
     assert len(rows) == 6 + 4 + 4
 
 
+def test_a_budget_is_a_number_and_keeps_its_print(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ATTACKS, "fgsm", {"kind": "fgsm", "epsilons": ["8/255"]})
+    clean = data.images.float() / 255
+    judged = judge(data, {"labels": data.labels[:4], "fgsm/epsilon=8/255": clean[:4]})
+    attacked = [row for row in judged.rows.to_pylist() if row["attack"] == "fgsm"]
+    assert {(row["parameters"], row["epsilon"]) for row in attacked} == {("epsilon=8/255", 8 / 255)}
+    assert judged.examples["predictions/fgsm/epsilon=8/255"].tolist() == [0, 0]
+
+
 def test_image_over_its_budget_is_never_counted(data: Dataset) -> None:
     with pytest.raises(BudgetError, match=r"t: fgsm epsilon=0\.1 on m"):
         judge(data, adversarial(data, shift=0.1001))
@@ -302,4 +311,4 @@ def test_examples_of_a_refused_image_say_so(data: Dataset) -> None:
 
 def test_there_is_nothing_to_say_of_no_images() -> None:
     with pytest.raises(ValueError, match="no images"):
-        evaluation.look(Brightness(), torch.zeros(0, 1, 2, 2), torch.device("cpu"))
+        evaluation.predict(Brightness(), torch.zeros(0, 1, 2, 2), torch.device("cpu"))

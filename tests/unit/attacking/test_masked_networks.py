@@ -114,10 +114,9 @@ def made_on(
     clean = judge.predict(classifier, images, COUNT, "cpu").argmax(1)
     tensors, notes = {"labels": labels}, {}
     for name, stanza in stanzas.items():
-        crafted = engine.craft(
-            classifier, settings_of(stanza), stanza["kind"], images, labels, clean,
-            view=None, seed=0, batch_size=COUNT, device="cpu", skip_misclassified=True,
-        )  # fmt: skip
+        crafted = engine.AttackEngine(
+            classifier, seed=0, batch_size=COUNT, device="cpu", skip_misclassified=True
+        ).run(stanza["kind"], settings_of(stanza), images, labels, clean)
         tensors |= {f"{name}/{parameters}": found for parameters, found in crafted.images.items()}
         notes[name] = {"attacked": crafted.attacked, "gradient_zero_share": crafted.gradient_zero_share}
     return tensors, notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import pytest
@@ -11,7 +10,7 @@ from torch import nn
 
 from reproof import registry
 from reproof.attacking import engine, judge
-from reproof.attacking.psnr_search import NEAR, RESOLUTION, craft_all, mean_psnr, psnr, search
+from reproof.attacking.psnr_search import NEAR, RESOLUTION, mean_psnr, psnr, run_all, search
 from reproof.errors import StudyError
 
 
@@ -35,21 +34,8 @@ def run(kind, images, *, skip=False, labels=None, model=None, **stanza):
     settings = registry.settings_class("attacks", kind)(**stanza)
     clean = judge.predict(model, images, 100, "cpu").argmax(1)
     labels = clean if labels is None else labels
-    craft = functools.partial(
-        engine.craft,
-        model,
-        settings,
-        kind,
-        images,
-        labels,
-        clean,
-        view=None,
-        seed=0,
-        batch_size=3,
-        device="cpu",
-        skip_misclassified=skip,
-    )
-    return craft_all(settings, craft, images, kind)
+    attacking = engine.AttackEngine(model, seed=0, batch_size=3, device="cpu", skip_misclassified=skip)
+    return run_all(attacking, kind, settings, images, labels, clean, what=kind)
 
 
 def test_of_an_image_by_hand():

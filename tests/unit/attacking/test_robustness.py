@@ -42,10 +42,9 @@ def left_under_pgd(kind: str, **settings: object) -> tuple[float, float]:
     declared = registry.settings_class("attacks", "pgd")
     assert issubclass(declared, AttackSettings)
     pgd = declared.model_validate({"epsilons": [0.1], "steps": 20})
-    crafted = engine.craft(
-        trainee, pgd, "pgd", images, labels, clean,
-        view=None, seed=0, batch_size=100, device="cpu", skip_misclassified=True,
-    )  # fmt: skip
+    crafted = engine.AttackEngine(trainee, seed=0, batch_size=100, device="cpu", skip_misclassified=True).run(
+        "pgd", pgd, images, labels, clean
+    )
     (predictions,) = crafted.predictions.values()
     return (clean == labels).double().mean().item(), (predictions == labels).double().mean().item()
 

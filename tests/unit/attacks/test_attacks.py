@@ -10,8 +10,10 @@ from torch import nn
 
 from reproof import registry
 from reproof.attacking import engine, judge, threat_model
+from reproof.attacking.batch import Batch
+from reproof.attacking.gradient_ascent import momentum_sign
+from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks.carlini_wagner import FixedConstantAttack
-from reproof.attacks.mim import MomentumIterativeAttack
 
 EPSILON = 0.1
 
@@ -69,19 +71,9 @@ def attack(model, kind, images, labels, seed=0, view=None, **settings):
     """Run an attack from its stanza by the engine, on every image."""
     declared = registry.settings_class("attacks", kind)(**settings)
     clean = judge.predict(model, images, 100, "cpu").argmax(1)
-    return engine.craft(
-        model,
-        declared,
-        kind,
-        images,
-        labels,
-        clean,
-        view=view,
-        seed=seed,
-        batch_size=100,
-        device="cpu",
-        skip_misclassified=False,
-    )
+    return engine.AttackEngine(
+        model, attack_loss=view, seed=seed, batch_size=100, device="cpu", skip_misclassified=False
+    ).run(kind, declared, images, labels, clean)
 
 
 def only(images_by_point):
@@ -182,8 +174,8 @@ def test_carlini_wagner_agrees_with_foolbox(curved, constant, searches, failures
     net, images, labels = curved
     model, goal = foolbox.PyTorchModel(net, bounds=(0, 1)), foolbox.criteria.Misclassification(labels)
     ours = FixedConstantAttack(
-        constant=constant, steps=100, learning_rate=0.02, confidence=0, binary_search_steps=searches
-    ).run(model, images, goal)
+        constant=constant, steps=100, learning_rate=0.02, binary_search_steps=searches
+    ).perturb(Batch(net, images, labels, ImageNoise("", range(len(images)))))
     theirs = foolbox.attacks.L2CarliniWagnerAttack(
         binary_search_steps=searches, steps=100, stepsize=0.02, initial_const=constant, abort_early=False
     ).run(model, images, goal)
@@ -335,13 +327,13 @@ def test_mim_without_memory_is_bim_and_with_it_is_not(curved):
 
 
 def test_mim_keeps_tiny_gradients_and_survives_zero_ones():
-    attack = MomentumIterativeAttack(decay=1.0, rel_stepsize=0.1, steps=1)
-    images = foolbox.attacks.base.ep.astensor(torch.zeros(3, 1, 1, 2))
-    gradients = foolbox.attacks.base.ep.astensor(
-        torch.tensor([[3.0, -1.0], [3e-30, -1e-30], [0.0, 0.0]]).view(3, 1, 1, 2)
-    )
-    normal = attack.normalize(gradients, x=images, bounds=foolbox.types.Bounds(0, 1)).raw.view(3, 2)
-    torch.testing.assert_close(normal, torch.tensor([[0.75, -0.25], [0.75, -0.25], [0.0, 0.0]]))
+    gradients = torch.tensor([[3.0, -1.0], [3e-30, -1e-30], [0.0, 0.0]]).view(3, 1, 1, 2)
+    direction, kept = momentum_sign(1.0)(gradients, None)
+    expected = torch.tensor([[0.75, -0.25], [0.75, -0.25], [0.0, 0.0]])
+    torch.testing.assert_close(kept.view(3, 2), expected)
+    assert torch.equal(direction.view(3, 2), expected.sign())
+    _, kept = momentum_sign(0.5)(gradients, kept)
+    torch.testing.assert_close(kept.view(3, 2), 1.5 * expected)
 
 
 class NarrowModel(nn.Module):
@@ -420,7 +412,7 @@ def test_each_epsilon_is_an_attack_of_its_own(curved, kind):
 
 
 @pytest.mark.parametrize("kind", ["fgsm", "bim", "mim", "pgd"])
-def test_a_view_is_what_is_climbed(linear, inside, kind):
+def test_a_view_is_what_is_maximised(linear, inside, kind):
     labels = linear(inside).argmax(1)
 
     def view(images, labels):

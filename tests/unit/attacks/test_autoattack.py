@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-import foolbox
 import numpy as np
 import pyautoattack
 import pyautoattack.checks
@@ -18,6 +17,8 @@ from torch import Tensor, nn
 
 from reproof import registry
 from reproof.attacking import engine, judge, threat_model
+from reproof.attacking.batch import Batch
+from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks.autoattack import EnsembleAttack, parts
 from reproof.data.dataset import Dataset, to_unit
 from reproof.errors import StudyError
@@ -55,12 +56,16 @@ def craft(
     declared = registry.settings_class("attacks", kind)
     assert issubclass(declared, EpsilonAttackSettings)
     clean = judge.predict(model, images, 100, "cpu").argmax(1)
-    crafted = engine.craft(
-        model, declared.model_validate(settings), kind, images, labels, clean,
-        view=None, seed=0, batch_size=100, device="cpu", skip_misclassified=skip,
-    )  # fmt: skip
+    crafted = engine.AttackEngine(model, seed=0, batch_size=100, device="cpu", skip_misclassified=skip).run(
+        kind, declared.model_validate(settings), images, labels, clean
+    )
     (found,), (predictions,) = crafted.images.values(), crafted.predictions.values()
     return found, predictions
+
+
+def batch(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float | None = None) -> Batch:
+    """Return images to attack without an engine."""
+    return Batch(model.eval(), images, labels, ImageNoise("", range(len(images))), epsilon)
 
 
 def blobs(classes: int, channels: int = 1) -> tuple[nn.Module, Tensor, Tensor]:
@@ -154,12 +159,7 @@ def test_it_is_the_library_s_own_evaluation(
         library.apgd_targeted.n_target_classes = library.fab.n_target_classes = 3
         theirs, _ = library.run_standard_evaluation(images.clone(), labels)
         torch.manual_seed(5)
-        ours = EnsembleAttack(version=version, queries=100).run(
-            foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu"),
-            images,
-            foolbox.criteria.Misclassification(labels),
-            epsilon=epsilon,
-        )
+        ours = EnsembleAttack(version, queries=100).perturb(batch(net, images, labels, epsilon))
     assert torch.equal(ours, theirs)
     fooled = net(ours).argmax(1) != labels
     assert 0 < fooled.sum() < len(images), "both kinds are compared"
@@ -189,15 +189,14 @@ def test_a_part_sees_only_what_is_left_and_none_runs_for_nothing(
     )
     monkeypatch.setattr("pyautoattack.fab_base.FABAttack.perturb", watched("fab", 1))
     monkeypatch.setattr("pyautoattack.square.SquareAttack.perturb", watched("square", 1))
-    attack = EnsembleAttack(version="standard", queries=5)
-    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
-    found = attack.run(model, images, foolbox.criteria.Misclassification(labels), epsilon=1.0)
+    attack = EnsembleAttack("standard", queries=5)
+    found = attack.perturb(batch(net, images, labels, 1.0))
     assert seen == [("ce", right), ("targeted", right - 3)], "FAB and Square have nothing left to do"
     assert (net(found).argmax(1) != labels).all()
 
     seen.clear()
     wrong = (net(images).argmax(1) + 1) % 10
-    kept = attack.run(model, images, foolbox.criteria.Misclassification(wrong), epsilon=1.0)
+    kept = attack.perturb(batch(net, images, wrong, 1.0))
     assert seen == []
     assert torch.equal(kept, images)
 
@@ -227,16 +226,12 @@ def test_without_an_engine_one_draw_is_all_that_the_global_generator_gives(
     trained: tuple[nn.Module, Tensor, Tensor],
 ) -> None:
     net, images, labels = trained
-    model, goal = (
-        foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu"),
-        foolbox.criteria.Misclassification(labels),
-    )
     with torch.random.fork_rng():
         torch.manual_seed(7)
         torch.randint(2**31, ())
         expected = torch.rand(3)
         torch.manual_seed(7)
-        EnsembleAttack(version="rand", queries=1).run(model, images, goal, epsilon=0.3)
+        EnsembleAttack("rand", queries=1).perturb(batch(net, images, labels, 0.3))
         assert torch.equal(torch.rand(3), expected)
 
 
@@ -248,26 +243,14 @@ def test_colour_images_in_any_memory_format_stay_in_the_ball() -> None:
     assert 0 < (predictions == labels).sum() < len(labels)
     kept = images.clone()
     with torch.random.fork_rng():
-        EnsembleAttack(version="standard", queries=5).run(
-            foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu"),
-            images,
-            foolbox.criteria.Misclassification(labels),
-            epsilon=0.05,
-        )
+        EnsembleAttack("standard", queries=5).perturb(batch(net, images, labels, 0.05))
     assert torch.equal(images, kept)
 
 
-def test_other_bounds_other_goals_and_other_settings_are_refused(
-    trained: tuple[nn.Module, Tensor, Tensor],
-) -> None:
+def test_no_budget_and_other_settings_are_refused(trained: tuple[nn.Module, Tensor, Tensor]) -> None:
     net, images, labels = trained
-    attack = EnsembleAttack(version="standard", queries=5)
-    wide = foolbox.PyTorchModel(net, bounds=(0, 255), device="cpu")
-    with pytest.raises(ValueError, match=r"\[0, 1\].*255"):
-        attack.run(wide, images, foolbox.criteria.Misclassification(labels), epsilon=0.1)
-    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
-    with pytest.raises(ValueError, match="untargeted"):
-        attack.run(model, images, foolbox.criteria.TargetedMisclassification(labels), epsilon=0.1)
+    with pytest.raises(StudyError, match="names no epsilon"):
+        EnsembleAttack("standard", queries=5).perturb(batch(net, images, labels))
     declared = registry.settings_class("attacks", "autoattack")
     for wrong in ({"version": "plus"}, {"queries": 0}, {"view": "joint"}):
         with pytest.raises(ValidationError):

@@ -9,6 +9,8 @@ from torch import nn
 
 from reproof import registry
 from reproof.attacking import engine, judge
+from reproof.attacking.batch import Batch
+from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks.deepfool import MARGIN, ActiveSetDeepFool, Settings
 from reproof.errors import StudyError
 
@@ -65,19 +67,14 @@ def curved():
 
 def attack(model, images, labels, batch_size=100, **settings):
     clean = judge.predict(model, images, 100, "cpu").argmax(1)
-    return engine.craft(
-        model,
-        Settings(**settings),
-        "deepfool",
-        images,
-        labels,
-        clean,
-        view=None,
-        seed=0,
-        batch_size=batch_size,
-        device="cpu",
-        skip_misclassified=True,
-    )
+    return engine.AttackEngine(
+        model, seed=0, batch_size=batch_size, device="cpu", skip_misclassified=True
+    ).run("deepfool", Settings(**settings), images, labels, clean)
+
+
+def batch(model, images, labels):
+    """Return images to attack without an engine."""
+    return Batch(model.eval(), images, labels, ImageNoise("", range(len(images))))
 
 
 def lengths_of(difference, norm):
@@ -118,11 +115,10 @@ def test_every_step_follows_the_gradient_where_the_last_one_ended():
         total += (0.81 - x**0.5) * 2 * x**0.5 + MARGIN
         x, count = 0.01 + 1.1 * total, count + 1
     assert count == 3
-    model = foolbox.PyTorchModel(Root().eval(), bounds=(0, 1), device="cpu")
-    start = torch.full((1, 1, 1, 1), 0.01)
-    found = ActiveSetDeepFool(steps=3, overshoot=0.1).run(model, start, torch.tensor([0]))
+    start = batch(Root(), torch.full((1, 1, 1, 1), 0.01), torch.tensor([0]))
+    found = ActiveSetDeepFool(steps=3, overshoot=0.1).perturb(start)
     assert float(found) == pytest.approx(x, rel=1e-4)
-    assert torch.equal(ActiveSetDeepFool(steps=2, overshoot=0.1).run(model, start, torch.tensor([0])), start)
+    assert torch.equal(ActiveSetDeepFool(steps=2, overshoot=0.1).perturb(start), start.images)
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -156,8 +152,7 @@ def test_images_that_stay_right_come_back_as_they_were(curved):
     left = result.predictions["steps=1"] == labels
     assert left.any()
     assert torch.equal(result.images["steps=1"][left], images[left])
-    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
-    alone = ActiveSetDeepFool(steps=1, overshoot=0).run(model, images, labels)
+    alone = ActiveSetDeepFool(steps=1, overshoot=0).perturb(batch(net, images, labels))
     assert torch.equal(alone[left], images[left]), "without the engine too"
 
 
@@ -187,7 +182,7 @@ def test_contenders_limit_what_is_differentiated_after_the_first_step(curved, mo
 
     monkeypatch.setattr(ActiveSetDeepFool, "_nearest", nearest)
     run = ActiveSetDeepFool(steps=50, contenders=2)
-    run.run(foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu"), images, labels)
+    run.perturb(batch(net, images, labels))
     assert [shape[1] for shape in columns] == [5] + [2] * (len(columns) - 1)
     counts = [shape[0] for shape in columns]
     assert counts == sorted(counts, reverse=True)
@@ -216,11 +211,10 @@ def test_it_stays_between_black_and_white():
 
 def test_parameters_keep_no_gradient_and_labels_that_are_wrong_are_left_alone(curved):
     net, images, labels = curved
-    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
     kept = images.clone()
     net.zero_grad()
     wrong = (labels + 1) % 6
-    assert torch.equal(ActiveSetDeepFool(steps=5).run(model, images, wrong), kept)
+    assert torch.equal(ActiveSetDeepFool(steps=5).perturb(batch(net, images, wrong)), kept)
     result = attack(net, images, labels, steps=[5])
     assert result.gradient_zero_share is None
     assert all(parameter.grad is None for parameter in net.parameters())
@@ -242,13 +236,6 @@ def test_a_gradient_of_zero_moves_nothing_and_none_at_all_is_an_error(inside):
     assert result.unchanged["steps=3"] == 12
     with pytest.raises(StudyError, match="no gradient"):
         attack(Broken(), inside, Broken()(inside).argmax(1), steps=[3])
-
-
-def test_it_is_untargeted(inside):
-    model = foolbox.PyTorchModel(Linear().eval(), bounds=(0, 1), device="cpu")
-    goal = foolbox.criteria.TargetedMisclassification(torch.zeros(12, dtype=torch.long))
-    with pytest.raises(ValueError, match="untargeted"):
-        ActiveSetDeepFool(steps=1).run(model, inside, goal)
 
 
 def test_points_are_named_as_claims_name_them():

@@ -9,7 +9,7 @@ from torch import nn
 from reproof import registry
 from reproof.attacking import engine, judge
 from reproof.attacking.source_networks import SourceNetworks, fooled, members_of
-from reproof.attacks.gradient_ensemble import GradientEnsembleAttack, normalise
+from reproof.attacks.gradient_ensemble import normalise
 
 
 class Linear(nn.Module):
@@ -44,19 +44,9 @@ def images():
 def craft(model, kind, images, labels, *, seed=0, batch_size=100, **settings):
     declared = registry.settings_class("attacks", kind)(**settings)
     clean = judge.predict(model, images, 100, "cpu").argmax(1)
-    return engine.craft(
-        model,
-        declared,
-        kind,
-        images,
-        labels,
-        clean,
-        view=None,
-        seed=seed,
-        batch_size=batch_size,
-        device="cpu",
-        skip_misclassified=False,
-    )
+    return engine.AttackEngine(
+        model, seed=seed, batch_size=batch_size, device="cpu", skip_misclassified=False
+    ).run(kind, declared, images, labels, clean)
 
 
 def made(model, images, labels, **settings):
@@ -183,12 +173,6 @@ def test_the_papers_protocol_is_what_is_left_out():
     assert (settings.random_start, settings.clean_correct, settings.fooling_set) == (False, True, True)
     assert settings.passes() == 20
     assert not registry.settings_class("attacks", "bim").fooling_set
-
-
-def test_without_the_engine_it_asks_for_its_networks(images):
-    attack = GradientEnsembleAttack(rel_stepsize=0.1, steps=1, random_start=False)
-    with pytest.raises(ValueError, match="set `networks`"):
-        attack.get_loss_fn(None, None)
 
 
 class TestSources:

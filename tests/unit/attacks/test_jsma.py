@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from reproof.attacking import engine, judge
+from reproof.attacking.batch import Batch
+from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks.jsma import PAIRS_AT_ONCE, SaliencyMapAttack, Settings, best_pairs, first_along_gradient
 
 
@@ -36,19 +38,9 @@ def images():
 
 def attack(model, images, labels, batch_size=100, seed=0, **settings):
     clean = judge.predict(model, images, 100, "cpu").argmax(1)
-    return engine.craft(
-        model,
-        Settings(**settings),
-        "jsma",
-        images,
-        labels,
-        clean,
-        view=None,
-        seed=seed,
-        batch_size=batch_size,
-        device="cpu",
-        skip_misclassified=True,
-    )
+    return engine.AttackEngine(
+        model, seed=seed, batch_size=batch_size, device="cpu", skip_misclassified=True
+    ).run("jsma", Settings(**settings), images, labels, clean)
 
 
 def follow(model, image, target, label, *, steps, theta, max_changes, signs, size, limit=18):
@@ -115,8 +107,11 @@ def test_it_changes_what_enumeration_changes(images, variant, direction, theta, 
         direction=direction,
         target="least_likely",
     )
-    goal = foolbox.criteria.TargetedMisclassification(targets) if targeted else labels
-    found = run.run(foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu"), images, goal)
+    found = (
+        run.approach(model, images, targets, None)
+        if targeted
+        else run.perturb(Batch(model, images, labels, ImageNoise("", range(20))))
+    )
     signs = {"both": (1, -1), "increase": (1,), "decrease": (-1,)}[direction]
     expected = [
         follow(
@@ -212,8 +207,7 @@ def test_more_steps_fool_more_and_the_rest_comes_back_as_it_was(images):
     assert left[0].sum() > left[1].sum() > left[2].sum()
     for steps, stays in zip((1, 5, 200), left, strict=True):
         assert torch.equal(result.images[f"steps={steps}"][stays], images[stays])
-    model = foolbox.PyTorchModel(model.eval(), bounds=(0, 1), device="cpu")
-    alone = SaliencyMapAttack(steps=5).run(model, images, labels)
+    alone = SaliencyMapAttack(steps=5).perturb(Batch(model, images, labels, ImageNoise("", range(20))))
     assert torch.equal(alone[left[1]], images[left[1]]), "without the engine too"
 
 
@@ -258,20 +252,19 @@ def test_the_line_along_the_gradient_finds_the_class_it_reaches_first(images):
         def forward(self, images):
             return images.flatten(1)[:, :5] * 1e-6 + torch.arange(5.0)
 
-    wrapped = foolbox.PyTorchModel(Flat().eval(), bounds=(0, 1), device="cpu")
     fours = torch.full_like(labels, 4)
-    assert torch.equal(first_along_gradient(wrapped, images, fours, labels), labels)
+    assert torch.equal(first_along_gradient(Flat(), images, fours, labels), labels)
 
 
 def targets_of(monkeypatch, model, images, labels, **settings):
     """Return the targets of each attempt, as the attack chose them."""
     seen = []
 
-    def climb(self, model, clean, targets, labels):
+    def approach(self, model, clean, targets, labels):
         seen.append(targets.clone())
         return clean
 
-    monkeypatch.setattr(SaliencyMapAttack, "_climb", climb)
+    monkeypatch.setattr(SaliencyMapAttack, "approach", approach)
     attack(model, images, labels, steps=[3], **settings)
     return seen
 
@@ -299,10 +292,9 @@ def test_of_all_targets_the_smallest_change_counts(images):
     model = Linear()
     labels = model(images).argmax(1)
     each = []
-    wrapped = foolbox.PyTorchModel(model.eval(), bounds=(0, 1), device="cpu")
     for shift in range(1, 5):
         run = SaliencyMapAttack(steps=40)
-        found = run._climb(wrapped, images, (labels + shift) % 5, labels)
+        found = run.approach(model, images, (labels + shift) % 5, labels)
         changed = (found != images).flatten(1).sum(1)
         each.append(torch.where(changed > 0, changed, 99))
     best = torch.stack(each).amin(0)

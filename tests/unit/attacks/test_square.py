@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import foolbox
 import pytest
 import torch
 from pyautoattack.square import SquareAttack
@@ -14,8 +13,9 @@ from torch import Tensor, nn
 from reproof import registry
 from reproof.attacking import engine, judge, threat_model
 from reproof.attacks.square import RandomSquaresAttack
+from reproof.errors import StudyError
 from reproof.settings.attack import EpsilonAttackSettings
-from tests.unit.attacks.test_autoattack import Changed, Linear, blobs
+from tests.unit.attacks.test_autoattack import Changed, Linear, batch, blobs
 
 
 class Watched(nn.Module):
@@ -32,14 +32,15 @@ class Watched(nn.Module):
         return logits
 
 
-def craft(model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, **settings: Any) -> engine.Crafted:
+def craft(
+    model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, **settings: Any
+) -> engine.AttackResult:
     declared = registry.settings_class("attacks", "square")
     assert issubclass(declared, EpsilonAttackSettings)
     clean = judge.predict(model, images, 100, "cpu").argmax(1)
-    return engine.craft(
-        model, declared.model_validate(settings), "square", images, labels, clean,
-        view=None, seed=seed, batch_size=100, device="cpu", skip_misclassified=True,
-    )  # fmt: skip
+    return engine.AttackEngine(model, seed=seed, batch_size=100, device="cpu", skip_misclassified=True).run(
+        "square", declared.model_validate(settings), images, labels, clean
+    )
 
 
 def only(by_point: dict[str, Tensor]) -> Tensor:
@@ -110,12 +111,7 @@ def test_what_it_fools_is_what_the_library_fools(
             net, eps=0.08, n_queries=150, p_init=share, seed=seed, device="cpu", resc_schedule=True
         ).perturb(images.clone(), labels)
         torch.manual_seed(5)
-        ours = RandomSquaresAttack(queries=150, share=share, restarts=1).run(
-            foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu"),
-            images,
-            foolbox.criteria.Misclassification(labels),
-            epsilon=0.08,
-        )
+        ours = RandomSquaresAttack(queries=150, share=share).perturb(batch(net, images, labels, 0.08))
     fooled = net(ours).argmax(1) != labels
     assert 0 < fooled.sum() < len(images)
     assert torch.equal(ours[fooled], theirs[fooled])
@@ -172,12 +168,10 @@ def test_colours_stay_in_the_ball_and_generators_as_they_were() -> None:
     threat_model.check(images, only(result.images), "linf", 0.1, "square")
 
 
-def test_other_goals_and_settings_are_refused(trained: tuple[nn.Module, Tensor, Tensor]) -> None:
+def test_no_budget_and_other_settings_are_refused(trained: tuple[nn.Module, Tensor, Tensor]) -> None:
     net, images, labels = trained
-    attack = RandomSquaresAttack(queries=5, share=0.8, restarts=1)
-    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
-    with pytest.raises(ValueError, match="untargeted"):
-        attack.run(model, images, foolbox.criteria.TargetedMisclassification(labels), epsilon=0.1)
+    with pytest.raises(StudyError, match="names no epsilon"):
+        RandomSquaresAttack(queries=5).perturb(batch(net, images, labels))
     declared = registry.settings_class("attacks", "square")
     for wrong in ({"share": 0}, {"share": 1.5}, {"queries": 0}, {"restarts": 0}, {"view": "joint"}):
         with pytest.raises(ValidationError):

@@ -1,4 +1,4 @@
-"""The ledger's counts and anomalies, on hand-made papers; and the command that shows them."""
+"""The claims table's counts and anomalies, on hand-made papers; and the command that shows them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import itertools
 
 import pytest
 
-from reproof import cli
+from reproof import cli, registry
 from reproof.claims import paper as claims_paper
 from reproof.claims.consistency import anomalies, summary, uncovered
 from reproof.claims.paper import papers
 from tests.hand_made_papers import read_paper, write_paper
+from tests.plugin_copies import copy_without
 
 BLACK = {"setting": "black_box", "source": "vgg19"}
 FOOLED = {
@@ -387,7 +388,7 @@ def test_the_command_does_both(tmp_path, monkeypatch, capsys):
     assert out.endswith("1 are not\n")
 
 
-def test_the_command_says_what_is_wrong_with_the_ledger(tmp_path, monkeypatch, capsys):
+def test_the_command_says_what_is_wrong_with_the_claims_table(tmp_path, monkeypatch, capsys):
     folder = write_paper(tmp_path, {})
     (folder / "claims.csv").unlink()
     monkeypatch.setattr(claims_paper, "papers", lambda: papers(tmp_path))
@@ -396,3 +397,49 @@ def test_the_command_says_what_is_wrong_with_the_ledger(tmp_path, monkeypatch, c
     assert out == ""
     assert err.startswith("reproof: ClaimError: ")
     assert "claims.csv: cannot be read" in err
+
+
+OWN = '''
+from typing import ClassVar
+from reproof.settings.attack import Access, EpsilonAttackSettings
+
+class Settings(EpsilonAttackSettings):
+    """Own."""
+    title: ClassVar[str] = "Own"
+    family: ClassVar[str] = "own"
+    access: ClassVar[Access] = "{access}"
+    iterative: ClassVar[bool] = {iterative}
+'''
+
+
+@pytest.mark.parametrize(
+    ("attack", "iterative", "access", "kinds"),
+    [
+        ("apgd", True, "gradient", [ITERATIVE]),
+        ("apgd", False, "gradient", []),
+        ("apgd", True, "score", []),
+    ],
+)
+def test_an_own_attack_is_compared_by_what_it_declares(
+    tmp_path, monkeypatch, attack, iterative, access, kinds
+):
+    text = OWN.format(access=access, iterative=iterative)
+    monkeypatch.setattr(registry, "PACKAGE", copy_without(tmp_path, attacks__apgd=text))
+    paper = read_paper(
+        tmp_path,
+        {"attack": attack, "column": "many", "printed": "30.0"},
+        {"attack": "fgsm", "column": "one", "printed": "20.0"},
+    )
+    assert [found.kind for found in anomalies([paper])] == kinds
+
+
+@pytest.mark.parametrize("gone", ["fgsm", "bim"])
+def test_of_an_attack_that_is_not_built_nothing_is_known(tmp_path, monkeypatch, gone):
+    cells = (
+        {"attack": "bim", "column": "many", "printed": "30.0"},
+        {"attack": "fgsm", "column": "one", "printed": "20.0"},
+    )
+    paper = read_paper(tmp_path, *cells, terms={"attacks": {"fgsm": "FGSM", "bim": "BIM"}})
+    assert [found.kind for found in anomalies([paper])] == [ITERATIVE]
+    monkeypatch.setattr(registry, "PACKAGE", copy_without(tmp_path, f"attacks/{gone}.py"))
+    assert anomalies([paper]) == []

@@ -194,7 +194,7 @@ def test_a_star_is_the_only_wildcard(two, pattern, expected):
     assert ids(select([pattern], own, two)) == expected
 
 
-def test_patterns_choose_in_the_ledgers_order_and_once(two):
+def test_patterns_choose_in_the_claims_tables_order_and_once(two):
     own = next(one for one in two if one.key == "a_paper")
     found = select(["table_1.ours.bim", "table_1.ours.*", "b_paper.table_1.ours.pgd"], own, two)
     assert ids(found) == [

@@ -1,4 +1,4 @@
-"""The ledger: every claim against a second transcription, against the others, and against a typist's mistakes."""
+"""The claims table: every claim against a second transcription, against the others, and against a typist's mistakes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ import pytest
 
 from reproof import registry
 from reproof.claims import consistency
-from reproof.claims.claim import claim_id
+from reproof.claims.claim import TransferSource, claim_id
 from reproof.claims.paper import FOLDER, papers, select
 from reproof.claims.reader import read_claims
 from reproof.claims.vocabulary import (
-    ARCHITECTURES,
-    ATTACKS,
     CERTAINTIES,
     COLUMNS,
-    DATASETS,
-    DEFENSES,
+    FAMILIES,
     LOST,
     METRICS,
+    NO_ATTACK,
     NOT_CLAIMED,
     SETTINGS,
     TEXT,
     TRAININGS,
+    variant_of,
 )
 from reproof.errors import ClaimError
 from reproof.judging.statements import judge_statements
@@ -40,6 +39,10 @@ from reproof.settings.values import format_number
 from reproof.study.model import ThreatSettings
 
 PAPERS = papers()
+TERMS = {
+    column: sorted({key for paper in PAPERS for key in paper.terms.of(family)})
+    for column, family in FAMILIES.items()
+}
 KEYS = [paper.key for paper in PAPERS]
 COUNTS = {
     "mustafa_pcl": {
@@ -342,7 +345,7 @@ def test_settings_of_readings():
             elif first == "attacks":
                 kind, _, rest = rest.partition(".")
                 if kind not in registry.names("attacks"):
-                    assert kind in ATTACKS, reading.setting
+                    assert kind in paper.terms.attacks, reading.setting
                     continue
                 known = set(registry.settings_class("attacks", kind).model_fields)
             elif first == "threats":
@@ -351,7 +354,7 @@ def test_settings_of_readings():
                 known = set(registry.settings_class("defenses", first).model_fields)
             else:
                 assert reading.setting in ("none", "seeds") or first in (
-                    *DEFENSES,
+                    *TERMS["defense"],
                     "datasets",
                     "architectures",
                 )
@@ -365,7 +368,28 @@ def test_attack_protocols_use_the_attacks_own_words():
             if kind in registry.names("attacks"):
                 assert set(stated) <= set(registry.settings_class("attacks", kind).model_fields), kind
             else:
-                assert kind in ATTACKS
+                assert kind in paper.terms.attacks
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_terms_are_of_what_the_claims_name_and_of_nothing_else(key):
+    """Variants of a defense go by its name; what two defenses make together has a name of its own."""
+    (paper,) = [paper for paper in PAPERS if paper.key == key]
+    sources = [
+        s for claim in paper.claims if claim.setting == "black_box" for s in TransferSource.read(claim.source)
+    ]
+    for column, family in FAMILIES.items():
+        named = {getattr(claim, column) for claim in paper.claims}
+        if column in ("architecture", "defense"):
+            named |= {getattr(source, column) for source in sources}
+        assert set(paper.terms.of(family)) == {variant_of(word) for word in named} - {NO_ATTACK}, column
+        names = [name for several in paper.terms.of(family).values() for name in several]
+        assert len(names) == len(set(names)) + (key == "hassanin_dfl" and column == "defense"), "AT is two"
+    assert paper.short_name.endswith(str(paper.year)) or f" {paper.year} (" in paper.short_name
+
+
+def test_short_names_tell_papers_apart():
+    assert len({paper.short_name for paper in PAPERS}) == len(PAPERS)
 
 
 def test_budgets_cover_every_data_set():
@@ -383,13 +407,13 @@ def test_every_statement_is_about_cells_with_numbers():
 
 
 WORDS = {
-    "dataset": DATASETS,
-    "architecture": ARCHITECTURES,
-    "defense": DEFENSES,
+    "dataset": TERMS["dataset"],
+    "architecture": TERMS["architecture"],
+    "defense": TERMS["defense"],
     "training": TRAININGS,
     "setting": SETTINGS,
     "source": ("", "vgg19", "vgg13*5", "lenet", "member"),
-    "attack": ATTACKS,
+    "attack": [NO_ATTACK, *TERMS["attack"]],
     "metric": tuple(METRICS),
     "unit": ("percent", "fraction", "points", "images"),
     "evidence": ("measured", "copied from mustafa_pcl", "copied from Yu et al. [43]"),
@@ -441,9 +465,9 @@ def notes(path):
 
 
 def faults(folder, key):
-    """Return what the checks of this file say of a copy of the ledger."""
+    """Return what the checks of this file say of a copy of the claims table."""
     try:
-        read_claims(folder / key / "claims.csv")
+        read_claims(folder / key / "claims.csv", next(paper.terms for paper in PAPERS if paper.key == key))
     except ClaimError as error:
         return [str(error)]
     found = disagreements(folder, key)
@@ -460,7 +484,7 @@ def faults(folder, key):
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """Return a copy of the papers' folder."""
-    return Path(shutil.copytree(FOLDER, tmp_path_factory.mktemp("ledger") / "papers"))
+    return Path(shutil.copytree(FOLDER, tmp_path_factory.mktemp("claims") / "papers"))
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from reproof.claims.claim import Source, claim_id
+from reproof.claims.claim import TransferSource, claim_id
 from reproof.claims.paper import FOLDER
 from reproof.claims.reader import read_claims
 from reproof.claims.vocabulary import COLUMNS, variant_of
@@ -65,7 +65,7 @@ BAD = {
         "column unit: 'points' is unknown; there are: fraction, percent",
     ),
     "no defense": ({"defense": ""}, "column defense: '' is unknown"),
-    "budget as written in print": ({"parameters": "epsilon=8/255"}, "written epsilon=0.03137254901960784"),
+    "fraction with a point": ({"parameters": "epsilon=8.0/255"}, "column parameters: '8.0/255' is no number"),
     "budget with a zero too many": ({"parameters": "epsilon=0.30"}, "written epsilon=0.3"),
     "budget with a point too many": ({"parameters": "c=10.0"}, "written c=10"),
     "unknown parameter": ({"parameters": "eps=0.3"}, "column parameters.*did you mean 'epsilon'"),
@@ -202,46 +202,50 @@ def test_refuses_an_id_that_its_labels_do_not_make(tmp_path, change, wanted):
 
 
 SOURCES = [
-    ("vgg19", [Source("vgg19")], "vgg19"),
-    ("vgg13*5", [Source("vgg13", networks=5)], "5 vgg13"),
+    ("vgg19", [TransferSource("vgg19")], "vgg19"),
+    ("vgg13*5", [TransferSource("vgg13", networks=5)], "5 vgg13"),
     (
         "vgg13*3 + resnet32*12",
-        [Source("vgg13", networks=3), Source("resnet32", networks=12)],
+        [TransferSource("vgg13", networks=3), TransferSource("resnet32", networks=12)],
         "3 vgg13 + 12 resnet32",
     ),
-    ("vgg19:fgsm_training", [Source("vgg19", "fgsm_training", "fgsm")], "vgg19 with fgsm_training"),
+    ("vgg19:fgsm_training", [TransferSource("vgg19", "fgsm_training", "fgsm")], "vgg19 with fgsm_training"),
     (
         "vgg19:pgd_training[steps=3]",
-        [Source("vgg19", "pgd_training[steps=3]", "pgd")],
+        [TransferSource("vgg19", "pgd_training[steps=3]", "pgd")],
         "vgg19 with pgd_training[steps=3]",
     ),
     (
         "lenet:prototype_conformity",
-        [Source("lenet", "prototype_conformity")],
+        [TransferSource("lenet", "prototype_conformity")],
         "lenet with prototype_conformity",
     ),
     (
         "resnet110:prototype_conformity:pgd",
-        [Source("resnet110", "prototype_conformity", "pgd")],
+        [TransferSource("resnet110", "prototype_conformity", "pgd")],
         "resnet110 with prototype_conformity, trained on pgd examples",
     ),
     (
         "lenet:fgsm_training:pgd",
-        [Source("lenet", "fgsm_training", "pgd")],
+        [TransferSource("lenet", "fgsm_training", "pgd")],
         "lenet with fgsm_training, trained on pgd examples",
     ),
     (
         "vgg16:undefended:carlini_wagner",
-        [Source("vgg16", "undefended", "carlini_wagner")],
+        [TransferSource("vgg16", "undefended", "carlini_wagner")],
         "vgg16, trained on carlini_wagner examples",
     ),
-    ("vgg16:fgsm_training*2", [Source("vgg16", "fgsm_training", "fgsm", 2)], "2 vgg16 with fgsm_training"),
+    (
+        "vgg16:fgsm_training*2",
+        [TransferSource("vgg16", "fgsm_training", "fgsm", 2)],
+        "2 vgg16 with fgsm_training",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("text", "expected", "words"), SOURCES, ids=[source[0] for source in SOURCES])
 def test_reads_and_says_sources(tmp_path, text, expected, words):
-    assert list(Source.read(text)) == expected
+    assert list(TransferSource.read(text)) == expected
     assert " + ".join(map(str, expected)) == words
     (found,) = read_claims(write_claims(tmp_path, cell(setting="black_box", source=text)))
     assert found.source == text

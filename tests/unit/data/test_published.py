@@ -30,6 +30,7 @@ from reproof.data.dataset import Dataset
 from reproof.errors import DataError
 from reproof.plan import jobs
 from reproof.stages import prepare as stage
+from reproof.study import layers
 from reproof.study import reader as study_reader
 from tests.published import MAKERS, READERS, Published, Server, md5, publish
 
@@ -201,13 +202,15 @@ class TestReading:
     ) -> None:
         published = publish(monkeypatch, "cifar10")
         published.put(tmp_path / "sets")
-        stanza = {
+        config = Path(__file__).parents[3] / "config.yaml"
+        values = {
             "data_root": str(tmp_path / "sets"),
             "dataset": "photographs",
             "datasets": {"photographs": {"kind": "cifar10", "validation_images": 30, "test_images": 20}},
+            "suites": {name: {"images": 20} for name in layers.read_yaml(config)["suites"]},
+            "surfaces": None,
         }
-        config = Path(__file__).parents[3] / "config.yaml"
-        job = jobs.Plan(study_reader.load([config], stanza), root=str(tmp_path)).prepare("photographs")
+        job = jobs.Plan(study_reader.load([config], values), root=str(tmp_path)).prepare("photographs")
         run = provenance.Run(job.description)
         stage.prepare(job, run)
         again = prepared.read_dataset(Path(job.outputs["data"]))
@@ -401,11 +404,11 @@ class TestWrongFiles:
                 module.prepare(module.Settings(), Path("nowhere"))
             assert [file.md5 for file in sources] == listed
         elif name.startswith("cifar"):
-            source = data_published.cifar_source(reader)
+            source = data_published.cifar_download(reader)
             expected = {*(row[1] for row in (*reader.train_list, *reader.test_list)), reader.meta["md5"]}
             assert {file.md5 for file in source.files} == expected
         else:
-            source = data_published.idx_source(reader, module.UNPACKED_MD5S)
+            source = data_published.idx_download(reader, module.UNPACKED_MD5S)
             assert [f"{Path(file.path).name}.gz" for file in source.files] == [
                 row[0] for row in reader.resources
             ]

@@ -24,10 +24,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from reproof import artifacts, registry
-from reproof.data import object_crops, prepared
+from reproof.data import object_crops, object_index, prepared
 from reproof.data import photographs as data_photographs
 from reproof.data.dataset import Dataset
-from reproof.data.workers import Crew
+from reproof.data.workers import Workers
 from reproof.datasets import ilsvrc
 from reproof.errors import ArtifactError, DataError
 from reproof.plan.job import Job
@@ -131,7 +131,7 @@ def prepare(tree: Tree, workers: int = 1, **stanza: Any) -> tuple[Dataset, dict[
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several annotations, images and rows per piece, and several pieces."""
-    monkeypatch.setattr(ilsvrc, "_ANNOTATIONS_AT_ONCE", 7)
+    monkeypatch.setattr(object_index, "ANNOTATIONS_AT_ONCE", 7)
     monkeypatch.setattr(ilsvrc, "_BYTES_AT_ONCE", 3 * 16 * 16 * 6)
 
 
@@ -311,7 +311,7 @@ class TestClasses:
         path.write_text(f"{CAT} 1 a cat\n\n{DOG} 2 dog  \nrubbish\n")
         notes = prepare(tree)[1]
         assert notes["class_names"] == ["a cat", "dog"]
-        assert notes["faults"] == {ilsvrc.UNKNOWN_CLASS: 11}, "what the kit does not name"
+        assert notes["faults"] == {object_index.UNKNOWN_CLASS: 11}, "what the kit does not name"
         path.write_bytes(b"\xff\xfe rubbish")
         assert prepare(tree)[1]["class_names"] == [CAT, OWL]
 
@@ -501,11 +501,11 @@ ANNOTATION_FAULTS: dict[str, tuple[str | bytes, dict[str, int]]] = {
     "turned round": (xml(boxed(CAT, 25, 5, 5, 25)), {object_crops.EMPTY_BOX: 1}),
     "upside down": (xml(boxed(CAT, 5, 25, 25, 5)), {object_crops.EMPTY_BOX: 1}),
     "small": (xml(boxed(CAT, 5, 5, 11, 25)), {object_crops.SMALL: 1}),
-    "unknown class": (xml(boxed("cat", 5, 5, 25, 25)), {ilsvrc.UNKNOWN_CLASS: 1}),
-    "no class": (xml(GOOD.replace(f"<name>{CAT}</name>", "")), {ilsvrc.UNKNOWN_CLASS: 1}),
+    "unknown class": (xml(boxed("cat", 5, 5, 25, 25)), {object_index.UNKNOWN_CLASS: 1}),
+    "no class": (xml(GOOD.replace(f"<name>{CAT}</name>", "")), {object_index.UNKNOWN_CLASS: 1}),
     "two in one": (
         xml(boxed(CAT, 25, 5, 5, 25) + boxed(DOG, 5, 25, 25, 5) + boxed("?", 1, 1, 20, 20)),
-        {object_crops.EMPTY_BOX: 2, ilsvrc.UNKNOWN_CLASS: 1},
+        {object_crops.EMPTY_BOX: 2, object_index.UNKNOWN_CLASS: 1},
     ),
 }
 JUDGED_BY_THE_IMAGE: dict[str, tuple[str, str]] = {
@@ -696,7 +696,7 @@ class TestSameBytes:
     ) -> None:
         found = set()
         for files, size in ((1, 1), (7, 5000), (1000, 1 << 24)):
-            monkeypatch.setattr(ilsvrc, "_ANNOTATIONS_AT_ONCE", files)
+            monkeypatch.setattr(object_index, "ANNOTATIONS_AT_ONCE", files)
             monkeypatch.setattr(ilsvrc, "_BYTES_AT_ONCE", size)
             ilsvrc.prepare_to(parse(), usual.root, tmp_path / "o", tmp_path / "w", 1)
             found.add((tmp_path / "o").read_bytes())
@@ -716,10 +716,10 @@ class TestSameBytes:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from reproof.data import object_crops
+from reproof.data import object_crops, object_index
 from reproof.datasets import ilsvrc
 where, after, root, out, working = sys.argv[1:]
-ilsvrc._ANNOTATIONS_AT_ONCE, ilsvrc._BYTES_AT_ONCE = 7, 3 * 16 * 16 * 6
+object_index.ANNOTATIONS_AT_ONCE, ilsvrc._BYTES_AT_ONCE = 7, 3 * 16 * 16 * 6
 module, name = {"annotations": (object_crops, "read_annotations"), "objects": (object_crops, "crop"), "images": (ilsvrc, "_at_once")}[where]
 function, calls = getattr(module, name), []
 def counted(task):
@@ -891,12 +891,12 @@ class TestResume:
         assert calls == {"parse": 35, "cut": 20}
 
 
-class TestCrew:
+class TestWorkers:
     def test_results_come_in_the_order_of_the_tasks(self) -> None:
-        with Crew(2) as crew:
-            assert list(crew.spread(abs, range(-20, 0))) == list(range(20, 0, -1))
-            assert list(crew.spread(str, iter([1, 2]))) == ["1", "2"]
-            assert list(crew.spread(str, [])) == []
+        with Workers(2) as workers:
+            assert list(workers.spread(abs, range(-20, 0))) == list(range(20, 0, -1))
+            assert list(workers.spread(str, iter([1, 2]))) == ["1", "2"]
+            assert list(workers.spread(str, [])) == []
 
     def test_few_tasks_are_handed_out_before_results_are_taken(self) -> None:
         taken = []
@@ -906,30 +906,33 @@ class TestCrew:
                 taken.append(number)
                 yield number
 
-        for workers in (1, 2):
+        for processes in (1, 2):
             taken.clear()
-            with Crew(workers) as crew:
-                results = crew.spread(abs, tasks())
+            with Workers(processes) as workers:
+                results = workers.spread(abs, tasks())
                 assert next(results) == 0
                 assert len(taken) <= 6
 
     def test_an_error_of_a_worker_arrives_as_it_is(self, tmp_path: Path) -> None:
         task = object_crops.CropTask(tmp_path, (), 8, "box", 1, tmp_path / "file" / "folder")
         (tmp_path / "file").write_text("in the way")
-        with Crew(2) as crew, pytest.raises(ArtifactError, match="a file stands where a folder should be"):
-            list(crew.spread(object_crops.crop, [task, task]))
+        with (
+            Workers(2) as workers,
+            pytest.raises(ArtifactError, match="a file stands where a folder should be"),
+        ):
+            list(workers.spread(object_crops.crop, [task, task]))
 
     def test_a_killed_worker_is_told_with_the_remedy(self) -> None:
-        with Crew(2) as crew, pytest.raises(DataError, match="with fewer threads"):
-            list(crew.spread(os._exit, [9, 9]))
+        with Workers(2) as workers, pytest.raises(DataError, match="with fewer threads"):
+            list(workers.spread(os._exit, [9, 9]))
 
     def test_workers_end_with_the_process_that_started_them(self, tmp_path: Path) -> None:
         script = """
 import multiprocessing, os, signal, sys, time
-from reproof.data.workers import Crew
+from reproof.data.workers import Workers
 if __name__ == "__main__":
-    with Crew(2) as crew:
-        results = crew.spread(time.sleep, [0, 0, 600, 600, 600, 600, 600, 600])
+    with Workers(2) as workers:
+        results = workers.spread(time.sleep, [0, 0, 600, 600, 600, 600, 600, 600])
         next(results)
         with open(sys.argv[1], "w") as file:
             print(*[child.pid for child in multiprocessing.active_children()], file=file)

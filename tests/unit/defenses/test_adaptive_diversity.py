@@ -159,7 +159,7 @@ class TestLoss:
         defense, trainee = prepared()
         images, labels = batch()
         whole = defense.loss(trainee, images, labels, START)
-        views = defense.views(trainee)
+        views = defense.attack_losses(trainee)
         assert torch.equal(views["joint"](images, labels), whole)
         torch.testing.assert_close(views["joint"](images[4:6], labels[4:6]), whole[4:6])
 
@@ -189,7 +189,7 @@ class TestLoss:
         assert isinstance(trainee.classifier, Ensemble)
         mean = trainee.classifier.member_logits(images).mean(dim=0)
         expected = nn.functional.cross_entropy(mean, labels, reduction="none")
-        assert torch.equal(defense.views(trainee)["mean_logits"](images, labels), expected)
+        assert torch.equal(defense.attack_losses(trainee)["mean_logits"](images, labels), expected)
 
 
 class TestBuild:
@@ -219,8 +219,8 @@ class TestBuild:
 class TestSettings:
     def test_name_and_cost(self) -> None:
         assert Settings().key("adaptive_diversity") == "adaptive_diversity"
-        assert (Settings().networks, Settings().passes()) == (3, 3.0)
-        assert (Settings(members=5).networks, Settings(members=5).passes()) == (5, 5.0)
+        assert (Settings().networks, Settings().relative_cost()) == (3, 3.0)
+        assert (Settings(members=5).networks, Settings(members=5).relative_cost()) == (5, 5.0)
         assert (Settings().alpha, Settings().beta) == (2, 0.5)
         assert not Settings.votes
 

@@ -15,20 +15,19 @@ from reproof.data.dataset import Dataset, to_unit
 from reproof.defenses.adaptive_gravity import (
     AdaptiveGravity,
     Settings,
-    Student,
     Targets,
-    pareto_front,
-    round_starts,
 )
 from reproof.errors import StudyError, TrainingError
 from reproof.figures.training import Identity
 from reproof.geometry import latent_space
+from reproof.geometry.gravity_rounds import Student, pareto_front
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.plan import jobs
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.study import layers, reader
-from reproof.training.loop import History, accuracy, train
+from reproof.training.checkpoint import History
+from reproof.training.loop import accuracy, train
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
 LAST = Progress(9, 10, 90)
@@ -123,7 +122,7 @@ class TestTargets:
 
     def test_gravity_may_count_distances_of_the_first_model(self) -> None:
         defense, _, targets = begun(gravity=(0.5, 2.0), gravity_unit="distance")
-        row = defense.traces()["rounds"][0]
+        row = defense.training_log()["rounds"][0]
         expected = [0.5 * row["head_icd_mean"], 2.0 * row["tail_icd_mean"]]
         assert targets.gravity.tolist() == pytest.approx(expected, rel=1e-5)
 
@@ -136,7 +135,7 @@ class TestTargets:
         assert float(targets.gamma) == pytest.approx(accuracy(trainee, *data.select("train")))
         _, _, targets = begun(gamma=0.25)
         assert float(targets.gamma) == 0.25
-        assert defense.traces()["rounds"][0]["gamma"] is None
+        assert defense.training_log()["rounds"][0]["gamma"] is None
 
     def test_only_the_first_images_may_count(self) -> None:
         _, trainee, targets = begun(target="teacher", centroid_images=30)
@@ -236,7 +235,7 @@ class TestLoss:
     def test_the_views_are_the_loss_and_its_distances(self) -> None:
         defense, trainee, _ = self.by_hand()
         images, labels = batch()
-        views = defense.views(trainee)
+        views = defense.attack_losses(trainee)
         joint, centroids = views["joint"](images, labels), views["centroids"](images, labels)
         assert torch.equal(joint, defense.loss(trainee, images, labels, LAST))
         plain = nn.functional.cross_entropy(trainee(images), labels, reduction="none")
@@ -261,16 +260,16 @@ class TestRounds:
     def test_share_the_epochs_after_the_warm_up(
         self, options: dict[str, Any], epochs: int, starts: list[int]
     ) -> None:
-        assert round_starts(Settings(**options), epochs) == starts
+        assert Settings(**options).round_starts(epochs) == starts
 
     def test_fifty_of_them_differ_by_one_epoch_at_most(self) -> None:
-        starts = round_starts(Settings(), 350)
+        starts = Settings().round_starts(350)
         lengths = {after - before for before, after in itertools.pairwise([*starts, 350])}
         assert (len(starts), starts[0], lengths) == (50, 105, {4, 5})
 
     def test_the_record_has_a_row_per_round_and_one_of_the_first_model(self) -> None:
         defense, trainee = run(rounds=3, warmup_epochs=2)
-        rows = defense.traces()["rounds"]
+        rows = defense.training_log()["rounds"]
         assert [row["round"] for row in rows] == [0, 1, 2, 3]
         assert [row["epoch"] for row in rows] == [2, 4, 6, 8]
         assert [row["gamma"] for row in rows[1:]] == [row["accuracy"] for row in rows[:-1]]
@@ -288,7 +287,7 @@ class TestRounds:
         gains = {}
         for target in ("moved", "teacher"):
             defense, _ = run(12, rounds=4, warmup_epochs=4, target=target, round=4, gamma=1.0)
-            rows = defense.traces()["rounds"]
+            rows = defense.training_log()["rounds"]
             gains[target] = [rows[-1][key] / rows[1][key] for key in ("head_icd_min", "tail_icd_min")]
         assert min(gains["moved"]) > 1.4
         assert max(gains["teacher"]) < 1.2
@@ -313,7 +312,7 @@ class TestRounds:
         for number in (1, 2, 3):
             defense, trainee = run(rounds=3, warmup_epochs=2, round=number)
             snapshots[number] = {name: value.clone() for name, value in trainee.state_dict().items()}
-            assert [row["chosen"] for row in defense.traces()["rounds"]].index(1) == number
+            assert [row["chosen"] for row in defense.training_log()["rounds"]].index(1) == number
         assert not torch.equal(snapshots[1]["auxiliary.head"], snapshots[2]["auxiliary.head"])
         # A run that ends with the first round leaves the same weights behind.
         defense, trainee, _ = prepared(**SMALL, rounds=3, warmup_epochs=2)
@@ -328,7 +327,7 @@ class TestRounds:
         monkeypatch.setattr(defense, "begin_epoch", begin)
         train(defense, trainee, make_data(), training(8), seed=0, progress=False)
         assert all(torch.equal(value, snapshots[1][name]) for name, value in stopped.items())
-        (chosen,) = [row["round"] for row in defense.traces()["rounds"] if row["chosen"]]
+        (chosen,) = [row["round"] for row in defense.training_log()["rounds"] if row["chosen"]]
         assert all(torch.equal(value, snapshots[chosen][k]) for k, value in trainee.state_dict().items())
 
     def test_a_student_may_start_from_the_first_weights(self) -> None:
@@ -348,7 +347,7 @@ class TestRounds:
             defense, trainee, make_data(), training(6, adversarial=chosen), seed=0, progress=False
         )
         assert all(math.isfinite(row["loss"]) for row in history)
-        rows = defense.traces()["centroids"]
+        rows = defense.training_log()["centroids"]
         assert [row["class"] for row in rows[:6]] == [0, 0, 1, 1, 2, 2]
 
 
@@ -393,21 +392,21 @@ class TestChoice:
             best = max(point[0] for point in points[:length])
             able = able or [n for n, point in enumerate(points[:length]) if point[0] == best]
             front = pareto_front([(points[n][1], points[n][2]) for n in able])
-            assert set(defense._held) == {able[index] + 1 for index in front}
-            for number, weights in defense._held.items():
+            assert set(defense.rounds.held) == {able[index] + 1 for index in front}
+            for number, weights in defense.rounds.held.items():
                 assert weights["auxiliary.gamma"].item() == number
 
     def test_the_first_model_is_never_chosen(self) -> None:
-        assert set(self.scored([(0.95, 1.0, 5.0)], threshold=0.9)._held) == {1}
+        assert set(self.scored([(0.95, 1.0, 5.0)], threshold=0.9).rounds.held) == {1}
 
     def test_below_the_threshold_the_most_accurate_are_held(self) -> None:
         points = [(0.7, 9.0, 1.0), (0.8, 2.0, 2.0), (0.8, 3.0, 3.0), (0.6, 9.0, 1.0)]
-        assert set(self.scored(points, threshold=0.9)._held) == {2, 3}
-        assert set(self.scored([*points, (0.9, 1.0, 9.0)], threshold=0.9)._held) == {5}
+        assert set(self.scored(points, threshold=0.9).rounds.held) == {2, 3}
+        assert set(self.scored([*points, (0.9, 1.0, 9.0)], threshold=0.9).rounds.held) == {5}
 
     def test_a_fixed_round_is_held_alone(self) -> None:
         points = [(0.95, 1.0, 5.0), (0.2, 1.0, 9.0), (0.99, 3.0, 1.0)]
-        assert set(self.scored(points, threshold=0.9, round=2)._held) == {2}
+        assert set(self.scored(points, threshold=0.9, round=2).rounds.held) == {2}
 
     def test_pgd_chooses_the_round_that_withstands_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         defense = self.scored([(0.9, 1.0, 1.0), (0.9, 2.0, 2.0), (0.9, 3.0, 3.0)], threshold=0.0)
@@ -416,8 +415,8 @@ class TestChoice:
         measured = {1: 0.4, 2: 0.6, 3: 0.6, 4: 0.1}
         monkeypatch.setattr(defense, "_accuracy_under_pgd", lambda *_: measured[int(gamma)])
         defense.finish(trainee, stock(), Progress(5, 5, 15))
-        assert [row["round"] for row in defense._rows if row["chosen"]] == [2]
-        assert [row["pgd_accuracy"] for row in defense._rows[1:4]] == [0.4, 0.6, 0.6]
+        assert [row["round"] for row in defense.rounds.rows if row["chosen"]] == [2]
+        assert [row["pgd_accuracy"] for row in defense.rounds.rows[1:4]] == [0.4, 0.6, 0.6]
         assert int(gamma) == 2
 
     def test_pgd_counts_what_is_right_clean_and_attacked(self) -> None:
@@ -434,7 +433,7 @@ class TestChoice:
         assert scores[0] >= scores[1] > scores[2]
         few = AdaptiveGravity(Settings(selection_epsilon=1e-6, selection_images=7, selection_split="train"))
         assert few._accuracy_under_pgd(trainee, stock(data)) == accuracy(trainee, *data.select("train", 7))
-        assert trained.traces()["rounds"][-1]["chosen"] == 1
+        assert trained.training_log()["rounds"][-1]["chosen"] == 1
 
     def test_the_separation_is_a_setting(self) -> None:
         spread = {"smallest": [1.0, 2.0], "mean": [3.0, 2.0], "largest": [5.0, 2.0]}
@@ -448,8 +447,8 @@ class TestChoice:
             kind = {"smallest": "min", "mean": "mean", "largest": "max"}[separation]
             for row, value in zip(rows[1:], (first, second), strict=True):
                 row |= {f"head_icd_{kind}": value, f"tail_icd_{kind}": value}
-            defense._rows = rows
-            assert defense._front() == {1 if first > second else 2}
+            defense.rounds.rows = rows
+            assert defense.rounds.front() == {1 if first > second else 2}
 
 
 class StoppedError(Exception):
@@ -493,23 +492,23 @@ class TestCheckpoint:
         defense, trainee, again = attempt(99, checkpoint)
         assert again == history
         assert all(torch.equal(value, expected.state_dict()[k]) for k, value in trainee.state_dict().items())
-        assert defense.traces() == undisturbed.traces()
+        assert defense.training_log() == undisturbed.training_log()
 
     def test_a_second_run_begins_anew(self) -> None:
         defense, trainee, _ = prepared(**SMALL, warmup_epochs=1)
         for _ in range(2):
             train(defense, trainee, make_data(), training(3), seed=0, progress=False)
-            assert [row["round"] for row in defense.traces()["rounds"]] == [0, 1, 2]
+            assert [row["round"] for row in defense.training_log()["rounds"]] == [0, 1, 2]
 
     def test_nothing_is_kept_before_the_first_round(self) -> None:
         defense, _, _ = prepared()
         assert defense.state() == {}
-        assert defense.traces() == {"rounds": [], "centroids": []}
+        assert defense.training_log() == {"rounds": [], "centroids": []}
 
 
 def test_the_trace_of_centroids_is_their_place_in_the_plane() -> None:
     defense, trainee = run(6, rounds=2, warmup_epochs=2, round=2)
-    rows = defense.traces()["centroids"]
+    rows = defense.training_log()["centroids"]
     assert len(rows) == 2 * 3 * 3
     assert [(row["round"], row["layer"], row["class"]) for row in rows[:4]] == [
         (0, "head", 0),
@@ -566,7 +565,7 @@ class TestWrongSettings:
             train(defense, trainee, data, settings, seed=0, progress=False)
         defense, trainee, _ = prepared(**SMALL, accuracy_split="train", selection_split="train")
         train(defense, trainee, data, settings, seed=0, progress=False)
-        assert sum(row["chosen"] for row in defense.traces()["rounds"]) == 1
+        assert sum(row["chosen"] for row in defense.training_log()["rounds"]) == 1
 
     def test_an_unknown_layer_is_named(self) -> None:
         with pytest.raises(StudyError, match="no feature is called 'layer6'; this network's are layer3"):
@@ -580,8 +579,8 @@ class TestWrongSettings:
 
 
 def test_a_step_costs_the_passes_of_its_rounds() -> None:
-    assert Settings(epochs_per_round=2).passes() == pytest.approx(1.2)
-    assert Settings().passes() == pytest.approx(1.1)
+    assert Settings(epochs_per_round=2).relative_cost() == pytest.approx(1.2)
+    assert Settings().relative_cost() == pytest.approx(1.1)
 
 
 def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:
@@ -591,15 +590,12 @@ def test_plan_hands_each_trace_of_each_model_to_the_drawing() -> None:
         "undefended": {"defense": {"kind": "undefended"}},
         "again": {"defense": {"kind": "adaptive_gravity"}, "training": {"epochs": 8}},
     }
+    source["suites"] = {"papers": source["suites"]["papers"]}
     source["threats"] = {"white_box": {"setting": "white_box", "suite": "papers"}}
     del source["surfaces"]  # of models that are no longer there
     made = jobs.Plan(reader.parse(source, [("study", source)], [], {}))
     job = made.draw()
-    assert job.slice["models"]["traces"] == {
-        "rounds": ["gravity", "again"],
-        "centroids": ["gravity", "again"],
-    }
-    for trace in ("rounds", "centroids"):
-        files = tuple(made.train(name, 0).outputs[f"trace_{trace}"] for name in ("gravity", "again"))
-        assert job.inputs[f"trace_{trace}"] == files
+    assert job.slice["models"]["training_logs"] == ["gravity", "again"]
+    files = tuple(made.train(name, 0).outputs["training_log"] for name in ("gravity", "again"))
+    assert job.inputs["training_logs"] == files
     assert Identity(*job.slice["identities"]["undefended"]) == ("digits", "cnn6", "undefended", "clean")

@@ -148,7 +148,7 @@ class TestDerivatives:
             return cross_entropy(matrix @ point + bias, label) + float(0.5 * here @ here + 2 * bend @ bend)
 
         images.requires_grad_(True)
-        view = defend(surface=surface, **BENT).views(trainee)["joint"]
+        view = defend(surface=surface, **BENT).attack_losses(trainee)["joint"]
         classifier = trainee.classifier
         assert isinstance(classifier, LinearClassifier)
         to_weights, to_images = torch.autograd.grad(view(images, labels).sum(), [classifier.weights, images])
@@ -220,7 +220,7 @@ class TestTraining:
         defense = defend(**options)
         trainee = build_tiny(defense).eval()
         images, labels = batch()
-        view = defense.views(trainee)["joint"]
+        view = defense.attack_losses(trainee)["joint"]
         assert torch.equal(view(images, labels), defense.loss(trainee, images, labels, START))
 
     def test_the_neighbours_leave_batch_norm_s_statistics(self) -> None:
@@ -271,4 +271,4 @@ class TestSettings:
         assert Settings(surface="cross_entropy").key("decision_surface") == "decision_surface[cross_entropy]"
 
     def test_the_neighbour_doubles_the_cost(self) -> None:
-        assert Settings(curvature_weight=0.1).passes() == pytest.approx(2 * Settings().passes())
+        assert Settings(curvature_weight=0.1).relative_cost() == pytest.approx(2 * Settings().relative_cost())

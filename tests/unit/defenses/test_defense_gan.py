@@ -229,7 +229,7 @@ class TestPurifying:
         defense, trainee, purified = taught()
         images, labels = batch()
         images.requires_grad_(True)
-        losses = defense.views(trainee)["bpda"](images, labels)
+        losses = defense.attack_losses(trainee)["bpda"](images, labels)
         with torch.no_grad():
             expected = nn.functional.cross_entropy(trainee(images), labels, reduction="none")
         torch.testing.assert_close(losses.detach(), expected)
@@ -510,6 +510,8 @@ class TestSettings:
         assert Settings(training="autoencoder").key("defense_gan") == "defense_gan[autoencoder]"
 
     def test_a_step_costs_the_generator_s_and_the_critic_s(self) -> None:
-        assert Settings().passes() == pytest.approx(1 + 5 * 1.8 + 0.85)
-        assert Settings(gan_steps=2, critic_steps=1).passes() == pytest.approx(1 + 2 * (1.8 + 0.85))
-        assert Settings(training="autoencoder", layers="fully_connected").passes() == pytest.approx(1.26)
+        assert Settings().relative_cost() == pytest.approx(1 + 5 * 1.8 + 0.85)
+        assert Settings(gan_steps=2, critic_steps=1).relative_cost() == pytest.approx(1 + 2 * (1.8 + 0.85))
+        assert Settings(training="autoencoder", layers="fully_connected").relative_cost() == pytest.approx(
+            1.26
+        )

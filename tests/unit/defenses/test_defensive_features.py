@@ -324,8 +324,8 @@ class TestMethod:
 
     def test_it_shapes_the_network_and_has_no_view(self) -> None:
         assert Settings.shapes_network
-        assert Settings.views == ()
-        assert 1.0 < Settings().passes() < Settings(taps="blocks").passes()
+        assert Settings.attack_losses == ()
+        assert 1.0 < Settings().relative_cost() < Settings(taps="blocks").relative_cost()
 
     def test_keys_tell_the_taps_apart(self) -> None:
         assert Settings().key("dfl") == "dfl"

@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 def beside(*networks: Classifier, **options: Any) -> DistilledEnsemble:
     defense = DistilledEnsemble(Settings(**options))
-    defense.beside = [network.eval().requires_grad_(False) for network in networks]
+    defense.peers = [network.eval().requires_grad_(False) for network in networks]
     return defense
 
 
@@ -76,7 +76,7 @@ class TestLoss:
         defense = beside(confident(1, factor=80), weight=2, temperature=temperature)
         trainee = Trainee(confident(2, factor=20))
         images, labels = batch()
-        teacher = softmax(defense.beside[0](images), temperature)
+        teacher = softmax(defense.peers[0](images), temperature)
         student = softmax(trainee(images), temperature)
         expected = entropy_of(trainee, images, labels) + 2 * temperature**2 * kl(teacher, student)
         assert float(np.abs(kl(teacher, student) - kl(student, teacher)).max()) > 0.005
@@ -87,7 +87,7 @@ class TestLoss:
         defense = beside(confident(1), confident(4), confident(5), teacher=kind)
         trainee = Trainee(confident(2, factor=10))
         images, labels = batch()
-        taught = [softmax(network(images)) for network in defense.beside]
+        taught = [softmax(network(images)) for network in defense.peers]
         student = softmax(trainee(images))
         if kind == "mean":
             between = kl((taught[0] + taught[1] + taught[2]) / 3, student)
@@ -124,7 +124,7 @@ class TestLoss:
             (found,) = torch.autograd.grad(defense.loss(trainee, images, labels, START).sum(), bias)
             truth = nn.functional.one_hot(labels, 3).numpy()
             logits = trainee(images)
-            apart = softmax(logits, temperature) - softmax(defense.beside[0](images), temperature)
+            apart = softmax(logits, temperature) - softmax(defense.peers[0](images), temperature)
             expected = (softmax(logits) - truth + temperature * apart).sum(axis=0)
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
@@ -132,7 +132,7 @@ class TestLoss:
         defense = beside(confident(1), weight=1e4)
         trainee = Trainee(confident(2, factor=5))
         images, labels = batch()
-        teacher = softmax(defense.beside[0](images))
+        teacher = softmax(defense.peers[0](images))
         parameters, apart = list(trainee.parameters()), []
         for _ in range(6):
             apart.append(float(kl(teacher, softmax(trainee(images))).mean()))
@@ -165,7 +165,7 @@ class TestLoss:
         """Against differences of the loss itself, in which the teachers' probabilities change too."""
         defense = beside(confident(1, factor=5), confident(4, factor=5), weight=20)
         trainee = Trainee(confident(2, factor=5))
-        for network in (trainee.classifier, *defense.beside):
+        for network in (trainee.classifier, *defense.peers):
             network.double()
         images, labels = batch(1)
         images = images.double().requires_grad_()
@@ -180,7 +180,7 @@ class TestLoss:
 
     def test_frozen_networks_keep_their_weights_and_get_no_gradient(self) -> None:
         defense = beside(confident(1, batch_norm=True))
-        (network,) = defense.beside
+        (network,) = defense.peers
         network.requires_grad_(True)
         kept = {name: value.clone() for name, value in network.state_dict().items()}
         trained(defense)
@@ -202,7 +202,7 @@ class TestTraining:
         student, _ = trained(defense, epochs=15)
         alone, _ = trained(PlainDefense(), epochs=15)
         images, _ = batch(60)
-        teacher = softmax(defense.beside[0](images))
+        teacher = softmax(defense.peers[0](images))
         taught, independent = (kl(teacher, softmax(one(images))).mean() for one in (student, alone))
         assert taught < independent / 2
 

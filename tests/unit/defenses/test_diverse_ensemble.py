@@ -47,7 +47,7 @@ def frozen(classifier: Classifier) -> Classifier:
 
 def beside(*networks: Classifier, **options: Any) -> DiverseEnsemble:
     defense = DiverseEnsemble(Settings(**options))
-    defense.beside = [frozen(network) for network in networks]
+    defense.peers = [frozen(network) for network in networks]
     return defense
 
 
@@ -135,7 +135,7 @@ class TestLoss:
         images, labels = batch()
         found = defense.loss(trainee, images, labels, START)
         own = trainee.classifier.features(images)["layer5"]
-        similar = np.mean([by_hand(own, network.features(images)["layer5"]) for network in defense.beside], 0)
+        similar = np.mean([by_hand(own, network.features(images)["layer5"]) for network in defense.peers], 0)
         entropy = nn.functional.cross_entropy(trainee(images), labels, reduction="none").detach().numpy()
         np.testing.assert_allclose(found.detach(), 0.3 * entropy + 0.7 * similar, rtol=1e-4, atol=1e-6)
         assert np.ptp(similar) > 0.01
@@ -146,7 +146,7 @@ class TestLoss:
         trainee = build_tiny(defense)
         images, labels = batch()
         expected = by_hand(
-            trainee.classifier.features(images)[layer], defense.beside[0].features(images)[layer]
+            trainee.classifier.features(images)[layer], defense.peers[0].features(images)[layer]
         )
         found = defense.loss(trainee, images, labels, START)
         np.testing.assert_allclose(found.detach(), expected, rtol=1e-4, atol=1e-6)
@@ -169,9 +169,9 @@ class TestLoss:
 
     def test_frozen_networks_keep_their_mode_weights_and_statistics_and_get_no_gradient(self) -> None:
         defense = beside(tiny(1, batch_norm=True), zeta=0.5)
-        kept = {name: value.clone() for name, value in defense.beside[0].state_dict().items()}
+        kept = {name: value.clone() for name, value in defense.peers[0].state_dict().items()}
         trained(defense)
-        (network,) = defense.beside
+        (network,) = defense.peers
         assert not network.training
         assert all(parameter.grad is None for parameter in network.parameters())
         assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
@@ -179,21 +179,21 @@ class TestLoss:
     def test_frozen_networks_are_differentiated_only_for_images_that_ask(self) -> None:
         defense = beside(Given([[0.0, 1.0], [1.0, 0.0]]))
         seen: list[bool] = []
-        defense.beside[0].requires_grad_(True)
+        defense.peers[0].requires_grad_(True)
 
         def watch(images: Tensor) -> dict[str, Tensor]:
-            found = Given.features(defense.beside[0], images)
+            found = Given.features(defense.peers[0], images)
             seen.append(found["vector"].requires_grad)
             return found
 
-        object.__setattr__(defense.beside[0], "features", watch)
+        object.__setattr__(defense.peers[0], "features", watch)
         trainee = Trainee(Given([[1.0, 0.0], [0.0, 1.0]]))
         torch.autograd.backward(defense.loss(trainee, pixels((1.0, 2.0)), torch.tensor([0]), START).sum())
         defense.loss(trainee, pixels((1.0, 2.0)).requires_grad_(), torch.tensor([0]), START)
         with torch.no_grad():
             defense.loss(trainee, pixels((1.0, 2.0)).requires_grad_(), torch.tensor([0]), START)
         assert seen == [False, True, False]
-        assert all(parameter.grad is None for parameter in defense.beside[0].parameters())
+        assert all(parameter.grad is None for parameter in defense.peers[0].parameters())
 
     def test_the_gradient_to_the_images_is_that_of_both_networks(self) -> None:
         """Against differences of the loss itself, in which the frozen network's vectors change too."""
@@ -266,7 +266,7 @@ class TestTraining:
         defense = beside(tiny(1), zeta=0.9, similarity=similarity)
         trainee, _ = trained(defense, batch_norm=False, epochs=25)
         images, _ = batch(60)
-        found = by_hand(*(n.features(images)["layer5"] for n in (trainee.classifier, *defense.beside)))
+        found = by_hand(*(n.features(images)["layer5"] for n in (trainee.classifier, *defense.peers)))
         if similarity == "signed":
             assert np.mean(found) < bound
         else:

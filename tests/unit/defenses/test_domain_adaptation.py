@@ -228,7 +228,7 @@ class TestLoss:
 
     def test_the_view_is_each_image_s_own(self) -> None:
         defense, trainee, centres, images, labels = setting()
-        view = defense.views(trainee)["joint"]
+        view = defense.attack_losses(trainee)["joint"]
         logits = trainee(images).detach()
         expected = -logits.double().log_softmax(dim=1)[torch.arange(12), labels]
         expected += torch.from_numpy(numpy_margin(logits, labels, centres.positions)) / 3
@@ -275,8 +275,8 @@ class TestAdversarialTraining:
         assert (chosen.labels, chosen.mode) == ("true", "eval")
 
     def test_predicted_labels_cost_a_forward_pass(self) -> None:
-        assert Settings(labels="true").passes() == 2.75
-        assert Settings().passes() == pytest.approx(3.05)
+        assert Settings(labels="true").relative_cost() == 2.75
+        assert Settings().relative_cost() == pytest.approx(3.05)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class TestSettings:
         assert not DynamicTraining(Settings(random_start=False)).adversarial_training().random_start
 
     def test_cost(self) -> None:
-        assert Settings(steps=4).passes() == 4
+        assert Settings(steps=4).relative_cost() == 4
 
     @pytest.mark.parametrize(
         ("wrong", "message"),

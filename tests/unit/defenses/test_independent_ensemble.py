@@ -55,7 +55,7 @@ class TestJoin:
         defense = IndependentEnsemble(Settings())
         trainee = defense.build(members(1)[0].eval(), DESCRIPTION)
         images, labels = make_data().select("train", 8)
-        views = defense.views(trainee)
+        views = defense.attack_losses(trainee)
         torch.testing.assert_close(
             views["mean_logits"](to_unit(images), labels),
             defense.loss(trainee, to_unit(images), labels, START),
@@ -95,7 +95,7 @@ class TestTrained:
         together = joined(defense, trained)
         stored, labels = make_data().select("test")
         clean = to_unit(stored)
-        views = defense.views(together)
+        views = defense.attack_losses(together)
         views["cross_entropy"] = lambda images, labels: defense.loss(together, images, labels, START)
         for name, view in views.items():
             moved = clean
@@ -115,7 +115,7 @@ class TestSettings:
         assert Settings.votes
         assert not Settings.learns_beside
         assert Settings().networks == 1
-        assert Settings().passes() == 1
+        assert Settings().relative_cost() == 1
 
     @pytest.mark.parametrize(
         ("wrong", "message"),

@@ -139,7 +139,7 @@ class TestDerivatives:
 
         trainee.eval().requires_grad_(False)
         images.requires_grad_(True)
-        view = InputGradient(Settings(weight=3.0)).views(trainee)["joint"]
+        view = InputGradient(Settings(weight=3.0)).attack_losses(trainee)["joint"]
         (found,) = torch.autograd.grad(view(images, labels).sum(), images)
         for index in (0, 17, 63):
             step = np.zeros(64)
@@ -194,7 +194,7 @@ class TestTraining:
         defense = InputGradient(Settings())
         trainee = build_tiny(defense).eval()
         images, labels = batch()
-        view = defense.views(trainee)["joint"]
+        view = defense.attack_losses(trainee)["joint"]
         assert torch.equal(view(images, labels), defense.loss(trainee, images, labels, START))
 
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

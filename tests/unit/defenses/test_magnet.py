@@ -348,8 +348,8 @@ class TestViews:
         confident(reformed)
         trainee.double()
         images, labels = (value.double() if value.is_floating_point() else value for value in batch(3))
-        views = defense.views(trainee)
-        assert tuple(views) == Settings.views == ("bpda", "joint")
+        views = defense.attack_losses(trainee)
+        assert tuple(views) == Settings.attack_losses == ("bpda", "joint")
         shown = images.clone().requires_grad_(True)
         losses = {name: view(shown, labels) for name, view in views.items()}
         expected = nn.functional.cross_entropy(
@@ -392,7 +392,7 @@ class TestSettings:
 
     def test_the_reformer_alone_needs_no_detectors(self) -> None:
         assert Settings(detector=False, error_norms=()).key("magnet") == "magnet"
-        assert Settings().passes() == 1
+        assert Settings().relative_cost() == 1
 
     def test_another_s_trainee_is_refused(self) -> None:
         with pytest.raises(TypeError, match="not built by magnet"):

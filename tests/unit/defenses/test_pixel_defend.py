@@ -291,10 +291,10 @@ class TestSettings:
         assert density.last.weight.shape == (6, 7, 1, 1)
 
     def test_a_larger_density_model_costs_more(self) -> None:
-        small = Settings(**SMALL).passes()
+        small = Settings(**SMALL).relative_cost()
         assert small > 1
         for name in ("width", "blocks", "mixtures"):
-            assert Settings(**{**SMALL, name: 2 * SMALL[name]}).passes() > small
+            assert Settings(**{**SMALL, name: 2 * SMALL[name]}).relative_cost() > small
 
     @pytest.mark.parametrize(
         ("wrong", "message"),

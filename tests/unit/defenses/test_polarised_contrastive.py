@@ -181,7 +181,7 @@ class TestMethod:
     def test_views_are_the_whole_loss_and_the_contrast_alone(self) -> None:
         defense, trainee = prepared()
         images, labels = batch()
-        views = defense.views(trainee)
+        views = defense.attack_losses(trainee)
         joint, polarised = views["joint"](images, labels), views["polarised"](images, labels)
         torch.testing.assert_close(joint, defense.loss(trainee, images, labels, FIRST))
         cross_entropy = nn.functional.cross_entropy(trainee(images), labels, reduction="none")
@@ -193,7 +193,7 @@ class TestMethod:
         images, labels = batch()
         features = trainee.classifier.features(images)
         expected = defense.contrast(features["layer3"].mean(dim=(2, 3)), labels, centres_of(trainee))
-        torch.testing.assert_close(defense.views(trainee)["polarised"](images, labels), expected)
+        torch.testing.assert_close(defense.attack_losses(trainee)["polarised"](images, labels), expected)
 
     def test_centres_start_from_a_normal_distribution(self) -> None:
         torch.manual_seed(0)
@@ -215,7 +215,7 @@ class TestMethod:
         assert isinstance(trainee.classifier, TinyClassifier)
         rows = trainee.classifier.classify.weight
         images, labels = batch()
-        polarised = defense.views(trainee)["polarised"](images, labels)
+        polarised = defense.attack_losses(trainee)["polarised"](images, labels)
         expected = defense.contrast(trainee.classifier.features(images)["layer5"], labels, rows)
         torch.testing.assert_close(polarised, expected)
         (gradient,) = torch.autograd.grad(polarised.sum(), rows)
@@ -235,7 +235,7 @@ class TestMethod:
         assert Settings(inter_sign="plus").key("pcl") == "pcl[plus]"
 
     def test_costs_no_more_than_a_step(self) -> None:
-        assert Settings().passes() == 1.0
+        assert Settings().relative_cost() == 1.0
 
     def test_a_trainee_of_another_method_is_refused(self) -> None:
         images, labels = batch()

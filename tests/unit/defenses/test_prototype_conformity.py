@@ -274,7 +274,7 @@ class TestTraining:
         defense, trainee, _ = prepared(**options)
         images, labels = batch()
         trained = defense.loss(trainee, images, labels, JOINT)
-        views = defense.views(trainee)
+        views = defense.attack_losses(trainee)
         assert torch.equal(views["joint"](images, labels), trained)
         plain = nn.functional.cross_entropy(trainee(images), labels, reduction="none")
         if not options.get("auxiliary_cross_entropy"):
@@ -385,7 +385,7 @@ class TestAblation:
         last = int((layers or ("layer5",))[-1].removeprefix("layer"))
         parts = ["stem", "stages.0", "stages.1", "stages.2", "hidden"]
         images = torch.rand(6, 3, 8, 8, requires_grad=True)
-        loss = defense.views(trainee.train())["prototypes"](images, torch.arange(6) % 3)
+        loss = defense.attack_losses(trainee.train())["prototypes"](images, torch.arange(6) % 3)
         assert loss.shape == (6,)
         loss.mean().backward()
         reached = [

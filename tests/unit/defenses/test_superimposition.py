@@ -281,12 +281,12 @@ class TestView:
                 expected += -other[range(5), labels.numpy()] / 3
             else:
                 expected += (-clean[range(5), labels.numpy()] + 10 * divergence(clean, other)) / 3
-        found = defense.views(trainee)["joint"](images, labels)
+        found = defense.attack_losses(trainee)["joint"](images, labels)
         np.testing.assert_allclose(found.detach(), expected, rtol=1e-4)
 
     def test_it_depends_on_the_image_alone_and_draws_nothing(self) -> None:
         defense, trainee = prepared()
-        view = defense.views(trainee.eval())["joint"]
+        view = defense.attack_losses(trainee.eval())["joint"]
         images, labels = batch(6)
         state = torch.get_rng_state()
         whole = view(images, labels)
@@ -341,7 +341,7 @@ class TestSettings:
     )
     def test_name_and_cost(self, options: dict[str, Any], key: str, passes: float) -> None:
         settings = Settings(**options)
-        assert (settings.key("superimposition"), settings.passes()) == (key, passes)
+        assert (settings.key("superimposition"), settings.relative_cost()) == (key, passes)
 
     def test_every_variant_of_the_paper_s_tables_can_be_named(self) -> None:
         folder = Path(papers.__path__[0]) / "seiler_superimposition"

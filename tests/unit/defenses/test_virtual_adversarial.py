@@ -227,7 +227,7 @@ class TestLoss:
 class TestView:
     def test_it_depends_on_the_image_alone_and_draws_nothing(self) -> None:
         defense, trainee = prepared(xi=0.1, epsilon=1)
-        view = defense.views(trainee.eval().requires_grad_(False))["joint"]
+        view = defense.attack_losses(trainee.eval().requires_grad_(False))["joint"]
         images, labels = batch()
         state = torch.get_rng_state()
         whole = view(images, labels)
@@ -240,7 +240,7 @@ class TestView:
         defense = VirtualAdversarial(Settings(epsilon=1, steps=30))
         labels = torch.tensor([2, 0])
         shown = images.clone().requires_grad_(True)
-        value = defense.views(trainee)["joint"](shown, labels)
+        value = defense.attack_losses(trainee)["joint"](shown, labels)
         (gradient,) = torch.autograd.grad(value.sum(), shown)
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(1, 2, 2, generator=generator).double().expand_as(images)
@@ -266,7 +266,7 @@ class TestSettings:
     )
     def test_name_and_cost(self, options: dict[str, Any], key: str, passes: float) -> None:
         settings = Settings(**options)
-        assert (settings.key("virtual_adversarial"), settings.passes()) == (key, passes)
+        assert (settings.key("virtual_adversarial"), settings.relative_cost()) == (key, passes)
 
     def test_every_variant_of_the_paper_s_tables_can_be_named(self) -> None:
         """One number in the prose is about the method as such; no variant stands for it."""
@@ -303,6 +303,6 @@ def test_predictions_end_smoother_than_without_it() -> None:
         history = train(method, trainee, make_data(), training, seed=0, progress=False)
         assert history[-1]["validation_accuracy"] > 0.9
         plain = nn.functional.cross_entropy(trainee(shown), labels, reduction="none")
-        joint = measure.views(trainee)["joint"](shown, labels)
+        joint = measure.attack_losses(trainee)["joint"](shown, labels)
         smoothness.append(float((joint - plain).mean().detach()))
     assert smoothness[1] < 0.5 * smoothness[0]

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from reproof.csv_tables import to_csv
-from reproof.diagnostics import checklist, checklist_case, checklist_of_study, red_flags
+from reproof.csv_tables import CHECKLIST
+from reproof.diagnostics import red_flags
 from reproof.diagnostics.checklist import COLUMNS, ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
-from reproof.diagnostics.red_flags import Flag
+from reproof.diagnostics.sanity_check import RedFlag
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
 
@@ -84,7 +84,7 @@ def told(item, *trials, about=None, flags=(), models=None, others=(), **more):
 
 
 def raised(gate, value, evidence="Evidence."):
-    return Flag("net", gate, value, evidence, ())
+    return RedFlag("net", gate, value, evidence, ())
 
 
 def test_every_item_is_answered_once_for_each_model_or_once_for_the_study():
@@ -109,7 +109,8 @@ def test_a_model_that_was_not_run_gets_no_answer():
 
 def test_the_table_says_item_group_place_and_answer():
     rows = table_rows(answer(study(), [outcomes()], ()))
-    text = to_csv(rows, COLUMNS)
+    text = CHECKLIST.text(CHECKLIST.frame(rows))
+    assert CHECKLIST.names == list(COLUMNS)
     assert text.splitlines()[0] == "item,group,section,model,answer,evidence"
     clean = next(row for row in rows if row["item"] == "clean_accuracy")
     assert (clean["group"], clean["section"], clean["model"]) == ("Common severe flaws", "4.2", "net")
@@ -143,7 +144,7 @@ def test_restarts_that_were_not_compared_are_told_by_their_number():
     assert told("restarts", white("fgsm", "epsilon=0.3", 5))[0] == "no"
 
 
-def test_adaptive_attacks_climb_every_loss_that_is_declared():
+def test_adaptive_attacks_maximise_every_loss_that_is_declared():
     joint = trial("adaptive", "pgd", "epsilon=0.3", 5, view="joint")
     two = subject(views=("joint", "votes"))
     assert told("adaptive", about=PLAIN)[0] == "does not apply"
@@ -152,7 +153,7 @@ def test_adaptive_attacks_climb_every_loss_that_is_declared():
     assert told("adaptive", joint)[0] == "yes"
     word, evidence = told("adaptive", joint, about=two)
     assert word == "partly"
-    assert "none climbs votes" in evidence
+    assert "none maximises votes" in evidence
 
 
 def test_a_purifier_is_attacked_as_a_whole_only_through_it():
@@ -430,9 +431,3 @@ def test_what_a_job_is_told_becomes_the_facts():
     model = {**dataclasses.asdict(subject()), "views": ["joint"]}
     stated = {"models": {"net": model}, "threats": {"w": "white_box"}}
     assert facts(stated, ATTACKS) == Facts({"net": subject()}, ATTACKS, {"w": "white_box"})
-
-
-def test_kinds_of_attack_that_are_named_here_have_a_family():
-    named = {*checklist.SCORE_BASED, *checklist_case.LABEL_BASED, *checklist.TARGETED}
-    assert named <= set(checklist_of_study.FAMILIES)
-    assert {settings["kind"] for settings in ATTACKS.values()} <= set(checklist_of_study.FAMILIES)

@@ -9,16 +9,17 @@ import pytest
 from scipy.stats import binom
 
 from reproof import wording
-from reproof.csv_tables import to_csv
+from reproof.csv_tables import RED_FLAGS
 from reproof.diagnostics.comparison import ALPHA
-from reproof.diagnostics.red_flags import COLUMNS, GATES, MARGIN, _at_least, find, table_rows
+from reproof.diagnostics.red_flags import COLUMNS, GATES, MARGIN, find, table_rows
+from reproof.diagnostics.sanity_check import at_least
 from reproof.measuring.outcomes import Outcomes, Trial
 
 COUNT = 100
 
 
 def trial(setting, attack, epsilon, standing, *, source="net", kind=None, images=COUNT, view="logits"):
-    """An attack that leaves the given images standing: a count (the first ones) or a set."""
+    """An attack that leaves the given images robust: a count (the first ones) or a set."""
     left = set(range(standing)) if isinstance(standing, int) else set(standing)
     return Trial(
         setting=setting,
@@ -113,9 +114,9 @@ ATTACKS = {
 }
 
 
-def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, narrowed=None):
+def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, suite_overrides=None):
     trials = [t for t in {**HONEST, **(changes or {})}.values() if t is not None]
-    found = find([outcomes(*trials, probe=probe, notes=notes)], attacks, narrowed)
+    found = find([outcomes(*trials, probe=probe, notes=notes)], attacks, suite_overrides)
     return {flag.gate: flag for flag in found}
 
 
@@ -164,7 +165,7 @@ def test_each_gate_alone(gate, change, beaten):
     ],
 )
 def test_each_fact_alone(gate, fact):
-    hard = {  # nothing that climbs gets below guessing, which would excuse a saturated loss
+    hard = {  # nothing that follows gradients gets below chance level, which would excuse a saturated loss
         "pgd_high": trial("white_box", "pgd", 0.3, 20),
         "unbounded": trial("white_box", "pgd", 1.0, 14),
     }
@@ -280,11 +281,12 @@ def test_seeds_are_pooled_and_models_are_not():
 def test_evidence_has_numbers_and_rows():
     (flag, *_) = find([outcomes(trial("white_box", "fgsm", 0.3, 40), trial("white_box", "pgd", 0.3, 90))])
     assert flag.evidence == (
-        "White-box PGD at ε = 0.3 leaves 90 of 100 images standing, white-box FGSM at ε = 0.3 leaves 40; "
-        "50 stand only the former, 0 only the latter (p = 8.9e-16, corrected for 1 comparison)."
+        "White-box PGD at ε = 0.3 leaves a robust accuracy of 90 of 100 images, white-box FGSM at ε = 0.3 leaves 40; "
+        "50 withstand only the former, 0 only the latter (p = 8.9e-16, corrected for 1 comparison)."
     )
     assert flag.rows == ("white_box fgsm epsilon=0.3", "white_box pgd epsilon=0.3")
-    text = to_csv(table_rows([flag]), COLUMNS)
+    text = RED_FLAGS.text(RED_FLAGS.frame(table_rows([flag])))
+    assert RED_FLAGS.names == list(COLUMNS)
     assert text.splitlines()[0] == "model,gate,raised,evidence,rows"
     assert text.splitlines()[1].startswith("net,iterative_vs_single_step,true,")
 
@@ -335,7 +337,7 @@ def test_a_margin_s_evidence_is_its_bound():
     pair = (trial("white_box", "pgd", 0.3, 50), trial("white_box", "pgd_long", 0.3, 38))
     flag = next(flag for flag in find([outcomes(*pair)], ATTACKS) if flag.gate == "more_steps")
     assert flag.evidence == (
-        "White-box PGD at ε = 0.3 leaves 50 of 100 images standing, white-box PGD long at ε = 0.3 leaves 38: "
+        "White-box PGD at ε = 0.3 leaves a robust accuracy of 50 of 100 images, white-box PGD long at ε = 0.3 leaves 38: "
         "12.0 points fewer, at least 6.3 of them no chance (95 %, corrected for 1 comparison); up to 5 are usual."
     )
     assert flag.rows == ("white_box pgd epsilon=0.3", "white_box pgd_long epsilon=0.3")
@@ -366,8 +368,8 @@ def test_a_suite_s_own_settings_count():
     """The study's stanza has 100 steps; on this model it was run with as few as the other."""
     place = ("net", "white_box", "net", "pgd_long")
     changed = ATTACKS["pgd_long"] | {"steps": 10, "step_size": 0.1}
-    assert flags(narrowed={place: changed})["more_steps"].raised is None
-    assert flags(narrowed={("other", *place[1:]): changed})["more_steps"].raised is False
+    assert flags(suite_overrides={place: changed})["more_steps"].raised is None
+    assert flags(suite_overrides={("other", *place[1:]): changed})["more_steps"].raised is False
 
 
 def test_what_is_unknown_is_not_checked():
@@ -407,7 +409,7 @@ def test_what_an_unbounded_attack_leaves_by_guessing_is_no_rise():
 
 
 def test_autoattack_and_search_do_not_defend_the_gradients():
-    """They find everything, by searching; the attacks that climb gradients find less than transfer does."""
+    """They find everything, by searching; the attacks that follow gradients find less than transfer does."""
     changes = {
         "pgd_high": trial("white_box", "pgd", 0.3, 90),
         "fgsm_high": trial("white_box", "fgsm", 0.3, 90),
@@ -476,12 +478,12 @@ def test_what_attacks_noted_of_their_gradients_counts():
         assert flags(notes=elsewhere)["zero_gradients"].raised is False
 
 
-def test_a_saturated_loss_that_attacks_climb_all_the_same_is_no_flag():
+def test_a_saturated_loss_that_attacks_succeed_all_the_same_is_no_flag():
     """PGD leaves 5 of 100, fewer than guessing; were it 14, the loss would be to blame."""
     saturated = PROBE | {"zero_losses": 100, "saturated": 100, "margin": 25.0}
     flag = flags(probe=saturated)["saturated_loss"]
     assert flag.raised is False
-    assert "climb all the same" in flag.evidence
+    assert "succeed all the same" in flag.evidence
     stands = {"unbounded": trial("white_box", "pgd", 1.0, 14)}
     flag = flags(stands, probe=saturated)["saturated_loss"]
     assert flag.raised is True
@@ -515,4 +517,4 @@ def test_facts_of_all_seeds_are_pooled():
     ("count", "total", "share"), [(0, 10, 0.3), (3, 10, 0.3), (10, 10, 0.3), (700, 9000, 0.07)]
 )
 def test_tails_are_those_of_the_binomial_distribution(count, total, share):
-    assert _at_least(count, total, share) == pytest.approx(binom.sf(count - 1, total, share), rel=1e-9)
+    assert at_least(count, total, share) == pytest.approx(binom.sf(count - 1, total, share), rel=1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reproof.claims.paper import papers
+from reproof.judging.difference import Difference
 from reproof.judging.statements import judge_statements
 from reproof.judging.verdicts import Verdict
 from tests.hand_made_papers import write_paper
@@ -33,21 +34,27 @@ def cells(printed):
         }
 
 
-def verdict(name, value, low=None, high=None, word="reproduced", differences="") -> Verdict:
-    nothing = dict.fromkeys(("claimed", "strongest_value", "strongest_low", "strongest_high"))
-    words = dict.fromkeys(
-        ("paper", "table", "row", "column", "model", "strongest_attack", "strongest_verdict"), ""
-    )
+def verdict(name, value, low=None, high=None, word="reproduced", differences=(), **key) -> Verdict:
     return Verdict(
         claim_id=f"p.table_1.{name}",
+        paper="p",
+        table="Table 1",
+        row="",
+        column="",
+        claimed=None,
+        verdict=word,
+        differences=tuple(differences),
         measured=value,
         low=low,
         high=high,
-        verdict=word,
-        differences=differences,
-        **nothing,
-        **words,
+        **key,
     )
+
+
+WIDTH = Difference("architecture", "cnn6 (width 0.25)", "cnn6")
+IMAGES = Difference("images", "300", "10000")
+EPOCHS = Difference("epochs", "1", "2")
+COMPARED = Difference("compared", "", "")
 
 
 def judged(tmp_path, printed, *verdicts, left=OURS, right=OTHERS, **statement):
@@ -106,7 +113,7 @@ def test_the_words_of_a_statement(tmp_path, scale, difference):
     found = judged(tmp_path, TWO, key="pgd_gain", place="Sec. 5.2", scale=scale)
     assert (found.statement_id, found.paper, found.place) == ("p.pgd_gain", "p", "Sec. 5.2")
     assert found.print_difference == pytest.approx(difference)
-    assert (found.measured, found.judgement, found.differences) == ("not measured", "", "")
+    assert (found.measured, found.judgement, found.differences) == ("not measured", "", ())
     assert (found.measured_pairs, found.measured_holding, found.measured_difference) == (0, 0, None)
     assert (found.measured_left, found.measured_right) == ("", "")
 
@@ -228,7 +235,7 @@ def test_a_share_of_nothing_is_no_pair(tmp_path):
 def test_a_share_of_a_measured_nothing_has_a_reason(tmp_path):
     found = judged(tmp_path, TWO, verdict("ours.pgd", 0.5), verdict("second.pgd", 0.0), scale="relative")
     assert (found.in_print, found.measured) == ("holds", "not measured")
-    assert found.differences == "a share of a measured 0 is no number"
+    assert found.differences == (Difference("zero_share", "", ""),)
 
 
 BETWEEN = {"ours.pgd": (0.5, 0.45, 0.55), "second.pgd": (0.3, 0.25, 0.35)}
@@ -258,7 +265,7 @@ BETWEEN = {"ours.pgd": (0.5, 0.45, 0.55), "second.pgd": (0.3, 0.25, 0.35)}
 )
 def test_measured_intervals(tmp_path, statement, word):
     found = judged(tmp_path, TWO, *(verdict(name, *values) for name, values in BETWEEN.items()), **statement)
-    assert (found.measured, found.judgement, found.differences) == (word, word, "")
+    assert (found.measured, found.judgement, found.differences) == (word, word, ())
     assert (found.measured_pairs, found.measured_holding) == (1, int(word == "holds"))
     relative = statement.get("scale") == "relative"
     assert found.measured_difference == pytest.approx(2 / 3 if relative else 0.2)
@@ -290,38 +297,42 @@ def test_the_mean_of_intervals(tmp_path):
 
 
 def test_other_quantities_are_judged_and_not_comparable(tmp_path):
-    width = "architecture: cnn6 (width 0.25), not cnn6"
     found = judged(
         tmp_path,
         TWO | {"third.pgd": "10"},
-        verdict("ours.pgd", 0.5, word="not comparable", differences=f"{width}; images: 300 of 10000"),
-        verdict("second.pgd", 0.3, word="not comparable", differences=f"{width}; epochs: 1 of 2"),
-        verdict("third.pgd", 0.3, word="higher", differences="seeds: 1 of 5"),
+        verdict("ours.pgd", 0.5, word="not comparable", differences=[WIDTH, IMAGES]),
+        verdict("second.pgd", 0.3, word="not comparable", differences=[WIDTH, EPOCHS]),
+        verdict("third.pgd", 0.3, word="higher", differences=[Difference("seeds", "1", "5")]),
     )
     assert (found.measured, found.judgement, found.measured_holding) == ("not comparable", "holds", 2)
-    assert found.differences == f"{width}; epochs: 1 of 2; images: 300 of 10000"
+    assert found.differences == (WIDTH, IMAGES, EPOCHS)
 
 
 def test_what_is_in_no_pair_makes_nothing_incomparable(tmp_path):
-    foreign = verdict("third.pgd", 0.3, word="not comparable", differences="dataset: digits, not mnist")
+    foreign = verdict(
+        "third.pgd", 0.3, word="not comparable", differences=[Difference("dataset", "digits", "mnist")]
+    )
     printed = {**TWO, "third.pgd": "10"}
     found = judged(
         tmp_path, printed, verdict("ours.pgd", 0.5), verdict("second.pgd", 0.4), foreign, against="best"
     )
-    assert (found.measured, found.judgement, found.differences) == ("holds", "holds", "")
+    assert (found.measured, found.judgement, found.differences) == ("holds", "holds", ())
 
 
 def test_says_why_nothing_was_measured(tmp_path):
     found = judged(
         tmp_path,
         TWO,
-        verdict("ours.pgd", 0.5, differences="epochs: 1 of 2"),
+        verdict("ours.pgd", 0.5, differences=[EPOCHS]),
         verdict(
-            "second.pgd", None, word="not measured", differences="defense adaptive_gravity was not built"
+            "second.pgd",
+            None,
+            word="not measured",
+            differences=[Difference("lacks.defense", "", "adaptive_gravity")],
         ),
     )
     assert (found.measured, found.judgement) == ("not measured", "")
-    assert found.differences == "defense adaptive_gravity was not built"
+    assert found.differences == (Difference("lacks.defense", "", "adaptive_gravity"),)
 
 
 @pytest.mark.parametrize(
@@ -342,12 +353,12 @@ def test_pairs_that_were_not_measured_leave_it_open(tmp_path, holds_for, measure
         verdict("ours.fgsm", measured),
         verdict("second.fgsm", 0.4),
         verdict("ours.pgd", 0.9),
-        verdict("second.pgd", None, word="not measured", differences="no"),
+        verdict("second.pgd", None, word="not measured", differences=[EPOCHS]),
         right=["*.second.*"],
         pair_by=["attack"],
         holds_for=holds_for,
     )
-    assert (found.measured, found.differences) == (word, "1 of 2 pairs were measured")
+    assert (found.measured, found.differences) == (word, (Difference("pairs", "1", "2"),))
     assert (found.print_pairs, found.measured_pairs) == (2, 1)
 
 
@@ -390,7 +401,7 @@ def test_the_best_may_be_one_that_was_not_measured(tmp_path, against, relation, 
     measured = [verdict("ours.pgd", ours), verdict("third.pgd", 0.4)]
     found = judged(tmp_path, printed, *measured, against=against, relation=relation, scale=scale)
     assert (found.measured, found.measured_right) == (word, "p.table_1.third.pgd")
-    assert found.differences == "not all that it is compared with was measured"
+    assert found.differences == (COMPARED,)
 
 
 @pytest.mark.parametrize(
@@ -416,3 +427,29 @@ def test_statements_keep_their_order_and_look_into_other_papers(tmp_path):
         ("new.a", "new", "holds"),
     ]
     assert found[1].print_right == "old.table_1.ours.pgd"
+
+
+def test_settings_of_several_attacks_are_told_apart(tmp_path):
+    steps = Difference("attack.steps", "200", "1000")
+    measured = [
+        verdict("ours.fgsm", 0.5, word="not comparable", differences=[steps], attack="fgsm"),
+        verdict("ours.pgd", 0.5, word="not comparable", differences=[steps, IMAGES], attack="pgd"),
+        verdict("second.fgsm", 0.4),
+        verdict("second.pgd", 0.4),
+    ]
+    found = judged(tmp_path, FOUR, *measured, right=["*.second.*"], pair_by=["attack"])
+    assert found.differences == (
+        Difference("attack.fgsm.steps", "200", "1000"),
+        Difference("attack.pgd.steps", "200", "1000"),
+        IMAGES,
+    )
+
+
+def test_pairs_agree_in_parameters_whatever_their_print(tmp_path):
+    made = [*cells({"ours.pgd": "50"}), *cells({"second.pgd": "40"})]
+    for one, text in zip(made, ("epsilon=8/255", f"epsilon={8 / 255}"), strict=True):
+        one["parameters"] = text
+    statement = STATEMENT | {"left": OURS, "right": OTHERS, "pair_by": ["parameters"]}
+    write_paper(tmp_path, *made, statements=[statement])
+    (found,) = judge_statements(papers(tmp_path), [])
+    assert (found.in_print, found.print_pairs) == ("holds", 1)

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from reproof.claims.paper import Paper
-from reproof.judging.verdicts import Budget, judge
-from reproof.measuring.measurements import Summary
+from reproof.csv_tables import KEY, SUMMARY
+from reproof.judging import verdicts
+from reproof.judging.difference import Difference
+from reproof.judging.measured import Measured
+from reproof.judging.study_facts import TOLERANCE, ModelFacts, StudyFacts
+from reproof.judging.verdicts import Verdict
 from tests.hand_made_papers import DESCRIPTION, claim
+from tests.hand_made_tables import changed, frame
 
 
-def measured(correct=60, total=300, **changes) -> Summary:
-    row = Summary(
+def judge(
+    claimed, rows, tolerance=TOLERANCE, *, models=None, paper=None, attacks=None, overrides=None
+) -> Verdict:
+    """Judge a claim beside hand-made rows of the summary."""
+    facts = StudyFacts(models or {}, attacks or {}, overrides or {}, tolerance)
+    return verdicts.judge(claimed, Measured(frame(SUMMARY, rows)), facts, paper)
+
+
+def said(verdict: Verdict) -> list[str]:
+    """Return a verdict's differences, a line each: `kind: here | there`."""
+    return [f"{kind}: {here} | {there}" for kind, here, there in verdict.differences]
+
+
+def measured(correct=60, total=300, **changes) -> SimpleNamespace:
+    row = SimpleNamespace(
         study="s",
         dataset="mnist",
         architecture="cnn6",
@@ -34,17 +52,17 @@ def measured(correct=60, total=300, **changes) -> Summary:
         value_min=correct / total,
         value_max=correct / total,
     )
-    return dataclasses.replace(row, **changes)
+    return changed(row, **changes)
 
 
-def plain(value, **changes) -> Summary:
+def plain(value, **changes) -> SimpleNamespace:
     """Return a row without counts and interval."""
     nothing = {"correct": None, "total": None, "low": None, "high": None}
-    return dataclasses.replace(measured(), value=value, **nothing, **changes)
+    return changed(measured(), value=value, **nothing, **changes)
 
 
-def budget(model="pcl", dataset="mnist", architecture="cnn6", width=1.0, epochs=1, **changes) -> Budget:
-    return Budget(model, dataset, architecture, width, epochs, **changes)
+def facts(model="pcl", dataset="mnist", architecture="cnn6", width=1.0, epochs=1, **changes) -> ModelFacts:
+    return ModelFacts(model, dataset, architecture, width, epochs, **changes)
 
 
 def paper(**changes) -> Paper:
@@ -109,38 +127,35 @@ def test_exact_match_goes_before_everything_else():
     for order in (rows, rows[::-1]):
         verdict = judge(claim(), order)
         assert (verdict.model, verdict.measured, verdict.verdict) == ("z", 0.3, "higher")
-        assert verdict.differences == ""
+        assert said(verdict) == []
 
 
 def test_another_data_set_or_network_is_shown_and_not_judged():
-    budgets = {"pcl": budget(dataset="digits", width=0.25, epochs=20)}
-    verdict = judge(claim(), [measured(dataset="digits")], budgets=budgets)
+    models = {"pcl": facts(dataset="digits", width=0.25, epochs=20)}
+    verdict = judge(claim(), [measured(dataset="digits")], models=models)
     assert (verdict.verdict, verdict.measured) == ("not comparable", 0.2)
-    assert verdict.differences == "dataset: digits, not mnist; architecture: cnn6 (width 0.25), not cnn6"
-    narrow = judge(claim(), [measured()], budgets=budgets)
-    assert (narrow.verdict, narrow.differences) == (
-        "not comparable",
-        "architecture: cnn6 (width 0.25), not cnn6",
-    )
+    assert said(verdict) == ["dataset: digits | mnist", "architecture: cnn6 (width 0.25) | cnn6"]
+    narrow = judge(claim(), [measured()], models=models)
+    assert (narrow.verdict, said(narrow)) == ("not comparable", ["architecture: cnn6 (width 0.25) | cnn6"])
 
 
 def test_the_same_data_set_goes_before_the_same_network():
     rows = [measured(dataset="digits", model="a"), measured(architecture="lenet", model="b")]
     assert judge(claim(), rows).model == "b"
-    assert judge(claim(), rows).differences == "architecture: lenet, not cnn6"
+    assert said(judge(claim(), rows)) == ["architecture: lenet | cnn6"]
 
 
 def test_the_claims_network_goes_before_others_of_the_wrong_data_set():
     """A narrow CNN-6 and a LeNet differ in as many words; the CNN-6 is nearer."""
-    budgets = {
-        "b": budget("b", "digits", width=0.25),
-        "a": budget("a", "digits", "lenet"),
+    models = {
+        "b": facts("b", "digits", width=0.25),
+        "a": facts("a", "digits", "lenet"),
     }
     rows = [
-        measured(dataset="digits", architecture=one.architecture, model=one.model) for one in budgets.values()
+        measured(dataset="digits", architecture=one.architecture, model=one.model) for one in models.values()
     ]
     for order in (rows, rows[::-1]):
-        assert judge(claim(), order, budgets=budgets).model == "b"
+        assert judge(claim(), order, models=models).model == "b"
 
 
 def test_more_images_go_before_fewer():
@@ -150,31 +165,31 @@ def test_more_images_go_before_fewer():
 
 
 def test_a_smaller_budget_is_listed_and_judged():
-    budgets = {"pcl": budget(epochs=20, train_images=60000, test_images=10000, seeds=2)}
+    models = {"pcl": facts(epochs=20, train_images=60000, seeds=2)}
     verdict = judge(
         claim(),
         [measured(120, 600, seeds=2)],
-        budgets=budgets,
+        models=models,
         paper=paper(),
         attacks={"pgd": {"kind": "pgd", "steps": 5, "step_size": 0.1}, "bim": {"steps": 99}},
     )
     assert verdict.verdict == "reproduced"
-    assert verdict.differences == "images: 300 of 10000; epochs: 20 of 350; pgd steps: 5, not 10"
+    assert said(verdict) == ["images: 300 | 10000", "epochs: 20 | 350", "attack.steps: 5 | 10"]
 
 
 def test_the_papers_own_budget_has_no_differences():
-    budgets = {"pcl": budget(epochs=350, train_images=60000, test_images=10000)}
+    models = {"pcl": facts(epochs=350, train_images=60000)}
     attacks = {"pgd": {"steps": 10, "step_size": 0.1}}
-    verdict = judge(claim(), [measured(1990, 10_000)], budgets=budgets, paper=paper(), attacks=attacks)
-    assert (verdict.verdict, verdict.differences) == ("reproduced", "")
+    verdict = judge(claim(), [measured(1990, 10_000)], models=models, paper=paper(), attacks=attacks)
+    assert (verdict.verdict, said(verdict)) == ("reproduced", [])
 
 
-BUDGETS = {
-    "vgg": budget("vgg", architecture="vgg19"),
-    "small": budget("small", architecture="vgg19", width=0.125),
-    "lenet": budget("lenet", architecture="lenet"),
-    "vgg_fgsm": budget("vgg_fgsm", architecture="vgg19", defense="fgsm_training", training="fgsm"),
-    "vgg_pgd": budget("vgg_pgd", architecture="vgg19", training="pgd"),
+MODELS = {
+    "vgg": facts("vgg", architecture="vgg19"),
+    "small": facts("small", architecture="vgg19", width=0.125),
+    "lenet": facts("lenet", architecture="lenet"),
+    "vgg_fgsm": facts("vgg_fgsm", architecture="vgg19", defense="fgsm_training", training="fgsm"),
+    "vgg_pgd": facts("vgg_pgd", architecture="vgg19", training="pgd"),
 }
 
 
@@ -186,37 +201,33 @@ def test_transfer_from_another_source_is_another_quantity():
     asked = claim(setting="black_box", source="vgg19")
     rows = [transferred(30, "lenet"), transferred(90, "small"), transferred(60, "vgg")]
     for order in (rows, rows[::-1]):
-        found = judge(asked, order, budgets=BUDGETS, paper=paper())
-        assert (found.measured, found.differences) == (0.2, "images: 300 of 10000")
+        found = judge(asked, order, models=MODELS, paper=paper())
+        assert (found.measured, said(found)) == (0.2, ["images: 300 | 10000"])
     for order in (rows[:2], rows[1::-1]):
-        narrow = judge(asked, order, budgets=BUDGETS, paper=paper())
+        narrow = judge(asked, order, models=MODELS, paper=paper())
         assert narrow.measured == 0.3, (
             "a narrow VGG-19 is nearer to the paper's source than any other network"
         )
-    verdict = judge(asked, rows[:1], budgets=BUDGETS, paper=paper())
-    assert (verdict.verdict, verdict.differences) == (
+    verdict = judge(asked, rows[:1], models=MODELS, paper=paper())
+    assert (verdict.verdict, said(verdict)) == (
         "not comparable",
-        "source: lenet, not vgg19; images: 300 of 10000",
+        ["source: lenet | vgg19", "images: 300 | 10000"],
     )
-    verdict = judge(asked, rows[1:2], budgets=BUDGETS, paper=paper())
-    assert verdict.differences.startswith("source: vgg19 (width 0.125), not vgg19;")
+    verdict = judge(asked, rows[1:2], models=MODELS, paper=paper())
+    assert said(verdict)[0] == "source: vgg19 (width 0.125) | vgg19"
 
 
 SOURCES = [
-    ("vgg19", "vgg", ""),
-    ("vgg19:fgsm_training", "vgg_fgsm", ""),
-    ("vgg19:undefended:pgd", "vgg_pgd", ""),
-    ("vgg19:fgsm_training", "vgg", "source: vgg19, not vgg19 with fgsm_training"),
-    ("vgg19", "vgg_fgsm", "source: vgg19 with fgsm_training, not vgg19"),
-    ("vgg19", "vgg_pgd", "source: vgg19, trained on pgd examples, not vgg19"),
-    (
-        "vgg19:fgsm_training:pgd",
-        "vgg_fgsm",
-        "source: vgg19 with fgsm_training, not vgg19 with fgsm_training, trained on pgd examples",
-    ),
-    ("vgg19:fgsm_training", "small", "source: vgg19 (width 0.125), not vgg19 with fgsm_training"),
-    ("vgg19*3", "vgg", "source: vgg19, not 3 vgg19"),
-    ("vgg19*3 + lenet*2", "lenet", "source: lenet, not 3 vgg19 and 2 lenet"),
+    ("vgg19", "vgg", []),
+    ("vgg19:fgsm_training", "vgg_fgsm", []),
+    ("vgg19:undefended:pgd", "vgg_pgd", []),
+    ("vgg19:fgsm_training", "vgg", ["vgg19"]),
+    ("vgg19", "vgg_fgsm", ["vgg19:fgsm_training:fgsm"]),
+    ("vgg19", "vgg_pgd", ["vgg19:undefended:pgd"]),
+    ("vgg19:fgsm_training:pgd", "vgg_fgsm", ["vgg19:fgsm_training:fgsm"]),
+    ("vgg19:fgsm_training", "small", ["vgg19 (width 0.125)"]),
+    ("vgg19*3", "vgg", ["vgg19"]),
+    ("vgg19*3 + lenet*2", "lenet", ["lenet"]),
 ]
 
 
@@ -224,8 +235,9 @@ SOURCES = [
     ("claimed", "made_on", "differences"), SOURCES, ids=[f"{c} on {m}" for c, m, _ in SOURCES]
 )
 def test_sources_differ_in_network_defense_training_and_number(claimed, made_on, differences):
-    found = judge(claim(setting="black_box", source=claimed), [transferred(60, made_on)], budgets=BUDGETS)
-    assert found.differences == differences
+    found = judge(claim(setting="black_box", source=claimed), [transferred(60, made_on)], models=MODELS)
+    assert [each.here for each in found.differences] == differences
+    assert all((each.kind, each.there) == ("source", claimed) for each in found.differences)
     assert found.verdict == ("not comparable" if differences else "reproduced")
 
 
@@ -239,29 +251,29 @@ def test_sources_differ_in_network_defense_training_and_number(claimed, made_on,
     ],
 )
 def test_the_papers_own_kind_of_source_is_chosen(claimed, chosen):
-    rows = [transferred(number, source) for number, source in enumerate(BUDGETS)]
-    expected = list(BUDGETS).index(chosen) / 300
+    rows = [transferred(number, source) for number, source in enumerate(MODELS)]
+    expected = list(MODELS).index(chosen) / 300
     for order in (rows, rows[::-1]):
-        assert judge(claim(setting="black_box", source=claimed), order, budgets=BUDGETS).measured == expected
+        assert judge(claim(setting="black_box", source=claimed), order, models=MODELS).measured == expected
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])
 def test_a_narrow_source_of_the_papers_kind_goes_before_another_kind(names):
     narrow, other = names
     kind = {"architecture": "vgg19", "defense": "fgsm_training", "training": "fgsm"}
-    budgets = {
-        narrow: budget(narrow, width=0.125, **kind),
-        other: budget(other, architecture="vgg19"),
+    models = {
+        narrow: facts(narrow, width=0.125, **kind),
+        other: facts(other, architecture="vgg19"),
     }
     rows = [transferred(30, narrow), transferred(60, other)]
     asked = claim(setting="black_box", source="vgg19:fgsm_training")
-    assert judge(asked, rows, budgets=budgets).measured == 0.1
+    assert judge(asked, rows, models=models).measured == 0.1
 
 
 def test_white_box_sources_are_the_target():
     """In the white box a row's source is the model itself, which no claim names."""
-    found = judge(claim(), [measured()], budgets={"pcl": budget()})
-    assert (found.verdict, found.differences) == ("reproduced", "")
+    found = judge(claim(), [measured()], models={"pcl": facts()})
+    assert (found.verdict, said(found)) == ("reproduced", [])
 
 
 def test_members_of_an_ensemble_are_not_the_whole():
@@ -269,14 +281,11 @@ def test_members_of_an_ensemble_are_not_the_whole():
     for order in (rows, rows[::-1]):
         for source, value in (("member", 0.1), ("members", 0.2), ("", 0.3)):
             assert judge(claim(source=source), order).measured == value
-    for source, words in (
-        ("member", "pgd was not run against single members of an ensemble"),
-        ("members", "pgd was not run against all members of an ensemble together"),
-    ):
+    for source in ("member", "members"):
         found = judge(claim(source=source), rows[2:])
-        assert (found.verdict, found.differences) == ("not measured", words)
+        assert (found.verdict, said(found)) == ("not measured", [f"lacks.members:  | {source}"])
     found = judge(claim(), rows[:2])
-    assert (found.verdict, found.differences) == ("not measured", "pgd was not run against a whole ensemble")
+    assert (found.verdict, said(found)) == ("not measured", ["lacks.members: member, members | "])
 
 
 def test_one_named_member_is_neither_the_whole_nor_the_mean_over_members():
@@ -284,17 +293,14 @@ def test_one_named_member_is_neither_the_whole_nor_the_mean_over_members():
     own, one = measured(90), measured(30, source="a")
     for order in ([own, one], [one, own]):
         assert judge(claim(), order).measured == 0.3
-    for source, words in (
-        ("", "pgd was not run against a whole ensemble"),
-        ("member", "pgd was not run against single members of an ensemble"),
-    ):
+    for source in ("", "member"):
         found = judge(claim(source=source), [one])
-        assert (found.verdict, found.differences) == ("not measured", words)
+        assert (found.verdict, said(found)) == ("not measured", [f"lacks.members: a | {source}"])
 
 
 def counted(here, count=20.0, seeds=1, **changes):
     """Return a row that counts images among so many of each seed."""
-    return dataclasses.replace(
+    return changed(
         plain(count),
         **{"metric": "failed_majorities", "total": here * seeds, "seeds": seeds, **changes},
         source=changes.get("model", "pcl"),
@@ -306,10 +312,10 @@ def test_a_count_among_another_number_of_images_is_another_quantity():
     described = paper()
     found = judge(asked, [counted(10_000)], paper=described)
     assert (found.verdict, found.measured) == ("reproduced", 20.0)
-    assert "count among" not in found.differences
+    assert "counted_images" not in {each.kind for each in found.differences}
     found = judge(asked, [counted(300)], paper=described)
     assert (found.verdict, found.measured) == ("not comparable", 20.0)
-    assert found.differences.startswith("a count among 300 images, not 10000")
+    assert said(found)[0] == "counted_images: 300 | 10000"
     found = judge(asked, [counted(10_000, seeds=3)], paper=described)
     assert found.verdict == "reproduced", "each of three seeds saw all images"
     found = judge(asked, [counted(100, seeds=100)], paper=described)
@@ -320,9 +326,9 @@ def test_a_count_among_another_number_of_images_is_another_quantity():
 
 def test_shares_of_fewer_images_are_still_compared():
     found = judge(claim(value=0.2), [measured()], paper=paper())
-    assert (found.verdict, found.differences) == ("reproduced", "images: 300 of 10000")
+    assert (found.verdict, said(found)) == ("reproduced", ["images: 300 | 10000"])
     asked = claim(metric="accuracy_gain", unit="points", value=0.02)
-    gain = dataclasses.replace(plain(0.03, metric="accuracy_gain"), total=300)
+    gain = changed(plain(0.03, metric="accuracy_gain"), total=300)
     assert judge(asked, [gain], paper=paper()).verdict == "reproduced"
 
 
@@ -335,33 +341,24 @@ def test_the_count_s_own_images_go_before_others():
 
 
 NOT_MEASURED = {
-    "defense": ({"defense": "adaptive_diversity"}, "defense adaptive_diversity was not built in this study"),
+    "defense": ({"defense": "adaptive_diversity"}, ["lacks.defense:  | adaptive_diversity"]),
     "variant": (
         {"defense": "prototype_conformity[released_code]"},
-        "defense prototype_conformity[released_code] was not built in this study",
+        ["lacks.defense:  | prototype_conformity[released_code]"],
     ),
-    "training": (
-        {"training": "pgd"},
-        "defense prototype_conformity was not trained on pgd examples in this study",
-    ),
-    "setting": (
-        {"setting": "black_box", "source": "vgg19"},
-        "setting black_box was not run against prototype_conformity",
-    ),
-    "attack": ({"attack": "bim"}, "attack bim was not run in setting white_box"),
-    "parameters": (
-        {"parameters": "epsilon=0.2"},
-        "parameters: pgd was not run at epsilon=0.2 (only at epsilon=0.3)",
-    ),
-    "metric": ({"metric": "l2_mean"}, "mean L2 distance of the successful examples was not measured"),
-    "time": ({"metric": "epoch_seconds"}, "median time of a training epoch was not measured"),
+    "training": ({"training": "pgd"}, ["lacks.training: clean | pgd"]),
+    "setting": ({"setting": "black_box", "source": "vgg19"}, ["lacks.setting: white_box | black_box"]),
+    "attack": ({"attack": "bim"}, ["lacks.attack: pgd | bim"]),
+    "parameters": ({"parameters": "epsilon=0.2"}, ["lacks.parameters: epsilon=0.3 | epsilon=0.2"]),
+    "metric": ({"metric": "l2_mean"}, ["lacks.metric: accuracy | l2_mean"]),
+    "time": ({"metric": "epoch_seconds"}, ["lacks.metric: accuracy | epoch_seconds"]),
     "time to an accuracy": (
         {"metric": "seconds_to_accuracy", "parameters": "accuracy=0.5"},
-        "training time until a validation accuracy was not measured",
+        ["lacks.metric: accuracy | seconds_to_accuracy"],
     ),
     "data set": (
         {"attack": "bim", "dataset": "svhn"},
-        "attack bim was not run in setting white_box; data set svhn is not in this study",
+        ["lacks.attack: pgd | bim", "lacks.dataset:  | svhn"],
     ),
 }
 
@@ -371,33 +368,24 @@ def test_reason_for_no_measurement(change, reason):
     verdict = judge(claim(**change), [measured()])
     assert verdict.verdict == "not measured"
     assert (verdict.measured, verdict.low, verdict.model) == (None, None, "")
-    assert verdict.differences == reason
+    assert said(verdict) == reason
+    assert verdict.key == ("",) * len(KEY)
 
 
 def test_reason_names_clean_training():
     verdict = judge(claim(), [measured(training="pgd")])
-    assert (
-        verdict.differences
-        == "defense prototype_conformity was not trained on clean images alone in this study"
-    )
+    assert said(verdict) == ["lacks.training: pgd | clean"]
 
 
 def test_nothing_measured_at_all():
     assert judge(claim(), []).verdict == "not measured"
 
 
-@pytest.mark.parametrize(
-    ("printed", "certainty", "reason"),
-    [
-        ("-", "certain", "the paper prints a dash"),
-        ("-/-", "certain", "the paper prints a dash"),
-        ("?", "lost", "the number is lost in the text that was read"),
-    ],
-)
-def test_a_dash_or_a_lost_cell_is_no_claim(printed, certainty, reason):
+@pytest.mark.parametrize(("printed", "certainty"), [("-", "certain"), ("-/-", "certain"), ("?", "lost")])
+def test_a_dash_or_a_lost_cell_is_no_claim(printed, certainty):
     verdict = judge(claim(printed=printed, certainty=certainty), [measured()])
     assert (verdict.verdict, verdict.claimed, verdict.measured) == ("not claimed", None, None)
-    assert verdict.differences == reason
+    assert verdict.differences == ()
 
 
 def worst(correct, **changes):
@@ -421,7 +409,7 @@ def test_second_verdict_under_the_strongest_attack(parameters):
         assert verdict.strongest_verdict == "lower"
 
 
-def test_no_second_verdict_without_a_budget():
+def test_no_second_verdict_without_a_facts():
     verdict = judge(claim(attack="none", parameters=""), [measured(attack="none", parameters=""), worst(6)])
     assert (verdict.verdict, verdict.strongest_attack, verdict.strongest_verdict) == ("reproduced", "", "")
     assert verdict.strongest_value is None
@@ -440,47 +428,48 @@ def test_second_verdict_is_not_judged_on_another_data_set():
 
 def test_a_suite_that_sets_an_attack_otherwise_is_named_for_its_own_rows_only():
     stanza = {"pgd": {"steps": 10, "step_size": 0.1}}
-    budget = {"pcl": Budget("pcl", "mnist", "cnn6", 1, 350, 60000, 10000, 1)}
-    for place, said in (
+    models = {"pcl": facts(epochs=350, train_images=60000)}
+    for place, named in (
         (("pcl", "white_box", "pcl", "pgd"), True),
         (("pcl", "adaptive", "pcl", "pgd"), False),
     ):
         verdict = judge(
             claim(),
             [measured(1990, 10_000)],
-            budgets=budget,
+            models=models,
             paper=paper(),
             attacks=stanza,
-            narrowed={place: {"steps": 50, "step_size": 0.1}},
+            overrides={place: {"steps": 50, "step_size": 0.1}},
         )
-        assert ("pgd steps: 50, not 10" in verdict.differences) is said
+        assert ("attack.steps: 50 | 10" in said(verdict)) is named
 
 
 JOINED = {
-    **BUDGETS,
-    "vgg_too": budget("vgg_too", architecture="vgg19"),
-    "lenet2": budget("lenet2", architecture="lenet"),
-    "lenet3": budget("lenet3", architecture="lenet"),
+    **MODELS,
+    "vgg_too": facts("vgg_too", architecture="vgg19"),
+    "lenet2": facts("lenet2", architecture="lenet"),
+    "lenet3": facts("lenet3", architecture="lenet"),
 }
 
 
 @pytest.mark.parametrize(
     ("claimed", "made_on", "differences"),
     [
-        ("vgg19*2 + lenet", "vgg+lenet+vgg_too", ""),
-        ("lenet + vgg19*2", "vgg+lenet+vgg_too", ""),
-        ("lenet*3", "lenet+lenet2+lenet3", ""),
-        ("lenet*3", "lenet+lenet2", "source: 2 lenet, not 3 lenet"),
-        ("lenet", "lenet+lenet2", "source: 2 lenet, not lenet"),
-        ("vgg19 + lenet", "vgg+lenet+vgg_too", "source: 2 vgg19 and lenet, not vgg19 and lenet"),
-        ("vgg19*2", "vgg+vgg_fgsm", "source: vgg19 and vgg19 with fgsm_training, not 2 vgg19"),
-        ("vgg19*2", "vgg+small", "source: vgg19 and vgg19 (width 0.125), not 2 vgg19"),
+        ("vgg19*2 + lenet", "vgg+lenet+vgg_too", []),
+        ("lenet + vgg19*2", "vgg+lenet+vgg_too", []),
+        ("lenet*3", "lenet+lenet2+lenet3", []),
+        ("lenet*3", "lenet+lenet2", ["lenet*2"]),
+        ("lenet", "lenet+lenet2", ["lenet*2"]),
+        ("vgg19 + lenet", "vgg+lenet+vgg_too", ["vgg19*2 + lenet"]),
+        ("vgg19*2", "vgg+vgg_fgsm", ["vgg19 + vgg19:fgsm_training:fgsm"]),
+        ("vgg19*2", "vgg+small", ["vgg19 + vgg19 (width 0.125)"]),
     ],
 )
 def test_images_made_together_are_compared_by_kinds_and_numbers(claimed, made_on, differences):
     row = transferred(60, made_on)
-    found = judge(claim(setting="black_box", source=claimed), [row], budgets=JOINED)
-    assert found.differences == differences
+    found = judge(claim(setting="black_box", source=claimed), [row], models=JOINED)
+    assert [each.here for each in found.differences] == differences
+    assert all((each.kind, each.there) == ("source", claimed) for each in found.differences)
     assert found.verdict == ("not comparable" if differences else "reproduced")
 
 
@@ -497,17 +486,43 @@ def test_the_papers_own_group_of_sources_is_chosen(claimed, chosen):
     names = ["lenet", "vgg", "vgg+lenet+vgg_too", "lenet+lenet2", "lenet+lenet2+lenet3", "vgg+small"]
     rows = [transferred(number, name) for number, name in enumerate(names)]
     for order in (rows, rows[::-1]):
-        found = judge(claim(setting="black_box", source=claimed), order, budgets=JOINED)
+        found = judge(claim(setting="black_box", source=claimed), order, models=JOINED)
         assert found.measured == names.index(chosen) / 300
 
 
 def test_a_set_of_fooling_images_has_no_number_to_reach():
     asked = claim(setting="black_box", source="lenet*3", metric="fooling_set_accuracy")
-    row = dataclasses.replace(transferred(60, "lenet+lenet2+lenet3"), metric="fooling_set_accuracy")
-    found = judge(asked, [row], budgets=JOINED, paper=paper())
-    assert (found.verdict, found.differences) == ("reproduced", "")
-    empty = judge(asked, [transferred(60, "lenet+lenet2+lenet3")], budgets=JOINED, paper=paper())
-    assert (empty.verdict, empty.differences) == (
-        "not measured",
-        "no image fools all the sources of pgd, so nothing can be counted",
-    )
+    row = changed(transferred(60, "lenet+lenet2+lenet3"), metric="fooling_set_accuracy")
+    found = judge(asked, [row], models=JOINED, paper=paper())
+    assert (found.verdict, said(found)) == ("reproduced", [])
+    empty = judge(asked, [transferred(60, "lenet+lenet2+lenet3")], models=JOINED, paper=paper())
+    assert (empty.verdict, said(empty)) == ("not measured", ["lacks.fooling_set:  | pgd"])
+
+
+def test_a_verdict_has_the_key_of_the_row_that_was_chosen():
+    """Two rows of one value: only the key tells which of them was judged."""
+    rows = [measured(dataset="digits", model="a"), measured(model="b"), measured(attack="bim", model="b")]
+    for order in (rows, rows[::-1]):
+        found = judge(claim(), order)
+        assert found.key == ("s", "b", "white_box", "b", "pgd", "epsilon=0.3", "accuracy")
+        assert found.key == tuple(getattr(found, name) for name in KEY)
+
+
+def test_budgets_are_matched_as_numbers_and_keep_the_print_of_their_row():
+    asked = claim(parameters="epsilon=8/255")
+    rows = [
+        measured(parameters=f"epsilon={8 / 255}"),
+        worst(6, parameters=f"norm=linf epsilon={8 / 255}"),
+        measured(parameters="epsilon=0.031", model="near"),
+    ]
+    found = judge(asked, rows)
+    assert (found.verdict, found.parameters) == ("reproduced", f"epsilon={8 / 255}")
+    assert (found.strongest_parameters, found.strongest_value) == (f"norm=linf epsilon={8 / 255}", 0.02)
+    lacking = judge(asked, rows[2:])
+    assert lacking.differences == (Difference("lacks.parameters", "epsilon=0.031", "epsilon=8/255"),)
+
+
+def test_what_was_run_is_listed_in_the_order_of_numbers():
+    rows = [measured(attack="carlini_wagner", parameters=f"c={c}") for c in ("10", "2")]
+    found = judge(claim(attack="carlini_wagner", parameters="c=5"), rows)
+    assert said(found) == ["lacks.parameters: c=2, c=10 | c=5"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from reproof.csv_tables import MEASUREMENTS, PER_CLASS, PER_IMAGE
 from reproof.errors import ArtifactError
 from reproof.measuring import breakdown
 from reproof.measuring.intervals import seed_spread, wilson
 from reproof.measuring.measurements import measure
 from reproof.measuring.outcomes import Outcomes, Trial
+from reproof.settings.parameters import PrintedNumber
+from tests.hand_made_tables import rows as rows_of
 
 # Six test images under numbers with gaps, as a split has them; two classes.
 IMAGES = (2, 3, 5, 8, 13, 21)
@@ -64,6 +66,14 @@ def network(
     )
 
 
+def per_class(*outcomes: Outcomes) -> list[SimpleNamespace]:
+    return rows_of(PER_CLASS, breakdown.per_class(outcomes))
+
+
+def per_image(*outcomes: Outcomes) -> list[SimpleNamespace]:
+    return rows_of(PER_IMAGE, breakdown.per_image(outcomes))
+
+
 def fates(text: str) -> np.ndarray:
     return np.array([letter == "+" for letter in text])
 
@@ -94,7 +104,7 @@ WEAK = network(
 def class_counts(*outcomes: Outcomes) -> dict[tuple[str, str, str, int], tuple[int, int]]:
     return {
         (row.model, row.attack, row.parameters, row.label): (row.correct, row.total)
-        for row in breakdown.per_class(outcomes)
+        for row in per_class(*outcomes)
     }
 
 
@@ -119,8 +129,8 @@ def test_classes_count_the_images_that_all_attacks_share() -> None:
 
 
 def test_classes_add_up_to_the_worst_case_of_the_summary() -> None:
-    rows = breakdown.per_class([STRONG, WEAK])
-    for measured in measure([STRONG, WEAK]):
+    rows = per_class(STRONG, WEAK)
+    for measured in rows_of(MEASUREMENTS, measure([STRONG, WEAK])):
         if measured.attack in ("none", "worst_case"):
             place = (measured.model, measured.setting, measured.attack, measured.parameters)
             own = [row for row in rows if (row.model, row.setting, row.attack, row.parameters) == place]
@@ -133,12 +143,12 @@ def test_seeds_are_pooled_and_their_spread_widens_the_interval() -> None:
         network("strong", "++++++", trial("fgsm", 0.3, on(signs)), seed=seed)
         for seed, signs in enumerate(("++++++", "+--+--", "++++-+"))
     ]
-    (row,) = [row for row in breakdown.per_class(seeds) if row.attack == "worst_case" and row.label == 1]
+    (row,) = [row for row in per_class(*seeds) if row.attack == "worst_case" and row.label == 1]
     assert (row.seeds, row.correct, row.total) == (3, 4 + 0 + 3, 12)
     spread = seed_spread([1.0, 0.0, 0.75])
     assert spread is not None
     assert (row.low, row.high) == (max(0.0, spread[0]), min(1.0, spread[1]))
-    (alone,) = [row for row in breakdown.per_class(seeds[:1]) if row.attack == "none" and row.label == 0]
+    (alone,) = [row for row in per_class(*seeds[:1]) if row.attack == "none" and row.label == 0]
     assert (alone.low, alone.high) == wilson(2, 2)
 
 
@@ -151,7 +161,7 @@ def test_budgets_come_by_size_and_norms_apart() -> None:
         trial("fgsm", 0.05, on("++++++")),
         trial("pgd_l2", 0.3, on("++++--"), "l2"),
     )
-    rows = [row for row in breakdown.per_class([both]) if row.label == 1]
+    rows = [row for row in per_class(both) if row.label == 1]
     assert [(row.parameters, row.correct) for row in rows] == [
         ("", 4),
         ("norm=l2 epsilon=0.3", 2),
@@ -162,7 +172,7 @@ def test_budgets_come_by_size_and_norms_apart() -> None:
 
 
 def test_images_by_hand() -> None:
-    rows = {row.image: row for row in breakdown.per_image([STRONG, WEAK]) if row.epsilon == "0.3"}
+    rows = {row.image: row for row in per_image(STRONG, WEAK) if row.epsilon == "0.3"}
     counts = {
         image: (row.label, row.networks, row.lost, row.held, row.misclassified, row.holder)
         for image, row in rows.items()
@@ -185,11 +195,11 @@ def test_an_image_that_two_models_hold_has_no_lone_holder() -> None:
     networks = [
         holding("a", "+---+-"), holding("a", "+--+--", 1), holding("b", "++----"), holding("c", "+-+---")
     ]  # fmt: skip
-    rows = breakdown.per_image(networks)
+    rows = per_image(*networks)
     assert [row.held for row in rows] == [4, 1, 1, 1, 1, 0]
     assert [row.holder for row in rows] == ["", "b", "c", "a", "a", ""]
     # The order of the files says nothing.
-    assert breakdown.per_image(networks[::-1]) == rows
+    assert per_image(*networks[::-1]) == rows
 
 
 def test_undefended_networks_say_nothing_of_defenses() -> None:
@@ -199,16 +209,16 @@ def test_undefended_networks_say_nothing_of_defenses() -> None:
     trained = network(
         "trained", "++++++", trial("pgd", 0.3, on("+-----")), defense="undefended", training="pgd"
     )
-    assert breakdown.per_image([plain]) == []
-    rows = breakdown.per_image([plain, trained])
+    assert per_image(plain) == []
+    rows = per_image(plain, trained)
     assert [row.networks for row in rows] == [1] * 6
     assert [row.lost for row in rows] == [0, 1, 1, 1, 1, 1]
-    assert {row.model for row in breakdown.per_class([plain])} == {"plain"}
+    assert {row.model for row in per_class(plain)} == {"plain"}
 
 
 def test_data_sets_stand_apart() -> None:
     other = network("other", "++++++", trial("pgd", 0.3, on("------")), dataset="mnist", labels=(4,) * 6)
-    rows = breakdown.per_image([STRONG, other])
+    rows = per_image(STRONG, other)
     assert {(row.dataset, row.epsilon) for row in rows} == {
         ("digits", "0.1"),
         ("digits", "0.3"),
@@ -220,26 +230,28 @@ def test_data_sets_stand_apart() -> None:
 def test_one_number_for_two_images_is_named() -> None:
     other = network("other", "++++++", trial("pgd", 0.3, on("++++++")), labels=(0, 1, 1, 0, 7, 1))
     with pytest.raises(ArtifactError, match=r"test image 13 of digits has label 7 for model other and 1 for"):
-        breakdown.per_image([STRONG, other])
+        per_image(STRONG, other)
 
 
-def test_files_hold_every_row_once() -> None:
-    files = breakdown.files([STRONG, WEAK])
-    classes = list(csv.DictReader(io.StringIO(files["per_class.csv"])))
-    images = list(csv.DictReader(io.StringIO(files["per_image.csv"])))
+def test_tables_hold_every_row_once() -> None:
+    classes, images = per_class(STRONG, WEAK), per_image(STRONG, WEAK)
     assert len(classes) == 6 + 4
     assert len(images) == 6 + 6
-    keys = [tuple(row[key] for key in ("model", "attack", "parameters", "label")) for row in classes]
+    keys = [(row.model, row.attack, row.parameters, row.label) for row in classes]
     assert len(set(keys)) == len(keys)
-    assert all(
-        int(row["networks"]) == sum(int(row[key]) for key in ("lost", "held", "misclassified"))
-        for row in images
-    )
-    assert list(images[0]) == list(breakdown.IMAGE_COLUMNS)
-    assert files == breakdown.files([WEAK, STRONG])
+    assert all(row.networks == row.lost + row.held + row.misclassified for row in images)
+    assert (per_class(WEAK, STRONG), per_image(WEAK, STRONG)) == (classes, images)
+
+
+def test_a_budget_keeps_its_print() -> None:
+    """Another model's longer print of the same number is the same budget."""
+    first = network("a", "++++++", trial("pgd", PrintedNumber("8/255"), on("+-----")))
+    second = network("b", "++++++", trial("pgd", 8 / 255, on("-+----")))
+    assert {row.parameters for row in per_class(first)} == {"", "norm=linf epsilon=8/255"}
+    assert {(row.epsilon, row.networks) for row in per_image(first, second)} == {("8/255", 2)}
 
 
 def test_nothing_attacked_is_no_image() -> None:
-    rows = breakdown.per_class([network("strong", "+++++-")])
+    rows = per_class(network("strong", "+++++-"))
     assert [(row.attack, row.label) for row in rows] == [("none", 0), ("none", 1)]
-    assert breakdown.per_image([network("strong", "+++++-")]) == []
+    assert per_image(network("strong", "+++++-")) == []

@@ -377,12 +377,14 @@ def trained() -> tuple[Classifier, Tensor, Tensor]:
     return network, *batch(100)
 
 
-def craft(network: nn.Module, images: Tensor, labels: Tensor) -> engine.Crafted:
+def craft(network: nn.Module, images: Tensor, labels: Tensor) -> engine.AttackResult:
     settings = registry.settings_class("attacks", "pgd").model_validate({"epsilons": [0.005, 0.01, 0.02]})
     assert isinstance(settings, AttackSettings)
     clean = judge.predict(network, images, 50, "cpu").argmax(dim=1)
-    options: dict[str, Any] = {"view": None, "seed": 0, "batch_size": 50, "device": "cpu"}
-    return engine.craft(network, settings, "pgd", images, labels, clean, skip_misclassified=False, **options)
+    options: dict[str, Any] = {"seed": 0, "batch_size": 50, "device": "cpu"}
+    return engine.AttackEngine(network, skip_misclassified=False, **options).run(
+        "pgd", settings, images, labels, clean
+    )
 
 
 def test_pgd_ends_where_it_ended(

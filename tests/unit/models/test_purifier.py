@@ -46,7 +46,7 @@ class Rounded(Purified):
 
 
 class RoundedSettings(DefenseSettings):
-    views = ("bpda",)
+    attack_losses = ("bpda",)
 
 
 class RoundedDefense(PurifiedDefense[RoundedSettings]):
@@ -165,8 +165,8 @@ class TestBackwardPassDifferentiableApproximation:
         defense = RoundedDefense(RoundedSettings())
         trainee = build_tiny(defense).eval()
         images, labels = torch.rand(6, 1, 8, 8), torch.arange(6) % 3
-        view = defense.views(trainee)
-        assert tuple(view) == RoundedSettings.views
+        view = defense.attack_losses(trainee)
+        assert tuple(view) == RoundedSettings.attack_losses
         shown = images.clone().requires_grad_(True)
         loss = view["bpda"](shown, labels)
         inside = purified_of(trainee).classifier
@@ -184,21 +184,11 @@ class TestBackwardPassDifferentiableApproximation:
         defense = RoundedDefense(RoundedSettings())
         trainee = build_tiny(defense, seed=3).eval()
         images, labels = torch.rand(20, 1, 8, 8) * 0.5 + 0.25, torch.arange(20) % 3
-        view = defense.views(trainee)["bpda"]
+        view = defense.attack_losses(trainee)["bpda"]
         before = view(images, labels)
-        found = engine.craft(
-            trainee,
-            fgsm.Settings(epsilons=(0.25,)),
-            "fgsm",
-            images,
-            labels,
-            trainee(images).argmax(1),
-            view=view,
-            seed=0,
-            batch_size=20,
-            device="cpu",
-            skip_misclassified=False,
-        )
+        found = engine.AttackEngine(
+            trainee, attack_loss=view, seed=0, batch_size=20, device="cpu", skip_misclassified=False
+        ).run("fgsm", fgsm.Settings(epsilons=(0.25,)), images, labels, trainee(images).argmax(1))
         assert bool((view(found.images["epsilon=0.25"], labels) > before).all())
 
 

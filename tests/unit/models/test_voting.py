@@ -409,12 +409,12 @@ class TestViews:
         mean = np.mean([member(shown).detach().double().numpy() for member in ensemble.members], axis=0)
         expected = np.log(np.exp(mean).sum(axis=1)) - mean[range(40), labels.numpy()]
         np.testing.assert_allclose(mean_logits_loss(ensemble, shown, labels).detach(), expected, rtol=1e-4)
-        view = self.defense().views(self.defense().build(ensemble, DESCRIPTION))["mean_logits"]
+        view = self.defense().attack_losses(self.defense().build(ensemble, DESCRIPTION))["mean_logits"]
         assert torch.equal(view(shown, labels), mean_logits_loss(ensemble, shown, labels))
 
     def test_an_image_s_loss_is_its_own(self) -> None:
         defense = self.defense()
         trainee = defense.build(tiny(), DESCRIPTION)
         labels = torch.arange(40) % 3
-        for view in defense.views(trainee).values():
+        for view in defense.attack_losses(trainee).values():
             torch.testing.assert_close(view(images(), labels)[3:5], view(images()[3:5], labels[3:5]))

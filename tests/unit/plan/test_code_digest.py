@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "provenance.py": "y = 1\n",
         "__init__.py": "",
         "sub/__init__.py": "",
-        "sub/e.py": "import reproof.provenance\n\nclass E:\n    deviations: tuple = ('one',)\n    size = 1\n",
+        "sub/e.py": "import reproof.provenance\n\nclass E:\n    deviations: tuple = ('one',)\n    size = 1\n"
+        "    title: ClassVar[str] = 'E'\n",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -49,6 +51,7 @@ def edit(path: Path, old: str, new: str) -> None:
         ("d.py", "x = 1", "x = 2"),
         ("provenance.py", "y = 1", "y = 2"),
         ("sub/e.py", "'one'", "'one, said better'"),
+        ("sub/e.py", "'E'", "'Called better'"),
     ],
 )
 def test_what_changes_no_result_changes_no_digest(package: Path, file: str, old: str, new: str) -> None:
@@ -94,6 +97,41 @@ def test_training_digest_of_the_project_holds_the_loop_and_the_chosen_plugins_on
     assert "reproof.report" not in found
 
 
+def test_a_new_setting_of_attacks_by_gradient_ascent_changes_their_own_jobs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "reproof"
+    shutil.copytree(code_digest.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "papers"))
+    monkeypatch.setattr(code_digest, "PACKAGE", copy)
+    jobs = {
+        **{
+            stage: [f"reproof.stages.{stage}"]
+            for stage in ("assemble", "surface", "evaluate", "tabulate", "draw")
+        },
+        "prepare": ["reproof.stages.prepare", "reproof.datasets.digits"],
+        "train": ["reproof.stages.train", "reproof.architectures.cnn6", "reproof.defenses.pgd_training"],
+        **{
+            kind: ["reproof.stages.attack", f"reproof.attacks.{kind}"]
+            for kind in ("fgsm", "jsma", "bim", "pgd")
+        },
+    }
+
+    def digests() -> dict[str, str]:
+        for found in vars(code_digest).values():
+            if hasattr(found, "cache_clear"):
+                found.cache_clear()
+        return {name: code_digest.digest(modules) for name, modules in jobs.items()}
+
+    before = digests()
+    edit(
+        copy / "settings" / "gradient_ascent.py",
+        "    def passes(self)",
+        "    patience: Count = Field(1, description='A new one.')\n\n    def passes(self)",
+    )
+    after = digests()
+    assert {name for name in jobs if before[name] != after[name]} == {"bim", "pgd"}
+
+
 @pytest.mark.parametrize("stage", ["prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw"])
 def test_what_only_decides_which_jobs_there_are_is_no_part_of_their_code(stage: str) -> None:
     """What a plan or a study says of a job stands in the job's slice; an edit of the rest must rerun no training."""
@@ -105,3 +143,11 @@ def test_what_only_decides_which_jobs_there_are_is_no_part_of_their_code(stage: 
         "reproof.plan.estimate",
         "reproof.stages.report",
     }
+
+
+def test_what_is_imported_for_types_alone_is_no_part_of_the_code(package: Path) -> None:
+    (package / "f.py").write_text(
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from reproof.d import x\nelse:\n    import reproof.c\n"
+    )
+    digest()
+    assert code_digest.reached(frozenset({"reproof.f"})) == {"reproof.f", "reproof.c"}

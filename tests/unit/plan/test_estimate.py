@@ -31,7 +31,7 @@ def declared(kind: str) -> DefenseSettings:
 
 ADVERSARIAL = max(kind for kind in registry.names("defenses") if declared(kind).trains_on != "clean")
 """A defense that makes examples of its own, whichever files are there."""
-OWN_PASSES = declared(ADVERSARIAL).passes()
+OWN_PASSES = declared(ADVERSARIAL).relative_cost()
 
 STUDY: dict[str, Any] = {
     "study": "small",
@@ -139,9 +139,9 @@ class TestByHand:
 
     def test_a_dearer_loss_is_dearer_on_added_examples_and_where_they_climb_it(self) -> None:
         adversarial = AdversarialTraining(attack="pgd", epsilon=0.1, steps=4, share=0.5, augment=True)
-        assert adversarial.passes(3.0) == pytest.approx(0.5 * (0.75 * 4 + 3))
+        assert adversarial.relative_cost(3.0) == pytest.approx(0.5 * (0.75 * 4 + 3))
         climbing = adversarial.model_copy(update={"objective": "defense"})
-        assert climbing.passes(3.0) == pytest.approx(0.5 * (0.75 * 4 * 3 + 3))
+        assert climbing.relative_cost(3.0) == pytest.approx(0.5 * (0.75 * 4 * 3 + 3))
 
     @pytest.mark.parametrize("keep", [False, True])
     def test_an_attack_takes_its_passes_and_leaves_its_images_only_where_they_are_kept(
@@ -259,7 +259,10 @@ class TestEnsembles:
             },
         )
         declared: Any = registry.settings_class("defenses", learns)()
-        for name, passes in (("one", declared.passes()), ("two", declared.passes() + 0.4 * 0.75)):
+        for name, passes in (
+            ("one", declared.relative_cost()),
+            ("two", declared.relative_cost() + 0.4 * 0.75),
+        ):
             assert estimate.cost(made, made.train(name, 0)).seconds == pytest.approx(train_seconds(passes))
 
 

@@ -1,4 +1,4 @@
-"""A study in pieces: schedules worked out by hand."""
+"""A study in time slices: schedules worked out by hand."""
 
 from __future__ import annotations
 
@@ -28,36 +28,39 @@ def seconds(jobs, *values: float) -> dict[str, float]:
 def test_jobs_that_fit_go_into_one_piece() -> None:
     jobs = [job("prepare", "data"), job("train", "a", "data"), job("attack", "x", "a")]
     found = cut(jobs, seconds(jobs, 1, 4, 5), limit=10, workers=1)
-    (piece,) = found.pieces
-    assert names(piece.ended) == ["data", "a", "x"]
-    assert (piece.begun, piece.seconds) == ([], 10)
+    (time_slice,) = found.time_slices
+    assert names(time_slice.ended) == ["data", "a", "x"]
+    assert (time_slice.begun, time_slice.seconds) == ([], 10)
     assert (found.too_long, found.out_of_reach) == ([], [])
 
 
 def test_a_job_that_would_be_cut_off_waits_for_the_next_piece_and_a_shorter_one_takes_its_place() -> None:
     jobs = [job("prepare", "data"), job("attack", "long", "data"), job("attack", "short", "data")]
     found = cut(jobs, seconds(jobs, 4, 8, 5), limit=10, workers=1)
-    assert [names(piece.ended) for piece in found.pieces] == [["data", "short"], ["long"]]
-    assert [piece.seconds for piece in found.pieces] == [9, 8]
+    assert [names(time_slice.ended) for time_slice in found.time_slices] == [["data", "short"], ["long"]]
+    assert [time_slice.seconds for time_slice in found.time_slices] == [9, 8]
 
 
 def test_a_training_goes_on_where_its_checkpoint_was_left() -> None:
-    """25 seconds in pieces of 10: begun in the first, gone on with in the second, ended after 5 of the third."""
+    """25 seconds in time slices of 10: begun in the first, gone on with in the second, ended after 5 of the third."""
     jobs = [job("train", "a"), job("attack", "x", "a")]
     found = cut(jobs, seconds(jobs, 25, 5), limit=10, workers=1)
-    assert [(names(piece.ended), names(piece.begun)) for piece in found.pieces] == [
+    assert [(names(time_slice.ended), names(time_slice.begun)) for time_slice in found.time_slices] == [
         ([], ["a"]),
         ([], ["a"]),
         (["a", "x"], []),
     ]
-    assert found.pieces[2].seconds == 10
+    assert found.time_slices[2].seconds == 10
 
 
-def test_pieces_that_only_go_on_with_the_same_training_stand_as_one() -> None:
-    """45 and 15 seconds in pieces of 10, one after the other: five pieces of a, of which the last begins b."""
+def test_time_slices_that_only_go_on_with_the_same_training_stand_as_one() -> None:
+    """45 and 15 seconds in time slices of 10, one after the other: five time slices of a, of which the last begins b."""
     jobs = [job("train", "a"), job("train", "b")]
     found = cut(jobs, seconds(jobs, 45, 15), limit=10, workers=1)
-    told = [(list(numbers), names(piece.ended), names(piece.begun)) for numbers, piece in alike(found.pieces)]
+    told = [
+        (list(numbers), names(time_slice.ended), names(time_slice.begun))
+        for numbers, time_slice in alike(found.time_slices)
+    ]
     assert told == [([1, 2, 3, 4], [], ["a"]), ([5], ["a"], ["b"]), ([6], ["b"], [])]
 
 
@@ -65,11 +68,11 @@ def test_workers_share_a_piece_and_what_is_read_must_be_there() -> None:
     """Two workers: a (6) beside b (3), then x of b (3); y of a (5) would end at 11, and waits."""
     jobs = [job("train", "a"), job("train", "b"), job("attack", "y", "a"), job("attack", "x", "b")]
     found = cut(jobs, seconds(jobs, 6, 3, 5, 3), limit=10, workers=2)
-    assert [sorted(names(piece.ended)) for piece in found.pieces] == [["a", "b", "x"], ["y"]]
-    assert found.pieces[0].seconds == 6
+    assert [sorted(names(time_slice.ended)) for time_slice in found.time_slices] == [["a", "b", "x"], ["y"]]
+    assert found.time_slices[0].seconds == 6
     one = cut(jobs, seconds(jobs, 6, 3, 5, 3), limit=20, workers=2)
-    assert set(names(one.pieces[0].ended)) == {"a", "b", "x", "y"}
-    assert one.pieces[0].seconds == 11
+    assert set(names(one.time_slices[0].ended)) == {"a", "b", "x", "y"}
+    assert one.time_slices[0].seconds == 11
 
 
 def test_what_never_fits_is_named_and_so_is_what_waits_for_it() -> None:
@@ -77,7 +80,7 @@ def test_what_never_fits_is_named_and_so_is_what_waits_for_it() -> None:
     found = cut(jobs, seconds(jobs, 3, 11, 1, 1), limit=10, workers=2)
     assert names(found.too_long) == ["x"]
     assert names(found.out_of_reach) == ["o", "t"]
-    assert [names(piece.ended) for piece in found.pieces] == [["a"]]
+    assert [names(time_slice.ended) for time_slice in found.time_slices] == [["a"]]
 
 
 def test_every_job_of_a_real_study_stands_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:

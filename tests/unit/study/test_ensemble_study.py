@@ -83,7 +83,7 @@ def parse(*changes: Any) -> study_model.Study:
     merged = copy.deepcopy(STUDY)
     for change in changes:
         merged = layers.merge(merged, change)
-    merged["models"] = {name: stanza for name, stanza in merged["models"].items() if stanza is not None}
+    merged["models"] = {name: entry for name, entry in merged["models"].items() if entry is not None}
     return reader.parse(merged, [(FILE, merged)])
 
 
@@ -101,15 +101,15 @@ def refused(*changes: Any) -> str:
     return message.removeprefix(f"{FILE}: ")
 
 
-def model(name: str, **stanza: Any) -> dict[str, Any]:
-    return {"models": {name: {"defense": {"kind": VOTES}, **stanza}}}
+def model(name: str, **entry: Any) -> dict[str, Any]:
+    return {"models": {name: {"defense": {"kind": VOTES}, **entry}}}
 
 
-def threat(name: str, **stanza: Any) -> dict[str, Any]:
-    return {"threats": {name: stanza}}
+def threat(name: str, **entry: Any) -> dict[str, Any]:
+    return {"threats": {name: entry}}
 
 
-class TestWrongStanzas:
+class TestWrongEntries:
     @pytest.mark.parametrize("key", ["members", "beside"])
     def test_a_defense_that_takes_none_is_told_which_do(self, key: str) -> None:
         message = refused({"models": {"x": {"defense": {"kind": "undefended"}, key: ["main", "second"]}}})
@@ -127,7 +127,7 @@ class TestWrongStanzas:
         )
 
     @pytest.mark.parametrize(
-        ("stanza", "message"),
+        ("entry", "message"),
         [
             ({"members": ["main", "main"]}, "members[0]: main stands twice; name it once"),
             ({"beside": ["main", "main"]}, "beside[0]: main stands twice; name it once"),
@@ -172,13 +172,13 @@ class TestWrongStanzas:
                     "members": ["main", "second"],
                     "training": {"adversarial": {"attack": "fgsm", "epsilon": 0.1}},
                 },
-                "members[0]: main is trained on clean examples, the ensemble by its stanza on fgsm ones, as tables "
+                "members[0]: main is trained on clean examples, the ensemble by its config entry on fgsm ones, as tables "
                 "would say; give it the members' training",
             ),
         ],
     )
-    def test_wrong_company_is_named_with_what_to_do(self, stanza: dict[str, Any], message: str) -> None:
-        assert refused(model("x", **stanza)) == f"models.x.{message}"
+    def test_wrong_company_is_named_with_what_to_do(self, entry: dict[str, Any], message: str) -> None:
+        assert refused(model("x", **entry)) == f"models.x.{message}"
 
     def test_models_that_wait_for_each_other_are_refused(self) -> None:
         one = model("one", beside=["two"])
@@ -219,11 +219,11 @@ class TestWrongStanzas:
 
     def test_an_aggregated_suite_takes_no_source(self) -> None:
         words = "suite: an aggregated suite is made on the whole ensemble; it takes no source"
-        for stanza in (
+        for entry in (
             {"setting": "white_box", "source": "member"},
             {"setting": "black_box", "source": "main"},
         ):
-            assert refused(threat("x", suite="together", **stanza)) == f"threats.x.{words}"
+            assert refused(threat("x", suite="together", **entry)) == f"threats.x.{words}"
 
     def test_members_are_a_source_of_white_box_threats_alone(self) -> None:
         message = refused(threat("x", setting="adaptive", suite="papers", source="member"))
@@ -238,7 +238,7 @@ class TestWrongStanzas:
 
     def test_members_are_attacked_by_their_logits(self) -> None:
         assert refused(threat("x", setting="white_box", suite="votes", source="member")) == (
-            "threats.x.suite: a suite made on another model attacks its logits, not a defense's view"
+            "threats.x.suite: a suite made on another model attacks its logits, not an attack loss of a defense"
         )
 
     @pytest.mark.parametrize("first", ["white_box", "standalone", "aggregated"])
@@ -271,9 +271,11 @@ class TestStudy:
 
     def test_views_of_a_vote_are_an_ensemble_s(self) -> None:
         models = parse().models
-        assert models["plain"].views == models["boosted"].views == declared(VOTES).views
-        assert "votes" in models["plain"].views
-        assert models["taught"].views == models["last"].views == ()
+        assert (
+            models["plain"].attack_losses == models["boosted"].attack_losses == declared(VOTES).attack_losses
+        )
+        assert "votes" in models["plain"].attack_losses
+        assert models["taught"].attack_losses == models["last"].attack_losses == ()
 
     def test_it_parses_again_from_its_own_source(self) -> None:
         made = parse()
@@ -297,7 +299,9 @@ class TestWhoAttacksWhom:
         assert made.sources("main", threats["standalone"]) == ()
 
     def test_targets_that_have_no_members_stand_under_no_such_threat(self) -> None:
-        made = plan(threat("standalone", targets=["main", "plain"]), threat("aggregated", targets=["main"]))
+        made = plan(
+            threat("standalone", targets=["main", "plain"]), threat("aggregated", targets=["main", "plain"])
+        )
         assert not {"standalone", "aggregated"} & set(made.threats_on("main"))
         assert "standalone" in made.threats_on("plain")
         assert "standalone" not in made.threats_on("boosted")
@@ -437,6 +441,8 @@ class TestJobs:
         assert find(made, "assemble", made.assemble("plain", 1).outputs["model"]).name == "plain seed 1"
         merged = copy.deepcopy(STUDY)
         merged["models"] = {"main": merged["models"]["main"], "second": merged["models"]["second"]}
+        for key, kept in (("suites", ("papers",)), ("threats", ("white_box", "transfer"))):
+            merged[key] = {name: merged[key][name] for name in kept}
         alone = Plan(reader.parse(merged, [(FILE, merged)]))
         with pytest.raises(StudyError, match="study 'votes' has no assemble job"):
             find(alone, "assemble", None)
@@ -539,7 +545,7 @@ class TestPuttingTogether:
             )
         return made
 
-    def test_the_members_weights_stand_in_the_order_of_the_stanza(self, made: Plan) -> None:
+    def test_the_members_weights_stand_in_the_order_of_the_entry(self, made: Plan) -> None:
         job, run = made.assemble("plain", 0), Run(job={})
         assemble(job, run)
         _, trainee = build.load(job.slice, self.DATA, Path(job.outputs["model"]))
@@ -583,7 +589,7 @@ class TestPuttingTogether:
         seen: list[tuple[str, Any]] = []
 
         def begin(defense: Any, *_: Any, digest: str, **__: Any) -> None:
-            seen.append((digest, defense.beside))
+            seen.append((digest, defense.peers))
             raise InterruptedError
 
         monkeypatch.setattr(loop, "train", begin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import pytest
 
 from reproof import cli, registry
 from reproof.claims import paper as claims_paper
-from reproof.claims.claim import Claim, Source
+from reproof.claims.claim import TransferSource
 from reproof.claims.paper import Paper, PaperBudget
 from reproof.claims.vocabulary import MEMBERS, variant_of
-from reproof.judging.verdicts import Budget, judge
-from reproof.measuring.measurements import BOOSTED, Summary
+from reproof.csv_tables import SUMMARY
+from reproof.judging.study_facts import StudyFacts
+from reproof.judging.tables import judge_claims
+from reproof.measuring.measurements import BOOSTED
 from reproof.plan import estimate
 from reproof.plan.jobs import Plan
 from reproof.settings.source_names import MEMBER
@@ -261,7 +263,7 @@ def ledger() -> list[Paper]:
     return claims_paper.papers()
 
 
-def measurements(plan: Plan) -> list[Summary]:
+def measurements(plan: Plan) -> list[dict[str, Any]]:
     """Return what the study's tables would hold, with an accuracy of 0.5 everywhere."""
     rows = []
     met = {(job.slice["model"], job.slice["threat"]) for job in plan.outcomes()}
@@ -294,50 +296,42 @@ def measurements(plan: Plan) -> list[Summary]:
             if gains and any((name, facts["threat"]) in met for name in plain):
                 metrics.append("accuracy_gain")
             rows += [
-                Summary(
-                    study=plan.study.name,
-                    dataset=facts["dataset_key"],
-                    architecture=facts["architecture_key"],
-                    defense=facts["defense_key"],
-                    training=facts["training_key"],
-                    seeds=len(plan.study.seeds),
-                    setting="white_box" if clean else facts["setting"],
-                    source="" if source == facts["model"] else source,
-                    attack=attack,
-                    parameters=parameters,
-                    metric=metric,
-                    value=0.5,
-                    correct=None,
-                    total=images * len(plan.study.seeds),
-                    low=0.47,
-                    high=0.53,
-                    model=facts["model"],
-                    value_min=0.5,
-                    value_max=0.5,
-                )
+                {
+                    "study": plan.study.name,
+                    "dataset": facts["dataset_key"],
+                    "architecture": facts["architecture_key"],
+                    "defense": facts["defense_key"],
+                    "training": facts["training_key"],
+                    "seeds": len(plan.study.seeds),
+                    "setting": "white_box" if clean else facts["setting"],
+                    "source": "" if source == facts["model"] else source,
+                    "attack": attack,
+                    "parameters": parameters,
+                    "metric": metric,
+                    "value": 0.5,
+                    "correct": None,
+                    "total": images * len(plan.study.seeds),
+                    "low": 0.47,
+                    "high": 0.53,
+                    "model": facts["model"],
+                    "value_min": 0.5,
+                    "value_max": 0.5,
+                }
                 for metric in metrics
             ]
     return rows
 
 
-def question(row: Summary | Claim) -> tuple[str, ...]:
-    return (row.defense, row.training, row.setting, row.attack, row.parameters, row.metric)
-
-
 def judged(plan: Plan) -> Counter[tuple[str, str]]:
-    """Return how many claims the study would judge, by paper and the claim's defense, by `judge` itself."""
-    slices = plan.tabulate().slice
-    budgets = {name: Budget(**facts) for name, facts in slices["budgets"].items()}
-    answers: dict[tuple[str, ...], list[Summary]] = defaultdict(list)
-    for row in measurements(plan):
-        answers[question(row)].append(row)
-    found: Counter[tuple[str, str]] = Counter()
-    for paper in ledger():
-        for claim in paper.claims:
-            rows = answers.get(question(claim), [])
-            verdict = judge(claim, rows, budgets=budgets, paper=paper, attacks=slices["attacks"])
-            found[paper.key, variant_of(claim.defense)] += verdict.verdict in JUDGED
-    return found
+    """Return how many claims the study would judge, by paper and the claim's defense."""
+    facts = StudyFacts.read(plan.tabulate().slice)
+    claims = {claim.claim_id: claim for paper in ledger() for claim in paper.claims}
+    _, _, verdicts = judge_claims(SUMMARY.frame(measurements(plan)), facts, ledger())
+    return Counter(
+        (verdict.paper, variant_of(claims[verdict.claim_id].defense))
+        for verdict in verdicts
+        if verdict.verdict in JUDGED
+    )
 
 
 @pytest.mark.parametrize(("name", "budget"), BUDGETS)
@@ -390,7 +384,7 @@ def test_paper_budget_attacks_all_test_images_and_trains_as_long_as_the_paper(na
         "prototype_conformity_pgd",
     ):
         if model not in chosen.models and "prototype_conformity" not in registry.names("defenses"):
-            continue  # its file was deleted, and its stanzas with it
+            continue  # its file was deleted, and its entries with it
         training = chosen.models[model].training
         assert training.epochs == stated.epochs
         joint = training.epochs - 300
@@ -455,7 +449,7 @@ def wanted(name: str, budget: str) -> dict[tuple[str, str], int]:
         for paper in ledger()
         for claim in paper.claims
         if claim.setting == "black_box" and claim.dataset in datasets and claim.source not in ("", *MEMBERS)
-        if not {variant_of(source.defense) for source in Source.read(claim.source)} <= there
+        if not {variant_of(source.defense) for source in TransferSource.read(claim.source)} <= there
     )
     return {
         (paper, defense): least - lost[paper, defense]

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from reproof import registry
+from reproof.attacking.batch import Batch
+from reproof.attacking.image_noise import ImageNoise
 from reproof.data.dataset import DataDescription
 from reproof.settings.attack import Point
 from reproof.training.inner_attacks import (
@@ -59,17 +61,13 @@ def test_reaches_the_closed_form_on_a_linear_model(name: str) -> None:
     )
 
 
-@pytest.mark.filterwarnings("ignore:Please import .gaussian_filter.:DeprecationWarning")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_agrees_with_the_evaluation_attack_on_a_linear_model(name: str) -> None:
-    import foolbox
-
     model, (images, labels) = linear(), batch()
     options = {"steps": 12, "step_size": 0.2} if name == "pgd" else {}
     settings = registry.load("attacks", name).Settings(epsilons=(0.2,), **options)
     attack = registry.load("attacks", name).build(settings, Point(name="epsilon", value=0.2, epsilon=0.2))
-    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
-    theirs = attack.run(wrapped, images, foolbox.criteria.Misclassification(labels), epsilon=0.2)
+    theirs = attack.perturb(Batch(model, images, labels, ImageNoise("", range(len(images))), 0.2))
     ours = run(name, cross_entropy(model, labels), images, torch.full((len(images),), 0.2))
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 

@@ -1,26 +1,32 @@
-"""The page's section on classes and images: where an accuracy comes from, and what falls to every defense."""
+"""Classes and images: where an accuracy comes from, and what falls to every defense."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from reproof import wording
-from reproof.report.cards import Card, Cards
-from reproof.report.contents import Model, ReportData, Row, Step
-from reproof.report.sections.grids import Grid, Grids, Heading, Number, levels
+from reproof.figures import parameters
+from reproof.report import numbers
+from reproof.report.cards import Card
+from reproof.report.contents import ShownModel, TrailFile, rows
+from reproof.report.grids import WORST, Grid, Heading, levels
+from reproof.report.numbers import LinkedNumber
+from reproof.report.section import Section
+from reproof.report.shared import Shared
 
+SECTION = Section("classes", "Classes and images", order=80)
 CLASSES_SHOWN = 20
 """A data set of more classes shows those of which most, and of which least, is left: half of these each."""
-GREY = 0.5
-"""The epsilon at which every pixel can be made grey, and no image need be recognisable any more."""
 IMAGES_LISTED = 200
 """Of more images, the list ends with a word on the file that holds all."""
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedClass:
     """Images of one class."""
 
     label: str
@@ -36,7 +42,7 @@ class ImageList:
     title: str
     count: int
     shown: int
-    classes: tuple[Listed, ...]
+    classes: tuple[ListedClass, ...]
 
 
 @dataclass(frozen=True)
@@ -54,108 +60,63 @@ class Breakdown:
     lists: tuple[ImageList, ...]
 
 
+def build(shared: Shared) -> dict[str, Any]:
+    """Return a breakdown of each data set of which something was counted."""
+    return {"breakdowns": Breakdowns(shared).all()}
+
+
 class Breakdowns:
     """Builds the section, making cards for what it shows."""
 
-    def __init__(self, data: ReportData, cards: Cards, grids: Grids):
-        self.data = data
-        self.cards = cards
-        self.grids = grids
-        self._titles = {model.name: model.title for model in data.models}
-        self.budgets = {
-            dataset: budget
-            for dataset in dict.fromkeys(model.dataset for model in data.models)
-            if (budget := self._budget(dataset)) is not None
-        }
-        """Data set -> the parameters of the worst case that is shown of it, as in the tables."""
+    def __init__(self, shared: Shared):
+        self.data = shared.data
+        self.cards = shared.cards
+        self._budgets = shared.budgets
 
-    def strongest(self) -> dict[str, Number]:
-        """Return, by model, what is left under every attack within its data set's shown budget."""
-        return {
-            row["model"]: self.grids.number(row)
-            for row in self.data.summary
-            if _is_worst_case(row) and row["parameters"] == self.budgets.get(row["dataset"])
-        }
-
-    def views(self) -> list[Breakdown]:
+    def all(self) -> list[Breakdown]:
         """Return the section's parts, a data set each; those of which nothing was counted are left out."""
-        views = []
-        for dataset, budget in self.budgets.items():
+        found = []
+        for dataset, budget in self._budgets.shown.items():
             classes = self._classes(dataset, budget)
             images = self._images(dataset, budget)
-            networks = max((int(row["networks"]) for row in images), default=0)
-            met = [row for row in images if int(row["networks"]) == networks]
-            if classes is None and not met:
+            networks = 0 if images.empty else int(images["networks"].max())
+            met = images[images["networks"] == networks]
+            if classes is None and met.empty:
                 continue
-            sentences = self._sentences(dataset, budget, met, networks)
-            views.append(
+            found.append(
                 Breakdown(
                     wording.dataset(dataset),
                     wording.parameters(budget),
                     classes,
-                    sentences,
-                    self._card_of_images(dataset, budget, met, networks) if met else None,
+                    self._sentences(dataset, budget, met, networks),
+                    None if met.empty else self._card_of_images(dataset, budget, met, networks),
                     tuple(self._lists(dataset, met, networks)),
                 )
             )
-        return views
-
-    # Which budget.
-
-    def _budget(self, dataset: str) -> str | None:
-        """Return the worst case to show: the largest L-infinity budget that papers print and most models met.
-
-        What is printed of this data set comes before what is printed of others, and that before what no paper
-        prints. A budget at which nothing is left of any model tells no class from another, and comes behind. From GREY
-        on every image can be made grey, so that only attacks are probed: last of all.
-        """
-        met = Counter(
-            row["parameters"]
-            for row in self.data.summary
-            if _is_worst_case(row) and row["dataset"] == dataset
-        )
-        claims = [claim for paper in self.data.papers for claim in paper.claims if claim.metric == "accuracy"]
-        left = {
-            row["parameters"]
-            for row in self.data.summary
-            if _is_worst_case(row) and row["dataset"] == dataset and float(row["value"]) > 0
-        }
-        own = {claim.epsilon for claim in claims if claim.dataset == dataset}
-        printed = {claim.epsilon for claim in claims}
-
-        def order(parameters: str) -> tuple[bool, bool, bool, bool, bool, bool, float]:
-            epsilon = wording.parameter(parameters, "epsilon")
-            linf, size = wording.parameter(parameters, "norm") == "linf", float(epsilon or 0)
-            usual = 2 * met[parameters] >= max(met.values())
-            return linf, size < GREY, usual, parameters in left, epsilon in own, epsilon in printed, size
-
-        return max(met, key=order, default=None)
+        return found
 
     # Classes.
 
-    def _class_name(self, dataset: str, label: str) -> str:
+    def _class_name(self, dataset: str, label: int) -> str:
         names = self.data.class_names.get(dataset, ())
-        return names[int(label)] if int(label) < len(names) else label
+        return names[label] if label < len(names) else str(label)
 
     def _classes(self, dataset: str, budget: str) -> Grid | None:
-        rows = [row for row in self.data.classes if row["dataset"] == dataset]
-        worst = {
-            (row["model"], row["label"]): row
-            for row in rows
-            if row["attack"] == "worst_case" and row["parameters"] == budget
-        }
-        if not worst:
+        here = self.data.classes[self.data.classes["dataset"] == dataset]
+        worst = here[(here["attack"] == WORST) & (here["parameters"] == budget)]
+        if worst.empty:
             return None
-        clean = {(row["model"], row["label"]): row for row in rows if row["attack"] == "none"}
+        clean = here[here["attack"] == "none"]
         labels, left_out = _shown(worst)
-        overall = self.strongest()
+        overall = self._budgets.strongest()
         body = []
         for model in self.data.models:
-            own = {label: row for (name, label), row in worst.items() if name == model.name}
-            if not own:
+            own = worst[worst["model"] == model.name]
+            if own.empty:
                 continue
-            card = self._card_of_classes(model, budget, own, clean)
-            cells = [[_number(own[label], card)] if label in own else [] for label in labels]
+            card = self._card_of_classes(model, budget, own, clean[clean["model"] == model.name])
+            by_label = {row.label: row for row in rows(own)}
+            cells = [[_number(by_label[label], card)] if label in by_label else [] for label in labels]
             cells.append([overall[model.name]] if model.name in overall else [])
             body.append((model.title, "", cells))
         words = f"{wording.parameters(budget)} on {wording.dataset(dataset)}"
@@ -172,131 +133,106 @@ class Breakdowns:
         )
 
     def _card_of_classes(
-        self, model: Model, budget: str, own: dict[str, Row], clean: dict[tuple[str, str], Row]
+        self, model: ShownModel, budget: str, own: pd.DataFrame, clean: pd.DataFrame
     ) -> Card:
         facts = [("budget", wording.parameters(budget)), ("seed", ", ".join(map(str, self.data.seeds)))]
-        for label in sorted(own, key=int):
-            before = clean.get((model.name, label))
-            words = _left(own[label])
-            if before is not None:
-                words += f"; without attack {before['correct']} of {before['total']}"
-            facts.append((f"class {self._class_name(model.dataset, label)}", words))
+        before = {row.label: row for row in rows(clean)}
+        for row in rows(own.sort_values("label")):
+            words = _left(row)
+            if row.label in before:
+                words += f"; without attack {before[row.label].correct} of {before[row.label].total}"
+            facts.append((f"class {self._class_name(model.dataset, row.label)}", words))
         return self.cards.of_file(
             ["classes", model.name],
             f"{model.title}, each class in the worst case",
             facts,
-            Step("table", self.data.tables.get("per_class", "")),
+            TrailFile("table", self.data.tables.get("per_class", "")),
         )
 
     # Images.
 
-    def _images(self, dataset: str, budget: str) -> list[Row]:
-        norm, epsilon = (wording.parameter(budget, name) for name in ("norm", "epsilon"))
-        return [
-            row
-            for row in self.data.images
-            if (row["dataset"], row["norm"], row["epsilon"]) == (dataset, norm, epsilon)
+    def _images(self, dataset: str, budget: str) -> pd.DataFrame:
+        images, epsilon = self.data.images, parameters.epsilon(budget)
+        alike = [text for text in images["epsilon"].unique() if parameters.number(text) == epsilon]
+        return images[
+            (images["dataset"] == dataset)
+            & (images["norm"] == parameters.norm(budget))
+            & images["epsilon"].isin(alike)
         ]
 
-    def _sentences(self, dataset: str, budget: str, met: Sequence[Row], networks: int) -> tuple[str, ...]:
-        if not met:
+    def _sentences(self, dataset: str, budget: str, met: pd.DataFrame, networks: int) -> tuple[str, ...]:
+        if met.empty:
             return ("No network of a defense was attacked in this budget.",)
-        names = {model.name for model in self.data.models if model.dataset == dataset}
         seeds = f", {len(self.data.seeds)} seeds each" if len(self.data.seeds) > 1 else ""
         everybody = "the one network" if networks == 1 else f"all {networks} networks"
-        none = [row for row in met if _fate(row) == "none"]
-        lost = sum(int(row["lost"]) == networks for row in none)
-        wrong = sum(int(row["misclassified"]) == networks for row in none)
-        alone = Counter(row["holder"] for row in met if row["holder"] in names)
+        none, held = met[met["held"] == 0], met[met["held"] == networks]
+        lost, wrong = (int((none[name] == networks).sum()) for name in ("lost", "misclassified"))
         sentences = [
             f"{len(met):,} images met every attack within {wording.parameters(budget)} on {everybody} of the defenses "
             f"of {wording.dataset(dataset)}{seeds}; undefended networks are not counted here.",
             f"Held by none: {len(none):,}, of which all lose {lost:,} that they classify correctly without attack, and "
             f"all misclassify {wrong:,} already without attack.",
-            f"Held by all: {sum(_fate(row) == 'all' for row in met):,}.",
+            f"Held by all: {len(held):,}.",
         ]
-        if alone and networks > 1:
-            told = ", ".join(f"{self._titles[name]} {count:,}" for name, count in alone.most_common())
-            sentences.append(f"Held by one defense alone: {sum(alone.values()):,} ({told}).")
+        names = [model.name for model in self.data.models if model.dataset == dataset]
+        alone = met.loc[met["holder"].isin(names), "holder"].value_counts()
+        if len(alone) and networks > 1:
+            told = ", ".join(f"{self.data.titles[str(name)]} {count:,}" for name, count in alone.items())
+            sentences.append(f"Held by one defense alone: {alone.sum():,} ({told}).")
         return tuple(sentences)
 
-    def _card_of_images(self, dataset: str, budget: str, met: Sequence[Row], networks: int) -> Card:
-        held = Counter(int(row["held"]) for row in met)
+    def _card_of_images(self, dataset: str, budget: str, met: pd.DataFrame, networks: int) -> Card:
+        held = met["held"].value_counts().sort_index()
         facts = [
             ("budget", wording.parameters(budget)),
             ("images", f"{len(met):,}"),
             ("networks", str(networks)),
-            *((f"held by {count}", f"{held[count]:,} images") for count in sorted(held)),
+            *((f"held by {count}", f"{images:,} images") for count, images in held.items()),
         ]
         return self.cards.of_file(
             ["images", dataset],
             f"Images of {wording.dataset(dataset)} by how many networks hold them",
             facts,
-            Step("table", self.data.tables.get("per_image", "")),
+            TrailFile("table", self.data.tables.get("per_image", "")),
         )
 
-    def _lists(self, dataset: str, met: Sequence[Row], networks: int) -> list[ImageList]:
+    def _lists(self, dataset: str, met: pd.DataFrame, networks: int) -> list[ImageList]:
         lists = []
-        for fate, title in (("none", "No defense holds"), ("all", "Every defense holds")):
-            rows = [row for row in met if _fate(row) == fate]
-            if rows:
-                lists.append(self._list(dataset, fate, title, rows, networks))
+        for fate, held, title in (("none", 0, "No defense holds"), ("all", networks, "Every defense holds")):
+            alike = met[met["held"] == held]
+            if not alike.empty:
+                lists.append(self._list(dataset, fate, title, alike, networks))
         return lists
 
-    def _list(self, dataset: str, fate: str, title: str, rows: Sequence[Row], networks: int) -> ImageList:
-        rows = sorted(rows, key=lambda row: (-int(row["lost"]), int(row["label"]), int(row["image"])))
-        shown = sorted(rows[:IMAGES_LISTED], key=lambda row: int(row["label"]))
-        found: dict[str, list[tuple[str, str]]] = {}
-        for row in shown:
-            partly = fate == "none" and int(row["lost"]) < networks
-            words = f"lost by {row['lost']}" if partly else ""
-            found.setdefault(self._class_name(dataset, row["label"]), []).append((row["image"], words))
-        return ImageList(
-            f"images-{dataset}-{fate}",
-            title,
-            len(rows),
-            len(shown),
-            tuple(Listed(label, tuple(images)) for label, images in found.items()),
-        )
+    def _list(self, dataset: str, fate: str, title: str, alike: pd.DataFrame, networks: int) -> ImageList:
+        order = alike.sort_values(["lost", "label", "image"], ascending=[False, True, True])
+        shown = order.head(IMAGES_LISTED)
+        classes = []
+        for label, own in shown.groupby("label"):
+            images = tuple(
+                (str(row.image), f"lost by {row.lost}" if fate == "none" and row.lost < networks else "")
+                for row in rows(own)
+            )
+            classes.append(ListedClass(self._class_name(dataset, int(str(label))), images))
+        return ImageList(f"images-{dataset}-{fate}", title, len(alike), len(shown), tuple(classes))
 
 
-def _is_worst_case(row: Row) -> bool:
-    return row["attack"] == "worst_case" and row["metric"] == "accuracy"
-
-
-def _fate(row: Row) -> str:
-    """Return `none` or `all` where no network, or every one, holds an image; empty between."""
-    return "none" if row["held"] == "0" else "all" if row["held"] == row["networks"] else ""
-
-
-def _shown(worst: dict[tuple[str, str], Row]) -> tuple[list[str], int]:
+def _shown(worst: pd.DataFrame) -> tuple[Sequence[int], int]:
     """Return the labels to show, in order, and how many are left out."""
-    labels = sorted({label for _, label in worst}, key=int)
-    if len(labels) <= CLASSES_SHOWN:
-        return labels, 0
-    right: Counter[str] = Counter()
-    total: Counter[str] = Counter()
-    for (_, label), row in worst.items():
-        right[label] += int(row["correct"])
-        total[label] += int(row["total"])
-    ranked = sorted(labels, key=lambda label: (right[label] / total[label], int(label)))
+    counts = worst.groupby("label")[["correct", "total"]].sum()
+    if len(counts) <= CLASSES_SHOWN:
+        return list(counts.index), 0
+    share = (counts["correct"] / counts["total"]).sort_values(kind="stable")
     half = CLASSES_SHOWN // 2
-    return [*ranked[:half], *ranked[-half:]], len(labels) - CLASSES_SHOWN
+    return [*share.index[:half], *share.index[-half:]], len(counts) - CLASSES_SHOWN
 
 
-def _number(row: Row, card: Card) -> Number:
-    value = int(row["correct"]) / int(row["total"])
-    return Number(
-        wording.measure(value),
-        f"{row['correct']} of {row['total']}",
-        value,
-        card.id,
-        card.ordinal,
-        card.stale,
-    )
+def _number(row: Any, card: Card) -> LinkedNumber:
+    value = row.correct / row.total
+    of = f"{row.correct} of {row.total}"
+    return LinkedNumber(wording.measure(value), of, value, card.id, card.ordinal, card.stale)
 
 
-def _left(row: Row) -> str:
-    low, high = wording.number(row["low"]), wording.number(row["high"])
-    share = wording.measure(int(row["correct"]) / int(row["total"]))
-    return f"{share} % {wording.interval(low, high)}: {row['correct']} of {row['total']} images"
+def _left(row: Any) -> str:
+    share = wording.measure(row.correct / row.total)
+    return f"{share} % {numbers.interval(row.low, row.high)}: {row.correct} of {row.total} images"

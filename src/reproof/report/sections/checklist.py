@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from reproof.diagnostics.checklist import ITEMS
+import pandas as pd
+
+from reproof.diagnostics.checklist import ITEMS, Item
 from reproof.diagnostics.checklist_case import ANSWERS
-from reproof.report.cards import Card, Cards
-from reproof.report.contents import ReportData, Row, Step
+from reproof.report.cards import Card
+from reproof.report.contents import TrailFile
+from reproof.report.section import Section
+from reproof.report.shared import Shared
 
+SECTION = Section(
+    "checklist",
+    "The checklist",
+    order=100,
+    heading="On evaluating adversarial robustness: the checklist",
+    needs=("checklist",),
+)
 SYMBOLS = {"yes": "✓", "partly": "◐", "no": "✗", "does not apply": "–"}
 
 
@@ -23,7 +35,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class ItemView:
+class ShownItem:
     """An item with its answers."""
 
     id: str
@@ -47,54 +59,48 @@ class AnswerGroup:
     title: str
     counts: tuple[tuple[str, int], ...]
     """Answer, number of answers in all its items."""
-    items: tuple[ItemView, ...]
+    items: tuple[ShownItem, ...]
 
 
-def group(data: ReportData, cards: Cards) -> list[AnswerGroup]:
+def build(shared: Shared) -> dict[str, Any]:
+    """Return the groups of items, and the answers' signs."""
+    return {"groups": groups(shared), "answers": SYMBOLS}
+
+
+def groups(shared: Shared) -> list[AnswerGroup]:
     """Return the checklist of a study, in its order; nothing where none was answered."""
-    titles = {model.name: model.title for model in data.models}
-    by_item: dict[str, list[Row]] = {}
-    for row in data.checklist:
-        by_item.setdefault(row["item"], []).append(row)
-    views: dict[str, list[ItemView]] = {}
-    rows: dict[str, list[Row]] = {}
+    answers = dict(list(shared.data.checklist.groupby("item")))
+    path = shared.data.tables.get("checklist", "")
+    items: dict[str, list[Item]] = {}
     for item in ITEMS:
-        if found := by_item.get(item.key):
-            path = data.tables.get("checklist", "")
-            facts = [("item", item.words), ("answers", _told(_counted(found)))]
-            card = cards.of_file(
-                ["checklist", item.key], f"Checklist: {item.words}", facts, Step("table", path)
+        if item.key in answers:
+            items.setdefault(item.group, []).append(item)
+    found = []
+    for title, own in items.items():
+        views = []
+        for item in own:
+            counts = _counted(answers[item.key])
+            facts = [
+                ("item", item.words),
+                ("answers", ", ".join(f"{word} {count}" for word, count in counts)),
+            ]
+            card = shared.cards.of_file(
+                ["checklist", item.key], f"Checklist: {item.words}", facts, TrailFile("table", path)
             )
-            views.setdefault(item.group, []).append(
-                ItemView(
-                    f"checklist-{item.key}",
-                    item.words,
-                    item.section,
-                    _counted(found),
-                    tuple(_evidence(found, titles)),
-                    card,
-                )
-            )
-            rows.setdefault(item.group, []).extend(found)
-    return [AnswerGroup(title, _counted(rows[title]), tuple(found)) for title, found in views.items()]
+            evidence = tuple(_evidence(answers[item.key], shared.data.titles))
+            views.append(ShownItem(f"checklist-{item.key}", item.words, item.section, counts, evidence, card))
+        counts = _counted(pd.concat([answers[item.key] for item in own]))
+        found.append(AnswerGroup(title, counts, tuple(views)))
+    return found
 
 
-def _counted(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
-    answers = [row["answer"] for row in rows]
-    return tuple((word, answers.count(word)) for word in ANSWERS if word in answers)
+def _counted(frame: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    answers = frame["answer"].value_counts()
+    return tuple((word, int(answers[word])) for word in ANSWERS if word in answers)
 
 
-def _told(counts: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in counts)
-
-
-def _evidence(rows: Sequence[Row], titles: Mapping[str, str]) -> Iterable[Evidence]:
+def _evidence(frame: pd.DataFrame, titles: Mapping[str, str]) -> Iterable[Evidence]:
     """Yield each sentence once, with the models that it is said of: what was not done first."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        models = said.setdefault((row["answer"], row["evidence"]), [])
-        if row["model"]:
-            models.append(titles.get(row["model"], row["model"]))
-    order = ("no", "partly", "yes", "does not apply")
-    for (word, text), models in sorted(said.items(), key=lambda entry: order.index(entry[0][0])):
-        yield Evidence(word, tuple(models), text)
+    for answer in ("no", "partly", "yes", "does not apply"):
+        for text, said in frame[frame["answer"] == answer].groupby("evidence", sort=False):
+            yield Evidence(answer, tuple(titles.get(name, name) for name in said["model"] if name), str(text))

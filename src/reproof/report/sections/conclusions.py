@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup, escape
 
 from reproof import registry, wording
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
-from reproof.report.contents import Model, ReportData, Row
-from reproof.report.sections.breakdowns import GREY
-from reproof.report.sections.grids import Grids
+from reproof.figures import parameters
+from reproof.report.budgets import GREY
+from reproof.report.contents import ReportData, ShownModel, SummaryRow, rows
+from reproof.report.grids import WORST, Grids
+from reproof.report.judged_claims import JudgedClaims
+from reproof.report.section import Section
+from reproof.report.shared import Shared
 
+SECTION = Section("found", "What we found", order=10, needs=("papers",))
 COMPARABLE = ("reproduced", "lower", "higher")
 
 
@@ -36,17 +42,28 @@ class Conclusion:
     findings: tuple[Finding, ...]
 
 
+def build(shared: Shared) -> dict[str, Any]:
+    """Return each paper's sentences."""
+    return {"conclusions": conclusions(shared), "warning": shared.data.warning}
+
+
+def conclusions(shared: Shared) -> list[Conclusion]:
+    """Return what was found, paper by paper."""
+    return Conclusions(shared.data, shared.grids, shared.paper_tables.judged).all()
+
+
 class Conclusions:
     """Computes the sentences of each paper."""
 
-    def __init__(self, data: ReportData, grids: Grids):
+    def __init__(self, data: ReportData, grids: Grids, judged: JudgedClaims):
         self._data = data
         self._grids = grids
-        self._verdicts = {row["claim_id"]: row for row in data.verdicts}
+        self._judged = judged
         self._datasets = list(dict.fromkeys(model.dataset for model in data.models))
 
-    def all(self, names: Mapping[str, str]) -> list[Conclusion]:
-        """Return each paper's sentences. names: paper's key -> author and year."""
+    def all(self) -> list[Conclusion]:
+        """Return each paper's sentences."""
+        names = self._data.paper_names
         return [
             Conclusion(paper.key, names[paper.key], paper.title, tuple(self._findings(paper)))
             for paper in self._data.papers
@@ -75,7 +92,7 @@ class Conclusions:
             if claim.value is not None and not claim.copied and claim.attack != "none"
         ]
         here = [claim for claim in attacked if claim.dataset in self._datasets]
-        fell = [self._verdicts.get(claim.claim_id, {}).get("verdict", "not measured") for claim in attacked]
+        fell = [self._judged.verdict(claim) for claim in attacked]
         counts = {word: fell.count(word) for word in (*COMPARABLE, "not comparable")}
         comparable = sum(counts[word] for word in COMPARABLE)
         sentences = []
@@ -99,66 +116,60 @@ class Conclusions:
         return escape(f"{text[0].upper()}{text[1:]}.")
 
     def _still_open(self, claims: Sequence[Claim]) -> str:
-        left = sum(
-            self._verdicts.get(claim.claim_id, {}).get("verdict", "not measured") == "not measured"
-            for claim in claims
-        )
+        left = sum(self._judged.verdict(claim) == "not measured" for claim in claims)
         return f" ({left} of these not measured)" if left else ""
 
     # Measurements.
 
-    def _rows(self, attack: str, models: Iterable[Model]) -> dict[tuple[str, str], Row]:
-        names = {model.name for model in models}
-        return {
-            (row["model"], row["parameters"]): row
-            for row in self._data.summary
-            if row["attack"] == attack and row["metric"] == "accuracy" and row["model"] in names
-        }
+    def _rows(self, attack: str, models: Iterable[ShownModel]) -> dict[tuple[str, str], SummaryRow]:
+        summary = self._data.summary
+        chosen = summary[
+            (summary["attack"] == attack)
+            & (summary["metric"] == "accuracy")
+            & summary["model"].isin([model.name for model in models])
+        ]
+        return {(row.model, row.parameters): row for row in rows(chosen)}
 
-    def _strongest(self, paper: Paper, models: Sequence[Model]) -> Markup:
+    def _strongest(self, paper: Paper, models: Sequence[ShownModel]) -> Markup:
         baselines = {model.name: base for model in models if (base := self._undefended(model)) is not None}
-        rows = self._rows("worst_case", [*models, *baselines.values()])
-        own = {name for name, _ in rows} & {model.name for model in models}
-        budgets = {parameters for name, parameters in rows if name in own}
+        met = self._rows(WORST, [*models, *baselines.values()])
+        own = {name for name, _ in met} & {model.name for model in models}
+        budgets = {text for name, text in met if name in own}
         if not budgets:
             return Markup("No attack with a budget was run against its defenses.")
-        parameters = max(budgets, key=lambda text: self._rank(paper, text))
-        left = [rows[m.name, parameters] for m in models if (m.name, parameters) in rows]
+        budget = max(budgets, key=lambda text: self._rank(paper, text))
+        left = [met[model.name, budget] for model in models if (model.name, budget) in met]
         words = Markup("{} up to {}: {} of the images withstand every attack of the study, over {}").format(
             "All attacks together",
-            wording.parameters(parameters),
+            wording.parameters(budget),
             self._range(left),
             _counted(len(left), "defense"),
         )
-        beside = [
-            rows[base.name, parameters]
-            for base in _unique(baselines.values())
-            if (base.name, parameters) in rows
+        undefended = [
+            met[base.name, budget] for base in _unique(baselines.values()) if (base.name, budget) in met
         ]
-        if beside:
-            words += Markup("; undefended {}").format(self._range(beside))
+        if undefended:
+            words += Markup("; undefended {}").format(self._range(undefended))
         if len(left) < len(models):
             words += f"; {len(models) - len(left)} more not attacked within it"
         return words + "."
 
-    def _rank(self, paper: Paper, parameters: str) -> tuple[bool, bool, bool, float]:
+    def _rank(self, paper: Paper, text: str) -> tuple[bool, bool, bool, float]:
         """Order budgets: those that the paper names first, L-infinity before others, then by size.
 
         One of GREY and more, which a sanity check asks for, would say nothing of a paper, whoever names it.
         """
-        text = wording.parameter(parameters, "epsilon") or "0"
-        named = {claim.epsilon for claim in paper.claims}
-        linf = wording.parameter(parameters, "norm") == "linf"
-        size = float(text)
-        return size < GREY, text in named, linf, size if text in named else -size
+        size = parameters.epsilon(text)
+        named = size in {parameters.epsilon(claim.parameters) for claim in paper.claims}
+        return size < GREY, named, parameters.norm(text) == "linf", size if named else -size
 
-    def _clean(self, models: Sequence[Model]) -> Markup:
+    def _clean(self, models: Sequence[ShownModel]) -> Markup:
         pairs = [(model, base) for model in models if (base := self._undefended(model)) is not None]
-        rows = self._rows("none", [each for pair in pairs for each in pair])
+        clean = self._rows("none", [each for pair in pairs for each in pair])
         found = [
-            (rows[model.name, ""], rows[base.name, ""])
+            (clean[model.name, ""], clean[base.name, ""])
             for model, base in pairs
-            if (model.name, "") in rows and (base.name, "") in rows
+            if (model.name, "") in clean and (base.name, "") in clean
         ]
         if not found:
             own = list(self._rows("none", models).values())
@@ -167,15 +178,15 @@ class Conclusions:
             return Markup("{}, over {}; no undefended model of their network is in this study.").format(
                 self._range(own), _counted(len(own), "defense")
             )
-        changes = sorted(float(own["value"]) - float(base["value"]) for own, base in found)
+        changes = sorted(own.value - base.value for own, base in found)
         ends = list(dict.fromkeys(wording.difference(change) for change in (changes[0], changes[-1])))
-        bases = list({base["model"]: base for _, base in found}.values())
+        bases = list({base.model: base for _, base in found}.values())
         lower = sum(change < 0 for change in changes)
         return Markup("{} against the undefended model ({}), over {}; lower for {}.").format(
             " to ".join(ends), self._range(bases), _counted(len(found), "defense"), lower
         )
 
-    def _cost(self, models: Sequence[Model]) -> Markup:
+    def _cost(self, models: Sequence[ShownModel]) -> Markup:
         ratios, bases = [], {}
         for model in models:
             base = self._undefended(model)
@@ -193,27 +204,27 @@ class Conclusions:
             " to ".join(ends), " and ".join(times), _counted(len(ratios), "defense")
         )
 
-    def _seconds(self, model: Model) -> float | None:
+    def _seconds(self, model: ShownModel) -> float | None:
         """Return the mean seconds of a model's training over its seeds; an ensemble's are its members' together."""
         folder = f"/models/{model.name}/"
         paths = {
-            step.path
+            file.path
             for trail in self._data.trails
             if trail.model == model.name
-            for step in trail.steps
-            if step.stage == "model" and folder in step.path
+            for file in trail.files
+            if file.stage == "model" and folder in file.path
         }
         members = [str(name) for name in model.settings.get("members", ())]
         totals = []
         for path in sorted(paths):
-            files = [path, *(path.replace(folder, f"/models/{name}/") for name in members)]
-            records = [self._data.records.get(file, {}) for file in files]
+            made = [path, *(path.replace(folder, f"/models/{name}/") for name in members)]
+            records = [self._data.records.get(file, {}) for file in made]
             if not all("seconds" in record for record in records):
                 return None
             totals.append(sum(float(record["seconds"]) for record in records))
         return sum(totals) / len(totals) if totals else None
 
-    def _undefended(self, model: Model) -> Model | None:
+    def _undefended(self, model: ShownModel) -> ShownModel | None:
         """Return the undefended model, trained on clean images, of the same data set and network."""
         return next(
             (
@@ -226,10 +237,10 @@ class Conclusions:
             None,
         )
 
-    def _range(self, rows: Sequence[Row]) -> Markup:
+    def _range(self, found: Sequence[SummaryRow]) -> Markup:
         """Return the least and the largest of some accuracies, each linked to its card."""
-        order = sorted(rows, key=lambda row: float(row["value"]))
-        ends = order[:1] if order[0]["value"] == order[-1]["value"] else [order[0], order[-1]]
+        order = sorted(found, key=lambda row: row.value)
+        ends = order[:1] if order[0].value == order[-1].value else [order[0], order[-1]]
         linked = []
         for row in ends:
             number = self._grids.number(row)
@@ -241,7 +252,7 @@ class Conclusions:
         return Markup(" to ").join(linked)
 
 
-def _proposed(model: Model) -> str:
+def _proposed(model: ShownModel) -> str:
     """Return the paper that proposes a model's defense; empty where papers only compare with it."""
     for part in model.defense.split("+"):
         kind = part.partition("[")[0]
@@ -252,7 +263,7 @@ def _proposed(model: Model) -> str:
     return ""
 
 
-def _unique(models: Iterable[Model]) -> list[Model]:
+def _unique(models: Iterable[ShownModel]) -> list[ShownModel]:
     return list({model.name: model for model in models}.values())
 
 

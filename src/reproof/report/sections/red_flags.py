@@ -1,98 +1,117 @@
-"""The red flags as the page shows them: a table of gates and models, and a sentence with its numbers for each."""
+"""The red flags: a table of models and checks, and a sentence with its numbers for each check of each model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from reproof import wording
-from reproof.report.cards import Card, Cards, slug
-from reproof.report.contents import Flag, ReportData
+from reproof.report.cards import Card, slug
+from reproof.report.contents import rows
+from reproof.report.section import Section
+from reproof.report.shared import Shared
 
-STATES = {True: ("raised", "⚑"), False: ("passed", "✓"), None: ("not checked", "○")}
-"""What a check found -> its word and its sign."""
+SECTION = Section("flags", "Red flags", order=90)
+STATES = {"raised": "⚑", "passed": "✓", "not checked": "○"}
+"""What a check found -> its sign; raised ones are told first."""
 FEW = 12
 """So many models' raised flags stand unfolded."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One gate of one model."""
+    """One check of one model."""
 
     id: str
-    flag: Flag
-    word: str
-    sign: str
+    gate: str
+    words: str
+    """What an honest model shows."""
+    sentence: str
+    """What was found, with its numbers."""
+    state: str
+
+    @property
+    def sign(self) -> str:
+        """Return the sign of what it found."""
+        return STATES[self.state]
 
 
 @dataclass(frozen=True)
 class ModelChecks:
-    """All gates of one model."""
+    """All checks of one model."""
 
     id: str
     title: str
     card: Card
     cells: tuple[Check | None, ...]
-    """Under the table's columns; None where a gate was not stored."""
+    """Under the table's columns; None where a check was not stored."""
     checks: tuple[Check, ...]
     """Raised ones first, unchecked last."""
     counts: tuple[tuple[str, str, int], ...]
-    """Word, sign, and how many checks: those that there are."""
+    """State, sign, and how many checks: those that there are."""
+    raised: int
     open: bool
-
-    @property
-    def raised(self) -> int:
-        """Return how many flags are raised."""
-        return sum(check.flag.raised is True for check in self.checks)
 
 
 @dataclass(frozen=True)
-class FlagView:
+class FlagTable:
     """The section's table and its details."""
 
     columns: tuple[tuple[str, str, int], ...]
-    """A gate's heading, what an honest model shows, and of how many models it is raised."""
+    """A check's heading, what an honest model shows, and of how many models it is raised."""
     models: tuple[ModelChecks, ...]
     """In the study's order."""
     raised: int
     """How many models have a flag."""
 
 
-def view(data: ReportData, cards: Cards) -> FlagView:
+def build(shared: Shared) -> dict[str, Any]:
+    """Return the checks of every model."""
+    return {"flags": flag_table(shared)}
+
+
+def flag_table(shared: Shared) -> FlagTable:
     """Return the checks by model, in the study's order, and by gate, in the order stored."""
-    titles = {model.name: model.title for model in data.models}
-    by_model: dict[str, dict[str, Check]] = {name: {} for name in titles}
-    gates: dict[str, str] = {}
-    for flag in data.flags:
-        gate = flag.gate or flag.check
-        gates.setdefault(gate, flag.check)
-        check = Check(slug("flag", flag.model, gate), flag, *STATES[flag.raised])
-        by_model.setdefault(flag.model, {})[gate] = check
-    found = {name: checks for name, checks in by_model.items() if checks}
-    flagged = sum(any(check.flag.raised for check in checks.values()) for checks in found.values())
-    models = tuple(
-        ModelChecks(
-            slug("flags", name),
-            titles.get(name, name),
-            cards.of_flags(name, [check.flag for check in checks.values()]),
-            tuple(checks.get(gate) for gate in gates),
-            tuple(sorted(checks.values(), key=lambda check: list(STATES).index(check.flag.raised))),
-            _counts(list(checks.values())),
-            flagged <= FEW and any(check.flag.raised for check in checks.values()),
-        )
-        for name, checks in found.items()
+    flags = shared.data.flags
+    flags = flags.assign(
+        state=flags["raised"].map({True: "raised", False: "passed"}).astype("object").fillna("not checked")
     )
+    order = [name for name in shared.data.titles if (flags["model"] == name).any()]
+    order += [name for name in flags["model"].unique() if name not in order]
+    raised = flags[flags["state"] == "raised"]
+    unfolded = raised["model"].nunique() <= FEW
+    gates = list(flags["gate"].unique())
     columns = tuple(
         (
             wording.GATES.get(gate, gate),
-            words,
-            sum(gate in checks and checks[gate].flag.raised is True for checks in found.values()),
+            shared.data.gates.get(gate, gate),
+            int((raised["gate"] == gate).sum()),
         )
-        for gate, words in gates.items()
+        for gate in gates
     )
-    return FlagView(columns, models, flagged)
+    models = tuple(_model(shared, flags[flags["model"] == name], name, gates, unfolded) for name in order)
+    return FlagTable(columns, models, raised["model"].nunique())
 
 
-def _counts(checks: Sequence[Check]) -> tuple[tuple[str, str, int], ...]:
-    counted = ((word, sign, sum(check.word == word for check in checks)) for word, sign in STATES.values())
-    return tuple((word, sign, count) for word, sign, count in counted if count)
+def _model(shared: Shared, flags: pd.DataFrame, name: str, gates: list[str], unfolded: bool) -> ModelChecks:
+    words = shared.data.gates
+    checks = {
+        row.gate: Check(
+            slug("flag", name, row.gate), row.gate, words.get(row.gate, row.gate), row.evidence, row.state
+        )
+        for row in rows(flags)
+    }
+    counts = flags["state"].value_counts()
+    raised = int(counts.get("raised", 0))
+    return ModelChecks(
+        slug("flags", name),
+        shared.data.titles.get(name, name),
+        shared.cards.of_flags(name, flags),
+        tuple(checks.get(gate) for gate in gates),
+        tuple(sorted(checks.values(), key=lambda check: list(STATES).index(check.state))),
+        tuple((state, sign, int(counts[state])) for state, sign in STATES.items() if state in counts),
+        raised,
+        unfolded and raised > 0,
+    )

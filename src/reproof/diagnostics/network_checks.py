@@ -1,0 +1,122 @@
+"""Sanity checks of the network itself, by what was probed at clean images and where white-box attacks begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reproof import wording
+from reproof.diagnostics.comparison import ALPHA, count_robust, plain_words, side_of
+from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
+from reproof.diagnostics.trials import Results, trial_of
+
+ZERO_GRADIENTS = 0.05
+"""The share of images without any gradient that is harmless."""
+ZERO_LOSSES = 0.5
+"""The share of images whose loss float32 rounds to zero that is harmless. More are, too, where an attack goes on from
+there all the same: where it brings robust accuracy down to the chance level."""
+_NO_ATTACK = "the study has no white-box attack on this model's logits"
+Probes = Sequence[Mapping[str, Any]]
+"""What was probed of a model (attacking.probes), one for each seed; empty without a white-box attack on its logits."""
+
+
+def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedFlag:
+    """Check that images have a gradient to follow. plain: the white-box attacks by gradients."""
+    gate = "zero_gradients"
+    counted: dict[str, tuple[str, str, int, int]] = {}
+    if probes:
+        counted[""] = ("Of the clean images", "", *_probed(probes, "zero_gradients"))
+    for results in plain:
+        noted = [one.notes.get(t.threat, {}).get(t.source, {}).get(t.attack, {}) for t, one in results]
+        known = [n for n in noted if n.get("gradient_zero_share") is not None and n.get("attacked")]
+        attack = trial_of(results).attack
+        if known and attack not in counted:
+            zeros = sum(round(n["gradient_zero_share"] * n["attacked"]) for n in known)
+            where = f"Where white-box {wording.attack(attack)} begins, of the images that it attacks"
+            counted[attack] = (where, trial_of(results).name, zeros, sum(n["attacked"] for n in known))
+    if not counted:
+        return unchecked(model, gate, _NO_ATTACK)
+    where, name, zero, total = min(
+        counted.values(), key=lambda c: (at_least(c[2], c[3], ZERO_GRADIENTS), -c[2] / c[3], c[0])
+    )
+    p_value = min(1.0, at_least(zero, total, ZERO_GRADIENTS) * len(counted))
+    without = sum(not probe["differentiable"] for probe in probes)
+    ending = ": the loss does not depend on the image by any gradient" if without else ""
+    evidence = (
+        f"{where}, {zero} of {total} have a gradient of exactly zero{ending}; up to "
+        f"{100 * ZERO_GRADIENTS:.0f} % are harmless (p = {p_value:.2g})."
+    )
+    return RedFlag(model, gate, p_value < ALPHA, evidence, (name,) if name else ())
+
+
+def saturated_loss(model: str, plain: Sequence[Results], probes: Probes) -> RedFlag:
+    """Check that the loss is not rounded to zero, or that an attack goes on from there all the same."""
+    gate = "saturated_loss"
+    if not probes:
+        return unchecked(model, gate, _NO_ATTACK)
+    zero, total = _probed(probes, "zero_losses")
+    certain, _ = _probed(probes, "saturated")
+    margin = float(np.median([probe["margin"] for probe in probes]))
+    p_value = at_least(zero, total, ZERO_LOSSES)
+    evidence = (
+        f"Of {total} clean images, {zero} have a cross-entropy that float32 rounds to zero, and {certain} a "
+        f"probability of exactly one: the largest logit leads by {margin:.3g} (median), and beyond about 16 the "
+        "gradient of cross-entropy no longer holds the true class; "
+    )
+    counted = [(side, *count_robust(side)) for side in map(side_of, plain) if count_robust(side)[1]]
+    strongest = min(counted, key=lambda item: (item[1] / item[2], item[0].name), default=None)
+    if p_value < ALPHA and strongest is not None:
+        side, left, shown = strongest
+        if left <= shown * max(probe["largest_class"] for probe in probes):
+            evidence += (
+                f"attacks succeed all the same: {side.words} leaves a robust accuracy of {left} of {shown} "
+                "images."
+            )
+            return RedFlag(model, gate, False, evidence, (side.name,))
+    evidence += f"up to {100 * ZERO_LOSSES:.0f} % are harmless (p = {p_value:.2g})."
+    return RedFlag(model, gate, p_value < ALPHA, evidence, ())
+
+
+def probabilities(model: str, probes: Probes) -> RedFlag:
+    """Check that the network answers with logits, to which softmax has not been applied already."""
+    gate = "probabilities"
+    if not probes:
+        return unchecked(model, gate, _NO_ATTACK)
+    raised = any(probe["probabilities"] for probe in probes)
+    total = sum(probe["images"] for probe in probes)
+    evidence = (
+        f"For each of {total} clean images the outputs lie between 0 and 1 and sum to 1: the loss applies softmax "
+        "a second time, and its gradients all but vanish."
+        if raised
+        else f"For {total} clean images the outputs are no probabilities."
+    )
+    return RedFlag(model, gate, raised, evidence, ())
+
+
+def randomness(model: str, average: Callable[[], Sequence[str]], probes: Probes) -> RedFlag:
+    """Check that the network answers alike, or that attacks average. average: gives the names of those trials."""
+    gate = "randomness"
+    if not probes:
+        return unchecked(model, gate, _NO_ATTACK)
+    total = sum(probe["images"] for probe in probes)
+    if not any(probe["random"] for probe in probes):
+        return RedFlag(model, gate, False, f"Two passes over the same {total} clean images answer alike.", ())
+    difference = max(probe["difference"] for probe in probes)
+    changed, _ = _probed(probes, "changed")
+    averaging = average()
+    evidence = (
+        f"Two passes over the same {total} clean images differ by up to {difference:.3g} in a logit and in the "
+        f"class of {changed}; "
+    ) + (
+        f"{plain_words(averaging[0])} averages over passes."
+        if averaging
+        else "no attack averages over passes (`samples` of PGD, AutoAttack's version rand)."
+    )
+    return RedFlag(model, gate, not averaging, evidence, tuple(averaging))
+
+
+def _probed(probes: Probes, name: str) -> tuple[int, int]:
+    """Return a count over the probes of all seeds, and of how many images."""
+    return sum(probe[name] for probe in probes), sum(probe["images"] for probe in probes)

@@ -1,0 +1,43 @@
+"""What figures ask the files of attacks and defenses: whom to draw first, and whom instead of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reproof import registry
+from reproof.claims.vocabulary import variant_of
+from reproof.settings.baseline import CLEAN, UNDEFENDED
+
+
+def attack_order(name: str) -> tuple[int, str]:
+    """Return what sorts attacks from noise over one step and several to the worst case; other names stand behind."""
+    if name == "worst_case":
+        return (4, name)
+    declared = registry.attack(name)
+    if declared is None or not (
+        declared.baseline or (declared.follows_gradients() and "epsilons" in declared.model_fields)
+    ):
+        return (3, name)
+    return (0 if declared.baseline else 2 if declared.iterative else 1, name)
+
+
+def baselines(kinds: Iterable[str]) -> set[str]:
+    """Return which of these attacks search for nothing: random noise."""
+    return {kind for kind in kinds if (declared := registry.attack(kind)) is not None and declared.baseline}
+
+
+def strong_ascents(kinds: Iterable[str]) -> set[str]:
+    """Return which of these attacks follow gradients in several steps from a random start: PGD."""
+    return {
+        kind
+        for kind in kinds
+        if (declared := registry.attack(kind)) is not None
+        and (declared.follows_gradients() and declared.iterative and declared.randomised)
+    }
+
+
+def trains_plainly(defense: str) -> bool:
+    """Say whether a defense's networks are trained with the ordinary loss, be it on adversarial examples."""
+    declared = registry.defense(variant_of(defense))
+    own_loss = declared is None or bool(declared.attack_losses)
+    return defense == UNDEFENDED or (declared is not None and declared.trains_on != CLEAN and not own_loss)

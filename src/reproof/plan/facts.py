@@ -1,0 +1,150 @@
+"""What the slices of jobs say of a study's models, as plain JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from reproof import registry
+from reproof.plan.threats import Threats
+from reproof.settings.source_names import MEMBER
+from reproof.study.model import Model, Study
+
+
+def network(model: Model) -> dict[str, Any]:
+    """Return what it takes to build a model again."""
+    return {
+        "model": model.name,
+        "dataset": model.dataset,
+        "architecture": model.architecture.dump(),
+        "defense": model.defense.dump(),
+        **({"members": list(model.members)} if model.members else {}),
+    }
+
+
+def networks(study: Study, key: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return what it takes to build several models again, under a key; nothing where there are none."""
+    return {key: [network(study.models[name]) for name in names]} if names else {}
+
+
+def network_modules(model: Model) -> tuple[str, ...]:
+    """Return the plug-ins' modules that build a model."""
+    return (
+        f"reproof.architectures.{model.architecture.kind}",
+        *(f"reproof.defenses.{kind}" for kind in model.defense_kinds),
+    )
+
+
+def networks_modules(study: Study, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the plug-ins' modules that build several models, each once, sorted."""
+    return tuple(sorted({module for name in names for module in network_modules(study.models[name])}))
+
+
+def identity(study: Study, model: Model) -> dict[str, str]:
+    """Return the names by which claims and measurements know a model."""
+    return {
+        "dataset": study.datasets[model.dataset].settings.key,
+        "architecture": model.architecture_key,
+        "defense": model.defense_key,
+        "training": model.training_key,
+    }
+
+
+def epochs(study: Study, model: Model) -> int:
+    """Return a model's epochs, of an ensemble the most that a member has."""
+    return max(study.models[name].training.epochs for name in (model.members or (model.name,)))
+
+
+def resources(study: Study, model: Model) -> dict[str, Any]:
+    """Return what a verdict lists when it differs from what the paper spent."""
+    return {
+        "model": model.name,
+        **identity(study, model),
+        "width": getattr(model.architecture.settings, "width", 1.0),
+        "epochs": epochs(study, model),
+        "train_images": study.datasets[model.dataset].settings.sizes()["train"],
+        "seeds": len(study.seeds),
+    }
+
+
+def subject(study: Study, model: Model) -> dict[str, Any]:
+    """Return what the checklist asks of a model (diagnostics.checklist_case.Subject)."""
+    return {
+        **identity(study, model),
+        "added_training": model.training.adversarial.attack if model.training.adversarial else "",
+        "classes": len(study.datasets[model.dataset].settings.class_names),
+        "views": list(model.attack_losses),
+        "members": len(model.members),
+    }
+
+
+def suite_overrides(study: Study, threats: Threats) -> list[dict[str, Any]]:
+    """Return the attacks whose suite sets them otherwise than their config entry, and whom they meet where."""
+    found = []
+    for target in study.models:
+        for threat in threats.threats_on(target).values():
+            sources = threats.sources(target, threat)
+            for attack, choice in threats.attacks_on(sources[0], threat.suite).items():
+                if choice != study.attacks[attack]:
+                    found += [
+                        {
+                            "model": target,
+                            "setting": threat.setting,
+                            "source": threats.source_name(source, threat),
+                            "attack": attack,
+                            "settings": choice.dump(),
+                        }
+                        for source in (*sources, *([MEMBER] if threat.source == MEMBER else []))
+                    ]
+    return found
+
+
+def figures(study: Study) -> dict[str, Any]:
+    """Return what the study's figures say of its models."""
+    models = study.models
+    return {
+        "study": study.name,
+        "titles": {name: model.title for name, model in models.items()},
+        "class_names": {
+            name: list(study.datasets[model.dataset].settings.class_names) for name, model in models.items()
+        },
+        "identities": {name: list(identity(study, model).values()) for name, model in models.items()},
+        "ensembles": {name: ensemble(study, model) for name, model in models.items() if model.members},
+        "surroundings": surroundings(study),
+    }
+
+
+def surroundings(study: Study) -> dict[str, Any] | None:
+    """Return what figures must know of the loss surfaces beside their numbers; None where there are none."""
+    wanted = study.surfaces
+    if wanted is None or wanted.beside is None or not wanted.models:
+        return None
+    return {
+        "beside": study.models[wanted.beside].title,
+        "own": wanted.beside in wanted.models,
+        "clipped": wanted.clip,
+    }
+
+
+def ensemble(study: Study, model: Model) -> dict[str, Any]:
+    """Return what figures tell an ensemble by; `at` is its last member's value of the setting that is swept."""
+    last = study.models[model.members[-1]].defense
+    swept = last.settings.swept if last.kind == model.defense.kind else ""
+    return {
+        "title": model.title,
+        "kind": model.defense.kind,
+        "members": list(model.members),
+        "swept": swept,
+        "at": float(getattr(last.settings, swept)) if swept else None,
+    }
+
+
+def plug_ins(study: Study) -> dict[str, Any]:
+    """Return what the study's plug-ins say of themselves: a new title is shown, and nothing is trained for it."""
+    models = study.models.values()
+    return {
+        "architectures": registry.told("architectures", (model.architecture.kind for model in models)),
+        "attacks": registry.told("attacks", (attack.kind for attack in study.attacks.values())),
+        "datasets": registry.told("datasets", (dataset.kind for dataset in study.datasets.values())),
+        "defenses": registry.told("defenses", (kind for model in models for kind in model.defense_kinds)),
+    }

@@ -1,0 +1,32 @@
+"""What the page and the tables stand on that no module imports by name: claims, templates, sections, reference runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+REFERENCES = PACKAGE.parents[1] / "reference"
+"""Large runs that are committed with the code; every page shows them."""
+
+
+def paper_files() -> tuple[Path, ...]:
+    """Return the files that hold what the papers claim."""
+    return _data_files(PACKAGE / "papers")
+
+
+def files() -> tuple[Path, ...]:
+    """Return all data that the page shows or is made with."""
+    return (*paper_files(), *_data_files(PACKAGE / "report"), *_data_files(REFERENCES))
+
+
+def sections() -> Iterator[str]:
+    """Yield the modules of the page's sections, which are plug-ins."""
+    for path in sorted((PACKAGE / "report" / "sections").glob("[!_]*.py")):
+        yield f"reproof.report.sections.{path.stem}"
+
+
+def _data_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(
+        sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
+    )

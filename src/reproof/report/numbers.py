@@ -1,0 +1,66 @@
+"""Numbers as the page shows them: in their unit, with their interval, linked to their card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reproof import wording
+from reproof.claims.vocabulary import METRICS
+
+
+@dataclass(frozen=True)
+class LinkedNumber:
+    """A number in a cell, with its card."""
+
+    text: str
+    interval: str
+    value: float | None
+    card: str
+    ordinal: int
+    """The card's number, for paper."""
+    stale: str = ""
+
+    @property
+    def heat(self) -> int:
+        """Return 0 to 10, the step of the colour scale."""
+        return 0 if self.value is None else min(10, max(0, round(10 * self.value)))
+
+
+def given(value: float) -> float | None:
+    """Return a cell's number; None where the cell is empty."""
+    return None if math.isnan(value) else value
+
+
+def measure(value: float, unit: str = "percent") -> str:
+    """Return a cell's number for people; `?` where it is empty."""
+    return wording.measure(given(value), unit)
+
+
+def interval(low: float, high: float, unit: str = "percent") -> str:
+    """Return `[24.2–53.0]`, or nothing where no interval was computed."""
+    return wording.interval(given(low), given(high), unit)
+
+
+def unit_of(metric: str) -> str:
+    """Return the unit in which a metric is shown where no claim says another."""
+    return METRICS[metric].units[0] if metric in METRICS else "distance"
+
+
+def of_seeds(row: Any, unit: str) -> str:
+    """Return over how many seeds a row of the summary is a mean and where they lie: `3 seeds: 10.0 to 14.6`."""
+    if row.seeds == 1:
+        return ""
+    return f"{row.seeds} seeds: {measure(row.value_min, unit)} to {measure(row.value_max, unit)}"
+
+
+def counts(row: Any) -> Iterable[tuple[str, str]]:
+    """Yield the count behind a share, or of how many images it is where the value is no share of them."""
+    if pd.notna(row.total) and pd.notna(row.correct):
+        yield "correct", f"{row.correct} of {row.total} images"
+    elif pd.notna(row.total):
+        yield "images", str(row.total)

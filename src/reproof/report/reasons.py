@@ -1,0 +1,163 @@
+"""What tells a measurement from its claim, in words: a sentence for each `Difference`, made here and read by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from reproof import wording
+from reproof.claims.claim import Claim
+from reproof.claims.vocabulary import METRICS
+from reproof.judging import difference
+from reproof.judging.difference import Difference
+
+_BUDGETS = ("images", "epochs", "training_images", "seeds")
+_MEMBERS = {
+    "": "a whole ensemble",
+    "member": "single members of an ensemble",
+    "members": "all members of an ensemble together",
+}
+
+
+class Clause(NamedTuple):
+    """A difference in words, and the data set that it says is lacking, empty where it says something else."""
+
+    words: str
+    data_set: str = ""
+
+
+def clauses(text: str, claim: Claim | None) -> tuple[Clause, ...]:
+    """Return what a cell of differences says. claim: what it was that was not measured alike."""
+    return tuple(
+        Clause(clause(each, claim), wording.dataset(each.there) if each.kind == "lacks.dataset" else "")
+        for each in difference.load(text)
+    )
+
+
+def sentences(text: str, claim: Claim | None) -> tuple[str, ...]:
+    """Return the same as words alone."""
+    return tuple(each.words for each in clauses(text, claim))
+
+
+def clause(each: Difference, claim: Claim | None = None) -> str:
+    """Return a difference in words: `images: 1000 of 10,000`; ValueError for a kind that there is not.
+
+    claim: what is lacking is named by it; None where no claim is known.
+    """
+    kind, here, there = each
+    if kind.startswith("attack."):
+        *named, setting = kind.split(".")[1:]  # a statement's kinds name their attack
+        attack = wording.attack(named[0]) if named else _attack(claim)
+        return f"{attack} {setting.replace('_', ' ')}: {here}, not {there}"
+    if kind in _BUDGETS:
+        return f"{kind.replace('_', ' ')}: {_grouped(here)} of {_grouped(there)}"
+    if claim is not None and kind.removeprefix("lacks.") in claim.not_built:
+        return f"{_TITLES[kind.removeprefix('lacks.')](there)} is not built here"
+    if kind in _LACKING:
+        return _LACKING[kind](here, there, claim)
+    if kind not in _CLAUSES:
+        raise ValueError(f"{kind!r} is no kind of difference")
+    return _CLAUSES[kind](here, there)
+
+
+def network(text: str) -> str:
+    """Return a network for people: `cnn6 (width 0.25)` is `CNN-6 (width 0.25)`."""
+    name, blank, rest = text.partition(" ")
+    return f"{wording.architecture(name)}{blank}{rest}"
+
+
+def sources(text: str) -> str:
+    """Return the networks that images were made on: `vgg13*3 + resnet18` is `3 VGG-13 and ResNet-18`."""
+    if text in wording.SOURCES:
+        return wording.SOURCES[text]
+    return " and ".join(map(_source, text.split(" + ")))
+
+
+def _source(text: str) -> str:
+    text, star, count = text.partition("*")
+    name, *rest = text.split(":")
+    defense, training = [*rest, *("undefended", "")[len(rest) :]][:2]
+    words = f"{count} {network(name)}" if star else network(name)
+    if defense != "undefended":
+        words += f" with {wording.defense(defense)}"
+    if training not in ("", "clean", defense.partition("[")[0].removesuffix("_training")):
+        words += f", trained on {wording.training(training)}"
+    return words
+
+
+def _grouped(number: str) -> str:
+    """Return a whole number of five digits or more with commas: as papers print, 1000 has none."""
+    return f"{int(number):,}" if number.isdigit() and len(number) > 4 else number
+
+
+def _defense(claim: Claim | None) -> str:
+    if claim is None:
+        return "the defense"
+    return "an undefended network" if claim.defense == "undefended" else wording.defense(claim.defense)
+
+
+def _attack(claim: Claim | None) -> str:
+    return wording.attack(claim.attack) if claim is not None else "the attack"
+
+
+def _lacks_defense(_: str, there: str, claim: Claim | None) -> str:
+    named = "an undefended network" if there == "undefended" else wording.defense(there)
+    return f"{named} was not built in this study"
+
+
+def _lacks_training(_: str, there: str, claim: Claim | None) -> str:
+    how = "clean images alone" if there == "clean" else wording.training(there)
+    return f"{_defense(claim)} was not trained on {how} in this study"
+
+
+def _lacks_setting(_: str, there: str, claim: Claim | None) -> str:
+    against = f" against {wording.defense(claim.defense)}" if claim is not None else ""
+    return f"the {wording.setting(there).lower()} setting was not run{against}"
+
+
+def _lacks_attack(_: str, there: str, claim: Claim | None) -> str:
+    place = f"the {wording.setting(claim.setting).lower()} setting" if claim is not None else "this study"
+    what = "clean images were not shown" if there == "none" else f"{wording.attack(there)} was not run"
+    return f"{what} in {place}"
+
+
+def _lacks_parameters(here: str, there: str, claim: Claim | None) -> str:
+    run = ", ".join(map(wording.parameters, here.split(", ")))
+    if not there:
+        return f"{_attack(claim)} was run only at {run}, and the claim names none"
+    return f"{_attack(claim)} was not run at {wording.parameters(there)} (only at {run})"
+
+
+def _lacks_members(_: str, there: str, claim: Claim | None) -> str:
+    return f"{_attack(claim)} was not run against {_MEMBERS[there]}"
+
+
+_TITLES: Mapping[str, Callable[[str], str]] = {
+    "dataset": wording.dataset,
+    "architecture": wording.architecture,
+    "defense": wording.defense,
+    "attack": wording.attack,
+}
+"""How a key of a claim's column is called."""
+_LACKING: Mapping[str, Callable[[str, str, Claim | None], str]] = {
+    "lacks.defense": _lacks_defense,
+    "lacks.training": _lacks_training,
+    "lacks.setting": _lacks_setting,
+    "lacks.attack": _lacks_attack,
+    "lacks.parameters": _lacks_parameters,
+    "lacks.members": _lacks_members,
+}
+_CLAUSES: Mapping[str, Callable[[str, str], str]] = {
+    "dataset": lambda here, there: f"data set: {wording.dataset(here)}, not {wording.dataset(there)}",
+    "architecture": lambda here, there: f"network: {network(here)}, not {network(there)}",
+    "source": lambda here, there: f"source: {sources(here)}, not {sources(there)}",
+    "counted_images": lambda here, there: f"a count among {_grouped(here)} images, not {_grouped(there)}",
+    "lacks.metric": lambda _, there: f"{METRICS[there].words} was not measured",
+    "lacks.fooling_set": lambda _, there: (
+        f"no image fools all the sources of {wording.attack(there)}, so nothing can be counted"
+    ),
+    "lacks.dataset": lambda _, there: f"data set {wording.dataset(there)} is not in this study",
+    "pairs": lambda here, there: f"{here} of {there} pairs were measured",
+    "compared": lambda _here, _there: "not all that it is compared with was measured",
+    "zero_share": lambda _here, _there: "a share of a measured 0 is no number",
+}

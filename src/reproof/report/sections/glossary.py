@@ -1,0 +1,16 @@
+"""What the page's words and signs mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reproof.report.section import Section
+from reproof.report.shared import Shared
+from reproof.report.verdict_words import CERTAINTIES, VERDICTS
+
+SECTION = Section("glossary", "Glossary", order=170)
+
+
+def build(shared: Shared) -> dict[str, Any]:
+    """Return the verdicts and marks, whatever the study."""
+    return {"verdicts": VERDICTS, "certainties": CERTAINTIES}

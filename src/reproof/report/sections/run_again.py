@@ -1,0 +1,31 @@
+"""How to make one number, or the whole page, again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from reproof.report.cards import Card
+from reproof.report.section import Section
+from reproof.report.shared import Shared
+
+SECTION = Section("again", "Run a number again", order=150, heading="Run one number again")
+
+
+def build(shared: Shared) -> dict[str, Any]:
+    """Return a number as example, the page's own command, and the study."""
+    return {
+        "example": _example(shared),
+        "rerun": shared.data.rerun,
+        "settings": json.dumps(shared.data.settings, indent=1, ensure_ascii=False, default=str),
+    }
+
+
+def _example(shared: Shared) -> Card | None:
+    """Return a card whose number the page shows how to make again: of a judged claim if there is one."""
+    tables = (table for paper in shared.data.papers for table in shared.paper_tables.tables(paper))
+    lines = (line for table in tables for group in table.groups for _, line in group.rows)
+    cells = (cell for line in lines for cell in line if cell is not None and cell.measured is not None)
+    if cell := next(cells, None):
+        return shared.cards.cards[cell.card]
+    return next((card for card in shared.cards.cards.values() if card.runs), None)

@@ -1,0 +1,129 @@
+"""What tells a measurement from its claim, in words: every kind of difference, without keys."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.hand_made_papers import claim
+
+from reproof.claims.claim import Claim
+from reproof.judging import difference
+from reproof.judging.difference import Difference, dump
+from reproof.report import reasons
+
+KINDS = [
+    (Difference("dataset", "digits", "fashion_mnist"), {}, "data set: digits, not Fashion-MNIST"),
+    (
+        Difference("architecture", "cnn6 (width 0.25)", "resnet110"),
+        {},
+        "network: CNN-6 (width 0.25), not ResNet-110",
+    ),
+    (
+        Difference("source", "vgg19 (width 0.0625):pgd_training", "vgg13 + resnet32*3"),
+        {},
+        "source: VGG-19 (width 0.0625) with PGD training, not VGG-13 and 3 ResNet-32",
+    ),
+    (
+        Difference("source", "member", "members"),
+        {},
+        "source: one member at a time, not all members together",
+    ),
+    (Difference("counted_images", "120", "10000"), {}, "a count among 120 images, not 10,000"),
+    (Difference("images", "120", "10000"), {}, "images: 120 of 10,000"),
+    (Difference("images", "1000", "1200"), {}, "images: 1000 of 1200"),
+    (Difference("epochs", "12", "350"), {}, "epochs: 12 of 350"),
+    (Difference("training_images", "55000", "60000"), {}, "training images: 55,000 of 60,000"),
+    (Difference("seeds", "1", "5"), {}, "seeds: 1 of 5"),
+    (Difference("attack.steps", "50", "1000"), {"attack": "carlini_wagner"}, "C&W steps: 50, not 1000"),
+    (Difference("attack.carlini_wagner.steps", "50", "1000"), {"attack": "pgd"}, "C&W steps: 50, not 1000"),
+    (Difference("attack.step_size", "0.1", "0.03"), {"attack": "pgd"}, "PGD step size: 0.1, not 0.03"),
+    (
+        Difference("lacks.defense", "", "superimposition[beta=2,4]"),
+        {},
+        "superimposition (β = 2, 4) was not built in this study",
+    ),
+    (
+        Difference("lacks.training", "", "fgsm"),
+        {"defense": "undefended"},
+        "an undefended network was not trained on FGSM examples in this study",
+    ),
+    (
+        Difference("lacks.training", "", "clean"),
+        {"defense": "adaptive_gravity"},
+        "adaptive gravity was not trained on clean images alone in this study",
+    ),
+    (
+        Difference("lacks.setting", "white_box", "black_box"),
+        {"defense": "prototype_conformity[layer=4,5]"},
+        "the black-box setting was not run against prototype conformity (layer = 4, 5)",
+    ),
+    (
+        Difference("lacks.attack", "fgsm", "pgd"),
+        {"setting": "white_box"},
+        "PGD was not run in the white-box setting",
+    ),
+    (
+        Difference("lacks.attack", "", "none"),
+        {"setting": "adaptive"},
+        "clean images were not shown in the adaptive setting",
+    ),
+    (
+        Difference("lacks.parameters", "epsilon=0.1, epsilon=0.3", "epsilon=8/255"),
+        {"attack": "fgsm"},
+        "FGSM was not run at ε = 8/255 (only at ε = 0.1, ε = 0.3)",
+    ),
+    (
+        Difference("lacks.parameters", "steps=50", ""),
+        {"attack": "deepfool"},
+        "DeepFool was run only at steps = 50, and the claim names none",
+    ),
+    (
+        Difference("lacks.members", "", "members"),
+        {"attack": "fgsm"},
+        "FGSM was not run against all members of an ensemble together",
+    ),
+    (
+        Difference("lacks.fooling_set", "", "gradient_ensemble"),
+        {},
+        "no image fools all the sources of Gradient ensemble, so nothing can be counted",
+    ),
+    (Difference("lacks.dataset", "", "cifar10"), {}, "data set CIFAR-10 is not in this study"),
+    (Difference("pairs", "1", "3"), {}, "1 of 3 pairs were measured"),
+    (Difference("compared", "", ""), {}, "not all that it is compared with was measured"),
+    (Difference("zero_share", "", ""), {}, "a share of a measured 0 is no number"),
+    (Difference("lacks.metric", "", "accuracy"), {}, None),
+]
+
+
+def about(facts: dict[str, str]) -> Claim:
+    return claim(**facts)
+
+
+@pytest.mark.parametrize(("each", "facts", "words"), KINDS)
+def test_every_kind_of_difference_has_its_sentence(
+    each: Difference, facts: dict[str, str], words: str | None
+) -> None:
+    told = reasons.clause(each, about(facts))
+    assert told == words if words is not None else told.endswith(" was not measured")
+    assert "_" not in told
+    assert "_" not in reasons.clause(each), "without a claim, too, it has no key"
+
+
+def test_the_kinds_are_those_that_differences_have() -> None:
+    """A kind that is documented and has no sentence here would end the page."""
+    table = (difference.Difference.__doc__ or "").split("|---|---|---|")[1]
+    listed = [re.split(r",\s*", line.split("|")[1].strip()) for line in table.splitlines() if "|" in line]
+    documented = {kind for kinds in listed for kind in kinds} - {"attack.NAME", "attack.ATTACK.NAME"}
+    assert documented == {each.kind for each, _, _ in KINDS if not each.kind.startswith("attack.")}
+
+
+def test_an_unknown_kind_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'mood' is no kind of difference"):
+        reasons.clause(Difference("mood", "a", "b"))
+
+
+def test_a_clause_knows_the_data_set_that_is_lacking() -> None:
+    text = dump([Difference("lacks.attack", "", "pgd"), Difference("lacks.dataset", "", "cifar10")])
+    assert [clause.data_set for clause in reasons.clauses(text, about({}))] == ["", "CIFAR-10"]
+    assert reasons.clauses("", about({})) == ()

@@ -1,0 +1,133 @@
+"""Sections are plug-ins: a new one is two files, a removed one leaves nothing behind, and navigation follows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import made_up_study
+import pytest
+
+from reproof import registry
+from reproof.report import ReportData, render, sections
+from reproof.report.section import found_sections
+from reproof.report.shared import Shared
+
+FOLDER = Path(sections.__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+NEW = '''"""The weather."""
+
+from reproof.report.section import Section
+
+SECTION = Section("weather", "The weather", order=35, heading="How the weather was", needs=({needs}))
+
+
+def entries(shared):
+    return [("weather-rain", "Rain")]
+
+
+def build(shared):
+    return {{"words": f"{{len(shared.data.models)}} models, <b>no</b> rain"}}
+'''
+TEMPLATE = '<p id="weather-rain">{{ words }}</p>\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the folder of sections, where the page looks for them instead."""
+    copy = tmp_path / "sections"
+    shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sections, "__path__", [str(copy)])
+    for name in [name for name in sys.modules if name.startswith(f"{sections.__name__}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    return copy
+
+
+@pytest.fixture
+def data(tree: made_up_study.Tree) -> ReportData:
+    return made_up_study.report_data(tree)
+
+
+def navigation(html: str) -> list[str]:
+    return re.findall(r'href="#([^"]+)"', html.split("<nav")[1].split("</nav>")[0])
+
+
+def dangling(html: str) -> set[str]:
+    """Return what links lead to and is not on the page."""
+    ids = set(re.findall(r'\bid="([^"]+)"', html))
+    return set(re.findall(r'href="#([^"]+)"', html)) - ids
+
+
+def test_a_new_section_is_two_files(folder: Path, data: ReportData, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = navigation(render(data))
+    (folder / "weather.py").write_text(NEW.format(needs='"papers",'), encoding="utf-8")
+    (folder / "weather.html.j2").write_text(TEMPLATE, encoding="utf-8")
+    html = render(data)
+    monkeypatch.delitem(sys.modules, f"{sections.__name__}.weather")
+    assert '<section id="weather">\n<h2>How the weather was</h2>\n' in html
+    assert f'<p id="weather-rain">{len(data.models)} models, &lt;b&gt;no&lt;/b&gt; rain</p>' in html
+    assert '<a href="#weather">The weather</a>' in html
+    shown = navigation(html)
+    place = shown.index("weather")
+    assert shown[place - 1 : place + 3] == ["run", "weather", "weather-rain", "fell"], "in its order"
+    assert [name for name in shown if not name.startswith("weather")] == before
+    assert html.index('<section id="run">') < html.index('<section id="weather">')
+    assert html.index('<section id="weather">') < html.index('<section id="fell">')
+
+
+def test_a_section_whose_needs_are_not_met_is_left_out(
+    folder: Path, data: ReportData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "weather.py").write_text(NEW.format(needs='"references",'), encoding="utf-8")
+    (folder / "weather.html.j2").write_text(TEMPLATE, encoding="utf-8")
+    html = render(data)
+    monkeypatch.delitem(sys.modules, f"{sections.__name__}.weather")
+    assert "weather" not in html
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_removed_section_leaves_nothing_behind(name: str, folder: Path, data: ReportData) -> None:
+    (folder / f"{name}.py").unlink()
+    (folder / f"{name}.html.j2").unlink()
+    gone = registry_section(name)
+    html = render(data)
+    assert gone not in navigation(html)
+    assert f'<section id="{gone}">' not in html
+    assert dangling(html) == set()
+    assert html.count("<section id=") == len(navigation_of_sections(html)) + 1, "the cards beside"
+
+
+def registry_section(name: str) -> str:
+    """Return the id that a section's file declares."""
+    found = re.search(
+        r'SECTION = Section\(\s*"([\w-]+)"', (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    )
+    assert found is not None
+    return found.group(1)
+
+
+def navigation_of_sections(html: str) -> list[str]:
+    return re.findall(
+        r'<li><a href="#([^"]+)"', re.sub(r'<ol class="inner">.*?</ol>', "", html.split("</nav>")[0])
+    )
+
+
+def test_the_page_as_it_is_has_no_dangling_link(html: str) -> None:
+    assert dangling(html) == set()
+
+
+def test_only_sections_lie_in_their_folder_each_with_its_template(data: ReportData) -> None:
+    files = {path.name for path in FOLDER.iterdir() if path.name not in ("__init__.py", "__pycache__")}
+    assert files == {f"{name}{end}" for name in NAMES for end in (".py", ".html.j2")}
+    modules = registry.found_in(sections)
+    declared = [module.SECTION for module in modules]
+    assert (
+        len({section.id for section in declared})
+        == len({section.order for section in declared})
+        == len(NAMES)
+    )
+    needs = {need for section in declared for need in section.needs}
+    assert all(hasattr(data, need) for need in needs)
+    assert len(found_sections(Shared(data))) <= len(NAMES)

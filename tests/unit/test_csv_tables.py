@@ -1,0 +1,141 @@
+"""Tables written and read back, and files that are no such tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reproof.csv_tables import KEY, MEASUREMENTS, RECORDS, SCHEMAS, SUMMARY, VERDICTS, Column, Schema
+from reproof.errors import ArtifactError
+
+TINY = Schema(
+    "tiny",
+    (Column("name", "text"), Column("count", "whole"), Column("share", "real"), Column("raised", "flag")),
+)
+ALL = [*SCHEMAS.values(), RECORDS]
+HEADER = "name,count,share,raised\n"
+
+CELLS: Mapping[str, st.SearchStrategy[Any]] = {
+    # CSV of Python 3.11 does not quote a carriage return; no name of ours has one.
+    "text": st.text(st.characters(codec="utf-8", exclude_characters="\r\0"))
+    | st.sampled_from(["NA", "nan", "None", "NULL", "1", "1.0", "true", " x ", '"', "a,b", "a\nb", "<NA>"]),
+    "whole": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "real": st.none() | st.floats(allow_nan=False),
+    "flag": st.none() | st.booleans(),
+}
+
+
+def rows_of(schema: Schema) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(
+        st.fixed_dictionaries({column.name: CELLS[column.kind] for column in schema.columns}), max_size=4
+    )
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two cells are alike, -0.0 apart from 0.0."""
+    return type(one) is type(other) and repr(one) == repr(other)
+
+
+@settings(deadline=None)
+@given(rows_of(TINY))
+def test_rows_read_back_the_same(rows: list[dict[str, Any]]) -> None:
+    frame = TINY.frame(rows)
+    text = TINY.text(frame)
+    found = TINY.parse(text, "tiny.csv")
+    pd.testing.assert_frame_equal(found, frame, check_exact=True)
+    assert TINY.text(found) == text
+    for one, other in zip(TINY.rows(found), rows, strict=True):
+        assert all(same(one[name], other[name]) for name in TINY.names), (one, other)
+
+
+@pytest.mark.parametrize("schema", ALL, ids=lambda schema: schema.name)
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_every_table_reads_back_the_same(schema: Schema, data: st.DataObject) -> None:
+    frame = schema.frame(data.draw(rows_of(schema)))
+    pd.testing.assert_frame_equal(schema.parse(schema.text(frame), schema.name), frame, check_exact=True)
+
+
+@pytest.mark.parametrize("schema", ALL, ids=lambda schema: schema.name)
+def test_an_empty_table_is_its_header_and_keeps_its_dtypes(schema: Schema) -> None:
+    text = schema.text(schema.frame([]))
+    assert text == ",".join(schema.names) + "\n"
+    found = schema.parse(text, "empty.csv")
+    assert {name: str(dtype) for name, dtype in found.dtypes.items()} == schema.dtypes
+    assert schema.rows(found) == []
+
+
+def test_columns_are_named_once_and_the_key_is_in_every_table_that_needs_it() -> None:
+    for schema in ALL:
+        assert len(set(schema.names)) == len(schema.names)
+    for schema in (MEASUREMENTS, SUMMARY, VERDICTS):
+        assert set(KEY) <= set(schema.names)
+    assert ",".join(SUMMARY.names) == (
+        "study,dataset,architecture,defense,training,seeds,setting,source,attack,parameters,metric,value,correct,"
+        "total,low,high,model,value_min,value_max"
+    )
+
+
+def test_text_is_quoted_and_what_is_missing_is_an_empty_cell() -> None:
+    frame = TINY.frame(
+        [
+            {"name": 'x, "y"', "count": None, "share": 0.1 + 0.2, "raised": None},
+            {"name": "", "count": 2**53 + 1, "share": None, "raised": False},
+        ]
+    )
+    assert TINY.text(frame) == f'{HEADER}"x, ""y""",,0.30000000000000004,\n,9007199254740993,,false\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "its columns are not those of tiny"),
+        ("name,count,share\nx,1,0.5\n", r"its columns are not those of tiny \(name, count, share, raised\)"),
+        ("count,name,share,raised\n", "its columns are not those of tiny"),
+        (HEADER + "x,1,0.5\n", "line 2: has too many or too few cells"),
+        (HEADER + "x,1,0.5,true\ny,1,0.5,true,\n", "line 3: has too many or too few cells"),
+        (HEADER + "x,1.5,0.5,true\n", "column count: invalid literal"),
+        (HEADER + "x,many,0.5,true\n", "column count"),
+        (HEADER + f"x,{2**64},0.5,true\n", "column count"),
+        (HEADER + "x,1,half,true\n", "column share: could not convert"),
+        (HEADER + "x,1,0.5,yes\n", "column raised: 'yes' is neither true nor false"),
+        (HEADER + 'x,1,0.5,"true\n', "line 2: is no readable CSV table"),
+    ],
+)
+def test_what_is_no_such_table_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "tiny.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=message) as caught:
+        TINY.read(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"tiny\.csv cannot be read .*run snakemake again"):
+        TINY.read(tmp_path / "tiny.csv")
+    (tmp_path / "tiny.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(ArtifactError, match=r"tiny\.csv cannot be read"):
+        TINY.read(tmp_path / "tiny.csv")
+
+
+def test_only_frames_of_the_schema_are_written() -> None:
+    frame = TINY.frame([{"name": "x", "count": 1, "share": 0.5, "raised": True}])
+    wrong = [
+        frame.drop(columns="count"),
+        frame[["count", "name", "share", "raised"]],
+        frame.assign(more=1),
+        frame.astype({"count": "float64"}),
+        frame.astype({"raised": "bool"}),
+        TINY.frame([{"name": None, "count": 1, "share": 0.5, "raised": True}]),
+    ]
+    for other in wrong:
+        with pytest.raises(TypeError, match=r"^tiny: "):
+            TINY.text(other)
+    with pytest.raises(KeyError, match="raised"):
+        TINY.frame([{"name": "x", "count": 1, "share": 0.5}])

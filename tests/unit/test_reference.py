@@ -1,0 +1,80 @@
+"""The reference runs that are committed: read by schema, judged by today's rules."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from reproof import cli, reference
+from reproof.csv_tables import KEY, RECORDS, SCHEMAS
+from reproof.errors import ArtifactError
+from reproof.judging.difference import load
+
+ROOT = Path(__file__).parents[2] / reference.FOLDER
+NAMES = sorted(path.name for path in ROOT.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_read_by_the_schemas(name: str) -> None:
+    found = reference.read(ROOT / name)
+    assert set(found.tables) == set(SCHEMAS) - set(reference.LEFT_OUT)
+    for kind, table in found.tables.items():
+        assert {column: str(dtype) for column, dtype in table.dtypes.items()} == SCHEMAS[kind].dtypes
+    for path, record in found.records.items():
+        assert record["path"] == path
+        assert list(record) == RECORDS.names
+        assert isinstance(record["seconds"], float)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_holds_what_today_s_rules_say_of_its_numbers(name: str) -> None:
+    """After a change of the rules: `python -m reproof reference --judge NAME`."""
+    judged = reference.judge(ROOT / name)
+    for file, text in judged.items():
+        assert text == (ROOT / name / file).read_text(encoding="utf-8"), file
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_verdict_leads_to_the_one_row_that_it_judged(name: str) -> None:
+    tables = reference.read(ROOT / name).tables
+    summary, verdicts = tables["summary"], tables["verdicts"]
+    assert not summary.duplicated(list(KEY)).any()
+    both = verdicts.merge(summary, on=list(KEY), how="left", suffixes=("", "_of_row"), validate="many_to_one")
+    assert both["value"].equals(verdicts["measured"])
+    assert both["low"].equals(both["low_of_row"])
+    kinds = Counter(difference.kind for text in verdicts["differences"] for difference in load(text))
+    assert kinds["images"]
+    assert not [kind for kind in kinds if kind.startswith("lacks.")], "what was not measured is left out"
+
+
+def test_a_listed_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    copy = tmp_path / NAMES[0]
+    shutil.copytree(ROOT / NAMES[0], copy)
+    about = (copy / reference.ABOUT).read_text(encoding="utf-8")
+    (copy / reference.ABOUT).write_text(about.replace('"summary.csv":', '"sumary.csv":'), encoding="utf-8")
+    (copy / "summary.csv").rename(copy / "sumary.csv")
+    with pytest.raises(ArtifactError, match=r"lists sumary\.csv, which is no table"):
+        reference.read(copy)
+
+
+def test_the_command_judges_anew_and_says_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = NAMES[-1]
+    copy = tmp_path / reference.FOLDER / name
+    shutil.copytree(ROOT / name, copy)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["reference", "--judge", name]) == 0
+    assert capsys.readouterr().out == f"{reference.FOLDER}/{name}: no file changed\n"
+    about = json.loads((copy / reference.ABOUT).read_text(encoding="utf-8"))
+    about["settings"]["tolerance"] = 0.2
+    (copy / reference.ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    assert cli.main(["reference", "--judge", name]) == 0
+    assert "about.json, verdicts.csv changed" in capsys.readouterr().out
+    assert reference.read(copy).tables["verdicts"]["verdict"].eq("reproduced").sum() > 12
+    assert cli.main(["reference", "--judge", "nothing"]) == 1
+    assert "about.json is missing" in capsys.readouterr().err
