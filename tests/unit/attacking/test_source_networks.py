@@ -247,7 +247,7 @@ class TestPlan:
             plan.adversarial_path("a+b+c", 0, "all")
         ]
         files = {path for job in plan.jobs() for path in job.outputs.values()}
-        assert {step.path for trail in trails.values() for step in trail.steps} <= files
+        assert {step.path for trail in trails.values() for step in trail.files} <= files
 
     def test_together_costs_what_all_of_them_cost(self) -> None:
         narrow: dict[str, Any] = {"attacks": {"fgsm": {"psnrs": []}}}
