@@ -76,10 +76,22 @@ def test_columns_are_named_once_and_the_key_is_in_every_table_that_needs_it() ->
         assert len(set(schema.names)) == len(schema.names)
     for schema in (MEASUREMENTS, SUMMARY, VERDICTS):
         assert set(KEY) <= set(schema.names)
-    assert ",".join(SUMMARY.names) == (
-        "study,dataset,architecture,defense,training,seeds,setting,source,attack,parameters,metric,value,correct,"
-        "total,low,high,model,value_min,value_max"
-    )
+    assert {name: ",".join(schema.names) for name, schema in SCHEMAS.items()} == {
+        "measurements": "study,dataset,architecture,defense,training,seed,setting,source,attack,parameters,metric,"
+        "value,correct,total,low,high,model",
+        "summary": "study,dataset,architecture,defense,training,seeds,setting,source,attack,parameters,metric,"
+        "value,correct,total,low,high,model,value_min,value_max",
+        "verdicts": "claim_id,paper,table,row,column,claimed,verdict,differences,study,model,setting,source,attack,"
+        "parameters,metric,measured,low,high,strongest_attack,strongest_parameters,strongest_value,strongest_low,"
+        "strongest_high,strongest_verdict",
+        "statements": "statement_id,paper,place,in_print,print_pairs,print_holding,print_left,print_right,"
+        "print_difference,measured,measured_pairs,measured_holding,measured_left,measured_right,"
+        "measured_difference,judgement,differences",
+        "red_flags": "model,gate,raised,evidence,rows",
+        "checklist": "item,group,section,model,answer,evidence",
+        "per_class": "study,dataset,model,seeds,setting,source,attack,parameters,label,correct,total,low,high",
+        "per_image": "study,dataset,norm,epsilon,image,label,networks,lost,held,misclassified,holder",
+    }
 
 
 def test_text_is_quoted_and_what_is_missing_is_an_empty_cell() -> None:

@@ -120,6 +120,7 @@ class Settings(ArchitectureSettings):
     """Nothing but a width, as every architecture has it."""
 
     title: ClassVar[str] = "Linear network"
+    features: ClassVar[tuple[str, ...]] = ("pixels",)
     width: Positive = 1.0
 
     def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
@@ -309,6 +310,8 @@ def test_a_wrong_word_in_the_sixth_paper_is_named(project: Project, tmp_path: Pa
 def test_the_plan_knows_what_they_cost(project: Project) -> None:
     done = project.reproof("plan")
     assert done.returncode == 0, done.stderr
+    jobs = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines() if line[:1].islower()}
+    assert jobs["train"] == jobs["attack"] == jobs["evaluate"] == 2
 
 
 def test_an_attack_that_goes_again_leaves_its_claims_readable(project: Project, tmp_path: Path) -> None:

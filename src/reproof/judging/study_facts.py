@@ -46,7 +46,7 @@ class StudyFacts:
             stated["attacks"],
             {
                 (one["model"], one["setting"], one["source"], one["attack"]): one["settings"]
-                for one in stated["narrowed"]
+                for one in stated["suite_overrides"]
             },
             stated["tolerance"],
         )

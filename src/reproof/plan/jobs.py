@@ -311,7 +311,7 @@ class Plan:
                 "plug_ins": facts.plug_ins(self.study),
                 "tolerance": self.study.tolerance,
                 "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
-                "narrowed": facts.suite_overrides(self.study, self.threats),
+                "suite_overrides": facts.suite_overrides(self.study, self.threats),
                 "budgets": {
                     name: facts.resources(self.study, model) for name, model in self.study.models.items()
                 },

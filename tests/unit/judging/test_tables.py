@@ -136,7 +136,7 @@ def test_facts_are_read_from_the_job():
     slice_of_study = {
         "budgets": {"net": {"model": "net", "dataset": "mnist", "architecture": "cnn6", "width": 1, "epochs": 3}},
         "attacks": {"pgd": {"kind": "pgd", "steps": 10}},
-        "narrowed": [{**override, "settings": {"kind": "pgd", "steps": 50}}],
+        "suite_overrides": [{**override, "settings": {"kind": "pgd", "steps": 50}}],
         "tolerance": 0.01,
     }  # fmt: skip
     found = StudyFacts.read(json.loads(json.dumps(slice_of_study)))

@@ -409,7 +409,7 @@ def test_second_verdict_under_the_strongest_attack(parameters):
         assert verdict.strongest_verdict == "lower"
 
 
-def test_no_second_verdict_without_a_facts():
+def test_no_second_verdict_without_an_epsilon():
     verdict = judge(claim(attack="none", parameters=""), [measured(attack="none", parameters=""), worst(6)])
     assert (verdict.verdict, verdict.strongest_attack, verdict.strongest_verdict) == ("reproduced", "", "")
     assert verdict.strongest_value is None

@@ -74,12 +74,25 @@ def test_a_field_of_a_family_changes_its_own_jobs_and_no_others(
     assert changed == [job for job in jobs if job.rule in rules | PAGE]
 
 
+def test_a_field_of_gradient_ascent_changes_the_attacks_by_it_alone(
+    jobs: list[Job], changed_by: Callable[[str, str], list[Job]]
+) -> None:
+    ascending = {
+        f"reproof.attacks.{path.stem}"
+        for path in (ROOT / "src/reproof/attacks").glob("*.py")
+        if "(GradientAscentSettings)" in path.read_text(encoding="utf-8")
+    }
+    changed = changed_by("reproof.settings.gradient_ascent", "GradientAscentSettings")
+    assert changed == [job for job in jobs if ascending & set(job.modules)]
+    assert {job.rule for job in changed} == {"attack"}
+
+
 def test_a_field_of_attacks_changes_no_data_no_network_and_no_figure(
     jobs: list[Job], changed_by: Callable[[str, str], list[Job]]
 ) -> None:
     changed = {job.rule for job in changed_by("reproof.settings.attack", "AttackSettings")}
     assert "attack" in changed
-    assert not changed & {"prepare", "train", "surface", "draw"}
+    assert not changed & {"prepare", "train", "surface", "tabulate", "draw"}
 
 
 def test_a_field_of_adversarial_training_changes_trainings_and_defenses_that_are_made_of_it(

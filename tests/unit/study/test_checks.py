@@ -29,10 +29,14 @@ def first_that(**wanted: bool) -> str:
         }
         if all(facts[key] == value for key, value in wanted.items()):
             return kind
-    pytest.skip("its file was deleted")
+    return ABSENT
 
 
+ABSENT = "absent"
+"""Stands for a plug-in whose file was deleted: cases about it are left out."""
 VOTES = first_that(votes=True, beside=True)
+if VOTES == ABSENT:
+    pytest.skip("the study is built on an ensemble that votes, and none is here", allow_module_level=True)
 SHAPES = first_that(shapes=True)
 SEVERAL = first_that(several=True)
 
@@ -71,6 +75,15 @@ STUDY: dict[str, Any] = {
     },
     "surfaces": {"models": ["main", "taught"], "beside": "second", "images": 10},
 }
+GONE = [kind for kind in ("square", "carlini_wagner") if kind not in registry.names("attacks")]
+for kind in GONE:
+    del STUDY["attacks"][kind]
+    STUDY["suites"]["papers"]["attacks"].remove(kind)
+
+
+def stands(case: Any) -> bool:
+    """Tell whether all that a case is about is there."""
+    return not any(repr(kind) in repr(case) for kind in (ABSENT, *GONE))
 
 
 def model(name: str = "x", **entry: Any) -> dict[str, Any]:
@@ -301,8 +314,12 @@ def test_every_check_is_named_and_tested() -> None:
 
 @pytest.mark.parametrize(
     ("name", "change", "path", "words"),
-    [(name, *case) for name, cases in MISTAKES.items() for case in cases],
-    ids=[f"{name}-{number}" for name, cases in MISTAKES.items() for number, _ in enumerate(cases)],
+    [
+        pytest.param(name, *case, id=f"{name}-{number}")
+        for name, cases in MISTAKES.items()
+        for number, case in enumerate(cases)
+        if stands(case)
+    ],
 )
 def test_a_check_finds_the_mistake_that_it_is_named_for(
     name: str, change: dict[str, Any], path: str, words: str, monkeypatch: pytest.MonkeyPatch
@@ -370,7 +387,7 @@ def test_images_of_an_odd_size_are_not_pooled() -> None:
 
 
 def test_features_of_a_network_that_another_defense_shapes_are_not_known_beforehand() -> None:
-    if "polarised_contrastive" not in registry.names("defenses"):
+    if "polarised_contrastive" not in registry.names("defenses") or SHAPES == ABSENT:
         pytest.skip("its file was deleted")
     parse(model(defense={"kind": "polarised_contrastive", "layer": "joined", "built_on": {"kind": SHAPES}}))
 
@@ -402,6 +419,8 @@ def test_features_of_a_network_that_another_defense_shapes_are_not_known_beforeh
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_named(change: dict[str, Any], message: str) -> None:
+    if not stands(change):
+        pytest.skip("its file was deleted")
     assert message in refused(change)
 
 
@@ -419,7 +438,7 @@ def test_every_committed_study_passes_every_check() -> None:
 
 def test_an_attack_may_ask_for_more_images_than_a_suite_has() -> None:
     """It attacks all that there are: a smaller budget lowers the suite alone."""
-    parse({"attacks": {"carlini_wagner": {"images": 500}}})
+    parse({"attacks": {"fgsm": {"images": 500}}})
 
 
 def test_models_attacked_together_stand_in_the_study_s_order() -> None:

@@ -348,7 +348,7 @@ class TestWhoAttacksWhom:
         found = plan({"suites": {"papers": {"settings": {"fgsm": {"epsilons": [0.2]}}}}}).tabulate()
         places = {
             (row["model"], row["setting"], row["source"])
-            for row in found.slice["narrowed"]
+            for row in found.slice["suite_overrides"]
             if row["model"] == "plain"
         }
         assert places == {
@@ -360,7 +360,7 @@ class TestWhoAttacksWhom:
             ("plain", "black_box", "second"),
         }
         narrower = {"suites": {"together": {"settings": {"fgsm": {"epsilons": [0.2]}}}}}
-        (row,) = [r for r in plan(narrower).tabulate().slice["narrowed"] if r["model"] == "plain"]
+        (row,) = [r for r in plan(narrower).tabulate().slice["suite_overrides"] if r["model"] == "plain"]
         assert (row["source"], row["attack"], row["settings"]["epsilons"]) == ("members", "fgsm", [0.2])
 
 
