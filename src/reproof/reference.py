@@ -110,7 +110,7 @@ def _with_about(texts: Mapping[str, str], about: Mapping[str, Any]) -> dict[str,
     """Return files and, last, the one that lists their hashes: without it a folder is known to be unfinished."""
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     listed = {**about, "files": hashes}
-    return {**texts, ABOUT: json.dumps(listed, indent=1, sort_keys=True, ensure_ascii=False) + "\n"}
+    return {**texts, ABOUT: json.dumps(listed, indent=1, ensure_ascii=False) + "\n"}
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

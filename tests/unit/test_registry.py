@@ -63,12 +63,25 @@ def test_terms_of_papers_are_read_where_they_are(tmp_path: Path, monkeypatch: py
 def test_what_people_read_of_plugins_stands_in_the_slices_of_the_jobs_that_show_it() -> None:
     """A corrected title, or an attack that turns out to need scores, remakes tables and page, and trains nothing."""
     plan = Plan(reader.load([Path(__file__).parents[2] / "config.yaml"]))
+    kinds = {attack.kind for attack in plan.study.attacks.values()}
     for job in (plan.tabulate(), plan.draw(), plan.report()):
         told = job.slice["plug_ins"]
-        assert told["attacks"]["square"]["access"] == "score"
-        assert told["attacks"]["random_noise"]["baseline"] is True
-        assert told["defenses"]["fgsm_training"] == {"title": "FGSM training", "trains_on": "fgsm"}
-        assert told["datasets"] == {"digits": {"title": "digits"}}
-        assert told["architectures"]["vgg"] == {"title": "VGG"}
+        assert kinds <= set(told["attacks"])
+        for kind in kinds:
+            declared = registry.settings_class("attacks", kind)
+            assert {name: getattr(declared, name) for name in told["attacks"][kind]} == told["attacks"][kind]
+            assert {"title", "access", "baseline"} <= set(told["attacks"][kind])
+        assert told["datasets"]["digits"] == {"title": "digits"}
+        assert told["defenses"]["undefended"] == {"title": "undefended", "trains_on": "clean"}
         assert told == json.loads(json.dumps(told))
-    assert "plug_ins" not in plan.train("fgsm_training", 0).slice
+    assert "plug_ins" not in plan.train(plan.trained[0], 0).slice
+
+
+def test_claims_about_what_the_study_lacks_are_remade_when_its_title_changes() -> None:
+    """Page and verdicts name and compare by plug-ins that no model of the study uses."""
+    plan = Plan(reader.load([Path(__file__).parents[2] / "studies/fashion_mnist.yaml"], {"budget": "quick"}))
+    for job in (plan.tabulate(), plan.report()):
+        for family in registry.FAMILIES:
+            assert set(job.slice["plug_ins"][family]) == set(registry.names(family))
+            assert set(job.slice["titles_of_claims"][family]) == set(registry.terms(family))
+    assert set(plan.draw().slice["plug_ins"]["datasets"]) == {"fashion_mnist"}

@@ -77,6 +77,7 @@ class Batch:
         """Return each image's gradient of its loss, the mean over `samples` passes, shaped like the images.
 
         shared: take it once for all points where the images are the clean ones, of an attack that has one loss at them.
+        Of a network that draws at random the points then begin with the same draw.
         """
         kept, shared = self.first_gradients, shared and images is self.images
         if shared and kept.at_clean is not None:

@@ -26,7 +26,7 @@ from reproof.errors import StudyError
 from reproof.models.attack_loss import AttackLoss
 from reproof.models.fast_inference import cheaper
 from reproof.settings.attack import AttackSettings, Point
-from reproof.settings.values import Norm
+from reproof.settings.values import Norm, format_number
 
 
 @dataclass
@@ -215,7 +215,8 @@ class AttackEngine:
         """Attack a batch at one point, judge it, put it into the result; return the batch for the next point."""
         positions = torch.tensor(batch.noise.positions)
         where = f"{task.kind} at {point.parameters}, {len(positions)} images from number {positions[0]} on"
-        key = f"{self.seed}/{task.kind}/{point.parameters}"
+        # By its number: a budget draws the same noise however it is printed.
+        key = f"{self.seed}/{task.kind}/{point.name}={format_number(float(point.value))}"
         batch = replace(batch, noise=ImageNoise(key, batch.noise.positions), epsilon=point.epsilon)
         if self.channels_last:
             batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))

@@ -142,9 +142,23 @@ def ensemble(study: Study, model: Model) -> dict[str, Any]:
 def plug_ins(study: Study) -> dict[str, Any]:
     """Return what the study's plug-ins say of themselves: a new title is shown, and nothing is trained for it."""
     models = study.models.values()
+    used = {
+        "architectures": (model.architecture.kind for model in models),
+        "attacks": (attack.kind for attack in study.attacks.values()),
+        "datasets": (dataset.kind for dataset in study.datasets.values()),
+        "defenses": (kind for model in models for kind in model.defense_kinds),
+    }
+    return {family: registry.told(family, used[family]) for family in registry.FAMILIES}
+
+
+def all_plug_ins() -> dict[str, Any]:
+    """Return what every plug-in says of itself: claims are about those that the study lacks, too."""
+    return {family: registry.told(family, registry.names(family)) for family in registry.FAMILIES}
+
+
+def titles() -> dict[str, Any]:
+    """Return what those are called that the papers' claims name, whether they are here or not."""
     return {
-        "architectures": registry.told("architectures", (model.architecture.kind for model in models)),
-        "attacks": registry.told("attacks", (attack.kind for attack in study.attacks.values())),
-        "datasets": registry.told("datasets", (dataset.kind for dataset in study.datasets.values())),
-        "defenses": registry.told("defenses", (kind for model in models for kind in model.defense_kinds)),
+        family: {key: registry.title(family, key) for key in registry.terms(family)}
+        for family in registry.FAMILIES
     }

@@ -308,7 +308,8 @@ class Plan:
             },
             slice={
                 "study": self.study.name,
-                "plug_ins": facts.plug_ins(self.study),
+                "plug_ins": facts.all_plug_ins(),
+                "titles_of_claims": facts.titles(),
                 "tolerance": self.study.tolerance,
                 "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
                 "suite_overrides": facts.suite_overrides(self.study, self.threats),
@@ -393,7 +394,8 @@ class Plan:
                 "study": self.study.source,
                 "files": list(self.study.files),
                 "overrides": self.study.overrides,
-                "plug_ins": facts.plug_ins(self.study),
+                "plug_ins": facts.all_plug_ins(),
+                "titles_of_claims": facts.titles(),
                 "deviations": {
                     kind: registry.deviations(kind)
                     for kind in sorted(

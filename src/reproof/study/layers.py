@@ -35,7 +35,12 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return found
 
 
+def _binary(loader: _Loader, node: yaml.ScalarNode) -> str:
+    raise yaml.constructor.ConstructorError(None, None, "a study holds no binary values", node.start_mark)
+
+
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:binary", _binary)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -60,6 +65,8 @@ def read_value(text: str, origin: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark and "\n" in text else ""
         raise StudyError(f"{origin}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    except (ValueError, RecursionError) as error:  # of a date that is none, of mappings without end
+        raise StudyError(f"{origin}: not valid YAML: {error}") from error
 
 
 def merge(base: Any, overlay: Any) -> Any:
@@ -72,12 +79,12 @@ def merge(base: Any, overlay: Any) -> Any:
 
 
 def lay_budget(merged: Mapping[str, Any], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return the study with its budget laid over it. What is no mapping is left to `parse`, which says so.
+    """Return the study with its budget laid over it. What is no mapping of names is left to `parse`, which says so.
 
     What a file says of the budget lies over that file, and under later ones: they have the last word.
     """
     budgets, name = merged.get("budgets") or {}, merged.get("budget")
-    if not isinstance(budgets, Mapping):
+    if not isinstance(budgets, Mapping) or not all(isinstance(key, str) for key in budgets):
         return dict(merged)
     budgets = {key: overlay for key, overlay in budgets.items() if overlay is not None}
     if name is None and not budgets:
@@ -87,7 +94,7 @@ def lay_budget(merged: Mapping[str, Any], layers: Sequence[tuple[str, Mapping[st
         raise StudyError(f"{where}: budget: which of the budgets? there are: {', '.join(budgets)}")
     if not budgets:
         raise StudyError(f"{where}: budget: no budget is called {name!r}; this study has none")
-    if name not in budgets:
+    if not isinstance(name, str) or name not in budgets:
         raise StudyError(f"{where}: budget: no budget is called {name!r}; {nearest_hint(str(name), budgets)}")
     removed = [position for position, (_, layer) in enumerate(layers) if _piece(layer, name) is REMOVED]
     laid: dict[str, Any] = {}

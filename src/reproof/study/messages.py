@@ -47,7 +47,7 @@ class Origins:
 
     def _find(self, path: Sequence[Any]) -> tuple[str, list[Any]]:
         """Return the file that a key came from, and the key's path there: in the file, or in its chosen budget."""
-        chosen = ["budgets", self.budget] if self.budget is not None else []
+        chosen = ["budgets", self.budget] if isinstance(self.budget, str) else []
         for length in range(len(path), 0, -1):
             found = []
             for position, (name, layer) in enumerate(self.layers):

@@ -589,3 +589,24 @@ def test_unknown_key_is_laid_to_the_file_that_has_it(tmp_path: Path) -> None:
         load(tmp_path, "training: {epoch: 3}", "training: {epochs: 3}")
     with pytest.raises(StudyError, match=r"1\.yaml: unknown key 'sedes'"):
         load(tmp_path, "sedes: [3]", "seeds: [3]")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("budget: [a]", "budget"),
+        ("budget: {a: b}", "budget"),
+        ("budgets: {1: {}}", "budgets"),
+        ("budget: quick\nbudgets: {1: {}}", "budgets"),
+        ("title: 2020-13-45", "not valid YAML"),
+        ("2020-13-45: x", "not valid YAML"),
+        ("title: !!int abc", "not valid YAML"),
+        ("title: !!binary aGk=", "no binary values"),
+    ],
+)
+def test_odd_yaml_ends_in_one_message(text: str, words: str, tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    (tmp_path / "odd.yaml").write_text(f"{text}\n", encoding="utf-8")
+    for base in ("config.yaml", "studies/mnist.yaml"):
+        with pytest.raises(StudyError, match=words):
+            reader.load([root / base, tmp_path / "odd.yaml"])
