@@ -179,16 +179,16 @@ def test_the_strongest_attack_is_named_with_what_it_leaves():
     pgd = white("pgd", "epsilon=0.3", 40)
     assert told("strongest")[0] == "no"
     word, evidence = told("strongest", pgd, white("fgsm", "epsilon=0.3", 60))
-    assert (word, "PGD at ε = 0.3 leaves 40 of 100" in evidence) == ("partly", True)
+    assert (word, "PGD at ε = 0.3 leaves a robust accuracy of 40 of 100" in evidence) == ("partly", True)
     word, evidence = told("strongest", pgd, white("autoattack", "epsilon=0.3", 30))
-    assert (word, "leaves 30 of 100" in evidence) == ("yes", True)
+    assert (word, "leaves a robust accuracy of 30 of 100" in evidence) == ("yes", True)
 
 
 def test_noise_and_images_wrong_from_the_start_are_no_feat_of_an_attack():
     """Image 99 is wrong clean and right under the attack: it does not stand."""
     noise = white("random_noise", "epsilon=0.3", 0)
     assert told("strongest", noise)[0] == "no"
-    assert "leaves 3 of 100" in told("strongest", white("pgd", "epsilon=0.3", {0, 1, 2, 99}))[1]
+    assert "leaves a robust accuracy of 3 of 100" in told("strongest", white("pgd", "epsilon=0.3", {0, 1, 2, 99}))[1]
 
 
 @pytest.mark.parametrize(("right", "word"), [(0, "yes"), (10, "yes"), (15, "yes"), (16, "no"), (60, "no")])
@@ -250,7 +250,7 @@ def test_per_example_is_the_worst_case_and_not_the_least_mean():
     word, evidence = told("per_example", first, second)
     assert word == "yes"
     assert evidence.startswith("0 of 100 images withstand all 2 measurements up to L∞ ε = 0.3")
-    assert "leaves 45 of 100" in evidence
+    assert "leaves a robust accuracy of 45 of 100" in evidence
 
 
 def test_ways_of_searching_count_once_each():
@@ -414,7 +414,7 @@ def test_seeds_are_pooled():
     )
     replies = answer(study(), [first, second], ())
     found = {reply.item: reply.evidence for reply in replies}
-    assert "leaves 40 of 200" in found["strongest"]
+    assert "leaves a robust accuracy of 40 of 200" in found["strongest"]
     assert found["clean_accuracy"].startswith("190 of 200 test images")
     assert found["per_example"].startswith("40 of 200")
 

@@ -429,7 +429,7 @@ def test_autoattack_is_held_against_all_gradients_together():
         f.gate: f for f in find([outcomes(pgd, fgsm, trial("white_box", "autoattack", 0.3, range(30, 38)))])
     }
     assert found["autoattack_vs_gradients"].raised is False
-    assert "together leave 10 of 100" in found["autoattack_vs_gradients"].evidence
+    assert "together leave a robust accuracy of 10 of 100" in found["autoattack_vs_gradients"].evidence
     alone = {f.gate: f for f in find([outcomes(pgd, trial("white_box", "autoattack", 0.3, range(30, 38)))])}
     assert alone["autoattack_vs_gradients"].raised is True
 
