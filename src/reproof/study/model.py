@@ -190,6 +190,12 @@ class Model:
         return () if declared.votes and not self.members else declared.attack_losses
 
     @property
+    def surrogates(self) -> tuple[str, ...]:
+        """Return those of its attack losses that stand in for what cannot be differentiated."""
+        declared = cast(DefenseSettings, self.defense.settings).surrogates
+        return tuple(name for name in declared if name in self.attack_losses)
+
+    @property
     def architecture_key(self) -> str:
         """Return the architecture's name in claims: `cnn6`, `resnet110`."""
         return cast(ArchitectureSettings, self.architecture.settings).key(self.architecture.kind)
