@@ -21,8 +21,6 @@ from reproof.diagnostics.trials import Results
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes
 
-COLUMNS = ("item", "group", "section", "model", "answer", "evidence")
-
 
 @dataclass(frozen=True)
 class Reply:

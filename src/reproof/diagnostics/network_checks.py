@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from reproof import wording
-from reproof.diagnostics.comparison import ALPHA, count_robust, plain_words, side_of
+from reproof.diagnostics.comparison import ALPHA, count_robust, side_of
 from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
-from reproof.diagnostics.trials import Results, trial_of
+from reproof.diagnostics.trials import Results, named, trial_of
+from reproof.measuring.outcomes import Trial
 
 ZERO_GRADIENTS = 0.05
 """The share of images without any gradient that is harmless."""
@@ -31,11 +32,12 @@ def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedF
     for results in plain:
         noted = [one.notes.get(t.threat, {}).get(t.source, {}).get(t.attack, {}) for t, one in results]
         known = [n for n in noted if n.get("gradient_zero_share") is not None and n.get("attacked")]
-        attack = trial_of(results).attack
+        first = trial_of(results)
+        attack = first.attack
         if known and attack not in counted:
             zeros = sum(round(n["gradient_zero_share"] * n["attacked"]) for n in known)
-            where = f"Where white-box {wording.attack(attack)} begins, of the images that it attacks"
-            counted[attack] = (where, trial_of(results).name, zeros, sum(n["attacked"] for n in known))
+            where = f"Where white-box {wording.attack_inside(attack, first.kind)} begins, of the images that it attacks"
+            counted[attack] = (where, first.name, zeros, sum(n["attacked"] for n in known))
     if not counted:
         return unchecked(model, gate, _NO_ATTACK)
     where, name, zero, total = min(
@@ -95,8 +97,8 @@ def probabilities(model: str, probes: Probes) -> RedFlag:
     return RedFlag(model, gate, raised, evidence, ())
 
 
-def randomness(model: str, average: Callable[[], Sequence[str]], probes: Probes) -> RedFlag:
-    """Check that the network answers alike, or that attacks average. average: gives the names of those trials."""
+def randomness(model: str, average: Callable[[], Sequence[Trial]], probes: Probes) -> RedFlag:
+    """Check that the network answers alike, or that attacks average. average: gives the trials of those."""
     gate = "randomness"
     if not probes:
         return unchecked(model, gate, _NO_ATTACK)
@@ -110,11 +112,11 @@ def randomness(model: str, average: Callable[[], Sequence[str]], probes: Probes)
         f"Two passes over the same {total} clean images differ by up to {difference:.3g} in a logit and in the "
         f"class of {changed}; "
     ) + (
-        f"{plain_words(averaging[0])} averages over passes."
+        f"{named(averaging[0])} averages over passes."
         if averaging
-        else "no attack averages over passes (`samples` of PGD, AutoAttack's version rand)."
+        else "no attack averages its gradients over passes."
     )
-    return RedFlag(model, gate, not averaging, evidence, tuple(averaging))
+    return RedFlag(model, gate, not averaging, evidence, tuple(trial.name for trial in averaging))
 
 
 def _probed(probes: Probes, name: str) -> tuple[int, int]:

@@ -32,15 +32,13 @@ from reproof.diagnostics.comparison import (
     side_of_all,
 )
 from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
-from reproof.diagnostics.trials import Kind, Results, budget_of, is_own, is_plain, kind_of, trial_of
+from reproof.diagnostics.trials import Kind, Results, budget_of, is_own, is_plain, kind_of, titles, trial_of
 from reproof.measuring.outcomes import Outcomes, Trial
-from reproof.settings.values import format_number
 
 MARGIN = 0.05
 """How much more a stronger attack may find before the weaker counts as too weak, as a share of the images."""
 UNBOUNDED = 0.5
 """The L-infinity budget at which every image can be turned into the same grey."""
-COLUMNS = ("model", "gate", "raised", "evidence", "rows")
 
 GATES = {
     "iterative_vs_single_step": "Iterative attacks are at least as strong as one step in the same budget.",
@@ -56,7 +54,7 @@ GATES = {
     "more_steps": "An attack with more steps finds few images more.",
     "more_restarts": "An attack with more restarts finds few images more.",
     "adaptive_vs_plain": "Attacks on the method's own loss find no more than plain white-box attacks.",
-    "autoattack_vs_gradients": "AutoAttack finds few images more than all the study's plain white-box attacks.",
+    "autoattack_vs_gradients": "An ensemble of attacks finds few images more than all plain white-box attacks.",
     "paper_attack_vs_worst_case": "All attacks together find few images more than the papers' strongest one.",
     "zero_gradients": "Images have a gradient to follow.",
     "saturated_loss": "The loss is not rounded to zero.",
@@ -126,6 +124,7 @@ class _Evidence:
     def flags(self) -> Iterator[RedFlag]:
         """Yield the sanity checks in the order of GATES."""
         weaker, far, budget = self._weaker, self._far_weaker, " at the same budget"
+        searches = titles(lambda kind: kind.searches_blindly)
         yield weaker(
             "iterative_vs_single_step",
             self._iterative(),
@@ -137,7 +136,7 @@ class _Evidence:
             (
                 "white_box_vs_gradient_free",
                 self._where_kind(lambda kind: kind.searches_blindly, is_own),
-                "a search without gradients (such as Square)",
+                f"a search without gradients{f' (such as {searches[0]})' if searches else ''}",
             ),
         ):
             yield weaker(gate, self._against_strongest(others), f"a white-box attack and {needed}{budget}")
@@ -160,7 +159,8 @@ class _Evidence:
         yield far(
             "autoattack_vs_gradients",
             self._against_autoattack(),
-            f"AutoAttack and another white-box attack{budget}",
+            f"{' or '.join(titles(lambda kind: kind.ensemble)) or 'an ensemble of attacks'} and another white-box "
+            f"attack{budget}",
         )
         yield far(
             "paper_attack_vs_worst_case",
@@ -180,11 +180,10 @@ class _Evidence:
     ) -> list[Results]:
         return self._where(lambda trial: declared(kind_of(trial)) and chosen(trial))
 
-    def _averaging(self) -> list[str]:
-        """Return the names of the trials whose gradients are averages over several passes, sorted."""
+    def _averaging(self) -> list[Trial]:
+        """Return the trials whose gradients are averages over several passes, sorted by name."""
         own = self._where(lambda t: is_own(t) and t.setting in ("white_box", "adaptive"))
-        found = {t.name for t in map(trial_of, own) if _averages(t.kind, self._settings(t))}
-        return sorted(found)
+        return [t for t in map(trial_of, own) if _averages(t.kind, self._settings(t))]
 
     def _settings(self, trial: Trial) -> Mapping[str, Any]:
         """Return an attack's settings on this model; nothing where the study does not tell them."""
@@ -357,7 +356,7 @@ def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
 
 
 def _at(trial: Trial) -> str:
-    return wording.parameters(f"epsilon={format_number(trial.epsilon or 0.0)}")
+    return wording.budget(trial.epsilon or 0.0)
 
 
 def _points(share: float) -> str:

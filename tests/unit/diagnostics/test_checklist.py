@@ -9,11 +9,13 @@ import pytest
 
 from reproof.csv_tables import CHECKLIST
 from reproof.diagnostics import red_flags
-from reproof.diagnostics.checklist import COLUMNS, ITEMS, answer, table_rows
+from reproof.diagnostics.checklist import ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
 from reproof.diagnostics.sanity_check import RedFlag
+from reproof.diagnostics.trials import named
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
+from reproof.settings.parameters import PrintedNumber
 
 COUNT = 100
 ATTACKS = {
@@ -41,7 +43,7 @@ def trial(setting, attack, parameters, standing, *, source="", view="logits", no
         view=view,
         norm=norm,
         parameters=parameters,
-        epsilon=float(value) if name == "epsilon" else None,
+        epsilon=PrintedNumber(value) if name == "epsilon" else None,
         images=np.arange(COUNT),
         correct=np.array([image in left for image in range(COUNT)]),
         refused=np.zeros(COUNT, dtype=bool),
@@ -110,7 +112,6 @@ def test_a_model_that_was_not_run_gets_no_answer():
 def test_the_table_says_item_group_place_and_answer():
     rows = table_rows(answer(study(), [outcomes()], ()))
     text = CHECKLIST.text(CHECKLIST.frame(rows))
-    assert CHECKLIST.names == list(COLUMNS)
     assert text.splitlines()[0] == "item,group,section,model,answer,evidence"
     clean = next(row for row in rows if row["item"] == "clean_accuracy")
     assert (clean["group"], clean["section"], clean["model"]) == ("Common severe flaws", "4.2", "net")
@@ -157,14 +158,27 @@ def test_adaptive_attacks_maximise_every_loss_that_is_declared():
 
 
 def test_a_purifier_is_attacked_as_a_whole_only_through_it():
-    purifier = subject(defense="magnet", views=("bpda",))
+    purifier = subject(views=("straight", "joint"), surrogates=("straight",), purifies=True)
     plain = white("pgd", "epsilon=0.3", 5)
-    through = trial("adaptive", "pgd", "epsilon=0.3", 5, view="bpda")
+    through = trial("adaptive", "pgd", "epsilon=0.3", 5, view="straight")
     assert told("end_to_end", plain, about=purifier)[0] == "no"
     assert told("not_differentiable", plain, about=purifier)[0] == "no"
-    assert told("end_to_end", plain, through, about=purifier)[0] == "yes"
+    word, evidence = told("end_to_end", plain, through, about=purifier)
+    assert (word, "(view straight)" in evidence) == ("yes", True)
     assert told("not_differentiable", plain, through, about=purifier)[0] == "yes"
+    other = trial("adaptive", "pgd", "epsilon=0.3", 5, view="joint")
+    for item in ("end_to_end", "not_differentiable"):
+        assert told(item, plain, other, about=purifier)[0] == "no"
     assert told("not_differentiable", plain)[0] == "does not apply"
+
+
+def test_each_surrogate_of_a_vote_is_asked_for():
+    ballot = subject(views=("sum", "ballot"), surrogates=("ballot", "sum"), members=3)
+    one = trial("adaptive", "fgsm", "epsilon=0.3", 5, view="ballot")
+    other = trial("adaptive", "pgd", "epsilon=0.3", 5, view="sum")
+    assert told("not_differentiable", about=ballot) == ("no", "No attack maximises ballot and sum.")
+    assert told("not_differentiable", one, about=ballot) == ("partly", "Attacks maximise ballot, none sum.")
+    assert told("not_differentiable", one, other, about=ballot)[0] == "yes"
 
 
 def test_an_ensemble_is_attacked_as_a_whole_through_all_its_members():
@@ -179,16 +193,19 @@ def test_the_strongest_attack_is_named_with_what_it_leaves():
     pgd = white("pgd", "epsilon=0.3", 40)
     assert told("strongest")[0] == "no"
     word, evidence = told("strongest", pgd, white("fgsm", "epsilon=0.3", 60))
-    assert (word, "PGD at ε = 0.3 leaves 40 of 100" in evidence) == ("partly", True)
+    assert (word, "PGD at ε = 0.3 leaves a robust accuracy of 40 of 100" in evidence) == ("partly", True)
     word, evidence = told("strongest", pgd, white("autoattack", "epsilon=0.3", 30))
-    assert (word, "leaves 30 of 100" in evidence) == ("yes", True)
+    assert (word, "leaves a robust accuracy of 30 of 100" in evidence) == ("yes", True)
 
 
 def test_noise_and_images_wrong_from_the_start_are_no_feat_of_an_attack():
     """Image 99 is wrong clean and right under the attack: it does not stand."""
     noise = white("random_noise", "epsilon=0.3", 0)
     assert told("strongest", noise)[0] == "no"
-    assert "leaves 3 of 100" in told("strongest", white("pgd", "epsilon=0.3", {0, 1, 2, 99}))[1]
+    assert (
+        "leaves a robust accuracy of 3 of 100"
+        in told("strongest", white("pgd", "epsilon=0.3", {0, 1, 2, 99}))[1]
+    )
 
 
 @pytest.mark.parametrize(("right", "word"), [(0, "yes"), (10, "yes"), (15, "yes"), (16, "no"), (60, "no")])
@@ -250,7 +267,7 @@ def test_per_example_is_the_worst_case_and_not_the_least_mean():
     word, evidence = told("per_example", first, second)
     assert word == "yes"
     assert evidence.startswith("0 of 100 images withstand all 2 measurements up to L∞ ε = 0.3")
-    assert "leaves 45 of 100" in evidence
+    assert "leaves a robust accuracy of 45 of 100" in evidence
 
 
 def test_ways_of_searching_count_once_each():
@@ -414,7 +431,7 @@ def test_seeds_are_pooled():
     )
     replies = answer(study(), [first, second], ())
     found = {reply.item: reply.evidence for reply in replies}
-    assert "leaves 40 of 200" in found["strongest"]
+    assert "leaves a robust accuracy of 40 of 200" in found["strongest"]
     assert found["clean_accuracy"].startswith("190 of 200 test images")
     assert found["per_example"].startswith("40 of 200")
 
@@ -427,7 +444,35 @@ def test_broader_threats_and_domains_are_what_was_run():
     assert told("provable", one)[0] == "no"
 
 
+def test_budgets_are_told_as_they_were_written():
+    attacks = [
+        white("pgd", "epsilon=4/255", 50),
+        white("pgd", "epsilon=8/255", 5),
+        white("fgsm", "epsilon=0.1", 30),
+    ]
+    for item, words in (
+        ("threat_model", "L∞ budgets from 4/255 to 0.1"),
+        ("per_example", "up to L∞ ε = 8/255; the strongest of them alone: white-box PGD at ε = 8/255 leaves"),
+        ("curve", "PGD at 2 budgets up to ε = 8/255, where 5 of 100"),
+    ):
+        found = attacks if item == "threat_model" else attacks[:2]
+        assert words in told(item, *found)[1]
+    flags = red_flags.find([outcomes(white("autoattack", "epsilon=8/255", 3), *attacks[:2])], ATTACKS)
+    evidence = {flag.gate: flag.evidence for flag in flags}
+    assert "white-box attacks at ε = 8/255 together" in evidence["autoattack_vs_gradients"]
+    assert "all attacks up to ε = 8/255 together" in evidence["paper_attack_vs_worst_case"]
+
+
+def test_a_config_entry_is_told_by_its_kind_whatever_it_is_called():
+    noise = dataclasses.replace(white("random_noise", "epsilon=0.3", 80), attack="pgd_noise")
+    assert named(noise) == "white-box random noise (pgd noise) at ε = 0.3"
+    member = dataclasses.replace(noise, kind="pgd", attack="pgd", source="member")
+    assert named(member) == "white-box PGD at ε = 0.3 on one member at a time"
+    transferred = dataclasses.replace(member, setting="black_box", source="a+b", parameters="")
+    assert named(transferred) == "black-box PGD from a+b"
+
+
 def test_what_a_job_is_told_becomes_the_facts():
-    model = {**dataclasses.asdict(subject()), "views": ["joint"]}
+    model = {**dataclasses.asdict(subject()), "views": ["joint"], "surrogates": []}
     stated = {"models": {"net": model}, "threats": {"w": "white_box"}}
     assert facts(stated, ATTACKS) == Facts({"net": subject()}, ATTACKS, {"w": "white_box"})
