@@ -42,7 +42,8 @@ MEMBERS = (MEMBER, AGGREGATED)
 """Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
 NO_ATTACK = "none"
 """The `attack` of a number that was measured on clean images."""
-PARAMETERS = ("epsilon", "c", "steps")
+BUDGETS = ("epsilon", "c", "steps")
+"""Parameters that the papers vary: of more of each an attack is stronger."""
 CERTAINTIES = ("certain", "likely", "unsure", "lost")
 """How sure a cell is: as the text has it; legible and placed with support; placed by a guess; not legible."""
 NOT_CLAIMED = ("-", "-/-")
@@ -153,6 +154,18 @@ def _trainings(package: Path) -> tuple[str, ...]:
     defenses = [registry.defense(name) for name in registry.names("defenses")]
     own = {declared.trains_on for declared in defenses if declared is not None}
     return (*TRAININGS, *sorted(own - set(TRAININGS)))
+
+
+def parameters() -> tuple[str, ...]:
+    """Return the parameters that an attack may have in a claim: the papers' own, and what attacks here vary."""
+    return _parameters(registry.PACKAGE)
+
+
+@functools.cache
+def _parameters(package: Path) -> tuple[str, ...]:
+    attacks = [registry.attack(name) for name in registry.names("attacks")]
+    own = {name for declared in attacks if declared is not None for name in declared.swept}
+    return (*BUDGETS, *sorted(own - set(BUDGETS)))
 
 
 def variant_of(defense: str) -> str:
