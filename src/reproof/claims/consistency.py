@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from reproof import registry
 from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper, select
-from reproof.claims.vocabulary import BUDGETS, NO_ATTACK, QUANTITY
+from reproof.claims.vocabulary import BUDGETS, QUANTITY
 from reproof.settings.parameters import Parameters
-
-BOOSTED = "[boosted]"
+from reproof.settings.table_words import BOOSTED, NO_ATTACK
 
 
 @dataclass(frozen=True)

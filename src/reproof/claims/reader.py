@@ -18,7 +18,6 @@ from reproof.claims.vocabulary import (
     LOST,
     MEMBERS,
     METRICS,
-    NO_ATTACK,
     NO_TERMS,
     NOT_CLAIMED,
     SETTINGS,
@@ -33,6 +32,7 @@ from reproof.claims.vocabulary import (
 )
 from reproof.errors import ClaimError
 from reproof.settings.parameters import PrintedNumber
+from reproof.settings.table_words import NO_ATTACK
 
 
 def read_claims(path: Path, terms: Terms = NO_TERMS) -> list[Claim]:

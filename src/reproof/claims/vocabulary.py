@@ -15,7 +15,8 @@ from pydantic import BeforeValidator, Field
 
 from reproof import registry
 from reproof.settings.baseline import CLEAN, TrainingAttack
-from reproof.settings.source_names import AGGREGATED, MEMBER
+from reproof.settings.source_names import AGGREGATED, MEMBER, parts
+from reproof.settings.table_words import NO_ATTACK
 from reproof.settings.values import Settings
 
 QUANTITY = (
@@ -40,8 +41,6 @@ TRAININGS = (CLEAN, *get_args(TrainingAttack))
 SETTINGS = ("white_box", "black_box", "adaptive")
 MEMBERS = (MEMBER, AGGREGATED)
 """Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
-NO_ATTACK = "none"
-"""The `attack` of a number that was measured on clean images."""
 BUDGETS = ("epsilon", "c", "steps")
 """Parameters that the papers vary: of more of each an attack is stronger."""
 CERTAINTIES = ("certain", "likely", "unsure", "lost")
@@ -175,7 +174,7 @@ def variant_of(defense: str) -> str:
 
 def parts_of(column: str, word: str) -> list[str]:
     """Return the keys that a word of a claim is made of: several of `defensive_features+polarised_contrastive`."""
-    return [variant_of(part) for part in word.split("+")] if column == "defense" else [word]
+    return [variant_of(part) for part in parts(word)] if column == "defense" else [word]
 
 
 def not_built(column: str, word: str) -> list[str]:

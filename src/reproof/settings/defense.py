@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from reproof.settings.baseline import CLEAN
+from reproof.settings.table_words import BOOSTED
 from reproof.settings.values import Settings, Switch, Whole
 
 
@@ -49,7 +51,7 @@ class DefenseSettings(Settings):
     """What the end of an attack's name means in words: `pgd_bpda` is `PGD through the purifier`."""
     paper: ClassVar[str] = ""
     """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
-    trains_on: ClassVar[str] = "clean"
+    trains_on: ClassVar[str] = CLEAN
     """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
     shapes_network: ClassVar[bool] = False
     """Whether all it does is to change the network, so that another defense can be built on it."""
@@ -117,4 +119,4 @@ class VotingSettings(DefenseSettings):
 
     def key(self, name: str) -> str:
         """Return the name, with `[boosted]` for that vote."""
-        return f"{name}[boosted]" if self.boosted else name
+        return f"{name}{BOOSTED}" if self.boosted else name
