@@ -12,35 +12,19 @@ from pathlib import Path
 from reproof import registry
 from reproof.settings.baseline import CLEAN
 from reproof.settings.parameters import Parameters
+from reproof.settings.source_names import AGGREGATED, MEMBER, parts
+from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_UNBOUNDED
 
 MEASURED = {
-    "none": "No attack",
-    "worst_case": "Worst case",
-    "worst_case_unbounded": "Worst case without a budget",
+    NO_ATTACK: "No attack",
+    WORST_CASE: "Worst case",
+    WORST_UNBOUNDED: "Worst case without a budget",
 }
 """What stands in a table's column `attack` and is none."""
 SETTINGS = {"white_box": "White-box", "adaptive": "Adaptive", "black_box": "Black-box", "all": "All attacks"}
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 SYMBOLS = {"epsilon": "ε", "alpha": "α", "beta": "β", "kappa": "κ", "zeta": "ζ"}
-SOURCES = {"member": "one member at a time", "members": "all members together"}
-GATES = {
-    "iterative_vs_single_step": "Iterative against one step",
-    "white_box_vs_transfer": "White box against transfer",
-    "white_box_vs_noise": "White box against noise",
-    "white_box_vs_gradient_free": "White box against search",
-    "monotone_in_epsilon": "Larger budgets",
-    "unbounded_budget": "No bound",
-    "more_steps": "More steps",
-    "more_restarts": "More restarts",
-    "adaptive_vs_plain": "Adaptive against plain",
-    "autoattack_vs_gradients": "Attack ensemble against gradients",
-    "paper_attack_vs_worst_case": "Papers’ attack against all",
-    "zero_gradients": "Zero gradients",
-    "saturated_loss": "Saturated loss",
-    "probabilities": "Softmax twice",
-    "randomness": "Random answers",
-}
-"""Sanity checks (red_flags.GATES) in the words that head a column."""
+SOURCES = {MEMBER: "one member at a time", AGGREGATED: "all members together"}
 UNITS = {
     "percent": ("percent", " %"),
     "fraction": ("fractions of 1", ""),
@@ -128,7 +112,7 @@ def architecture(name: str) -> str:
 
 def defense(name: str) -> str:
     """Return a defense's name for people: `superimposition[beta=2,4]` is `superimposition (β = 2, 4)`."""
-    return " with ".join(map(_one_defense, name.split("+")))
+    return " with ".join(map(_one_defense, parts(name)))
 
 
 def _one_defense(name: str) -> str:

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from reproof import registry
 from reproof.settings.baseline import CLEAN, TrainingAttack
 from reproof.settings.source_names import AGGREGATED, MEMBER, parts
-from reproof.settings.table_words import NO_ATTACK
+from reproof.settings.table_words import NO_ATTACK, Setting
 from reproof.settings.values import Settings
 
 QUANTITY = (
@@ -38,7 +38,7 @@ COLUMNS = (
 )
 TRAININGS = (CLEAN, *get_args(TrainingAttack))
 """What any network can be trained on."""
-SETTINGS = ("white_box", "black_box", "adaptive")
+SETTINGS: tuple[str, ...] = get_args(Setting)
 MEMBERS = (MEMBER, AGGREGATED)
 """Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
 BUDGETS = ("epsilon", "c", "steps")

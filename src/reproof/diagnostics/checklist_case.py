@@ -12,6 +12,7 @@ from reproof.diagnostics.sanity_check import RedFlag
 from reproof.diagnostics.trials import Results, is_noise, named, trial_of
 from reproof.measuring.outcomes import Outcomes
 from reproof.settings.baseline import UNDEFENDED
+from reproof.settings.source_names import parts
 
 Answer = Literal["yes", "partly", "no", "does not apply"]
 ANSWERS: tuple[Answer, ...] = ("yes", "partly", "no", "does not apply")
@@ -41,7 +42,7 @@ class Subject:
     @property
     def components(self) -> frozenset[str]:
         """Return what was added to an undefended network, each of which can be left out alone."""
-        added = set(self.defense.split("+")) - {UNDEFENDED}
+        added = set(parts(self.defense)) - {UNDEFENDED}
         return frozenset(added | ({self.added_training} if self.added_training else set()))
 
     @property

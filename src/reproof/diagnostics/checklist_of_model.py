@@ -34,6 +34,7 @@ from reproof.diagnostics.trials import (
 )
 from reproof.measuring.intervals import mcnemar_one_sided, wilson
 from reproof.measuring.worst_case import worst_case
+from reproof.settings.source_names import AGGREGATED, parts
 
 MANY_DRAWS = 10_000
 """Draws of random noise per image that the checklist asks for (Sec. 4.11)."""
@@ -67,7 +68,7 @@ def _end_to_end(case: Case) -> Found:
             )
         return "no", "Attacks differentiate the classifier alone; none goes through the purifier before it."
     if case.subject.members:
-        joint = [r for r in case.chosen("white_box", "adaptive") if trial_of(r).elsewhere in ("", "members")]
+        joint = [r for r in case.chosen("white_box", "adaptive") if trial_of(r).elsewhere in ("", AGGREGATED)]
         if joint:
             return "yes", f"{counted(len(joint), 'measurement')} attack all {case.subject.members} members."
         return "no", f"No attack is made on all {case.subject.members} members at once."
@@ -148,7 +149,7 @@ def _restarts(case: Case) -> Found:
     return "partly", f"{'; '.join(starts)}; more starts were not compared with fewer."
 
 
-def _guessing(case: Case) -> Found:
+def _chance_level(case: Case) -> Found:
     chance = 1 / case.subject.classes
     budgeted = [results for results in case.trials.values() if trial_of(results).epsilon is not None]
     if not budgeted:
@@ -273,7 +274,7 @@ def _substitute(case: Case) -> Found:
     if not sources:
         return "no", "No attack was transferred to it."
     known = {
-        source: [case.facts.models[name] for name in source.split("+") if name in case.facts.models]
+        source: [case.facts.models[name] for name in parts(source) if name in case.facts.models]
         for source in sources
     }
     alike = [s for s in sources if any(m.architecture == case.subject.architecture for m in known[s])]
@@ -406,7 +407,7 @@ OF_MODEL: Mapping[str, Callable[[Case], Found]] = {
     "steps": _checked("more_steps", "no such sanity check was made"),
     "restarts": _restarts,
     "monotone": _checked("monotone_in_epsilon", "no such sanity check was made"),
-    "guessing": _guessing,
+    "guessing": _chance_level,
     "curve": _curve,
     "distortion": _distortion,
     "adaptive_best": _adaptive_best,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Setting = Literal["white_box", "black_box", "adaptive"]
+"""Where an attack is made: on the model itself, on others, on it with its defense's own attack losses."""
 NO_ATTACK = "none"
 """The `attack` of a number that was measured on clean images."""
 WORST_CASE = "worst_case"

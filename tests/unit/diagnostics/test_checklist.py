@@ -11,7 +11,7 @@ from reproof.csv_tables import CHECKLIST
 from reproof.diagnostics import red_flags
 from reproof.diagnostics.checklist import ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
-from reproof.diagnostics.sanity_check import RedFlag
+from reproof.diagnostics.sanity_check import CHECKS, RedFlag
 from reproof.diagnostics.trials import named
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
@@ -129,7 +129,7 @@ def test_the_table_says_item_group_place_and_answer():
     ],
 )
 def test_sanity_tests_are_the_red_flags_own(item, gate):
-    assert gate in red_flags.GATES
+    assert gate in CHECKS
     assert told(item, flags=[raised(gate, False, "It holds.")]) == ("yes", "It holds.")
     assert told(item, flags=[raised(gate, True, "It does not.")]) == ("no", "It does not.")
     if item != "restarts":
@@ -287,7 +287,7 @@ def test_searches_without_gradients():
     assert told("gradient_free", pgd, square, flags=[raised(gate, False)])[0] == "partly"
     assert told("gradient_free", pgd, square, noise, flags=[raised(gate, False)])[0] == "yes"
     assert told("gradient_free", pgd, square, noise, flags=[raised(gate, True)])[0] == "no"
-    assert gate in red_flags.GATES
+    assert gate in CHECKS
     assert told("combination", pgd)[0] == "no"
     assert told("combination", pgd, noise)[0] == "partly"
     moved = trial("black_box", "fgsm", "epsilon=0.3", 50, source="other")
@@ -458,7 +458,7 @@ def test_budgets_are_told_as_they_were_written():
         found = attacks if item == "threat_model" else attacks[:2]
         assert words in told(item, *found)[1]
     flags = red_flags.find([outcomes(white("autoattack", "epsilon=8/255", 3), *attacks[:2])], ATTACKS)
-    evidence = {flag.gate: flag.evidence for flag in flags}
+    evidence = {flag.check: flag.evidence for flag in flags}
     assert "white-box attacks at ε = 8/255 together" in evidence["autoattack_vs_gradients"]
     assert "all attacks up to ε = 8/255 together" in evidence["paper_attack_vs_worst_case"]
 
