@@ -17,7 +17,7 @@ from reproof.judging.measured import Measured, SummaryRow, members
 from reproof.judging.study_facts import ModelFacts, StudyFacts
 from reproof.settings.baseline import is_baseline
 from reproof.settings.parameters import Parameters
-from reproof.settings.source_names import JOINT
+from reproof.settings.source_names import parts
 from reproof.settings.values import format_number
 
 FOOLING_SET = "fooling_set"
@@ -188,7 +188,7 @@ def _made_on(
 
     named_by_width: a network narrower than the paper's is another kind.
     """
-    names = row.source.split(JOINT)
+    names = parts(row.source)
     if any(name not in models for name in names):
         return ()
     kinds = Counter(
