@@ -6,44 +6,25 @@ What a plugin is called its own file says; of what is not built here, the papers
 from __future__ import annotations
 
 import functools
-import math
 import re
 from pathlib import Path
 
 from reproof import registry
 from reproof.settings.baseline import CLEAN
 from reproof.settings.parameters import Parameters
+from reproof.settings.source_names import AGGREGATED, MEMBER, parts
+from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_UNBOUNDED
 
 MEASURED = {
-    "none": "No attack",
-    "worst_case": "Worst case",
-    "worst_case_unbounded": "Worst case without a budget",
+    NO_ATTACK: "No attack",
+    WORST_CASE: "Worst case",
+    WORST_UNBOUNDED: "Worst case without a budget",
 }
 """What stands in a table's column `attack` and is none."""
-ENDINGS = {"bpda": "through the purifier"}
-"""Ends of config entries' names in words: `pgd_bpda` is `PGD through the purifier`."""
 SETTINGS = {"white_box": "White-box", "adaptive": "Adaptive", "black_box": "Black-box", "all": "All attacks"}
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 SYMBOLS = {"epsilon": "ε", "alpha": "α", "beta": "β", "kappa": "κ", "zeta": "ζ"}
-SOURCES = {"member": "one member at a time", "members": "all members together"}
-GATES = {
-    "iterative_vs_single_step": "Iterative against one step",
-    "white_box_vs_transfer": "White box against transfer",
-    "white_box_vs_noise": "White box against noise",
-    "white_box_vs_gradient_free": "White box against search",
-    "monotone_in_epsilon": "Larger budgets",
-    "unbounded_budget": "No bound",
-    "more_steps": "More steps",
-    "more_restarts": "More restarts",
-    "adaptive_vs_plain": "Adaptive against plain",
-    "autoattack_vs_gradients": "AutoAttack against gradients",
-    "paper_attack_vs_worst_case": "Papers’ attack against all",
-    "zero_gradients": "Zero gradients",
-    "saturated_loss": "Saturated loss",
-    "probabilities": "Softmax twice",
-    "randomness": "Random answers",
-}
-"""Sanity checks (red_flags.GATES) in the words that head a column."""
+SOURCES = {MEMBER: "one member at a time", AGGREGATED: "all members together"}
 UNITS = {
     "percent": ("percent", " %"),
     "fraction": ("fractions of 1", ""),
@@ -58,26 +39,39 @@ UNITS = {
 """How a claim is printed -> its words for a heading, and what follows a number."""
 
 
-def attack(name: str) -> str:
-    """Return an attack's name for people, also of a config entry: `pgd_converged` is `PGD converged`."""
-    return _attack(registry.PACKAGE, name)
+def attack(name: str, kind: str = "") -> str:
+    """Return an attack's name for people, also of a config entry: `pgd_converged` is `PGD converged`.
+
+    kind: the config entry's; where it is not known, the one that the entry is named after.
+    """
+    return _attack(registry.PACKAGE, name, kind)
 
 
 @functools.cache
-def _attack(package: Path, name: str) -> str:
+def _attack(package: Path, name: str, kind: str) -> str:
     if name in MEASURED:
         return MEASURED[name]
-    kind = kind_of(name)
+    kind = kind or kind_of(name)
     words = registry.title("attacks", kind)
     if words is None:
         return _term("attacks", name)
+    if not f"{name}_".startswith(f"{kind}_"):
+        return f"{words} ({name.replace('_', ' ')})"
     ending = name.removeprefix(kind).removeprefix("_")
-    return f"{words} {ENDINGS.get(ending, ending.replace('_', ' '))}".rstrip()
+    return f"{words} {_ending(ending)}" if ending else words
 
 
-def attack_inside(name: str) -> str:
+def _ending(ending: str) -> str:
+    for name in registry.names("defenses"):
+        declared = registry.defense(name)
+        if declared is not None and ending in declared.endings:
+            return declared.endings[ending]
+    return ending.replace("_", " ")
+
+
+def attack_inside(name: str, kind: str = "") -> str:
     """Return an attack's name for the middle of a sentence: `random noise`, but `Square`, which is a name."""
-    words = attack(name)
+    words = attack(name, kind)
     return words.lower() if " " in words and words == words.capitalize() else words
 
 
@@ -101,12 +95,9 @@ def parameters(text: str) -> str:
     )
 
 
-def number(text: str | None) -> float | None:
-    """Return the number in a table's cell; None for an empty cell."""
-    if text is None or not text.strip():
-        return None
-    value = float(text)
-    return None if math.isnan(value) else value
+def budget(epsilon: float) -> str:
+    """Return a budget for people, as it was written: `ε = 8/255`."""
+    return parameters(str(Parameters.of(epsilon=epsilon)))
 
 
 def dataset(name: str) -> str:
@@ -121,7 +112,7 @@ def architecture(name: str) -> str:
 
 def defense(name: str) -> str:
     """Return a defense's name for people: `superimposition[beta=2,4]` is `superimposition (β = 2, 4)`."""
-    return " with ".join(map(_one_defense, name.split("+")))
+    return " with ".join(map(_one_defense, parts(name)))
 
 
 def _one_defense(name: str) -> str:

@@ -13,6 +13,7 @@ from reproof import registry
 from reproof.attacking import engine, judge, threat_model
 from reproof.attacking.batch import Batch
 from reproof.attacking.image_noise import ImageNoise
+from reproof.claims import vocabulary
 from reproof.settings.attack import Access, AttackSettings
 
 KINDS = registry.names("attacks")
@@ -227,3 +228,13 @@ def test_it_takes_several_steps_where_it_says_so(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_file_says_what_it_does_not_guarantee(kind):
     assert "Not guaranteed" in (registry.load("attacks", kind).__doc__ or "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_point_has_a_declared_name(kind):
+    """Claims may name what an attack declares; its own class says so, or the one that it is derived from."""
+    settings = declare(kind)
+    more = {"psnrs": (20.0,)} if "psnrs" in type(settings).model_fields else {}
+    points = type(settings)(**{**settings.model_dump(), **more}).points()
+    assert {point.name for point in points} <= set(settings.swept)
+    assert set(settings.swept) <= set(vocabulary.parameters())

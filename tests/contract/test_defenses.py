@@ -130,6 +130,8 @@ class TestEveryDefense:
         trainee = attacked(defense)
         views = defense.attack_losses(trainee)
         assert tuple(views) == declared(name).attack_losses
+        assert set(declared(name).surrogates) <= set(views)
+        assert declared(name).purifies is isinstance(trainee.classifier, Purified)
         for view in views.values():
             images, labels = batch()
             images.requires_grad_(True)

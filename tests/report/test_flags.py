@@ -12,15 +12,14 @@ import pytest
 from made_up_study import frame
 from playwright.sync_api import Page
 
-from reproof import wording
-from reproof.diagnostics import red_flags
+from reproof.diagnostics.sanity_check import CHECKS
 from reproof.report import ReportData, render
 from reproof.report.contents import empty
 from reproof.report.sections.red_flags import flag_table
 from reproof.report.shared import Shared
 
 Open = Callable[..., Page]
-GATES = tuple(red_flags.GATES)
+GATES = tuple(CHECKS)
 RAISED = {("model_1", GATES[0]), ("model_1", GATES[4]), ("model_2", GATES[4])}
 UNCHECKED = GATES[2]
 
@@ -51,7 +50,12 @@ def study(tree: made_up_study.Tree) -> ReportData:
     data = made_up_study.report_data(tree)
     (model, *_) = data.models
     others = [dataclasses.replace(model, name=f"model_{n}", title=f"Defense number {n}") for n in range(41)]
-    return dataclasses.replace(data, models=[*data.models, *others], flags=checked(41), gates=red_flags.GATES)
+    return dataclasses.replace(
+        data,
+        models=[*data.models, *others],
+        flags=checked(41),
+        gates={name: check.shows for name, check in CHECKS.items()},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
     assert [model.raised for model in view.models[:4]] == [0, 2, 1, 0]
     assert view.raised == 2
     assert [(heading, raised) for heading, _, raised in view.columns] == [
-        (wording.GATES[gate], {GATES[0]: 1, GATES[4]: 2}.get(gate, 0)) for gate in GATES
+        (CHECKS[gate].heading, {GATES[0]: 1, GATES[4]: 2}.get(gate, 0)) for gate in GATES
     ]
     first = view.models[1]
     assert [check.gate for check in first.checks[:2]] == [GATES[0], GATES[4]]

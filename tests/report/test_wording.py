@@ -173,3 +173,9 @@ def test_differences_have_a_sign() -> None:
 def test_rules_of_statements_read_as_sentences(stated: dict[str, object], unit: str, words: str) -> None:
     fields = {"key": "k", "place": "p", "words": "w", "left": ("a",), "right": ("b",)} | stated
     assert rule(Statement.model_validate(fields), unit) == words
+
+
+def test_a_config_entry_that_is_not_named_after_its_kind_is_called_by_both() -> None:
+    assert wording.attack("pgd_noise", "random_noise") == "Random noise (pgd noise)"
+    assert wording.attack("pgd_converged", "pgd") == wording.attack("pgd_converged") == "PGD converged"
+    assert wording.attack("pgd_noise", "gone_attack") == "pgd noise"

@@ -21,6 +21,7 @@ from reproof.data.dataset import Dataset, to_unit
 from reproof.errors import ArtifactError
 from reproof.models.classifier import Classifier
 from reproof.settings.attack import AttackSettings, Point
+from reproof.settings.table_words import NO_ATTACK
 
 BATCH = 512
 SCHEMA = pa.schema(
@@ -52,7 +53,7 @@ SCHEMA = pa.schema(
 )
 
 UNATTACKED = {
-    "attack": "none", "kind": "none", "view": "", "norm": "", "parameters": "", "epsilon": None, "source": "",
+    "attack": NO_ATTACK, "kind": NO_ATTACK, "view": "", "norm": "", "parameters": "", "epsilon": None, "source": "",
 }  # fmt: skip
 
 

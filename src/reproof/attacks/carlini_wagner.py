@@ -41,6 +41,7 @@ class Settings(AttackSettings):
     example: ClassVar[dict[str, Any]] = {"constants": [1.0], "steps": 20}
     """Settings with which a short run makes sense; the contract tests use them."""
     takes_view: ClassVar[bool] = False
+    swept: ClassVar[tuple[str, ...]] = ("c", "steps")
     constants: tuple[Positive, ...] = Field(min_length=1)
     """Weights of a wrong answer against distortion: c in Eq. 14. Each is an attack of its own."""
     steps: Annotated[

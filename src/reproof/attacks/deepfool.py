@@ -45,6 +45,7 @@ class Settings(AttackSettings):
     """No threat model: what it minimises is a setting, and has no limit."""
     example: ClassVar[dict[str, Any]] = {"steps": [50]}
     takes_view: ClassVar[bool] = False
+    swept: ClassVar[tuple[str, ...]] = ("steps",)
     usual_steps: ClassVar[int | None] = 6
 
     steps: tuple[Count, ...] = Field(min_length=1)

@@ -52,6 +52,7 @@ class Settings(AttackSettings):
     norm: ClassVar[Norm | None] = "l0"
     example: ClassVar[dict[str, Any]] = {"steps": [200]}
     takes_view: ClassVar[bool] = False
+    swept: ClassVar[tuple[str, ...]] = ("steps",)
     usual_steps: ClassVar[int | None] = 60
 
     steps: tuple[Count, ...] = Field(min_length=1)

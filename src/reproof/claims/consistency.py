@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from reproof import registry
 from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper, select
-from reproof.claims.vocabulary import QUANTITY
+from reproof.claims.vocabulary import BUDGETS, QUANTITY
 from reproof.settings.parameters import Parameters
-
-BUDGETS = ("epsilon", "c", "steps")
-"""Parameters of which more makes an attack stronger."""
-BOOSTED = "[boosted]"
+from reproof.settings.table_words import BOOSTED, NO_ATTACK
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def _in_paper(paper: Paper) -> Iterator[Anomaly]:
     """Yield what does not go together inside one table."""
     by_budget = _groups(paper.claims, "table", *_but("parameters"))
     for group in by_budget:
-        if group[0].metric != "accuracy" or group[0].attack == "none":
+        if group[0].metric != "accuracy" or group[0].attack == NO_ATTACK:
             continue
         ordered = sorted(group, key=_budget)
         for weak, strong in itertools.pairwise(ordered):
@@ -127,7 +124,7 @@ def _in_paper(paper: Paper) -> Iterator[Anomaly]:
     for group in _groups(paper.claims, "table", "dataset", "architecture", "defense", "training"):
         accuracies = [claim for claim in group if claim.metric == "accuracy"]
         for clean, attacked in _product(
-            accuracies, lambda c: c.attack == "none", lambda c: c.attack != "none"
+            accuracies, lambda c: c.attack == NO_ATTACK, lambda c: c.attack != NO_ATTACK
         ):
             if _value(attacked) > _value(clean):
                 yield Anomaly("more left under attack than without", clean, attacked)
@@ -175,8 +172,8 @@ def _goes_further(many: str, single: str) -> bool:
     iterative, once = registry.attack(many), registry.attack(single)
     if iterative is None or once is None or iterative.norm is None or iterative.norm != once.norm:
         return False
-    climbing = iterative.access == once.access == "gradient"
-    return climbing and iterative.iterative and not once.iterative
+    by_gradients = iterative.access == once.access == "gradient"
+    return by_gradients and iterative.iterative and not once.iterative
 
 
 def _groups(claims: Iterable[Claim], *names: str) -> list[list[Claim]]:

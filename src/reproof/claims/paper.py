@@ -126,6 +126,8 @@ class Paper(Settings):
     """What a cell's `note` names by its key."""
     terms: Terms = Terms()
     """What the paper calls what its claims are about."""
+    others: tuple[str, ...] = ()
+    """Keys of other papers that its contradictions, statements and copies name; they need not be there."""
     budgets: dict[str, PaperBudget]
     """Data set -> the paper's own budget."""
     attacks: dict[str, dict[str, Number]]
@@ -154,7 +156,7 @@ def papers(folder: Path = FOLDER) -> list[Paper]:
     """Return every paper under the folder, oldest first; ClaimError names the file and the place.
 
     What names other claims is checked here: patterns that match nothing, notes and sources of copies that do
-    not exist.
+    not exist. Contradictions and statements about a paper that is not there are left out, if `others` names it.
     """
     found = sorted(path.parent for path in folder.glob("*/paper.yaml"))
     for path in folder.glob("*/claims.csv"):
@@ -163,7 +165,24 @@ def papers(folder: Path = FOLDER) -> list[Paper]:
     read = sorted((_read_paper(path) for path in found), key=lambda paper: (paper.year, paper.key))
     for paper in read:
         _check_references(folder / paper.key, paper, read)
-    return read
+    return [_without_absent(paper, read) for paper in read]
+
+
+def _absent(paper: Paper, read: Sequence[Paper]) -> set[str]:
+    return set(paper.others) - {other.key for other in read}
+
+
+def _without_absent(paper: Paper, read: Sequence[Paper]) -> Paper:
+    absent = _absent(paper, read)
+
+    def complete(*patterns: str) -> bool:
+        return not any(pattern.partition(".")[0] in absent for pattern in patterns)
+
+    kept = {
+        "contradictions": tuple(one for one in paper.contradictions if complete(*one.cells)),
+        "statements": tuple(one for one in paper.statements if complete(*one.left, *one.right)),
+    }
+    return paper.model_copy(update=kept) if absent else paper
 
 
 def select(patterns: Iterable[str], paper: Paper, among: Sequence[Paper]) -> list[Claim]:
@@ -197,12 +216,13 @@ def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None
     for position, statement in enumerate(paper.statements):
         named += [(f"statements.{position}.left", pattern) for pattern in statement.left]
         named += [(f"statements.{position}.right", pattern) for pattern in statement.right]
+    absent = _absent(paper, read)
     for place, pattern in named:
-        if not select([pattern], paper, read):
+        if pattern.partition(".")[0] not in absent and not select([pattern], paper, read):
             ids = [claim.claim_id for other in read for claim in other.claims]
             full = pattern if pattern.partition(".")[0] in {p.key for p in read} else f"{paper.key}.{pattern}"
             raise ClaimError(f"{path}: {place}: {pattern!r} fits no claim{nearest(full, ids, 1)}")
-    keys = [other.key for other in read]
+    keys = [*(other.key for other in read), *paper.others]
     for claim in paper.claims:
         origin = claim.evidence.removeprefix("copied from ")
         if claim.copied and " " not in origin and origin not in keys:

@@ -18,21 +18,21 @@ from reproof.claims.vocabulary import (
     LOST,
     MEMBERS,
     METRICS,
-    NO_ATTACK,
     NO_TERMS,
     NOT_CLAIMED,
-    PARAMETERS,
     SETTINGS,
     TEXT,
     UNITS,
     Terms,
     check_word,
     nearest,
+    parameters,
     read_print,
     trainings,
 )
 from reproof.errors import ClaimError
 from reproof.settings.parameters import PrintedNumber
+from reproof.settings.table_words import NO_ATTACK
 
 
 def read_claims(path: Path, terms: Terms = NO_TERMS) -> list[Claim]:
@@ -158,7 +158,7 @@ def _check_parameters(place: str, attack: str, metric: str, text: str) -> None:
         if text:
             raise ClaimError(f"{place}: {text!r} should be empty where the attack is {NO_ATTACK!r}")
         return
-    allowed = (own,) if own else PARAMETERS
+    allowed = (own,) if own else parameters()
     if own and not text:
         raise ClaimError(f"{place}: is empty; {metric} needs one such as {own}=0.5")
     seen = set()

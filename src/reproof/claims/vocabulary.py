@@ -15,7 +15,8 @@ from pydantic import BeforeValidator, Field
 
 from reproof import registry
 from reproof.settings.baseline import CLEAN, TrainingAttack
-from reproof.settings.source_names import AGGREGATED, MEMBER
+from reproof.settings.source_names import AGGREGATED, MEMBER, parts
+from reproof.settings.table_words import NO_ATTACK, Setting
 from reproof.settings.values import Settings
 
 QUANTITY = (
@@ -37,12 +38,11 @@ COLUMNS = (
 )
 TRAININGS = (CLEAN, *get_args(TrainingAttack))
 """What any network can be trained on."""
-SETTINGS = ("white_box", "black_box", "adaptive")
+SETTINGS: tuple[str, ...] = get_args(Setting)
 MEMBERS = (MEMBER, AGGREGATED)
 """Sources of white-box attacks on an ensemble: one member at a time, or the sum over all members."""
-NO_ATTACK = "none"
-"""The `attack` of a number that was measured on clean images."""
-PARAMETERS = ("epsilon", "c", "steps")
+BUDGETS = ("epsilon", "c", "steps")
+"""Parameters that the papers vary: of more of each an attack is stronger."""
 CERTAINTIES = ("certain", "likely", "unsure", "lost")
 """How sure a cell is: as the text has it; legible and placed with support; placed by a guess; not legible."""
 NOT_CLAIMED = ("-", "-/-")
@@ -155,6 +155,18 @@ def _trainings(package: Path) -> tuple[str, ...]:
     return (*TRAININGS, *sorted(own - set(TRAININGS)))
 
 
+def parameters() -> tuple[str, ...]:
+    """Return the parameters that an attack may have in a claim: the papers' own, and what attacks here vary."""
+    return _parameters(registry.PACKAGE)
+
+
+@functools.cache
+def _parameters(package: Path) -> tuple[str, ...]:
+    attacks = [registry.attack(name) for name in registry.names("attacks")]
+    own = {name for declared in attacks if declared is not None for name in declared.swept}
+    return (*BUDGETS, *sorted(own - set(BUDGETS)))
+
+
 def variant_of(defense: str) -> str:
     """Return the defense of a variant: `diverse_ensemble` for `diverse_ensemble[boosted]`."""
     return re.sub(r"\[[\w.=,]+\]$", "", defense)
@@ -162,7 +174,7 @@ def variant_of(defense: str) -> str:
 
 def parts_of(column: str, word: str) -> list[str]:
     """Return the keys that a word of a claim is made of: several of `defensive_features+polarised_contrastive`."""
-    return [variant_of(part) for part in word.split("+")] if column == "defense" else [word]
+    return [variant_of(part) for part in parts(word)] if column == "defense" else [word]
 
 
 def not_built(column: str, word: str) -> list[str]:

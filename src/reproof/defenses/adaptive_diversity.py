@@ -34,6 +34,7 @@ class Settings(DefenseSettings):
 
     title: ClassVar[str] = "adaptive diversity promoting"
     attack_losses: ClassVar[tuple[str, ...]] = ("joint", "mean_logits")
+    surrogates: ClassVar[tuple[str, ...]] = ("mean_logits",)
 
     members: Annotated[Whole, Field(ge=2)] = 3
     """K: networks trained together (the paper: 3). Of more than one fewer than there are classes, not all can

@@ -22,7 +22,7 @@ from reproof.errors import TrainingError
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
-from reproof.settings.defense import DefenseSettings
+from reproof.settings.defense import PurifierSettings
 from reproof.settings.values import Count, NonNegative, Positive, UnitInterval
 
 KERNEL = 5
@@ -30,11 +30,10 @@ LATENTS_AT_ONCE = 8192
 """Latent vectors that are searched side by side: images times restarts."""
 
 
-class Settings(DefenseSettings):
+class Settings(PurifierSettings):
     """Settings of Defense-GAN; the defaults are those of the authors' public code for MNIST."""
 
     title: ClassVar[str] = "Defense-GAN"
-    attack_losses: ClassVar[tuple[str, ...]] = ("bpda",)
 
     training: Literal["wgan_gp", "autoencoder"] = "wgan_gp"
     """How the generator learns. wgan_gp: as a Wasserstein GAN, as in the paper. autoencoder: as the decoder of an

@@ -21,12 +21,12 @@ from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
-from reproof.settings.defense import DefenseSettings, Undertaking
+from reproof.settings.defense import PurifierSettings, Undertaking
 from reproof.settings.values import Count, NonNegative, Positive, Switch, UnitInterval
 from reproof.training.inner_attacks import crafting_mode
 
 
-class Settings(DefenseSettings):
+class Settings(PurifierSettings):
     """Settings of MagNet; the defaults are what the paper does on MNIST."""
 
     title: ClassVar[str] = "MagNet"

@@ -20,18 +20,17 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Progress, Trainee
 from reproof.models.pixel_cnn import PixelCNN
 from reproof.models.purifier import Purified, PurifiedDefense, purified_of
-from reproof.settings.defense import DefenseSettings, Undertaking
+from reproof.settings.defense import PurifierSettings, Undertaking
 from reproof.settings.values import Count, Number, Positive, Whole
 
 _ROUNDING = 1e-7
 """What single precision may take from a pixel value in [0, 1]."""
 
 
-class Settings(DefenseSettings):
+class Settings(PurifierSettings):
     """Settings of PixelDefend. The budget is the paper's for CIFAR-10; the density model is smaller than its own."""
 
     title: ClassVar[str] = "PixelDefend"
-    attack_losses: ClassVar[tuple[str, ...]] = ("bpda",)
 
     eps_defend: Annotated[Number, Field(gt=0, le=1)] = 16 / 255
     """ε_defend of Algorithm 1, in (0, 1]: how far a value may be moved; 16 of 255 is the paper's for CIFAR-10. It

@@ -21,8 +21,6 @@ from reproof.diagnostics.trials import Results
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes
 
-COLUMNS = ("item", "group", "section", "model", "answer", "evidence")
-
 
 @dataclass(frozen=True)
 class Reply:
@@ -119,7 +117,7 @@ def answer(
     """Return the answer to every item: one per model, or one for the study, in the order of ITEMS and models."""
     raised: dict[str, dict[str, RedFlag]] = defaultdict(dict)
     for flag in flags:
-        raised[flag.model][flag.gate] = flag
+        raised[flag.model][flag.check] = flag
     seeds: dict[str, list[Outcomes]] = defaultdict(list)
     for one in outcomes:
         seeds[one.model].append(one)

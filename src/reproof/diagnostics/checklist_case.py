@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reproof import wording
 from reproof.diagnostics.sanity_check import RedFlag
-from reproof.diagnostics.trials import Results, is_noise, trial_of
-from reproof.measuring.outcomes import Outcomes, Trial
+from reproof.diagnostics.trials import Results, is_noise, named, trial_of
+from reproof.measuring.outcomes import Outcomes
 from reproof.settings.baseline import UNDEFENDED
+from reproof.settings.source_names import parts
 
 Answer = Literal["yes", "partly", "no", "does not apply"]
 ANSWERS: tuple[Answer, ...] = ("yes", "partly", "no", "does not apply")
@@ -32,13 +32,17 @@ class Subject:
     classes: int
     views: tuple[str, ...] = ()
     """Attack losses: what an adaptive attacker maximises."""
+    surrogates: tuple[str, ...] = ()
+    """Those of them that stand in for what cannot be differentiated."""
+    purifies: bool = False
+    """Whether it changes images before the network sees them."""
     members: int = 0
     """Trained networks that vote in it; 0 for a single network."""
 
     @property
     def components(self) -> frozenset[str]:
         """Return what was added to an undefended network, each of which can be left out alone."""
-        added = set(self.defense.split("+")) - {UNDEFENDED}
+        added = set(parts(self.defense)) - {UNDEFENDED}
         return frozenset(added | ({self.added_training} if self.added_training else set()))
 
     @property
@@ -85,7 +89,8 @@ class Case:
 def facts(stated: Mapping[str, Any], attacks: Mapping[str, Mapping[str, Any]]) -> Facts:
     """Return what a job's slice of the study says. stated: `models` and `threats`, as plain JSON values."""
     models = {
-        name: Subject(**{**words, "views": tuple(words["views"])}) for name, words in stated["models"].items()
+        name: Subject(**{**words, "views": tuple(words["views"]), "surrogates": tuple(words["surrogates"])})
+        for name, words in stated["models"].items()
     }
     return Facts(models, attacks, stated["threats"])
 
@@ -142,12 +147,6 @@ def paired_counts(first: Results, second: Results) -> tuple[int, int, int, int, 
         only_right += int((other_stands & ~stands).sum())
         total += len(shared)
     return (left, right, only_left, only_right, total) if total else None
-
-
-def named(trial: Trial) -> str:
-    """Return a trial for people: `white-box PGD at ε = 0.3`."""
-    words = f"{wording.setting(trial.setting).lower()} {wording.attack(trial.attack)}"
-    return f"{words} at {wording.parameters(trial.parameters)}" if trial.parameters else words
 
 
 def leaves(results: Results) -> str:

@@ -18,14 +18,23 @@ from reproof.diagnostics.checklist_case import (
     in_budget,
     leaves,
     listed,
-    named,
     paired_counts,
     robust_accuracy,
 )
 from reproof.diagnostics.comparison import ALPHA
-from reproof.diagnostics.trials import Results, budget_of, epsilon_of, is_noise, kind_of, trial_of
+from reproof.diagnostics.trials import (
+    Results,
+    budget_of,
+    epsilon_of,
+    is_noise,
+    kind_of,
+    named,
+    titles,
+    trial_of,
+)
 from reproof.measuring.intervals import mcnemar_one_sided, wilson
 from reproof.measuring.worst_case import worst_case
+from reproof.settings.source_names import AGGREGATED, parts
 
 MANY_DRAWS = 10_000
 """Draws of random noise per image that the checklist asks for (Sec. 4.11)."""
@@ -50,13 +59,16 @@ def _adaptive(case: Case) -> Found:
 
 
 def _end_to_end(case: Case) -> Found:
-    maximised = {trial_of(results).view for results in case.chosen("adaptive")}
-    if "bpda" in case.subject.views:
-        if "bpda" in maximised:
-            return "yes", "Attacks go through the purifier and the classifier behind it (view bpda)."
+    if case.subject.purifies:
+        through, _ = _approximated(case)
+        if through:
+            return (
+                "yes",
+                f"Attacks go through the purifier and the classifier behind it (view {listed(through)}).",
+            )
         return "no", "Attacks differentiate the classifier alone; none goes through the purifier before it."
     if case.subject.members:
-        joint = [r for r in case.chosen("white_box", "adaptive") if trial_of(r).elsewhere in ("", "members")]
+        joint = [r for r in case.chosen("white_box", "adaptive") if trial_of(r).elsewhere in ("", AGGREGATED)]
         if joint:
             return "yes", f"{counted(len(joint), 'measurement')} attack all {case.subject.members} members."
         return "no", f"No attack is made on all {case.subject.members} members at once."
@@ -69,6 +81,13 @@ def _end_to_end(case: Case) -> Found:
     return "no", "No white-box attack was run."
 
 
+def _approximated(case: Case) -> tuple[list[str], list[str]]:
+    """Return the surrogates of what cannot be differentiated: those that attacks maximise, and the others."""
+    maximised = {trial_of(results).view for results in case.chosen("adaptive")}
+    stand_ins = case.subject.surrogates
+    return [view for view in stand_ins if view in maximised], [v for v in stand_ins if v not in maximised]
+
+
 def _strongest(case: Case) -> Found:
     own = [results for results in case.chosen("white_box", "adaptive") if not trial_of(results).elsewhere]
     if not own:
@@ -79,7 +98,9 @@ def _strongest(case: Case) -> Found:
         return "yes", f"{kind_of(trial_of(best)).title} was run: {leaves(best)}."
     budgeted = [results for results in own if trial_of(results).epsilon is not None]
     best = min(budgeted or own, key=robust_accuracy)
-    return "partly", f"AutoAttack was not run; the strongest that was: {leaves(best)}."
+    known = titles(lambda kind: kind.ensemble)
+    lacking = f"{known[0]} was not run" if len(known) == 1 else "No ensemble of attacks was run"
+    return "partly", f"{lacking}; the strongest that was: {leaves(best)}."
 
 
 def _clean_accuracy(case: Case) -> Found:
@@ -128,7 +149,7 @@ def _restarts(case: Case) -> Found:
     return "partly", f"{'; '.join(starts)}; more starts were not compared with fewer."
 
 
-def _guessing(case: Case) -> Found:
+def _chance_level(case: Case) -> Found:
     chance = 1 / case.subject.classes
     budgeted = [results for results in case.trials.values() if trial_of(results).epsilon is not None]
     if not budgeted:
@@ -156,7 +177,8 @@ def _curve(case: Case) -> Found:
     trial, last = trial_of(longest[0]), max(longest, key=epsilon_of)
     correct, total = correct_under(last)
     words = (
-        f"{wording.attack(trial.attack)} at {counted(len(longest), 'budget')} up to ε = {epsilon_of(last):g}, "
+        f"{wording.attack(trial.attack, trial.kind)} at {counted(len(longest), 'budget')} up to "
+        f"{wording.budget(epsilon_of(last))}, "
         f"where {correct} of {total} images are right."
     )
     if len(longest) < 3:
@@ -252,7 +274,7 @@ def _substitute(case: Case) -> Found:
     if not sources:
         return "no", "No attack was transferred to it."
     known = {
-        source: [case.facts.models[name] for name in source.split("+") if name in case.facts.models]
+        source: [case.facts.models[name] for name in parts(source) if name in case.facts.models]
         for source in sources
     }
     alike = [s for s in sources if any(m.architecture == case.subject.architecture for m in known[s])]
@@ -274,18 +296,13 @@ def _randomness(case: Case) -> Found:
 
 
 def _not_differentiable(case: Case) -> Found:
-    hidden = [view for view in ("bpda", "votes", "mean_logits") if view in case.subject.views]
-    if not hidden:
+    if not case.subject.surrogates:
         return "does not apply", "Its network can be differentiated throughout."
-    maximised = {trial_of(results).view for results in case.chosen("adaptive")}
-    done = [view for view in hidden if view in maximised]
+    done, left = _approximated(case)
     if not done:
-        return "no", f"No attack maximises {listed(hidden)}."
-    if len(done) < len(hidden):
-        return (
-            "partly",
-            f"Attacks maximise {listed(done)}, none {listed([v for v in hidden if v not in done])}.",
-        )
+        return "no", f"No attack maximises {listed(left)}."
+    if left:
+        return "partly", f"Attacks maximise {listed(done)}, none {listed(left)}."
     return "yes", f"Attacks maximise {listed(done)} in its place."
 
 
@@ -376,7 +393,7 @@ def _per_example(case: Case) -> Found:
     single = min(of_norm, key=lambda r: (robust_accuracy(r), trial_of(r).name))
     return "yes", (
         f"{left} of {total} images withstand all {counted(len(of_norm), 'measurement')} up to "
-        f"{wording.NORMS.get(norm, norm)} ε = {epsilon:g}; the strongest of them alone: {leaves(single)}."
+        f"{wording.NORMS.get(norm, norm)} {wording.budget(epsilon)}; the strongest of them alone: {leaves(single)}."
     )
 
 
@@ -390,7 +407,7 @@ OF_MODEL: Mapping[str, Callable[[Case], Found]] = {
     "steps": _checked("more_steps", "no such sanity check was made"),
     "restarts": _restarts,
     "monotone": _checked("monotone_in_epsilon", "no such sanity check was made"),
-    "guessing": _guessing,
+    "guessing": _chance_level,
     "curve": _curve,
     "distortion": _distortion,
     "adaptive_best": _adaptive_best,

@@ -17,6 +17,7 @@ from reproof.diagnostics.checklist_case import (
 from reproof.diagnostics.trials import is_noise, kind_of, trial_of
 from reproof.judging.verdicts import Verdict
 from reproof.settings.baseline import UNDEFENDED
+from reproof.settings.parameters import written
 
 WORKS_AT = 0.5
 """An attack is taken to work when it fools so large a share of some model's images."""
@@ -35,9 +36,12 @@ def _threat_model(facts: Facts, cases: Cases, verdicts: Sequence[Verdict]) -> Fo
         if trial.epsilon is not None:
             norms[trial.norm].add(trial.epsilon)
     budgets = listed(
-        [f"{wording.NORMS.get(n, n)} budgets from {min(e):g} to {max(e):g}" for n, e in sorted(norms.items())]
+        [
+            f"{wording.NORMS.get(n, n)} budgets from {written(min(e))} to {written(max(e))}"
+            for n, e in sorted(norms.items())
+        ]
     )
-    free = sorted({wording.attack(trial.attack) for trial in trials if trial.epsilon is None})
+    free = sorted({wording.attack(trial.attack, trial.kind) for trial in trials if trial.epsilon is None})
     without = f"; without a budget: {listed(free)}" if free else ""
     threats = counted(len(facts.threats), "threat")
     return "yes", f"{threats} ({counts}); any wrong class is the goal; {budgets or 'no budget'}{without}."

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproof import wording
-from reproof.diagnostics.trials import Results, trial_of
+from reproof.diagnostics.trials import Results, named, trial_of
 from reproof.measuring.intervals import mcnemar_one_sided, paired
 from reproof.measuring.outcomes import Bools, Integers
 
@@ -58,9 +57,9 @@ class Comparison:
 
 def side_of(results: Results) -> Side:
     """Return which images stand under one attack, for each seed."""
-    name = trial_of(results).name
+    first = trial_of(results)
     robust = {one.seed: (trial.images, one.clean_on(trial.images) & trial.correct) for trial, one in results}
-    return Side(name, plain_words(name), False, robust)
+    return Side(first.name, named(first), False, robust)
 
 
 def side_of_all(several: Sequence[Results], words: str) -> Side:
@@ -111,18 +110,3 @@ def compare(first: Side, second: Side) -> list[Comparison]:
             total=len(one_stands),
         )
     ]
-
-
-# Words.
-
-
-def plain_words(name: str) -> str:
-    """Return a trial's name for people: `white_box pgd epsilon=0.3` is `white-box PGD at ε = 0.3`."""
-    setting, attack, *rest = name.split(" ")
-    parameters, _, source = " ".join(rest).partition(" from ")
-    words = f"{wording.setting(setting).lower()} {wording.attack_inside(attack)}"
-    if parameters:
-        words += f" at {wording.parameters(parameters)}"
-    if source in wording.SOURCES:
-        return f"{words} on {wording.SOURCES[source]}"
-    return f"{words} from {source}" if source else words

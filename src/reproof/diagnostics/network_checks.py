@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from reproof import wording
-from reproof.diagnostics.comparison import ALPHA, count_robust, plain_words, side_of
+from reproof.diagnostics.comparison import ALPHA, count_robust, side_of
 from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
-from reproof.diagnostics.trials import Results, trial_of
+from reproof.diagnostics.trials import Results, named, trial_of
+from reproof.measuring.outcomes import Trial
 
 ZERO_GRADIENTS = 0.05
 """The share of images without any gradient that is harmless."""
@@ -24,20 +25,21 @@ Probes = Sequence[Mapping[str, Any]]
 
 def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedFlag:
     """Check that images have a gradient to follow. plain: the white-box attacks by gradients."""
-    gate = "zero_gradients"
+    check = "zero_gradients"
     counted: dict[str, tuple[str, str, int, int]] = {}
     if probes:
         counted[""] = ("Of the clean images", "", *_probed(probes, "zero_gradients"))
     for results in plain:
         noted = [one.notes.get(t.threat, {}).get(t.source, {}).get(t.attack, {}) for t, one in results]
         known = [n for n in noted if n.get("gradient_zero_share") is not None and n.get("attacked")]
-        attack = trial_of(results).attack
+        first = trial_of(results)
+        attack = first.attack
         if known and attack not in counted:
             zeros = sum(round(n["gradient_zero_share"] * n["attacked"]) for n in known)
-            where = f"Where white-box {wording.attack(attack)} begins, of the images that it attacks"
-            counted[attack] = (where, trial_of(results).name, zeros, sum(n["attacked"] for n in known))
+            where = f"Where white-box {wording.attack_inside(attack, first.kind)} begins, of the images that it attacks"
+            counted[attack] = (where, first.name, zeros, sum(n["attacked"] for n in known))
     if not counted:
-        return unchecked(model, gate, _NO_ATTACK)
+        return unchecked(model, check, _NO_ATTACK)
     where, name, zero, total = min(
         counted.values(), key=lambda c: (at_least(c[2], c[3], ZERO_GRADIENTS), -c[2] / c[3], c[0])
     )
@@ -48,14 +50,14 @@ def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedF
         f"{where}, {zero} of {total} have a gradient of exactly zero{ending}; up to "
         f"{100 * ZERO_GRADIENTS:.0f} % are harmless (p = {p_value:.2g})."
     )
-    return RedFlag(model, gate, p_value < ALPHA, evidence, (name,) if name else ())
+    return RedFlag(model, check, p_value < ALPHA, evidence, (name,) if name else ())
 
 
 def saturated_loss(model: str, plain: Sequence[Results], probes: Probes) -> RedFlag:
     """Check that the loss is not rounded to zero, or that an attack goes on from there all the same."""
-    gate = "saturated_loss"
+    check = "saturated_loss"
     if not probes:
-        return unchecked(model, gate, _NO_ATTACK)
+        return unchecked(model, check, _NO_ATTACK)
     zero, total = _probed(probes, "zero_losses")
     certain, _ = _probed(probes, "saturated")
     margin = float(np.median([probe["margin"] for probe in probes]))
@@ -74,16 +76,16 @@ def saturated_loss(model: str, plain: Sequence[Results], probes: Probes) -> RedF
                 f"attacks succeed all the same: {side.words} leaves a robust accuracy of {left} of {shown} "
                 "images."
             )
-            return RedFlag(model, gate, False, evidence, (side.name,))
+            return RedFlag(model, check, False, evidence, (side.name,))
     evidence += f"up to {100 * ZERO_LOSSES:.0f} % are harmless (p = {p_value:.2g})."
-    return RedFlag(model, gate, p_value < ALPHA, evidence, ())
+    return RedFlag(model, check, p_value < ALPHA, evidence, ())
 
 
 def probabilities(model: str, probes: Probes) -> RedFlag:
     """Check that the network answers with logits, to which softmax has not been applied already."""
-    gate = "probabilities"
+    check = "probabilities"
     if not probes:
-        return unchecked(model, gate, _NO_ATTACK)
+        return unchecked(model, check, _NO_ATTACK)
     raised = any(probe["probabilities"] for probe in probes)
     total = sum(probe["images"] for probe in probes)
     evidence = (
@@ -92,17 +94,19 @@ def probabilities(model: str, probes: Probes) -> RedFlag:
         if raised
         else f"For {total} clean images the outputs are no probabilities."
     )
-    return RedFlag(model, gate, raised, evidence, ())
+    return RedFlag(model, check, raised, evidence, ())
 
 
-def randomness(model: str, average: Callable[[], Sequence[str]], probes: Probes) -> RedFlag:
-    """Check that the network answers alike, or that attacks average. average: gives the names of those trials."""
-    gate = "randomness"
+def randomness(model: str, average: Callable[[], Sequence[Trial]], probes: Probes) -> RedFlag:
+    """Check that the network answers alike, or that attacks average. average: gives the trials of those."""
+    check = "randomness"
     if not probes:
-        return unchecked(model, gate, _NO_ATTACK)
+        return unchecked(model, check, _NO_ATTACK)
     total = sum(probe["images"] for probe in probes)
     if not any(probe["random"] for probe in probes):
-        return RedFlag(model, gate, False, f"Two passes over the same {total} clean images answer alike.", ())
+        return RedFlag(
+            model, check, False, f"Two passes over the same {total} clean images answer alike.", ()
+        )
     difference = max(probe["difference"] for probe in probes)
     changed, _ = _probed(probes, "changed")
     averaging = average()
@@ -110,11 +114,11 @@ def randomness(model: str, average: Callable[[], Sequence[str]], probes: Probes)
         f"Two passes over the same {total} clean images differ by up to {difference:.3g} in a logit and in the "
         f"class of {changed}; "
     ) + (
-        f"{plain_words(averaging[0])} averages over passes."
+        f"{named(averaging[0])} averages over passes."
         if averaging
-        else "no attack averages over passes (`samples` of PGD, AutoAttack's version rand)."
+        else "no attack averages its gradients over passes."
     )
-    return RedFlag(model, gate, not averaging, evidence, tuple(averaging))
+    return RedFlag(model, check, not averaging, evidence, tuple(trial.name for trial in averaging))
 
 
 def _probed(probes: Probes, name: str) -> tuple[int, int]:

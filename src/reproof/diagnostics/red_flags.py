@@ -32,39 +32,13 @@ from reproof.diagnostics.comparison import (
     side_of_all,
 )
 from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
-from reproof.diagnostics.trials import Kind, Results, budget_of, is_own, is_plain, kind_of, trial_of
+from reproof.diagnostics.trials import Kind, Results, budget_of, is_own, is_plain, kind_of, titles, trial_of
 from reproof.measuring.outcomes import Outcomes, Trial
-from reproof.settings.values import format_number
 
 MARGIN = 0.05
 """How much more a stronger attack may find before the weaker counts as too weak, as a share of the images."""
 UNBOUNDED = 0.5
 """The L-infinity budget at which every image can be turned into the same grey."""
-COLUMNS = ("model", "gate", "raised", "evidence", "rows")
-
-GATES = {
-    "iterative_vs_single_step": "Iterative attacks are at least as strong as one step in the same budget.",
-    "white_box_vs_transfer": "White-box attacks are at least as strong as transfer in the same budget.",
-    "white_box_vs_noise": "White-box attacks are at least as strong as random noise in the same budget.",
-    "white_box_vs_gradient_free": (
-        "White-box attacks are at least as strong as a search without gradients in the same budget."
-    ),
-    "monotone_in_epsilon": "Robust accuracy does not rise with the budget of an attack.",
-    "unbounded_budget": (
-        "In a budget that allows to turn every image grey, robust accuracy is no higher than chance level."
-    ),
-    "more_steps": "An attack with more steps finds few images more.",
-    "more_restarts": "An attack with more restarts finds few images more.",
-    "adaptive_vs_plain": "Attacks on the method's own loss find no more than plain white-box attacks.",
-    "autoattack_vs_gradients": "AutoAttack finds few images more than all the study's plain white-box attacks.",
-    "paper_attack_vs_worst_case": "All attacks together find few images more than the papers' strongest one.",
-    "zero_gradients": "Images have a gradient to follow.",
-    "saturated_loss": "The loss is not rounded to zero.",
-    "probabilities": "The network answers with logits, to which softmax has not been applied already.",
-    "randomness": "The network answers the same image alike, or attacks average over its answers.",
-}
-"""Sanity check (`gate` in red_flags.csv) -> what an honest model shows. "White-box attacks" stands for the
-strongest of those that follow gradients."""
 
 
 def find(
@@ -72,7 +46,7 @@ def find(
     attacks: Mapping[str, Mapping[str, Any]] | None = None,
     suite_overrides: Mapping[tuple[str, str, str, str], Mapping[str, Any]] | None = None,
 ) -> list[RedFlag]:
-    """Return every sanity check of every model, by model and in the order of GATES.
+    """Return every sanity check of every model, by model and in the order of CHECKS.
 
     attacks: config entry -> the study's settings of that attack, its kind among them. suite_overrides: (model, setting,
     source, attack) -> its settings there, where a suite sets them otherwise. Without them no setting is checked.
@@ -92,7 +66,7 @@ def table_rows(flags: Iterable[RedFlag]) -> list[dict[str, Any]]:
     return [
         {
             "model": f.model,
-            "gate": f.gate,
+            "gate": f.check,
             "raised": f.raised,
             "evidence": f.evidence,
             "rows": "; ".join(f.rows),
@@ -124,23 +98,24 @@ class _Evidence:
         self.probes = [one.probe for one in self.seeds if one.probe]
 
     def flags(self) -> Iterator[RedFlag]:
-        """Yield the sanity checks in the order of GATES."""
+        """Yield the sanity checks in the order of CHECKS."""
         weaker, far, budget = self._weaker, self._far_weaker, " at the same budget"
+        searches = titles(lambda kind: kind.searches_blindly)
         yield weaker(
             "iterative_vs_single_step",
             self._iterative(),
             f"a single step and an iterative white-box attack{budget}",
         )
-        for gate, others, needed in (
+        for check, others, needed in (
             ("white_box_vs_transfer", self._where(lambda t: t.setting == "black_box"), "a transfer attack"),
             ("white_box_vs_noise", self._where_kind(lambda kind: kind.baseline), "random noise"),
             (
                 "white_box_vs_gradient_free",
                 self._where_kind(lambda kind: kind.searches_blindly, is_own),
-                "a search without gradients (such as Square)",
+                f"a search without gradients{f' (such as {searches[0]})' if searches else ''}",
             ),
         ):
-            yield weaker(gate, self._against_strongest(others), f"a white-box attack and {needed}{budget}")
+            yield weaker(check, self._against_strongest(others), f"a white-box attack and {needed}{budget}")
         yield weaker("monotone_in_epsilon", self._over_epsilons(), "one attack at two budgets")
         yield self._unbounded()
         yield far(
@@ -160,7 +135,8 @@ class _Evidence:
         yield far(
             "autoattack_vs_gradients",
             self._against_autoattack(),
-            f"AutoAttack and another white-box attack{budget}",
+            f"{' or '.join(titles(lambda kind: kind.ensemble)) or 'an ensemble of attacks'} and another white-box "
+            f"attack{budget}",
         )
         yield far(
             "paper_attack_vs_worst_case",
@@ -180,11 +156,10 @@ class _Evidence:
     ) -> list[Results]:
         return self._where(lambda trial: declared(kind_of(trial)) and chosen(trial))
 
-    def _averaging(self) -> list[str]:
-        """Return the names of the trials whose gradients are averages over several passes, sorted."""
+    def _averaging(self) -> list[Trial]:
+        """Return the trials whose gradients are averages over several passes, sorted by name."""
         own = self._where(lambda t: is_own(t) and t.setting in ("white_box", "adaptive"))
-        found = {t.name for t in map(trial_of, own) if _averages(t.kind, self._settings(t))}
-        return sorted(found)
+        return [t for t in map(trial_of, own) if _averages(t.kind, self._settings(t))]
 
     def _settings(self, trial: Trial) -> Mapping[str, Any]:
         """Return an attack's settings on this model; nothing where the study does not tell them."""
@@ -283,9 +258,9 @@ class _Evidence:
 
     # How it is judged.
 
-    def _weaker(self, gate: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
+    def _weaker(self, check: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
         if not comparisons:
-            return unchecked(self.model, gate, f"the study has no pair of {needed}")
+            return unchecked(self.model, check, f"the study has no pair of {needed}")
         count = len(comparisons)
         worst = min(comparisons, key=lambda c: (c.p_value, c.first.name, c.second.name))
         corrected = min(1.0, worst.p_value * count)
@@ -294,11 +269,11 @@ class _Evidence:
             f"(p = {corrected:.2g}, corrected for {_counted(count)})."
         )
         suspicious = [c for c in comparisons if c.p_value * count < ALPHA]
-        return RedFlag(self.model, gate, corrected < ALPHA, evidence, _rows(suspicious or [worst]))
+        return RedFlag(self.model, check, corrected < ALPHA, evidence, _rows(suspicious or [worst]))
 
-    def _far_weaker(self, gate: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
+    def _far_weaker(self, check: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
         if not comparisons:
-            return unchecked(self.model, gate, f"the study has no pair of {needed}")
+            return unchecked(self.model, check, f"the study has no pair of {needed}")
         count = len(comparisons)
         worst = max(comparisons, key=lambda c: (c.least_excess(count), c.excess, c.first.name))
         least = worst.least_excess(count)
@@ -307,17 +282,17 @@ class _Evidence:
             f"no chance (95 %, corrected for {_counted(count)}); up to {100 * MARGIN:.0f} are usual."
         )
         suspicious = [c for c in comparisons if c.least_excess(count) > MARGIN]
-        return RedFlag(self.model, gate, least > MARGIN, evidence, _rows(suspicious or [worst]))
+        return RedFlag(self.model, check, least > MARGIN, evidence, _rows(suspicious or [worst]))
 
     def _unbounded(self) -> RedFlag:
-        gate = "unbounded_budget"
+        check = "unbounded_budget"
         reaching = [side_of(r) for r in self.plain if _unbounded(trial_of(r))]
         counted = [(side, *count_robust(side)) for side in reaching]
         counted = [(side, left, total) for side, left, total in counted if total]
         if not counted or not self.probes:
             return unchecked(
                 self.model,
-                gate,
+                check,
                 f"the study has no plain white-box attack with an L∞ budget of {UNBOUNDED:g} or more",
             )
         strongest, left, total = min(counted, key=lambda item: (item[1] / item[2], -item[2], item[0].name))
@@ -327,7 +302,7 @@ class _Evidence:
             f"{_capital(strongest.words)} leaves a robust accuracy of {left} of {total} images; one answer for "
             f"all images is right for {wording.measure(chance)} % of them (p = {p_value:.2g})."
         )
-        return RedFlag(self.model, gate, p_value < ALPHA, evidence, (strongest.name,))
+        return RedFlag(self.model, check, p_value < ALPHA, evidence, (strongest.name,))
 
 
 def _unbounded(trial: Trial) -> bool:
@@ -357,7 +332,7 @@ def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
 
 
 def _at(trial: Trial) -> str:
-    return wording.parameters(f"epsilon={format_number(trial.epsilon or 0.0)}")
+    return wording.budget(trial.epsilon or 0.0)
 
 
 def _points(share: float) -> str:

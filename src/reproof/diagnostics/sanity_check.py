@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
 class RedFlag:
-    """One sanity check (`gate`) of one model. `raised` is None where the study has no attacks to check it with."""
+    """One sanity check of one model. `raised` is None where the study has no attacks to check it with."""
 
     model: str
-    gate: str
+    check: str
+    """Key into CHECKS; the column `gate` of red_flags.csv."""
     raised: bool | None
     evidence: str
     """The numbers, in a sentence."""
@@ -19,9 +22,81 @@ class RedFlag:
     """The measurements that it compares: `white_box pgd epsilon=0.3`."""
 
 
-def unchecked(model: str, gate: str, why: str) -> RedFlag:
+class Check(NamedTuple):
+    """What people call a sanity check, and what an honest model shows in it."""
+
+    heading: str
+    shows: str
+
+
+CHECKS: Mapping[str, Check] = {
+    "iterative_vs_single_step": Check(
+        "Iterative against one step",
+        "Iterative attacks are at least as strong as one step in the same budget.",
+    ),
+    "white_box_vs_transfer": Check(
+        "White box against transfer",
+        "White-box attacks are at least as strong as transfer in the same budget.",
+    ),
+    "white_box_vs_noise": Check(
+        "White box against noise",
+        "White-box attacks are at least as strong as random noise in the same budget.",
+    ),
+    "white_box_vs_gradient_free": Check(
+        "White box against search",
+        "White-box attacks are at least as strong as a search without gradients in the same budget.",
+    ),
+    "monotone_in_epsilon": Check(
+        "Larger budgets",
+        "Robust accuracy does not rise with the budget of an attack.",
+    ),
+    "unbounded_budget": Check(
+        "No bound",
+        "In a budget that allows to turn every image grey, robust accuracy is no higher than chance level.",
+    ),
+    "more_steps": Check(
+        "More steps",
+        "An attack with more steps finds few images more.",
+    ),
+    "more_restarts": Check(
+        "More restarts",
+        "An attack with more restarts finds few images more.",
+    ),
+    "adaptive_vs_plain": Check(
+        "Adaptive against plain",
+        "Attacks on the method's own loss find no more than plain white-box attacks.",
+    ),
+    "autoattack_vs_gradients": Check(
+        "Attack ensemble against gradients",
+        "An ensemble of attacks finds few images more than all plain white-box attacks.",
+    ),
+    "paper_attack_vs_worst_case": Check(
+        "Papers’ attack against all",
+        "All attacks together find few images more than the papers' strongest one.",
+    ),
+    "zero_gradients": Check(
+        "Zero gradients",
+        "Images have a gradient to follow.",
+    ),
+    "saturated_loss": Check(
+        "Saturated loss",
+        "The loss is not rounded to zero.",
+    ),
+    "probabilities": Check(
+        "Softmax twice",
+        "The network answers with logits, to which softmax has not been applied already.",
+    ),
+    "randomness": Check(
+        "Random answers",
+        "The network answers the same image alike, or attacks average over its answers.",
+    ),
+}
+"""The sanity checks in their order. "White-box attacks" stands for the strongest of those that follow gradients."""
+
+
+def unchecked(model: str, check: str, why: str) -> RedFlag:
     """Return the sanity check that a study has no attacks for."""
-    return RedFlag(model, gate, None, f"Not checked: {why}.", ())
+    return RedFlag(model, check, None, f"Not checked: {why}.", ())
 
 
 def at_least(count: int, total: int, share: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,22 @@ def _kind(package: Path, name: str) -> Kind:
 def trial_of(results: Results) -> Trial:
     """Return the trial of the first seed, which names them all."""
     return results[0][0]
+
+
+def titles(declared: Callable[[Kind], bool]) -> list[str]:
+    """Return what the attacks that are built here and declare this of themselves are called, sorted."""
+    kinds = [_kind(registry.PACKAGE, name) for name in registry.names("attacks")]
+    return sorted(kind.title for kind in kinds if declared(kind))
+
+
+def named(trial: Trial) -> str:
+    """Return a trial for people: `white-box PGD at ε = 0.3`, `black-box FGSM at ε = 0.1 from vgg19`."""
+    words = f"{wording.setting(trial.setting).lower()} {wording.attack_inside(trial.attack, trial.kind)}"
+    if trial.parameters:
+        words += f" at {wording.parameters(trial.parameters)}"
+    if trial.elsewhere in wording.SOURCES:
+        return f"{words} on {wording.SOURCES[trial.elsewhere]}"
+    return f"{words} from {trial.elsewhere}" if trial.elsewhere else words
 
 
 def budget_of(results: Results) -> tuple[str, float] | None:

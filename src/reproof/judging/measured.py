@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from reproof.claims.claim import Claim
 from reproof.claims.vocabulary import MEMBERS
 from reproof.csv_tables import KEY, SUMMARY
-from reproof.measuring.worst_case import WORST_CASE, worst_case_place
+from reproof.measuring.worst_case import worst_case_place
 from reproof.settings.parameters import Parameters
+from reproof.settings.table_words import WORST_CASE
 
 if TYPE_CHECKING:
     import pandas as pd

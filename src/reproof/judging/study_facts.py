@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reproof.settings.baseline import CLEAN, UNDEFENDED
+
 TOLERANCE = 0.02
 """How far outside the measured interval a claim may lie and still be reproduced: two points of accuracy."""
 Meeting = tuple[str, str, str, str]
@@ -21,8 +23,8 @@ class ModelFacts:
     architecture: str
     width: float
     epochs: int
-    defense: str = "undefended"
-    training: str = "clean"
+    defense: str = UNDEFENDED
+    training: str = CLEAN
     train_images: int | None = None
     seeds: int = 1
 

@@ -15,8 +15,9 @@ from reproof.csv_tables import KEY
 from reproof.judging.difference import Difference, dump
 from reproof.judging.measured import Measured, SummaryRow, members
 from reproof.judging.study_facts import ModelFacts, StudyFacts
+from reproof.settings.baseline import is_baseline
 from reproof.settings.parameters import Parameters
-from reproof.settings.source_names import JOINT
+from reproof.settings.source_names import parts
 from reproof.settings.values import format_number
 
 FOOLING_SET = "fooling_set"
@@ -187,7 +188,7 @@ def _made_on(
 
     named_by_width: a network narrower than the paper's is another kind.
     """
-    names = row.source.split(JOINT)
+    names = parts(row.source)
     if any(name not in models for name in names):
         return ()
     kinds = Counter(
@@ -203,7 +204,7 @@ def _made_on(
 
 def _notation(source: TransferSource) -> str:
     """Return a source as claims write it: `vgg19:fgsm_training:fgsm*2`."""
-    plain = (source.defense, source.training) == ("undefended", "clean")
+    plain = is_baseline(source.defense, source.training)
     text = source.architecture if plain else f"{source.architecture}:{source.defense}:{source.training}"
     return f"{text}*{source.networks}" if source.networks > 1 else text
 

@@ -13,7 +13,9 @@ from reproof.csv_tables import PER_CLASS, PER_IMAGE
 from reproof.errors import ArtifactError
 from reproof.measuring import intervals, worst_case
 from reproof.measuring.outcomes import Bools, Integers, Outcomes, Place
+from reproof.settings.baseline import is_baseline
 from reproof.settings.parameters import Parameters, written
+from reproof.settings.table_words import NO_ATTACK
 
 
 def per_class(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
@@ -24,7 +26,9 @@ def per_class(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
     """
     counted: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
     for one in outcomes:
-        found: list[tuple[Place, Integers, Bools]] = [(("white_box", "", "none", ""), one.labels, one.clean)]
+        found: list[tuple[Place, Integers, Bools]] = [
+            (("white_box", "", NO_ATTACK, ""), one.labels, one.clean)
+        ]
         for norm, epsilon in worst_case.budgets(one):
             images = worst_case.shared_images(one, norm, epsilon)
             stood = worst_case.worst_case(one, norm, epsilon)
@@ -73,7 +77,7 @@ def per_image(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
     """
     groups: dict[tuple[str, str, str, float], list[Outcomes]] = defaultdict(list)
     for one in outcomes:
-        if one.defense != "undefended" or one.training != "clean":
+        if not is_baseline(one.defense, one.training):
             for norm, epsilon in worst_case.budgets(one):
                 groups[one.study, one.dataset, norm, epsilon].append(one)
     # The key of a group prints its budget as the first network does; the order is that of numbers.

@@ -15,7 +15,6 @@ from reproof.errors import ArtifactError
 from reproof.measuring import intervals
 from reproof.measuring.outcomes import Bools, Outcomes, Place, Trial
 from reproof.measuring.worst_case import (
-    WORST_UNBOUNDED,
     budgets,
     worst_case,
     worst_case_place,
@@ -23,10 +22,7 @@ from reproof.measuring.worst_case import (
 )
 from reproof.settings.parameters import Parameters
 from reproof.settings.source_names import AGGREGATED, MEMBER
-
-BOOSTED = "[boosted]"
-"""What the name of a defense ends with whose vote is boosted."""
-
+from reproof.settings.table_words import BOOSTED, NO_ATTACK, WORST_UNBOUNDED
 
 Cells = dict[str, Any]
 """A row of measurements.csv, by column."""
@@ -50,7 +46,7 @@ def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
     outcomes = list(outcomes)
     found = _gains(outcomes)
     for one in outcomes:
-        clean_place = ("white_box", "", "none", "")
+        clean_place = ("white_box", "", NO_ATTACK, "")
         found.append(_counted(one, *clean_place, one.clean))
         found += _unsettled(one, clean_place, one.clean_refused, one.clean_failed)
         found += _means_over_members(one)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from reproof.errors import ArtifactError
 from reproof.settings.parameters import PSNR, Parameters
+from reproof.settings.table_words import NO_ATTACK
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -213,7 +214,7 @@ def _gather(files: list[_File]) -> Outcomes:
         for trial in _trials(file):
             if len(np.unique(trial.images)) < len(trial.images):
                 raise ArtifactError(f"{path}: holds an image twice for {trial.name}")
-            if trial.attack == "none":
+            if trial.attack == NO_ATTACK:
                 clean_images.update(trial.images.tolist())
                 clean_trial = trial
                 continue

@@ -9,11 +9,7 @@ import numpy as np
 from reproof.errors import ArtifactError
 from reproof.measuring.outcomes import Bools, Integers, Outcomes, Place, Trial
 from reproof.settings.parameters import Parameters, written
-
-WORST_CASE = "worst_case"
-"""The attack, in the tables, of the worst case under all attacks within a budget."""
-WORST_UNBOUNDED = "worst_case_unbounded"
-"""The attack, in the tables, of the worst case under all attacks that have no epsilon."""
+from reproof.settings.table_words import WORST_CASE
 
 
 def budgets(outcomes: Outcomes) -> list[tuple[str, float]]:

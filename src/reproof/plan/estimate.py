@@ -20,6 +20,7 @@ from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
 from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.attack import AttackSettings
+from reproof.settings.baseline import CLEAN
 from reproof.settings.cost import ADVERSARIAL_STEP, FORWARD
 from reproof.settings.dataset import DatasetSettings
 from reproof.settings.defense import DefenseSettings
@@ -146,7 +147,7 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
     if adversarial is not None:
         # The study's examples take the place of the method's own; a shaped network costs them as much more.
         network = relative if defense.shapes_network else float(model.networks)
-        loss = relative / network if defense.trains_on == "clean" else 1.0
+        loss = relative / network if defense.trains_on == CLEAN else 1.0
         relative = network * (loss + adversarial.relative_cost(loss))
     relative += (
         FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)

@@ -74,6 +74,8 @@ def subject(study: Study, model: Model) -> dict[str, Any]:
         "added_training": model.training.adversarial.attack if model.training.adversarial else "",
         "classes": len(study.datasets[model.dataset].settings.class_names),
         "views": list(model.attack_losses),
+        "surrogates": list(model.surrogates),
+        "purifies": model.defense.settings.purifies,
         "members": len(model.members),
     }
 

@@ -10,12 +10,15 @@ from reproof.claims.claim import Claim
 from reproof.claims.vocabulary import METRICS
 from reproof.judging import difference
 from reproof.judging.difference import Difference
+from reproof.settings.baseline import CLEAN, UNDEFENDED
+from reproof.settings.source_names import AGGREGATED, MEMBER
+from reproof.settings.table_words import NO_ATTACK
 
 _BUDGETS = ("images", "epochs", "training_images", "seeds")
 _MEMBERS = {
     "": "a whole ensemble",
-    "member": "single members of an ensemble",
-    "members": "all members of an ensemble together",
+    MEMBER: "single members of an ensemble",
+    AGGREGATED: "all members of an ensemble together",
 }
 
 
@@ -76,11 +79,11 @@ def sources(text: str) -> str:
 def _source(text: str) -> str:
     text, star, count = text.partition("*")
     name, *rest = text.split(":")
-    defense, training = [*rest, *("undefended", "")[len(rest) :]][:2]
+    defense, training = [*rest, *(UNDEFENDED, "")[len(rest) :]][:2]
     words = f"{count} {network(name)}" if star else network(name)
-    if defense != "undefended":
+    if defense != UNDEFENDED:
         words += f" with {wording.defense(defense)}"
-    if training not in ("", "clean", defense.partition("[")[0].removesuffix("_training")):
+    if training not in ("", CLEAN, defense.partition("[")[0].removesuffix("_training")):
         words += f", trained on {wording.training(training)}"
     return words
 
@@ -93,7 +96,7 @@ def _grouped(number: str) -> str:
 def _defense(claim: Claim | None) -> str:
     if claim is None:
         return "the defense"
-    return "an undefended network" if claim.defense == "undefended" else wording.defense(claim.defense)
+    return "an undefended network" if claim.defense == UNDEFENDED else wording.defense(claim.defense)
 
 
 def _attack(claim: Claim | None) -> str:
@@ -117,7 +120,7 @@ def _lacks_setting(_: str, there: str, claim: Claim | None) -> str:
 
 def _lacks_attack(_: str, there: str, claim: Claim | None) -> str:
     place = f"the {wording.setting(claim.setting).lower()} setting" if claim is not None else "this study"
-    what = "clean images were not shown" if there == "none" else f"{wording.attack(there)} was not run"
+    what = "clean images were not shown" if there == NO_ATTACK else f"{wording.attack(there)} was not run"
     return f"{what} in {place}"
 
 

@@ -55,6 +55,8 @@ class AttackSettings(Settings):
     """Whether it maximises a loss, so that a suite's `view` can stand in for cross-entropy on the logits."""
     usual_steps: ClassVar[int | None] = None
     """Steps after which most images are fooled, of an attack that leaves each one as soon as it is; None of others."""
+    swept: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters that its points vary, as claims and measurements write them: `epsilon`, `c`."""
     fooling_set: ClassVar[bool] = False
     """Whether only those of its images count that fool all the networks they were made on (Seiler, Sec. V-C)."""
     images: Count | None = Field(
@@ -89,6 +91,7 @@ class EpsilonAttackSettings(AttackSettings):
     """An attack inside an epsilon ball, measured at one or several epsilons."""
 
     norm: ClassVar[Norm | None] = "linf"
+    swept: ClassVar[tuple[str, ...]] = ("epsilon", PSNR)
     epsilons: tuple[PrintedUnitInterval, ...] = Field(
         min_length=1,
         description="Budgets in [0, 1] pixel units, kept as printed: 8/255, 0.03 and 0.031 are three budgets.",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from reproof.settings.baseline import CLEAN
+from reproof.settings.table_words import BOOSTED
 from reproof.settings.values import Settings, Switch, Whole
 
 
@@ -40,9 +43,15 @@ class DefenseSettings(Settings):
     """What people call it, as inside a sentence: `prototype conformity`, `MagNet`."""
     attack_losses: ClassVar[tuple[str, ...]] = ()
     """Names of its attack losses: what, beside cross-entropy on the logits, an adaptive attacker maximises."""
+    surrogates: ClassVar[tuple[str, ...]] = ()
+    """Those attack losses that stand in for what cannot be differentiated: a vote, a purifier."""
+    purifies: ClassVar[bool] = False
+    """Whether images are changed before the network sees them, past which plain attacks differentiate it."""
+    endings: ClassVar[Mapping[str, str]] = {}
+    """What the end of an attack's name means in words: `pgd_bpda` is `PGD through the purifier`."""
     paper: ClassVar[str] = ""
     """Key of the paper under papers/ that proposes it; empty where papers only compare with it."""
-    trains_on: ClassVar[str] = "clean"
+    trains_on: ClassVar[str] = CLEAN
     """Adversarial examples that the method itself trains on: clean, fgsm, pgd."""
     shapes_network: ClassVar[bool] = False
     """Whether all it does is to change the network, so that another defense can be built on it."""
@@ -77,11 +86,21 @@ class DefenseSettings(Settings):
         return 1.0
 
 
+class PurifierSettings(DefenseSettings):
+    """Settings of a purifier, which changes images before the network sees them."""
+
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda",)
+    surrogates: ClassVar[tuple[str, ...]] = ("bpda",)
+    purifies: ClassVar[bool] = True
+    endings: ClassVar[Mapping[str, str]] = {"bpda": "through the purifier"}
+
+
 class VotingSettings(DefenseSettings):
     """Settings of an ensemble of trained networks that vote (Mirzaeian, DKD, Sec. 3.1)."""
 
     votes: ClassVar[bool] = True
     attack_losses: ClassVar[tuple[str, ...]] = ("mean_logits", "votes")
+    surrogates: ClassVar[tuple[str, ...]] = ("votes", "mean_logits")
 
     boosted: Switch = Field(
         False,
@@ -100,4 +119,4 @@ class VotingSettings(DefenseSettings):
 
     def key(self, name: str) -> str:
         """Return the name, with `[boosted]` for that vote."""
-        return f"{name}[boosted]" if self.boosted else name
+        return f"{name}{BOOSTED}" if self.boosted else name

@@ -9,7 +9,7 @@ LONGEST = 180
 
 
 def parts(source: str) -> tuple[str, ...]:
-    """Return the models that a source consists of: one, or those on which images are made together."""
+    """Return the models that images were made on together, or the defenses that one is built of; often one alone."""
     return tuple(source.split(JOINT))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from reproof import artifacts, csv_tables, reference, registry
 from reproof.claims import paper
-from reproof.diagnostics import red_flags
+from reproof.diagnostics.sanity_check import CHECKS
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
 from reproof.provenance import ROOT, Run
@@ -74,7 +74,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         figures=list(_figures(plan, run, records)),
         records=records,
         flags=frames["red_flags"],
-        gates={gate: words.rstrip(".") for gate, words in red_flags.GATES.items()},
+        gates={name: check.shows.rstrip(".") for name, check in CHECKS.items()},
         tables=tables,
         warning=(
             f"{chosen.title} is a smoke study: small data, small networks, short training. It shows that every part "

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from reproof.settings.baseline import is_baseline
 from reproof.settings.source_names import JOINT, LONGEST, MEMBER, parts
 from reproof.study.meetings import meetings
 from reproof.study.messages import Mistake, unknown
@@ -162,7 +163,7 @@ def surfaces_have_a_direction(study: Study) -> Iterator[Mistake]:
         yield ["surfaces", "beside"], "direction 1 is taken from an undefended model; name one"
         return
     beside = study.models[study.surfaces.beside]
-    if beside.defense.kind != "undefended" or beside.built_on is not None or beside.training_key != "clean":
+    if beside.built_on is not None or not is_baseline(beside.defense.kind, beside.training_key):
         yield (
             ["surfaces", "beside"],
             f"{beside.name} is defended, and direction 1 is taken from an undefended model",

@@ -14,13 +14,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.source_names import JOINT, LONGEST, parts
+from reproof.settings.table_words import Setting
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import Count, Number, Settings, Switch, UnitInterval, Whole
 from reproof.study.layers import COMMAND_LINE
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=LONGEST)]
 """A name that is a folder's or a file's too: small letters, so that no two differ by case alone."""
-Setting = Literal["white_box", "black_box", "adaptive"]
 
 
 class SuiteSettings(Settings, use_attribute_docstrings=True):
@@ -188,6 +188,12 @@ class Model:
         """Return the attack losses that the defense declares; those of a vote are an ensemble's, not a member's."""
         declared = cast(DefenseSettings, self.defense.settings)
         return () if declared.votes and not self.members else declared.attack_losses
+
+    @property
+    def surrogates(self) -> tuple[str, ...]:
+        """Return those of its attack losses that stand in for what cannot be differentiated."""
+        declared = cast(DefenseSettings, self.defense.settings).surrogates
+        return tuple(name for name in declared if name in self.attack_losses)
 
     @property
     def architecture_key(self) -> str:

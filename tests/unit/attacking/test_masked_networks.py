@@ -152,7 +152,7 @@ def flags(
         evaluation.write(folder / f"{threat}.parquet", judged.rows, identity)
     outcomes = measuring_outcomes.read_outcomes(sorted(folder.glob("*.parquet")))
     dumped = {name: {"kind": s["kind"], **settings_of(s).model_dump()} for name, s in stanzas.items()}
-    return {flag.gate: flag for flag in red_flags.find(outcomes, dumped)}
+    return {flag.check: flag for flag in red_flags.find(outcomes, dumped)}
 
 
 def raised(found: dict[str, red_flags.Flag]) -> set[str]:

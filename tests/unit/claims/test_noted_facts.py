@@ -74,7 +74,7 @@ def test_notes_and_probe_reach_the_outcomes(plan: Plan) -> None:
     assert found.notes == {"white_box": {"net": own["notes"]}, "transfer": {"other": other["notes"]}}
     (alone,) = outcomes.read_outcomes(paths[1:])
     assert alone.probe == {}
-    checked = {flag.gate: flag.raised for flag in red_flags.find([found])}
+    checked = {flag.check: flag.raised for flag in red_flags.find([found])}
     assert (checked["zero_gradients"], checked["randomness"], checked["probabilities"]) == (
         False,
         False,

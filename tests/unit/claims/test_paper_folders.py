@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import yaml
 
-from reproof.claims.paper import papers, select
+from reproof.claims.paper import FOLDER, papers, select
 from reproof.errors import ClaimError
 from tests.hand_made_papers import claim, read_paper, shapes, write_paper
 
@@ -249,3 +251,49 @@ def test_tables_keep_their_order(tmp_path):
     content = yaml.safe_load(path.read_text()) | {"tables": tables}
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     assert list(papers(tmp_path)[0].tables) == ["Table II", "Table I", "Text"]
+
+
+def test_what_names_an_absent_paper_is_left_out_and_a_typing_error_is_none(tmp_path):
+    about = {"cells": ["first.table_1.ours.pgd", "table_1.ours.pgd"]}
+    folder = write_paper(
+        tmp_path,
+        {"evidence": "copied from first"},
+        key="second",
+        others=["first"],
+        contradictions=[CONTRADICTION | {"cells": ["table_1.*"]}, CONTRADICTION | about],
+        statements=[STATEMENT, STATEMENT | {"key": "y", "left": ["first.*"]}],
+    )
+    (alone,) = papers(tmp_path)
+    assert [one.cells for one in alone.contradictions] == [("table_1.*",)]
+    assert [one.key for one in alone.statements] == ["x"]
+    assert [one.copied for one in alone.claims] == [True]
+    rewritten(folder, contradictions=[CONTRADICTION | about | {"cells": ["table_1.oars.pgd", "first.*"]}])
+    with pytest.raises(ClaimError, match=r"contradictions\.0\.cells: 'table_1\.oars\.pgd' fits no claim"):
+        papers(tmp_path)
+    rewritten(folder, contradictions=[CONTRADICTION | about])
+    write_paper(tmp_path, {}, key="first")
+    assert [len(one.contradictions) for one in papers(tmp_path)] == [0, 1]
+    rewritten(folder, contradictions=[CONTRADICTION | {"cells": ["first.table_1.oars.pgd"]}])
+    with pytest.raises(ClaimError, match=r"'first\.table_1\.oars\.pgd' fits no claim; did you mean"):
+        papers(tmp_path)
+    rewritten(folder, contradictions=[CONTRADICTION | {"cells": ["frist.table_1.ours.pgd"]}])
+    with pytest.raises(ClaimError, match=r"'frist\.table_1\.ours\.pgd' fits no claim"):
+        papers(tmp_path)
+
+
+@pytest.mark.parametrize("gone", [one.key for one in papers()])
+def test_the_other_papers_read_without_one_of_them(tmp_path, gone):
+    whole = papers()
+    shutil.copytree(FOLDER, tmp_path / "papers", ignore=shutil.ignore_patterns(gone))
+    found = papers(tmp_path / "papers")
+    assert [one.key for one in found] == [one.key for one in whole if one.key != gone]
+    kept = {one.key: one for one in found}
+    for paper in whole:
+        if paper.key == gone:
+            continue
+        assert kept[paper.key].claims == paper.claims
+        for left, before in (
+            (kept[paper.key].contradictions, paper.contradictions),
+            (kept[paper.key].statements, paper.statements),
+        ):
+            assert [one for one in before if one not in left] == [one for one in before if gone in repr(one)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reproof import registry
+from reproof.claims import vocabulary
 from reproof.claims.claim import TransferSource
 from reproof.claims.paper import papers
 from reproof.claims.vocabulary import not_built
@@ -201,3 +202,15 @@ def test_claims_read_when_a_plugin_is_deleted(tmp_path, monkeypatch, file, gone)
         for claim in paper.claims:
             if claim.setting == "black_box":
                 assert TransferSource.read(claim.source)
+
+
+def test_an_own_attacks_parameter_may_stand_in_a_claim_and_the_papers_own_always(tmp_path, monkeypatch):
+    text = (
+        (registry.PACKAGE / "attacks" / "deepfool.py")
+        .read_text(encoding="utf-8")
+        .replace('("steps",)', '("angle",)')
+    )
+    assert "angle" not in vocabulary.parameters()
+    copy = copy_without(tmp_path, "attacks/carlini_wagner.py", "attacks/jsma.py", attacks__turned=text)
+    monkeypatch.setattr(registry, "PACKAGE", copy)
+    assert vocabulary.parameters() == ("epsilon", "c", "steps", "angle", "psnr")

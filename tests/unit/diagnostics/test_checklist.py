@@ -9,11 +9,13 @@ import pytest
 
 from reproof.csv_tables import CHECKLIST
 from reproof.diagnostics import red_flags
-from reproof.diagnostics.checklist import COLUMNS, ITEMS, answer, table_rows
+from reproof.diagnostics.checklist import ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
-from reproof.diagnostics.sanity_check import RedFlag
+from reproof.diagnostics.sanity_check import CHECKS, RedFlag
+from reproof.diagnostics.trials import named
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
+from reproof.settings.parameters import PrintedNumber
 
 COUNT = 100
 ATTACKS = {
@@ -41,7 +43,7 @@ def trial(setting, attack, parameters, standing, *, source="", view="logits", no
         view=view,
         norm=norm,
         parameters=parameters,
-        epsilon=float(value) if name == "epsilon" else None,
+        epsilon=PrintedNumber(value) if name == "epsilon" else None,
         images=np.arange(COUNT),
         correct=np.array([image in left for image in range(COUNT)]),
         refused=np.zeros(COUNT, dtype=bool),
@@ -110,7 +112,6 @@ def test_a_model_that_was_not_run_gets_no_answer():
 def test_the_table_says_item_group_place_and_answer():
     rows = table_rows(answer(study(), [outcomes()], ()))
     text = CHECKLIST.text(CHECKLIST.frame(rows))
-    assert CHECKLIST.names == list(COLUMNS)
     assert text.splitlines()[0] == "item,group,section,model,answer,evidence"
     clean = next(row for row in rows if row["item"] == "clean_accuracy")
     assert (clean["group"], clean["section"], clean["model"]) == ("Common severe flaws", "4.2", "net")
@@ -128,7 +129,7 @@ def test_the_table_says_item_group_place_and_answer():
     ],
 )
 def test_sanity_tests_are_the_red_flags_own(item, gate):
-    assert gate in red_flags.GATES
+    assert gate in CHECKS
     assert told(item, flags=[raised(gate, False, "It holds.")]) == ("yes", "It holds.")
     assert told(item, flags=[raised(gate, True, "It does not.")]) == ("no", "It does not.")
     if item != "restarts":
@@ -157,14 +158,27 @@ def test_adaptive_attacks_maximise_every_loss_that_is_declared():
 
 
 def test_a_purifier_is_attacked_as_a_whole_only_through_it():
-    purifier = subject(defense="magnet", views=("bpda",))
+    purifier = subject(views=("straight", "joint"), surrogates=("straight",), purifies=True)
     plain = white("pgd", "epsilon=0.3", 5)
-    through = trial("adaptive", "pgd", "epsilon=0.3", 5, view="bpda")
+    through = trial("adaptive", "pgd", "epsilon=0.3", 5, view="straight")
     assert told("end_to_end", plain, about=purifier)[0] == "no"
     assert told("not_differentiable", plain, about=purifier)[0] == "no"
-    assert told("end_to_end", plain, through, about=purifier)[0] == "yes"
+    word, evidence = told("end_to_end", plain, through, about=purifier)
+    assert (word, "(view straight)" in evidence) == ("yes", True)
     assert told("not_differentiable", plain, through, about=purifier)[0] == "yes"
+    other = trial("adaptive", "pgd", "epsilon=0.3", 5, view="joint")
+    for item in ("end_to_end", "not_differentiable"):
+        assert told(item, plain, other, about=purifier)[0] == "no"
     assert told("not_differentiable", plain)[0] == "does not apply"
+
+
+def test_each_surrogate_of_a_vote_is_asked_for():
+    ballot = subject(views=("sum", "ballot"), surrogates=("ballot", "sum"), members=3)
+    one = trial("adaptive", "fgsm", "epsilon=0.3", 5, view="ballot")
+    other = trial("adaptive", "pgd", "epsilon=0.3", 5, view="sum")
+    assert told("not_differentiable", about=ballot) == ("no", "No attack maximises ballot and sum.")
+    assert told("not_differentiable", one, about=ballot) == ("partly", "Attacks maximise ballot, none sum.")
+    assert told("not_differentiable", one, other, about=ballot)[0] == "yes"
 
 
 def test_an_ensemble_is_attacked_as_a_whole_through_all_its_members():
@@ -188,7 +202,10 @@ def test_noise_and_images_wrong_from_the_start_are_no_feat_of_an_attack():
     """Image 99 is wrong clean and right under the attack: it does not stand."""
     noise = white("random_noise", "epsilon=0.3", 0)
     assert told("strongest", noise)[0] == "no"
-    assert "leaves a robust accuracy of 3 of 100" in told("strongest", white("pgd", "epsilon=0.3", {0, 1, 2, 99}))[1]
+    assert (
+        "leaves a robust accuracy of 3 of 100"
+        in told("strongest", white("pgd", "epsilon=0.3", {0, 1, 2, 99}))[1]
+    )
 
 
 @pytest.mark.parametrize(("right", "word"), [(0, "yes"), (10, "yes"), (15, "yes"), (16, "no"), (60, "no")])
@@ -270,7 +287,7 @@ def test_searches_without_gradients():
     assert told("gradient_free", pgd, square, flags=[raised(gate, False)])[0] == "partly"
     assert told("gradient_free", pgd, square, noise, flags=[raised(gate, False)])[0] == "yes"
     assert told("gradient_free", pgd, square, noise, flags=[raised(gate, True)])[0] == "no"
-    assert gate in red_flags.GATES
+    assert gate in CHECKS
     assert told("combination", pgd)[0] == "no"
     assert told("combination", pgd, noise)[0] == "partly"
     moved = trial("black_box", "fgsm", "epsilon=0.3", 50, source="other")
@@ -427,7 +444,35 @@ def test_broader_threats_and_domains_are_what_was_run():
     assert told("provable", one)[0] == "no"
 
 
+def test_budgets_are_told_as_they_were_written():
+    attacks = [
+        white("pgd", "epsilon=4/255", 50),
+        white("pgd", "epsilon=8/255", 5),
+        white("fgsm", "epsilon=0.1", 30),
+    ]
+    for item, words in (
+        ("threat_model", "L∞ budgets from 4/255 to 0.1"),
+        ("per_example", "up to L∞ ε = 8/255; the strongest of them alone: white-box PGD at ε = 8/255 leaves"),
+        ("curve", "PGD at 2 budgets up to ε = 8/255, where 5 of 100"),
+    ):
+        found = attacks if item == "threat_model" else attacks[:2]
+        assert words in told(item, *found)[1]
+    flags = red_flags.find([outcomes(white("autoattack", "epsilon=8/255", 3), *attacks[:2])], ATTACKS)
+    evidence = {flag.check: flag.evidence for flag in flags}
+    assert "white-box attacks at ε = 8/255 together" in evidence["autoattack_vs_gradients"]
+    assert "all attacks up to ε = 8/255 together" in evidence["paper_attack_vs_worst_case"]
+
+
+def test_a_config_entry_is_told_by_its_kind_whatever_it_is_called():
+    noise = dataclasses.replace(white("random_noise", "epsilon=0.3", 80), attack="pgd_noise")
+    assert named(noise) == "white-box random noise (pgd noise) at ε = 0.3"
+    member = dataclasses.replace(noise, kind="pgd", attack="pgd", source="member")
+    assert named(member) == "white-box PGD at ε = 0.3 on one member at a time"
+    transferred = dataclasses.replace(member, setting="black_box", source="a+b", parameters="")
+    assert named(transferred) == "black-box PGD from a+b"
+
+
 def test_what_a_job_is_told_becomes_the_facts():
-    model = {**dataclasses.asdict(subject()), "views": ["joint"]}
+    model = {**dataclasses.asdict(subject()), "views": ["joint"], "surrogates": []}
     stated = {"models": {"net": model}, "threats": {"w": "white_box"}}
     assert facts(stated, ATTACKS) == Facts({"net": subject()}, ATTACKS, {"w": "white_box"})

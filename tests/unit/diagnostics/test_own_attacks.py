@@ -75,7 +75,7 @@ def looked_at(*trials, attacks=None, probe=None):
     flags = red_flags.find([seen], attacks)
     replies = answer(Facts({"net": SUBJECT}, attacks, {"white_box": "white_box"}), [seen], flags)
     return (
-        {flag.gate: flag for flag in flags},
+        {flag.check: flag for flag in flags},
         {reply.item: (reply.answer, reply.evidence) for reply in replies},
     )
 

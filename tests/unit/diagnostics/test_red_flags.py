@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from reproof import wording
 from reproof.csv_tables import RED_FLAGS
 from reproof.diagnostics.comparison import ALPHA
-from reproof.diagnostics.red_flags import COLUMNS, GATES, MARGIN, find, table_rows
-from reproof.diagnostics.sanity_check import at_least
+from reproof.diagnostics.red_flags import MARGIN, find, table_rows
+from reproof.diagnostics.sanity_check import CHECKS, at_least
 from reproof.measuring.outcomes import Outcomes, Trial
 
 COUNT = 100
@@ -117,7 +116,7 @@ ATTACKS = {
 def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, suite_overrides=None):
     trials = [t for t in {**HONEST, **(changes or {})}.values() if t is not None]
     found = find([outcomes(*trials, probe=probe, notes=notes)], attacks, suite_overrides)
-    return {flag.gate: flag for flag in found}
+    return {flag.check: flag for flag in found}
 
 
 def raised(**changes):
@@ -125,7 +124,7 @@ def raised(**changes):
 
 
 def only(gate):
-    return {name: name == gate for name in GATES}
+    return {name: name == gate for name in CHECKS}
 
 
 def test_an_honest_model_raises_nothing():
@@ -188,7 +187,7 @@ def test_a_masked_model_raises_them_all():
     }
     masked = PROBE | {"zero_gradients": 90, "zero_losses": 90, "probabilities": True, "random": True}
     found = flags(changes, probe=masked)
-    assert {name: flag.raised for name, flag in found.items()} == dict.fromkeys(GATES, True)
+    assert {name: flag.raised for name, flag in found.items()} == dict.fromkeys(CHECKS, True)
 
 
 def test_a_few_images_are_no_flag():
@@ -209,7 +208,7 @@ def test_many_comparisons_are_corrected_for():
     single = trial("white_box", "fgsm", 0.3, 40)
     odd = trial("white_box", "pgd", 0.3, 46)
     (flag, *_) = find([outcomes(single, odd)])
-    assert (flag.gate, flag.raised) == ("iterative_vs_single_step", True)
+    assert (flag.check, flag.raised) == ("iterative_vs_single_step", True)
     others = [trial("white_box", name, 0.3, 20) for name in ("bim", "mim", "pgd_converged")]
     (flag, *_) = find([outcomes(single, odd, *others)])
     assert flag.raised is False
@@ -217,7 +216,7 @@ def test_many_comparisons_are_corrected_for():
 
 def test_missing_attacks_leave_gates_unchecked():
     flags = find([outcomes(trial("white_box", "fgsm", 0.3, 40))])
-    assert [flag.gate for flag in flags] == list(GATES)
+    assert [flag.check for flag in flags] == list(CHECKS)
     assert {flag.raised for flag in flags} == {None}
     assert all(flag.evidence.startswith("Not checked") and flag.rows == () for flag in flags)
 
@@ -274,8 +273,8 @@ def test_seeds_are_pooled_and_models_are_not():
     assert pooled.raised is True
     assert "129 of 300" in pooled.evidence
     apart = find([outcomes(*pair, model=model) for model in ("b", "a", "c")])
-    assert [flag.raised for flag in apart if flag.gate == "iterative_vs_single_step"] == [False] * 3
-    assert [flag.model for flag in apart[:: len(GATES)]] == ["a", "b", "c"]
+    assert [flag.raised for flag in apart if flag.check == "iterative_vs_single_step"] == [False] * 3
+    assert [flag.model for flag in apart[:: len(CHECKS)]] == ["a", "b", "c"]
 
 
 def test_evidence_has_numbers_and_rows():
@@ -286,7 +285,6 @@ def test_evidence_has_numbers_and_rows():
     )
     assert flag.rows == ("white_box fgsm epsilon=0.3", "white_box pgd epsilon=0.3")
     text = RED_FLAGS.text(RED_FLAGS.frame(table_rows([flag])))
-    assert RED_FLAGS.names == list(COLUMNS)
     assert text.splitlines()[0] == "model,gate,raised,evidence,rows"
     assert text.splitlines()[1].startswith("net,iterative_vs_single_step,true,")
 
@@ -296,7 +294,7 @@ def test_attacks_on_single_members_are_not_the_ensemble_s_own() -> None:
     members = [trial("white_box", "fgsm", 0.3, count, source=name) for name, count in (("a", 5), ("b", 8))]
     together = trial("white_box", "pgd", 0.3, 90, source="members")
     transfer = trial("black_box", "pgd", 0.3, 10, source="other")
-    flags = {flag.gate: flag for flag in find([outcomes(own, *members, together, transfer)])}
+    flags = {flag.check: flag for flag in find([outcomes(own, *members, together, transfer)])}
     # The joint attack leaves 60 where transfer leaves 10; members' images, of which 5 are left, do not excuse it.
     assert flags["white_box_vs_transfer"].raised
     assert "60 of 100" in flags["white_box_vs_transfer"].evidence
@@ -311,9 +309,8 @@ def test_attacks_on_single_members_are_not_the_ensemble_s_own() -> None:
 
 
 def test_every_gate_has_words_for_a_column_and_a_sentence():
-    assert list(wording.GATES) == list(GATES)
-    assert len(set(wording.GATES.values())) == len(GATES)
-    assert all(text.endswith(".") for text in GATES.values())
+    assert len({check.heading for check in CHECKS.values()}) == len(CHECKS)
+    assert all(check.shows.endswith(".") for check in CHECKS.values())
 
 
 @pytest.mark.parametrize("gate", ["more_steps", "more_restarts", "autoattack_vs_gradients"])
@@ -326,7 +323,7 @@ def test_stronger_attacks_may_find_a_little_more(gate):
     }
     for more, expected in ((9, False), (13, True)):
         pair = (trial("white_box", "pgd", 0.3, 50), trial("white_box", names[gate], 0.3, 50 - more))
-        (flag,) = [flag for flag in find([outcomes(*pair)], ATTACKS) if flag.gate == gate]
+        (flag,) = [flag for flag in find([outcomes(*pair)], ATTACKS) if flag.check == gate]
         assert flag.raised is expected
         assert f"{more}.0 points fewer" in flag.evidence
 
@@ -335,7 +332,7 @@ def test_a_margin_s_evidence_is_its_bound():
     """12 of 100: (12 / 102 - 1.645 sqrt(13 - 144 / 102) / 102), by hand 6.3 points."""
     assert (ALPHA, MARGIN) == (0.05, 0.05)
     pair = (trial("white_box", "pgd", 0.3, 50), trial("white_box", "pgd_long", 0.3, 38))
-    flag = next(flag for flag in find([outcomes(*pair)], ATTACKS) if flag.gate == "more_steps")
+    flag = next(flag for flag in find([outcomes(*pair)], ATTACKS) if flag.check == "more_steps")
     assert flag.evidence == (
         "White-box PGD at ε = 0.3 leaves a robust accuracy of 50 of 100 images, white-box PGD long at ε = 0.3 leaves 38: "
         "12.0 points fewer, at least 6.3 of them no chance (95 %, corrected for 1 comparison); up to 5 are usual."
@@ -348,7 +345,7 @@ def test_lengths_are_compared_within_one_attack_only():
 
     def judged(settings, pair=pair):
         found = find([outcomes(*pair)], ATTACKS | {"pgd_long": ATTACKS["pgd_long"] | settings})
-        return {flag.gate: flag.raised for flag in found if flag.gate.startswith("more_")}
+        return {flag.check: flag.raised for flag in found if flag.check.startswith("more_")}
 
     assert judged({}) == {"more_steps": True, "more_restarts": None}
     assert judged({"restarts": 5}) == {"more_steps": True, "more_restarts": None}
@@ -361,7 +358,7 @@ def test_lengths_are_compared_within_one_attack_only():
     # What takes fewer steps but more restarts is neither longer nor shorter.
     few = ATTACKS | {"pgd": ATTACKS["pgd"] | {"restarts": 7}}
     found = find([outcomes(*pair)], few)
-    assert {flag.raised for flag in found if flag.gate.startswith("more_")} == {None}
+    assert {flag.raised for flag in found if flag.check.startswith("more_")} == {None}
 
 
 def test_a_suite_s_own_settings_count():
@@ -426,11 +423,11 @@ def test_autoattack_is_held_against_all_gradients_together():
     pgd = trial("white_box", "pgd", 0.3, range(40))
     fgsm = trial("white_box", "fgsm", 0.3, range(30, 70))
     found = {
-        f.gate: f for f in find([outcomes(pgd, fgsm, trial("white_box", "autoattack", 0.3, range(30, 38)))])
+        f.check: f for f in find([outcomes(pgd, fgsm, trial("white_box", "autoattack", 0.3, range(30, 38)))])
     }
     assert found["autoattack_vs_gradients"].raised is False
     assert "together leave a robust accuracy of 10 of 100" in found["autoattack_vs_gradients"].evidence
-    alone = {f.gate: f for f in find([outcomes(pgd, trial("white_box", "autoattack", 0.3, range(30, 38)))])}
+    alone = {f.check: f for f in find([outcomes(pgd, trial("white_box", "autoattack", 0.3, range(30, 38)))])}
     assert alone["autoattack_vs_gradients"].raised is True
 
 
@@ -439,7 +436,7 @@ def test_all_attacks_together_are_those_inside_the_budget():
     pgd = trial("white_box", "pgd", 0.3, 50)
 
     def judged(*others):
-        found = {f.gate: f.raised for f in find([outcomes(pgd, *others)], ATTACKS)}
+        found = {f.check: f.raised for f in find([outcomes(pgd, *others)], ATTACKS)}
         return found["paper_attack_vs_worst_case"]
 
     assert judged() is None
@@ -449,7 +446,7 @@ def test_all_attacks_together_are_those_inside_the_budget():
     # The study's own variant is none of the papers' attacks.
     variant = trial("white_box", "pgd_weak", 0.3, 90)
     found = {
-        f.gate: f.raised for f in find([outcomes(variant, trial("white_box", "fgsm", 0.3, 20))], ATTACKS)
+        f.check: f.raised for f in find([outcomes(variant, trial("white_box", "fgsm", 0.3, 20))], ATTACKS)
     }
     assert found["paper_attack_vs_worst_case"] is None
 
@@ -505,11 +502,11 @@ def test_random_answers_are_no_flag_where_an_attack_averages_over_them():
 
 def test_facts_of_all_seeds_are_pooled():
     seeds = [outcomes(seed=seed, probe=PROBE | {"zero_gradients": 8}) for seed in range(3)]
-    (flag,) = [flag for flag in find(seeds) if flag.gate == "zero_gradients"]
+    (flag,) = [flag for flag in find(seeds) if flag.check == "zero_gradients"]
     assert flag.raised is True
     assert "24 of 300" in flag.evidence
     mixed = [outcomes(seed=0, probe=PROBE), outcomes(seed=1, probe=PROBE | {"probabilities": True})]
-    (flag,) = [flag for flag in find(mixed) if flag.gate == "probabilities"]
+    (flag,) = [flag for flag in find(mixed) if flag.check == "probabilities"]
     assert flag.raised is True
 
 

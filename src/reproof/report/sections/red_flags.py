@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from reproof import wording
+from reproof.diagnostics.sanity_check import CHECKS
 from reproof.report.cards import Card, slug
 from reproof.report.contents import rows
 from reproof.report.section import Section
@@ -85,7 +85,7 @@ def flag_table(shared: Shared) -> FlagTable:
     gates = list(flags["gate"].unique())
     columns = tuple(
         (
-            wording.GATES.get(gate, gate),
+            CHECKS[gate].heading if gate in CHECKS else gate,
             shared.data.gates.get(gate, gate),
             int((raised["gate"] == gate).sum()),
         )
