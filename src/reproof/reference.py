@@ -210,7 +210,7 @@ def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "smoke": study.smoke,
         "seeds": list(study.seeds),
         "tolerance": study.tolerance,
-        "command": _portable(plan.report().command.replace(" --force", "").rsplit(" ", 1)[0]),
+        "command": _portable(plan.report().rerun),
         "settings": {key: value for key, value in study.source.items() if key != PLACE},
         "data": prepared,
         "models": {

@@ -15,9 +15,8 @@ from made_up_study import frame
 from reproof import registry
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
-from reproof.report import ReportData, ShownModel, Trail, TrailFile, render
+from reproof.report import ReportData, ShownModel, Trail, TrailFile, conclusions, render
 from reproof.report.contents import empty
-from reproof.report.sections import conclusions
 from reproof.report.shared import Shared
 from reproof.settings.defense import DefenseSettings
 

@@ -220,7 +220,7 @@ class ReportData:
     verdicts: pd.DataFrame
     """tables/verdicts.csv"""
     papers: Sequence[Paper]
-    """claims.papers(): citation, interpretations, contradictions, captions and claims in the order printed."""
+    """claims.paper.papers(): citation, interpretations, contradictions, captions and claims in the order printed."""
     trails: Sequence[Trail]
     records: Mapping[str, Mapping[str, Any]]
     """Path of an artifact, as in the trails -> its record.json."""

@@ -22,7 +22,7 @@ from reproof.provenance import Run
 
 
 def assemble(job: Job, run: Run) -> None:
-    """Do an assemble job (plan.Plan.assemble)."""
+    """Do an assemble job (plan.jobs.Plan.assemble)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))

@@ -17,7 +17,7 @@ from reproof.provenance import Run
 
 
 def draw(job: Job, run: Run) -> None:
-    """Do the draw job (plan.Plan.draw)."""
+    """Do the draw job (plan.jobs.Plan.draw)."""
     facts = job.slice
     (table,) = job.inputs["tables"]
     summary = csv_tables.SUMMARY.read(run.read(Path(table)))

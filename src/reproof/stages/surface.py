@@ -21,7 +21,7 @@ from reproof.provenance import Run
 
 
 def surface(job: Job, run: Run) -> None:
-    """Do a surface job (plan.Plan.surface)."""
+    """Do a surface job (plan.jobs.Plan.surface)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     facts, wanted = job.slice, job.slice["surfaces"]

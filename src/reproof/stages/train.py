@@ -20,7 +20,7 @@ from reproof.training import loop
 
 
 def train(job: Job, run: Run) -> None:
-    """Do a train job (plan.Plan.train)."""
+    """Do a train job (plan.jobs.Plan.train)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
