@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reproof import wording
-from reproof.figures import csv_files
 from reproof.figures.style import DASHES, MARKERS, SERIES, legend, render, unreadable
+from reproof.job_tables import SEPARATION
 
 
 class Ensemble(NamedTuple):
@@ -114,7 +114,7 @@ def _paint_kind(axes: Sequence[Axes], ensembles: pd.DataFrame, position: int, sw
 
 
 def _margin(path: Path) -> float:
-    table = csv_files.read(path, ("margin",), ("first", "second"))
+    table = SEPARATION.read(path)
     mean = table["margin"][(table["first"] == "mean") & (table["second"] == "")]
     if len(mean) != 1 or mean.isna().any():
         raise unreadable(path, ValueError("it holds no mean margin"))
