@@ -272,18 +272,21 @@ class Cards:
             )
 
     def _fitting(self, row: SummaryRow, seed: int) -> list[Trail]:
-        """Return the trails behind a row: one, or for the worst case every one of the model."""
+        """Return the trails behind a row: one, none where none fits, or for the worst case every one of the model."""
         trails = self._trails.get((row.model, seed), [])
         if row.setting == "all":
             return trails
+        if row.attack == "none":  # counted under every threat alike
+            own = [trail for trail in trails if trail.setting == row.setting]
+            return (own or trails)[:1]
         fitting = [
             trail
             for trail in trails
             if trail.setting == row.setting
-            and (row.attack == "none" or not trail.attacks or row.attack in trail.attacks)
+            and (not trail.attacks or row.attack in trail.attacks)
             and (not trail.source or not row.source or trail.source == row.source)
         ]
-        return (fitting or trails)[:1]
+        return fitting[:1]
 
     def _verdict_runs(self) -> list[CardRun]:
         path = self.data.tables.get("verdicts")
