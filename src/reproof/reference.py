@@ -38,7 +38,7 @@ RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate")
 """The rules whose records are kept, as far as a study has such jobs; those that make the page add no number."""
 PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""
-Row = Mapping[str, Any]
+RecordRow = Mapping[str, Any]
 """A row of records.csv, by column."""
 
 
@@ -52,7 +52,7 @@ class Reference:
     """Study, budget, models, devices, commits, versions: about.json."""
     tables: Mapping[str, pd.DataFrame]
     """Table by its name (csv_tables.SCHEMAS): summary, measurements, verdicts, statements, red_flags and others."""
-    records: Mapping[str, Row]
+    records: Mapping[str, RecordRow]
     """Path of an artifact, as it was under results/ -> its row of records.csv (csv_tables.RECORDS)."""
 
     @property

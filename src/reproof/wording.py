@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from reproof import registry
@@ -210,3 +211,28 @@ def memory(size: float) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def attack_entry(entry: str, kind: str) -> str:
+    """Return the name of a config entry of a known kind: `pgd_converged` of pgd is `PGD converged`.
+
+    One that is not named after its kind keeps its own words: `pgd_noise` of random_noise is `pgd noise (Random noise)`.
+    """
+    title = registry.title("attacks", kind)
+    if title is None:
+        return attack(entry)
+    if not f"{entry}_".startswith(f"{kind}_"):
+        return f"{entry.replace('_', ' ')} ({title})"
+    ending = entry.removeprefix(kind).removeprefix("_")
+    return f"{title} {ENDINGS.get(ending, ending.replace('_', ' '))}".rstrip()
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `3 images`, `1 image`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return `a`, `a and b`, `a, b and c`."""
+    *first, last = [*words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -7,6 +7,7 @@ import dataclasses
 import made_up_study
 import pytest
 
+from reproof.report import render
 from reproof.report.cards import Cards
 from reproof.report.contents import rows
 from reproof.report.numbers import counts
@@ -53,3 +54,16 @@ def test_clean_images_are_counted_under_every_threat_alike(tree: made_up_study.T
     ]
     card = Cards(dataclasses.replace(data, trails=trails)).of_summary(row)
     assert all(run.chain for run in card.runs)
+
+
+def test_an_attack_is_called_by_its_kind_in_headings_cards_and_lists(tree: made_up_study.Tree) -> None:
+    """The entry `pgd` of this study is another attack than its name says."""
+    data = made_up_study.report_data(tree)
+    attacks = [dataclasses.replace(one, kind="mim") if one.name == "pgd" else one for one in data.attacks]
+    html = render(dataclasses.replace(data, attacks=attacks))
+    words = "pgd (MIM)"
+    matrices = html.split('<section id="matrix"')[-1].split("</section>")[0]
+    assert words in matrices
+    assert f"{words}, " in html.split('<section id="cards"')[-1]
+    assert f'<th scope="row">{words}</th><td>MIM</td>' in html
+    assert '<th scope="row">PGD</th>' not in html

@@ -178,7 +178,7 @@ def test_clean_accuracy_is_against_the_undefended_model() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"architecture": "vgg19"}, {"training": "fgsm"}, {"dataset": "mnist"}, {"budget": {"width": 0.5}}],
+    [{"architecture": "vgg19"}, {"training": "fgsm"}, {"dataset": "mnist"}, {"resources": {"width": 0.5}}],
 )
 def test_another_network_is_no_undefended_counterpart(change: dict[str, Any]) -> None:
     models = {"plain": {"defense": "undefended", **change}, "ours": {"defense": "prototype_conformity"}}

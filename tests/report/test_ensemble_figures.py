@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from reproof.errors import ArtifactError
 from reproof.figures import ensembles as figures_ensembles
-from reproof.figures.ensembles import Ensemble, latent_separation
+from reproof.figures.ensembles import DrawnEnsemble, latent_separation
 from reproof.report.contents import empty
 
 
@@ -64,8 +64,8 @@ def curves(panel: Any) -> dict[str, tuple[list[float], list[float]]]:
     return found
 
 
-def one(kind: str, *members: str, at: float | None = None) -> Ensemble:
-    return Ensemble(f"{kind} {at}", kind, members, "zeta" if at is not None else "", at)
+def one(kind: str, *members: str, at: float | None = None) -> DrawnEnsemble:
+    return DrawnEnsemble(f"{kind} {at}", kind, members, "zeta" if at is not None else "", at)
 
 
 def test_each_set_of_members_is_a_point_once(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -13,11 +13,9 @@ from reproof.diagnostics.checklist_case import (
     Found,
     accuracy_under,
     correct_under,
-    counted,
     distance_of,
     in_budget,
     leaves,
-    listed,
     named,
     paired_counts,
     robust_accuracy,
@@ -26,6 +24,7 @@ from reproof.diagnostics.comparison import ALPHA
 from reproof.diagnostics.trials import Results, budget_of, epsilon_of, is_noise, kind_of, trial_of
 from reproof.measuring.intervals import mcnemar_one_sided, wilson
 from reproof.measuring.worst_case import worst_case
+from reproof.wording import counted, listed
 
 MANY_DRAWS = 10_000
 """Draws of random noise per image that the checklist asks for (Sec. 4.11)."""

@@ -16,7 +16,7 @@ from reproof.figures.style import DASHES, MARKERS, SERIES, legend, render, unrea
 from reproof.job_tables import SEPARATION
 
 
-class Ensemble(NamedTuple):
+class DrawnEnsemble(NamedTuple):
     """An ensemble of a study, as far as figures tell it from others."""
 
     title: str
@@ -30,7 +30,7 @@ class Ensemble(NamedTuple):
 
 
 def latent_separation(
-    ensembles: Mapping[str, Ensemble], files: Mapping[str, Path], summary: pd.DataFrame
+    ensembles: Mapping[str, DrawnEnsemble], files: Mapping[str, Path], summary: pd.DataFrame
 ) -> str | None:
     """Draw latent space separation (Mirzaeian, DKD, Eq. 6) and clean accuracy of ensembles (as its Fig. 5).
 
@@ -72,7 +72,7 @@ def latent_separation(
 
 
 def _shown(
-    ensembles: Mapping[str, Ensemble], files: Mapping[str, Path], summary: pd.DataFrame
+    ensembles: Mapping[str, DrawnEnsemble], files: Mapping[str, Path], summary: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the ensembles to draw, in order: kind, swept setting and its value, margin, and accuracy in percent."""
     clean = summary[(summary["attack"] == "none") & (summary["metric"] == "accuracy")]

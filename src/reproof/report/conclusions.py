@@ -12,7 +12,7 @@ from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.figures import parameters
 from reproof.report.budgets import GREY
-from reproof.report.contents import ReportData, ShownModel, SummaryRow, rows
+from reproof.report.contents import MeasuredRow, ReportData, ShownModel, rows
 from reproof.report.grids import WORST, Grids
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.shared import Shared
@@ -95,7 +95,7 @@ class Conclusions:
             )
         else:
             sentences.append("no claim could be compared")
-        places = _listed([wording.dataset(name) for name in self._datasets])
+        places = wording.listed([wording.dataset(name) for name in self._datasets])
         sentences.append(
             f"of {len(attacked)} own claims under attack, {len(here)} are on {places}"
             f"{self._still_open(here) if here else ''}"
@@ -113,7 +113,7 @@ class Conclusions:
 
     # Measurements.
 
-    def _rows(self, attack: str, models: Iterable[ShownModel]) -> dict[tuple[str, str], SummaryRow]:
+    def _rows(self, attack: str, models: Iterable[ShownModel]) -> dict[tuple[str, str], MeasuredRow]:
         summary = self._data.summary
         chosen = summary[
             (summary["attack"] == attack)
@@ -135,7 +135,7 @@ class Conclusions:
             "All attacks together",
             wording.parameters(budget),
             self._range(left),
-            _counted(len(left), "defense"),
+            wording.counted(len(left), "defense"),
         )
         undefended = [
             met[base.name, budget] for base in _unique(baselines.values()) if (base.name, budget) in met
@@ -168,14 +168,14 @@ class Conclusions:
             if not own:
                 return Markup("Not measured.")
             return Markup("{}, over {}; no undefended model of their network is in this study.").format(
-                self._range(own), _counted(len(own), "defense")
+                self._range(own), wording.counted(len(own), "defense")
             )
         changes = sorted(own.value - base.value for own, base in found)
         ends = list(dict.fromkeys(wording.difference(change) for change in (changes[0], changes[-1])))
         bases = list({base.model: base for _, base in found}.values())
         lower = sum(change < 0 for change in changes)
         return Markup("{} against the undefended model ({}), over {}; lower for {}.").format(
-            " to ".join(ends), self._range(bases), _counted(len(found), "defense"), lower
+            " to ".join(ends), self._range(bases), wording.counted(len(found), "defense"), lower
         )
 
     def _cost(self, models: Sequence[ShownModel]) -> Markup:
@@ -193,7 +193,7 @@ class Conclusions:
         ends = list(dict.fromkeys(f"{ratio:.2g}" for ratio in (min(ratios), max(ratios))))
         times = list(dict.fromkeys(wording.duration(second) for second in sorted(bases.values())))
         return Markup("Training took {} times as long as the undefended model’s ({}), over {}.").format(
-            " to ".join(ends), " and ".join(times), _counted(len(ratios), "defense")
+            " to ".join(ends), " and ".join(times), wording.counted(len(ratios), "defense")
         )
 
     def _seconds(self, model: ShownModel) -> float | None:
@@ -224,12 +224,12 @@ class Conclusions:
                 for other in self._data.models
                 if (other.defense, other.training) == ("undefended", "clean")
                 and (other.dataset, other.architecture) == (model.dataset, model.architecture)
-                and other.budget.get("width") == model.budget.get("width")
+                and other.resources.get("width") == model.resources.get("width")
             ),
             None,
         )
 
-    def _range(self, found: Sequence[SummaryRow]) -> Markup:
+    def _range(self, found: Sequence[MeasuredRow]) -> Markup:
         """Return the least and the largest of some accuracies, each linked to its card."""
         order = sorted(found, key=lambda row: row.value)
         ends = order[:1] if order[0].value == order[-1].value else [order[0], order[-1]]
@@ -257,11 +257,3 @@ def _proposed(model: ShownModel) -> str:
 
 def _unique(models: Iterable[ShownModel]) -> list[ShownModel]:
     return list({model.name: model for model in models}.values())
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

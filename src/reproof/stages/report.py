@@ -175,7 +175,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> S
         architecture=chosen.architecture_key,
         defense=chosen.defense_key,
         training=chosen.training_key,
-        budget={
+        resources={
             **({"width": width} if width != 1 else {}),
             "epochs": plan.epochs(chosen),
             "training images": f"{data['splits']['train']:,}",
