@@ -40,8 +40,6 @@ class ReferenceClaim:
     model: str
     files: tuple[str, ...]
     """The files that it was counted in, one for each seed; none where the run's records do not tell."""
-    command: str
-    """The command that makes the first of them again; empty without files."""
 
 
 class ReferenceClaims:
@@ -85,7 +83,6 @@ def anchor(run: Reference) -> str:
 
 def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> ReferenceClaim:
     unit = claim.unit
-    files, command = _origin(run, verdict)
     return ReferenceClaim(
         id=f"{anchor(run)}-{claim.claim_id}",
         claim=claim.claim_id,
@@ -99,8 +96,7 @@ def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> Refere
         strongest=_strongest(verdict, unit),
         differences="; ".join(reasons.sentences(verdict.differences, claim)),
         model=run.about["models"].get(verdict.model, {}).get("title", verdict.model),
-        files=files,
-        command=command,
+        files=_origin(run, verdict),
     )
 
 
@@ -116,8 +112,8 @@ def _rank(told: ReferenceClaim) -> tuple[bool, bool, str]:
     return other, not other and not told.seeds, told.id
 
 
-def _origin(run: Reference, verdict: Any) -> tuple[tuple[str, ...], str]:
-    """Return the files in which a claim's measurement was counted, and the command that makes the first again.
+def _origin(run: Reference, verdict: Any) -> tuple[str, ...]:
+    """Return the files in which a claim's measurement was counted.
 
     Those of the first threat that made what the verdict's key names, one for each seed; nothing where none did.
     Clean images are counted under every threat alike; tables call that setting white_box.
@@ -130,10 +126,9 @@ def _origin(run: Reference, verdict: Any) -> tuple[tuple[str, ...], str]:
         fitting += [name for name in threats if name not in fitting]
     for name in fitting:
         outcomes = [paths.outcome(verdict.model, seed, name) for seed in run.about["seeds"]]
-        records = [run.records[path] for path in outcomes if path in run.records]
-        if records:
-            return tuple(record["path"] for record in records), records[0]["command"]
-    return (), ""
+        if recorded := tuple(path for path in outcomes if path in run.records):
+            return recorded
+    return ()
 
 
 def _made(settings: Mapping[str, Any], threat: Mapping[str, Any], verdict: Any) -> bool:
