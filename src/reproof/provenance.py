@@ -75,7 +75,7 @@ class Run:
     """One job under way: what it has read and written, and the record that will say so."""
 
     job: Mapping[str, Any]
-    """rule, seed, command, digest and the slice of the study (see plan.Job.description)."""
+    """rule, seed, command, digest and the slice of the study (see plan.job.Job.description)."""
     threads: int = 1
     device: str = ""
     notes: dict[str, Any] = field(default_factory=dict)

@@ -38,7 +38,7 @@ RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate")
 """The rules whose records are kept, as far as a study has such jobs; those that make the page add no number."""
 PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""
-Row = Mapping[str, Any]
+RecordRow = Mapping[str, Any]
 """A row of records.csv, by column."""
 
 
@@ -52,7 +52,7 @@ class Reference:
     """Study, budget, models, devices, commits, versions: about.json."""
     tables: Mapping[str, pd.DataFrame]
     """Table by its name (csv_tables.SCHEMAS): summary, measurements, verdicts, statements, red_flags and others."""
-    records: Mapping[str, Row]
+    records: Mapping[str, RecordRow]
     """Path of an artifact, as it was under results/ -> its row of records.csv (csv_tables.RECORDS)."""
 
     @property
@@ -210,7 +210,7 @@ def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "smoke": study.smoke,
         "seeds": list(study.seeds),
         "tolerance": study.tolerance,
-        "command": _portable(plan.report().command.replace(" --force", "").rsplit(" ", 1)[0]),
+        "command": _portable(plan.report().rerun),
         "settings": {key: value for key, value in study.source.items() if key != PLACE},
         "data": prepared,
         "models": {

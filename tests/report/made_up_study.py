@@ -364,7 +364,10 @@ def other_paper() -> Paper:
         readings=every,
         contradictions=(
             Contradiction(
-                places=("Sec. 2", "Made up, Sec. 3"), values=("a", "b"), meaning="Names another paper only."
+                places=("Sec. 2", "Made up, Sec. 3"),
+                values=("a", "b"),
+                meaning="Names another paper only.",
+                papers=("made_up",),
             ),
             Contradiction(
                 places=("Table I", "Sec. 5", "Abstract"),
@@ -376,6 +379,7 @@ def other_paper() -> Paper:
                 places=("Table I", "an older table"),
                 values=("0.6000", "60.00"),
                 meaning="One number with two precisions.",
+                papers=("made_up",),
                 cells=("4", "made_up.6"),
             ),
         ),

@@ -16,7 +16,7 @@ from tests.hand_made_papers import claim
 from reproof.claims.claim import Claim
 from reproof.claims.paper import PaperTable
 from reproof.report import ReportData, render
-from reproof.report.budgets import Budgets
+from reproof.report.budgets import ShownBudgets
 from reproof.report.contents import empty
 from reproof.report.paper_tables import ShownTable
 from reproof.report.sections.breakdowns import CLASSES_SHOWN, IMAGES_LISTED, Breakdown, Breakdowns
@@ -35,7 +35,7 @@ def built(data: ReportData) -> Breakdowns:
     return Breakdowns(Shared(data))
 
 
-def budgets(data: ReportData) -> Budgets:
+def budgets(data: ReportData) -> ShownBudgets:
     return Shared(data).budgets
 
 

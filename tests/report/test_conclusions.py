@@ -15,9 +15,8 @@ from made_up_study import frame
 from reproof import registry
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
-from reproof.report import ReportData, ShownModel, Trail, TrailFile, render
+from reproof.report import ReportData, ShownModel, Trail, TrailFile, conclusions, render
 from reproof.report.contents import empty
-from reproof.report.sections import conclusions
 from reproof.report.shared import Shared
 from reproof.settings.defense import DefenseSettings
 
@@ -179,7 +178,7 @@ def test_clean_accuracy_is_against_the_undefended_model() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"architecture": "vgg19"}, {"training": "fgsm"}, {"dataset": "mnist"}, {"budget": {"width": 0.5}}],
+    [{"architecture": "vgg19"}, {"training": "fgsm"}, {"dataset": "mnist"}, {"resources": {"width": 0.5}}],
 )
 def test_another_network_is_no_undefended_counterpart(change: dict[str, Any]) -> None:
     models = {"plain": {"defense": "undefended", **change}, "ours": {"defense": "prototype_conformity"}}

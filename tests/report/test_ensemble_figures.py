@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from reproof.errors import ArtifactError
 from reproof.figures import ensembles as figures_ensembles
-from reproof.figures.ensembles import Ensemble, latent_separation
+from reproof.figures.ensembles import DrawnEnsemble, latent_separation
 from reproof.report.contents import empty
 
 
@@ -24,7 +24,7 @@ def files(folder: Path, **margins: float) -> dict[str, Path]:
         found[name] = folder / f"{name}.csv"
         found[name].write_text(
             "first,second,margin,separable\n"
-            f"a,b,{margin + 5},True\na,all others,{margin + 7},True\nmean,,{margin},True\n"
+            f"a,b,{margin + 5},true\na,all others,{margin + 7},true\nmean,,{margin},true\n"
         )
     return found
 
@@ -64,8 +64,8 @@ def curves(panel: Any) -> dict[str, tuple[list[float], list[float]]]:
     return found
 
 
-def one(kind: str, *members: str, at: float | None = None) -> Ensemble:
-    return Ensemble(f"{kind} {at}", kind, members, "zeta" if at is not None else "", at)
+def one(kind: str, *members: str, at: float | None = None) -> DrawnEnsemble:
+    return DrawnEnsemble(f"{kind} {at}", kind, members, "zeta" if at is not None else "", at)
 
 
 def test_each_set_of_members_is_a_point_once(tmp_path: Path, drawn: list[Figure]) -> None:
@@ -112,7 +112,7 @@ def test_nothing_is_drawn_without_ensembles_or_their_accuracy(tmp_path: Path, dr
 
 def test_a_file_without_the_mean_is_named(tmp_path: Path) -> None:
     path = tmp_path / "separation.csv"
-    path.write_text("first,second,margin,separable\na,b,3,True\n")
+    path.write_text("first,second,margin,separable\na,b,3,true\n")
     with pytest.raises(ArtifactError, match=r"separation\.csv"):
         latent_separation({"plain": one("independent_ensemble", "a", "b")}, {"plain": path}, clean(plain=0.9))
 

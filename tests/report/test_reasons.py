@@ -127,3 +127,25 @@ def test_a_clause_knows_the_data_set_that_is_lacking() -> None:
     text = dump([Difference("lacks.attack", "", "pgd"), Difference("lacks.dataset", "", "cifar10")])
     assert [clause.data_set for clause in reasons.clauses(text, about({}))] == ["", "CIFAR-10"]
     assert reasons.clauses("", about({})) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "facts", "short"),
+    [
+        ("lacks.defense", "superimposition", {}, "superimposition was not built"),
+        (
+            "lacks.training",
+            "fgsm",
+            {"defense": "undefended"},
+            "an undefended network was not trained on FGSM examples",
+        ),
+        ("lacks.defense", "unheard_of", {"defense": "unheard_of"}, ""),
+        ("lacks.attack", "pgd", {}, ""),
+    ],
+)
+def test_a_cell_with_little_room_does_without_naming_the_study(
+    kind: str, there: str, facts: dict[str, str], short: str
+) -> None:
+    (told,) = reasons.clauses(dump([Difference(kind, "", there)]), claim(**facts))
+    assert told.short == short
+    assert not short or told.words == f"{short} in this study"

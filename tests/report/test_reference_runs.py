@@ -147,9 +147,6 @@ def test_a_claim_leads_to_the_file_it_was_counted_in(data: ReportData) -> None:
         number: [file.rpartition("/")[2] for file in found.files] for number, found in beside.items() if found
     }
     assert told == {5: ["white.parquet"], 6: ["white.parquet"], 9: ["black.parquet"]}
-    black = beside[9]
-    assert black is not None
-    assert black.command == f"snakemake --force {STUDY}/outcomes/ours/seed0/black.parquet"
     assert runs.best("made_up.7") is None
     assert runs.best("made_up.15") is None, "a claim on another data set than the run's"
 
@@ -266,3 +263,59 @@ def test_a_page_without_reference_runs_has_no_such_section(data: ReportData) -> 
     html = render(with_runs(data))
     assert 'id="references"' not in html
     assert "#references" not in html
+
+
+def test_the_file_is_that_of_the_verdict_s_source_and_attack_or_none(data: ReportData) -> None:
+    """An ensemble attacked in three ways, and an attack that no threat of the run made."""
+    one = large()
+    suites = {
+        "papers": {"attacks": ["fgsm", "pgd"], "images": 10},
+        "votes": {"attacks": ["fgsm"], "images": 10, "members": "aggregated"},
+        "strong": {"attacks": ["square"], "images": 10},
+    }
+    threats = {
+        "strong": {"setting": "white_box", "suite": "strong"},
+        "alone": {"setting": "white_box", "suite": "papers", "source": "member"},
+        "votes": {"setting": "white_box", "suite": "votes"},
+        "whole": {"setting": "white_box", "suite": "papers"},
+        "black": {"setting": "black_box", "suite": "papers", "together": ["a", "b"]},
+    }
+    settings = {"suites": suites, "threats": threats, "models": {"ours": {"members": ["a", "b"]}}}
+    files = [f"{STUDY}/outcomes/ours/seed{seed}/{name}.parquet" for seed in (0, 1) for name in threats]
+    weights = f"{STUDY}/models/ours/seed0/model.safetensors"
+    records = {path: record(path, "", "evaluate") for path in (weights, *files)}
+    expected = {
+        ("white_box", "ours", "fgsm"): "whole",
+        ("white_box", "member", "fgsm"): "alone",
+        ("white_box", "b", "fgsm"): "alone",
+        ("white_box", "members", "fgsm"): "votes",
+        ("white_box", "ours", "square"): "strong",
+        ("black_box", "b+a", "pgd"): "black",
+        ("black_box", "a", "pgd"): None,
+        ("white_box", "members", "pgd"): None,
+        ("white_box", "ours", "deepfool"): None,
+        ("adaptive", "ours", "fgsm"): None,
+        ("white_box", "", "none"): "strong",
+    }
+    for (setting, source, attack), name in expected.items():
+        row = summary(setting, source, attack, "epsilon=0.3", 0.5)
+        tables = {
+            "summary": frame("summary", [row]),
+            "verdicts": frame("verdicts", [verdict("made_up.6", row, verdict="lower")]),
+        }
+        run = dataclasses.replace(
+            one, about=about(settings=settings), tables={**one.tables, **tables}, records=records
+        )
+        found = ReferenceClaims(with_runs(data, run)).best("made_up.6")
+        assert found is not None
+        assert [Path(file).stem for file in found.files] == ([] if name is None else [name] * 2)
+
+
+def test_clean_images_of_a_model_that_only_met_transferred_ones(data: ReportData) -> None:
+    one = large()
+    path = f"{STUDY}/outcomes/ours/seed0/black.parquet"
+    run = dataclasses.replace(one, records={path: record(path, "")})
+    clean, fgsm = (ReferenceClaims(with_runs(data, run)).best(f"made_up.{number}") for number in (5, 6))
+    assert clean is not None
+    assert fgsm is not None
+    assert (clean.files, fgsm.files) == ((path,), ())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import pickle
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -131,3 +135,73 @@ def test_only_sections_lie_in_their_folder_each_with_its_template(data: ReportDa
     needs = {need for section in declared for need in section.needs}
     assert all(hasattr(data, need) for need in needs)
     assert len(found_sections(Shared(data))) <= len(NAMES)
+
+
+def test_nothing_outside_their_folder_imports_a_section() -> None:
+    """Else the page could not do without it."""
+    package = FOLDER.parents[1]
+    others = [path for path in package.rglob("*.py") if FOLDER not in path.parents]
+    imported = {
+        f"{path.relative_to(package)}: {name}"
+        for path in others
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in (
+            [f"{node.module}.{alias.name}" for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+        if name.startswith(f"{sections.__name__}.")
+    }
+    assert len(others) > 50
+    assert imported == set()
+
+
+WITHOUT = """
+import os, pickle, sys
+from pathlib import Path
+
+import jinja2, matplotlib.figure, numpy, pandas, pyarrow.parquet, pydantic, yaml  # once for every child
+
+folder, tree = map(Path, sys.argv[1:])
+for template in sorted(folder.glob("*.html.j2")):
+    files = [template, template.with_name(template.name.replace(".html.j2", ".py"))]
+    texts = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    if not os.fork():
+        import made_up_study
+        import reproof.stages.report
+        from reproof.report import render
+        assert Path(reproof.stages.report.__file__).parents[1] == folder.parents[1]
+        html = render(made_up_study.report_data(pickle.loads(tree.read_bytes())))
+        print(files[1].stem, html.count("<section id="), flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, files[1].stem
+    for file, text in zip(files, texts):
+        file.write_bytes(text)
+"""
+
+
+@pytest.mark.slow
+def test_the_page_is_made_where_a_section_s_files_are_not_there(
+    tree: made_up_study.Tree, tmp_path: Path
+) -> None:
+    """In a copy of the package, and in processes that never saw them: the job of the page, and what it imports."""
+    package = FOLDER.parents[1]
+    shutil.copytree(package, tmp_path / "src" / "reproof", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tree.pickle").write_bytes(pickle.dumps(tree))
+    copy = tmp_path / "src" / "reproof" / "report" / "sections"
+    made = subprocess.run(
+        [sys.executable, "-c", WITHOUT, str(copy), str(tmp_path / "tree.pickle")],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'src'}{os.pathsep}{Path(__file__).parent}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    counts = dict(line.split() for line in made.stdout.splitlines())
+    assert sorted(counts) == NAMES
+    whole = len(found_sections(Shared(made_up_study.report_data(tree)))) + 1
+    assert {int(count) for count in counts.values()} <= {whole - 1, whole}, "but the one, where it was shown"

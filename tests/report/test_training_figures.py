@@ -13,10 +13,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from reproof.csv_tables import ROUNDS as ROUNDS_TABLE
 from reproof.errors import ArtifactError
-from reproof.figures import csv_files, training
 from reproof.figures import draw as figures_draw
 from reproof.figures import rounds as figures_rounds
+from reproof.figures import training
 from reproof.figures.training import Identity
 from reproof.report.contents import empty
 
@@ -50,9 +51,16 @@ def rounds_file(
                 "epoch": 2 * number,
                 "gamma": 0.5,
                 "accuracy": ACCURACY[number],
-                **{f"{layer}_icc": ICC[layer][number] * scales.get(layer, 1) for layer in ICC},
-                **{f"{layer}_icd_min": ICD[layer][number] * scales.get(layer, 1) for layer in ICD},
-                **{f"{layer}_icd_{kind}": 99 for layer in ICD for kind in ("mean", "max")},
+                **{
+                    f"{layer}_{measure}": value
+                    for layer in ICC
+                    for measure, value in (
+                        ("icc", ICC[layer][number] * scales.get(layer, 1)),
+                        ("icd_min", ICD[layer][number] * scales.get(layer, 1)),
+                        ("icd_mean", 99),
+                        ("icd_max", 99),
+                    )
+                },
                 "passed": int(number in PASSED),
                 "pareto": int(number in FRONT),
                 "pgd_accuracy": pgd.get(number, ""),
@@ -138,9 +146,7 @@ def test_plane_has_icc_to_the_right_and_icd_up(tmp_path: Path) -> None:
 
 
 def test_plane_is_normalised_by_the_largest_head_and_the_largest_tail(tmp_path: Path) -> None:
-    table = csv_files.read(
-        rounds_file(tmp_path / "rounds.csv"), ("head_icc", "tail_icc", "head_icd_min", "tail_icd_min")
-    )
+    table = ROUNDS_TABLE.read(rounds_file(tmp_path / "rounds.csv"))
     spread, distance = (figures_rounds._normalised(table, measure) for measure in ("icc", "icd_min"))
     assert spread.iloc[-1] == pytest.approx(1.0)
     assert spread[2] == pytest.approx(2.5 * 1.5 / (7 * 2.2))
@@ -233,7 +239,7 @@ def test_layers_far_apart_are_both_legible(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 51])
 def test_any_number_of_rounds_stays_small(count: int, tmp_path: Path) -> None:
     rows = [
-        dict.fromkeys(figures_rounds._ROUNDS, 1.0 + number) | {"round": number, "accuracy": 0.9}
+        dict.fromkeys(ROUNDS_TABLE.names, 1 + number) | {"round": number, "accuracy": 0.9}
         for number in range(count)
     ]
     svg = drawn(write(tmp_path / "rounds.csv", rows))
@@ -495,7 +501,7 @@ def test_draw_finds_training_logs_and_names_them_by_model(tmp_path: Path) -> Non
 
 def test_a_trace_without_rows_is_no_figure(tmp_path: Path) -> None:
     rounds, centroids = tmp_path / "rounds.csv", tmp_path / "centroids.csv"
-    rounds.write_text(",".join(figures_rounds._ROUNDS) + "\n", encoding="utf-8")
+    rounds.write_text(",".join(ROUNDS_TABLE.names) + "\n", encoding="utf-8")
     centroids.write_text("round,layer,class,x,y\n", encoding="utf-8")
     assert figures_rounds.rounds("m", "A model", rounds) is None
     assert figures_rounds.centroid_paths("m", "A model", centroids, []) is None
@@ -519,5 +525,5 @@ def test_files_that_lack_something_are_named(
 ) -> None:
     path = tmp_path / "odd.csv"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(ArtifactError, match=r"odd\.csv cannot be read"):
+    with pytest.raises(ArtifactError, match=r"odd\.csv: "):
         draw(path)

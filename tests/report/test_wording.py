@@ -78,6 +78,35 @@ def test_config_entries_are_called_after_their_kind(name: str, words: str, insid
     assert (wording.attack(name), wording.attack_inside(name)) == (words, inside)
 
 
+@pytest.mark.parametrize(
+    ("entry", "kind", "words"),
+    [
+        ("pgd", "pgd", "PGD"),
+        ("pgd_converged", "pgd", "PGD converged"),
+        ("pgd_bpda", "pgd", "PGD through the purifier"),
+        ("carlini_wagner_searched", "carlini_wagner", "C&W searched"),
+        ("pgd_noise", "random_noise", "Random noise (pgd noise)"),
+        ("pgdx", "pgd", "PGD (pgdx)"),
+        ("hill_climb", "square", "Square (hill climb)"),
+        ("hill_climb", "unheard_of", "hill climb"),
+    ],
+)
+def test_an_entry_of_another_kind_than_its_name_is_called_by_its_kind(
+    entry: str, kind: str, words: str
+) -> None:
+    assert wording.attack(entry, kind) == words
+    if entry.startswith(kind):
+        assert wording.attack(entry) == words or entry == "pgdx"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_lists_and_counts(words: list[str], text: str) -> None:
+    assert wording.listed(words) == text
+    assert wording.counted(len(words), "word") == f"{len(words)} word{'' if len(words) == 1 else 's'}"
+
+
 def test_what_is_not_built_is_called_as_papers_call_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,8 @@ class Contradiction(Settings):
     places: tuple[str, ...] = Field(min_length=1)
     values: tuple[str, ...] = Field(min_length=1)
     meaning: str
+    papers: tuple[str, ...] = ()
+    """Keys of the other papers that it is with; empty where the paper disagrees with itself alone."""
     cells: tuple[str, ...] = ()
     """Patterns of claim ids, `*` for any text, that name the claims it is about."""
 
@@ -179,7 +181,7 @@ def _without_absent(paper: Paper, read: Sequence[Paper]) -> Paper:
         return not any(pattern.partition(".")[0] in absent for pattern in patterns)
 
     kept = {
-        "contradictions": tuple(one for one in paper.contradictions if complete(*one.cells)),
+        "contradictions": tuple(one for one in paper.contradictions if complete(*one.cells, *one.papers)),
         "statements": tuple(one for one in paper.statements if complete(*one.left, *one.right)),
     }
     return paper.model_copy(update=kept) if absent else paper
@@ -223,6 +225,14 @@ def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None
             full = pattern if pattern.partition(".")[0] in {p.key for p in read} else f"{paper.key}.{pattern}"
             raise ClaimError(f"{path}: {place}: {pattern!r} fits no claim{nearest(full, ids, 1)}")
     keys = [*(other.key for other in read), *paper.others]
+    for position, contradiction in enumerate(paper.contradictions):
+        place = f"{path}: contradictions.{position}.papers"
+        for key in contradiction.papers:
+            if key not in keys or key == paper.key:
+                raise ClaimError(f"{place}: there is no other paper {key!r}{nearest(key, keys)}")
+        cells = select(contradiction.cells, paper, read) if contradiction.cells else []
+        for key in sorted({claim.paper for claim in cells} - {paper.key, *contradiction.papers}):
+            raise ClaimError(f"{place}: must name {key!r}, of which its cells are")
     for claim in paper.claims:
         origin = claim.evidence.removeprefix("copied from ")
         if claim.copied and " " not in origin and origin not in keys:

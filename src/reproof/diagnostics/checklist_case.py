@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -153,14 +153,3 @@ def leaves(results: Results) -> str:
     """Return in words how many images stand."""
     stood, total = robust_count(results)
     return f"{named(trial_of(results))} leaves a robust accuracy of {stood} of {total} images"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `3 images`, `1 image`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Return `a, b and c`."""
-    *first, last = [*words] or [""]
-    return f"{', '.join(first)} and {last}" if first else last

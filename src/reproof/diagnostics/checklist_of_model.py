@@ -13,11 +13,9 @@ from reproof.diagnostics.checklist_case import (
     Found,
     accuracy_under,
     correct_under,
-    counted,
     distance_of,
     in_budget,
     leaves,
-    listed,
     paired_counts,
     robust_accuracy,
 )
@@ -35,6 +33,7 @@ from reproof.diagnostics.trials import (
 from reproof.measuring.intervals import mcnemar_one_sided, wilson
 from reproof.measuring.worst_case import worst_case
 from reproof.settings.source_names import AGGREGATED, parts
+from reproof.wording import counted, listed
 
 MANY_DRAWS = 10_000
 """Draws of random noise per image that the checklist asks for (Sec. 4.11)."""

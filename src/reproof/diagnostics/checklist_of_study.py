@@ -6,18 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from reproof import wording
-from reproof.diagnostics.checklist_case import (
-    Case,
-    Facts,
-    Found,
-    counted,
-    listed,
-    robust_count,
-)
+from reproof.diagnostics.checklist_case import Case, Facts, Found, robust_count
 from reproof.diagnostics.trials import is_noise, kind_of, trial_of
 from reproof.judging.verdicts import Verdict
 from reproof.settings.baseline import UNDEFENDED
 from reproof.settings.parameters import written
+from reproof.wording import counted, listed
 
 WORKS_AT = 0.5
 """An attack is taken to work when it fools so large a share of some model's images."""

@@ -33,7 +33,7 @@ class FigureInputs:
     """Table's name (`rounds`, `centroids`) -> model's name -> CSV file of the training log of one seed."""
     identities: Mapping[str, training.Identity] = field(default_factory=dict)
     """Model's name -> what tells it from other models: networks are compared by it."""
-    ensembles: Mapping[str, figures_ensembles.Ensemble] = field(default_factory=dict)
+    ensembles: Mapping[str, figures_ensembles.DrawnEnsemble] = field(default_factory=dict)
     """Model's name -> what it is an ensemble of."""
     separations: Mapping[str, Path] = field(default_factory=dict)
     """Ensemble's name -> separation.csv of one seed."""

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reproof import wording
-from reproof.figures import csv_files
 from reproof.figures.style import DASHES, MARKERS, SERIES, legend, render, unreadable
+from reproof.job_tables import SEPARATION
 
 
-class Ensemble(NamedTuple):
+class DrawnEnsemble(NamedTuple):
     """An ensemble of a study, as far as figures tell it from others."""
 
     title: str
@@ -30,7 +30,7 @@ class Ensemble(NamedTuple):
 
 
 def latent_separation(
-    ensembles: Mapping[str, Ensemble], files: Mapping[str, Path], summary: pd.DataFrame
+    ensembles: Mapping[str, DrawnEnsemble], files: Mapping[str, Path], summary: pd.DataFrame
 ) -> str | None:
     """Draw latent space separation (Mirzaeian, DKD, Eq. 6) and clean accuracy of ensembles (as its Fig. 5).
 
@@ -72,7 +72,7 @@ def latent_separation(
 
 
 def _shown(
-    ensembles: Mapping[str, Ensemble], files: Mapping[str, Path], summary: pd.DataFrame
+    ensembles: Mapping[str, DrawnEnsemble], files: Mapping[str, Path], summary: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the ensembles to draw, in order: kind, swept setting and its value, margin, and accuracy in percent."""
     clean = summary[(summary["attack"] == "none") & (summary["metric"] == "accuracy")]
@@ -114,7 +114,7 @@ def _paint_kind(axes: Sequence[Axes], ensembles: pd.DataFrame, position: int, sw
 
 
 def _margin(path: Path) -> float:
-    table = csv_files.read(path, ("margin",), ("first", "second"))
+    table = SEPARATION.read(path)
     mean = table["margin"][(table["first"] == "mean") & (table["second"] == "")]
     if len(mean) != 1 or mean.isna().any():
         raise unreadable(path, ValueError("it holds no mean margin"))

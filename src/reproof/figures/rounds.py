@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from reproof.figures import csv_files
+from reproof.csv_tables import CENTROIDS, ROUNDS
 from reproof.figures.style import DASHES, INK, RAMP, SERIES, label_points, legend, render, whole_numbers
 
 if TYPE_CHECKING:
@@ -21,15 +21,11 @@ if TYPE_CHECKING:
 
 _CLASSES_SHOWN = 10
 _LAYERS = ("head", "tail")
-_ROUNDS = (
-    "round",
-    "accuracy",
-    *(f"{layer}_{measure}" for layer in _LAYERS for measure in ("icc", "icd_min")),
-    "passed",
-    "pareto",
-    "pgd_accuracy",
-    "chosen",
-)
+
+
+def _numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with whole numbers as floats, as arrays and Matplotlib take them."""
+    return table.astype(dict.fromkeys(table.select_dtypes("Int64").columns, "float64"))
 
 
 def rounds(model: str, title: str, path: Path) -> str | None:
@@ -37,7 +33,7 @@ def rounds(model: str, title: str, path: Path) -> str | None:
 
     path: rounds.csv. None where it holds no round.
     """
-    table = csv_files.read(path, _ROUNDS).sort_values("round", kind="stable", ignore_index=True)
+    table = _numbers(ROUNDS.read(path)).sort_values("round", kind="stable", ignore_index=True)
     if table.empty:
         return None
     table = table.assign(
@@ -194,7 +190,7 @@ def centroid_paths(model: str, title: str, path: Path, class_names: Sequence[str
 
     path: centroids.csv. The first ten classes. None where it holds no centroid.
     """
-    table = csv_files.read(path, ("round", "class", "x", "y"), ("layer",))
+    table = _numbers(CENTROIDS.read(path))
     layers = [layer for layer in _LAYERS if (table["layer"] == layer).any()]
     if not layers:
         return None

@@ -13,8 +13,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator, NullLocator
 
-from reproof.figures import csv_files
 from reproof.figures.style import INK, SERIES, across, panel_size, panels, render, unreadable, wrapped
+from reproof.job_tables import SURFACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,11 +65,8 @@ class Lines(NamedTuple):
 
 def read(path: Path) -> tuple[Surface, Lines]:
     """Return what a surface job wrote; ArtifactError, with the file's name, where it is not whole."""
-    table = csv_files.read(path, ("image", "epsilon_1", "epsilon_2", "loss"), ("kind", "correct"))
+    table = SURFACE.read(path)
     try:
-        if unknown := set(table["correct"]) - {"true", "false"}:
-            raise ValueError(f"{sorted(unknown)[0]!r} is neither true nor false")
-        table = table.assign(correct=table["correct"] == "true")
         return _surface(table[table["kind"] == "surface"]), _lines(table[table["kind"] == "line"])
     except ValueError as error:
         raise unreadable(path, error) from error

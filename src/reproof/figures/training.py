@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from reproof import wording
-from reproof.figures import csv_files
 from reproof.figures.kinds import trains_plainly
 from reproof.figures.style import (
     DASHES,
@@ -24,11 +23,10 @@ from reproof.figures.style import (
     whole_numbers,
     wrapped,
 )
+from reproof.job_tables import HISTORY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_HISTORY = ("epoch", "loss", "train_accuracy", "validation_accuracy")
 
 
 class Identity(NamedTuple):
@@ -199,5 +197,5 @@ def _by_depth(architecture: str) -> tuple[str, int]:
 
 def _histories(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     """Return each history that has an epoch."""
-    tables = {model: csv_files.read(path, _HISTORY) for model, path in files.items()}
+    tables = {model: HISTORY.read(path).astype({"epoch": "float64"}) for model, path in files.items()}
     return {model: table for model, table in tables.items() if len(table)}

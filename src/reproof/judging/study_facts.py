@@ -42,7 +42,7 @@ class StudyFacts:
 
     @classmethod
     def read(cls, stated: Mapping[str, Any]) -> StudyFacts:
-        """Return what the tabulate job's slice of the study says (plan.Plan.tabulate), plain JSON values."""
+        """Return what the tabulate job's slice of the study says (plan.jobs.Plan.tabulate), plain JSON values."""
         return cls(
             {name: ModelFacts(**facts) for name, facts in stated["budgets"].items()},
             stated["attacks"],

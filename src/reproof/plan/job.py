@@ -40,7 +40,12 @@ class Job:
     def command(self) -> str:
         """Return the command that makes this job's files again."""
         output = next(iter(self.outputs.values()))
-        return shlex.join(["snakemake", "--cores", "all", *self.arguments, "--force", output])
+        return f"{self.rerun} {shlex.join(['--force', output])}"
+
+    @property
+    def rerun(self) -> str:
+        """Return the command that makes the whole study again, as far as it is not done."""
+        return shlex.join(["snakemake", "--cores", "all", *self.arguments])
 
     @property
     def description(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from reproof import registry
+from reproof.csv_tables import SCHEMAS
 from reproof.plan import facts, page_code
 from reproof.plan.job import Job
 from reproof.plan.once import once
@@ -18,16 +19,6 @@ from reproof.settings.source_names import parts
 from reproof.study.model import Model, Study
 
 RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw", "report")
-TABLES = (
-    "measurements",
-    "summary",
-    "verdicts",
-    "statements",
-    "red_flags",
-    "checklist",
-    "per_class",
-    "per_image",
-)
 
 
 class Plan:
@@ -303,7 +294,7 @@ class Plan:
             self.study.name,
             inputs={"outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes())},
             outputs={
-                **{table: self.table_path(table) for table in TABLES},
+                **{table: self.table_path(table) for table in SCHEMAS},
                 "record": f"{folder}/record.json",
             },
             slice={

@@ -152,7 +152,7 @@ def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
         )
     if found.out_of_reach:
         lines.append(f"{len(found.out_of_reach)} jobs wait for those.")
-    command = plan.report().command.replace(" --force", "").rsplit(" ", 1)[0]
+    command = plan.report().rerun
     lines += [
         "",
         "Run each time slice with the same command; it goes on from what is there:",

@@ -13,7 +13,7 @@ GREY = 0.5
 """The epsilon at which every pixel can be made grey, and no image need be recognisable any more."""
 
 
-class Budgets:
+class ShownBudgets:
     """The budget that is shown of each data set, and what every model keeps under all attacks within it."""
 
     def __init__(self, data: ReportData, grids: Grids):

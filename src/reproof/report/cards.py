@@ -13,7 +13,7 @@ import pandas as pd
 from reproof import csv_tables, wording
 from reproof.claims.vocabulary import METRICS
 from reproof.report import numbers
-from reproof.report.contents import DrawnFigure, ReportData, SummaryRow, Trail, TrailFile, key_of, rows
+from reproof.report.contents import DrawnFigure, MeasuredRow, ReportData, Trail, TrailFile, key_of, rows
 from reproof.report.numbers import LinkedNumber
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
@@ -121,6 +121,7 @@ class Cards:
         self._measurements = list(rows(data.measurements))
         self._measured = data.measurements.groupby(list(csv_tables.KEY), sort=False).indices
         self._titles = data.titles
+        self._attack_titles = {attack.name: attack.title for attack in data.attacks}
 
     # Ids.
 
@@ -143,7 +144,7 @@ class Cards:
 
     # Numbers.
 
-    def of_summary(self, row: SummaryRow) -> Card:
+    def of_summary(self, row: MeasuredRow) -> Card:
         """Return the card of a row of summary.csv."""
         key = ("summary", *key_of(row))
         words = [row.model, row.setting, row.source if row.source != row.model else ""]
@@ -153,7 +154,7 @@ class Cards:
         return self.cards[identity]
 
     def of_claim(
-        self, facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: SummaryRow | None, unit: str
+        self, facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: MeasuredRow | None, unit: str
     ) -> Card:
         """Return the card of a measured claim: what was printed, the verdict, and all that is behind the number."""
         identity = self.anchor(claim_id)
@@ -221,12 +222,16 @@ class Cards:
         path = self.data.tables.get("red_flags", self.data.tables.get("measurements", ""))
         return self.of_file(["flags-of", model], f"Checks: {title}", facts, TrailFile("table", path))
 
-    def describe(self, row: SummaryRow) -> str:
+    def attack_title(self, name: str) -> str:
+        """Return for people what stands in a table's column `attack`: an entry of the study, or the worst case."""
+        return self._attack_titles.get(name) or wording.attack(name)
+
+    def describe(self, row: MeasuredRow) -> str:
         """Return a number's name: model, attack, budget, setting."""
         model = self._titles.get(row.model, row.model)
         if row.attack == "none":
             return f"{model}, no attack"
-        words = [model, wording.attack(row.attack)]
+        words = [model, self.attack_title(row.attack)]
         if row.parameters:
             words.append(wording.parameters(row.parameters))
         words.append(wording.setting(row.setting).lower())
@@ -236,7 +241,7 @@ class Cards:
             words.append(f"made on {source_title(row.source, self._titles)}")
         return ", ".join(words)
 
-    def _facts(self, row: SummaryRow, unit: str = "") -> Iterable[tuple[str, str]]:
+    def _facts(self, row: MeasuredRow, unit: str = "") -> Iterable[tuple[str, str]]:
         unit = unit or numbers.unit_of(row.metric)
         after = wording.UNITS[unit][1]
         words = METRICS[row.metric].words if row.metric in METRICS else row.metric.replace("_", " ")
@@ -256,7 +261,7 @@ class Cards:
 
     # What is behind a number.
 
-    def _runs(self, row: SummaryRow, unit: str = "") -> Iterable[CardRun]:
+    def _runs(self, row: MeasuredRow, unit: str = "") -> Iterable[CardRun]:
         seeds = [self._measurements[position] for position in self._measured.get(key_of(row), ())]
         for measured in seeds:
             seed = int(measured.seed)
@@ -271,19 +276,22 @@ class Cards:
                 f"Seed {seed}", tuple(facts), self._chain(file for trail in trails for file in trail.files)
             )
 
-    def _fitting(self, row: SummaryRow, seed: int) -> list[Trail]:
-        """Return the trails behind a row: one, or for the worst case every one of the model."""
+    def _fitting(self, row: MeasuredRow, seed: int) -> list[Trail]:
+        """Return the trails behind a row: one, none where none fits, or for the worst case every one of the model."""
         trails = self._trails.get((row.model, seed), [])
         if row.setting == "all":
             return trails
+        if row.attack == "none":  # counted under every threat alike
+            own = [trail for trail in trails if trail.setting == row.setting]
+            return (own or trails)[:1]
         fitting = [
             trail
             for trail in trails
             if trail.setting == row.setting
-            and (row.attack == "none" or not trail.attacks or row.attack in trail.attacks)
+            and (not trail.attacks or row.attack in trail.attacks)
             and (not trail.source or not row.source or trail.source == row.source)
         ]
-        return (fitting or trails)[:1]
+        return fitting[:1]
 
     def _verdict_runs(self) -> list[CardRun]:
         path = self.data.tables.get("verdicts")

@@ -166,7 +166,7 @@ def _quantity(claim: Claim) -> str:
 
 def _in_few_words(clauses: Sequence[Clause], length: int) -> str:
     """Return the clause that explains most, cut to what a cell can hold."""
-    first = clauses[0].words if clauses else ""
+    first = clauses[0].short or clauses[0].words if clauses else ""
     lacking = next((clause.data_set for clause in clauses if clause.data_set), "")
-    text = f"no {lacking} here" if lacking else first.removesuffix(" in this study")
+    text = f"no {lacking} here" if lacking else first
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

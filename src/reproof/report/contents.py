@@ -19,7 +19,7 @@ from reproof.errors import ArtifactError
 from reproof.reference import Reference
 
 
-class SummaryRow(Protocol):
+class MeasuredRow(Protocol):
     """A row of the summary, as `rows` yields it; `measurements` have `seed` in place of what is over seeds."""
 
     study: str
@@ -46,7 +46,7 @@ class SummaryRow(Protocol):
 
 
 def rows(frame: pd.DataFrame) -> Iterator[Any]:
-    """Yield a frame's rows as tuples with the columns' names; a frame of the summary's yields `SummaryRow`s.
+    """Yield a frame's rows as tuples with the columns' names; a frame of the summary's yields `MeasuredRow`s.
 
     As `itertuples` does, which takes several times as long for a few rows.
     """
@@ -56,7 +56,7 @@ def rows(frame: pd.DataFrame) -> Iterator[Any]:
 
 @functools.cache
 def _row_of(columns: tuple[str, ...]) -> Any:
-    return namedtuple("Row", columns)
+    return namedtuple("FrameRow", columns)
 
 
 def key_of(row: Any) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class ShownModel:
     defense: str
     training: str
     """The adversarial examples it trained on: clean, fgsm, pgd."""
-    budget: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
     """What it was given, in words: {"epochs": 20, "training images": 1200}."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Its slice of the study, nested as in the YAML."""
@@ -99,8 +99,11 @@ class ShownAttack:
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The entry: epsilons, steps, attack loss, images."""
-    title: str = ""
-    """For people; empty takes the common name (`wording.attack`)."""
+
+    @property
+    def title(self) -> str:
+        """Return its name for people."""
+        return wording.attack(self.name, self.kind)
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ class ReportData:
     verdicts: pd.DataFrame
     """tables/verdicts.csv"""
     papers: Sequence[Paper]
-    """claims.papers(): citation, interpretations, contradictions, captions and claims in the order printed."""
+    """claims.paper.papers(): citation, interpretations, contradictions, captions and claims in the order printed."""
     trails: Sequence[Trail]
     records: Mapping[str, Mapping[str, Any]]
     """Path of an artifact, as in the trails -> its record.json."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,14 +40,13 @@ class Contradictions:
     """All contradictions, numbered: those within the papers, paper by paper, then between them."""
 
     def __init__(self, data: ReportData, tables: PaperTables):
-        self._papers = data.papers
         self._judged = tables.judged
         found = []
         for paper in data.papers:
             for contradiction in paper.contradictions:
                 cells = select(contradiction.cells, paper, data.papers) if contradiction.cells else []
-                found.append((paper, contradiction, cells, self._is_between(paper, contradiction, cells)))
-        found.sort(key=lambda item: item[3])
+                found.append((paper, contradiction, cells))
+        found.sort(key=lambda item: bool(item[1].papers))
         self.all = [self._shown(number, *each) for number, each in enumerate(found, 1)]
 
     def within(self, paper: Paper) -> list[ShownContradiction]:
@@ -60,13 +58,14 @@ class Contradictions:
         return [found for found in self.all if found.between and (paper is None or found.paper == paper.key)]
 
     def _shown(
-        self, number: int, paper: Paper, contradiction: Contradiction, cells: Sequence[Claim], between: bool
+        self, number: int, paper: Paper, contradiction: Contradiction, cells: Sequence[Claim]
     ) -> ShownContradiction:
         places, values = (
             tuple(map(self._judged.worded, texts)) for texts in (contradiction.places, contradiction.values)
         )
         paired = len(places) == len(values)
         shown = _spread(cells, LINKS)
+        between = bool(contradiction.papers)
         own = "" if between else paper.key
         return ShownContradiction(
             number,
@@ -82,17 +81,6 @@ class Contradictions:
             between,
         )
 
-    def _is_between(self, paper: Paper, contradiction: Contradiction, cells: Sequence[Claim]) -> bool:
-        """Say whether another paper is part of it: by its cells, or named among the places."""
-        if any(claim.paper != paper.key for claim in cells):
-            return True
-        words = _names_of_others(paper, self._papers)
-        return any(
-            re.search(rf"\b{re.escape(word)}\b", place, re.IGNORECASE)
-            for word in words
-            for place in contradiction.places
-        )
-
 
 def _spread(claims: Sequence[Claim], number: int) -> list[Claim]:
     """Return the first claims of each table in turn, so that both sides of a disagreement are among them."""
@@ -102,19 +90,3 @@ def _spread(claims: Sequence[Claim], number: int) -> list[Claim]:
     turns = [claim for turn in range(number) for own in tables.values() for claim in own[turn : turn + 1]]
     chosen = {claim.claim_id for claim in turns[:number]}
     return [claim for claim in claims if claim.claim_id in chosen]
-
-
-def _names_of_others(paper: Paper, papers: Sequence[Paper]) -> set[str]:
-    """Return the words by which places name other papers: an author, or the method where one has two papers."""
-    named = {other.key: other.key.split("_", 1) for other in papers}
-    authors = [words[0] for words in named.values()]
-    own = paper.key.split("_", 1)[0]
-    found = set()
-    for key, words in named.items():
-        if key == paper.key:
-            continue
-        if words[0] != own:
-            found.add(words[0])
-        if authors.count(words[0]) > 1:
-            found.add(words[-1])
-    return found

@@ -12,7 +12,7 @@ from reproof.claims.vocabulary import SEPARATOR
 from reproof.figures import parameters
 from reproof.report import numbers
 from reproof.report.cards import Cards, source_title
-from reproof.report.contents import ReportData, ShownModel, SummaryRow, by_one_member, rows
+from reproof.report.contents import MeasuredRow, ReportData, ShownModel, by_one_member, rows
 from reproof.report.numbers import LinkedNumber
 
 WORST, WORST_UNBOUNDED = "worst_case", "worst_case_unbounded"
@@ -21,7 +21,7 @@ COLUMN = ["setting", "source", "attack", "parameters"]
 """What makes a column of a grid."""
 Column = tuple[str, ...]
 """Their values."""
-Cells = dict[tuple[str, Column], list[SummaryRow]]
+Cells = dict[tuple[str, Column], list[MeasuredRow]]
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,8 @@ class Grids:
         self.data = data
         self.cards = cards
         self._order = {attack.name: position for position, attack in enumerate(data.attacks)}
-        self._attack_titles = {attack.name: attack.title for attack in data.attacks if attack.title}
 
-    def number(self, row: SummaryRow) -> LinkedNumber:
+    def number(self, row: MeasuredRow) -> LinkedNumber:
         """Return a row of the summary as a number with its card."""
         card = self.cards.of_summary(row)
         return card.number(row.value, row.low, row.high, numbers.unit_of(row.metric))
@@ -110,10 +109,6 @@ class Grids:
     def by_model(self, frame: pd.DataFrame) -> dict[str, LinkedNumber]:
         """Return the number of each model's first row in a part of the summary."""
         return {row.model: self.number(row) for row in rows(frame.drop_duplicates("model"))}
-
-    def attack_title(self, name: str) -> str:
-        """Return an attack's name for people."""
-        return self._attack_titles.get(name) or wording.attack(name)
 
     def place_of(self, attack: str) -> int:
         """Return an attack's place in the study's order; those that it does not list come last."""
@@ -179,7 +174,7 @@ class Grids:
             if any(cells[1:]):
                 body.append((model.title, small_print(model), cells))
         labels = [
-            SEPARATOR.join((self._setting_title(setting, source), self.attack_title(attack)))
+            SEPARATOR.join((self._setting_title(setting, source), self.cards.attack_title(attack)))
             for setting, source, attack, _ in columns
         ]
         budget = wording.parameters(f"{rest} epsilon={epsilon}".strip())
@@ -281,13 +276,13 @@ class Grids:
         """Return a model's cells under these columns; a distance is marked as one."""
         return [[self._marked(row) for row in cells.get((model.name, column), ())] for column in columns]
 
-    def _marked(self, row: SummaryRow) -> LinkedNumber:
+    def _marked(self, row: MeasuredRow) -> LinkedNumber:
         number = self.number(row)
         return replace(number, text=f"L2 {number.text}") if row.metric == "l2_mean" else number
 
     def _label(self, column: Column) -> str:
         setting, source, attack, text = column
-        words = f"{self.attack_title(attack)}, {wording.parameters(text)}".strip(", ")
+        words = f"{self.cards.attack_title(attack)}, {wording.parameters(text)}".strip(", ")
         return SEPARATOR.join((self._setting_title(setting, source), words))
 
     def _setting_title(self, setting: str, source: str) -> str:

@@ -16,7 +16,7 @@ from reproof.claims.vocabulary import TEXT
 from reproof.judging import difference
 from reproof.judging.difference import Difference
 from reproof.report import reasons
-from reproof.report.contents import ReportData, SummaryRow, key_of, rows
+from reproof.report.contents import MeasuredRow, ReportData, key_of, rows
 from reproof.report.reasons import Clause
 from reproof.report.verdict_words import VERDICTS
 
@@ -40,7 +40,7 @@ class JudgedClaims:
         self._verdicts = {row.claim_id: row for row in rows(data.verdicts)}
         self._clauses: dict[str, tuple[Clause, ...]] = {}
         keys = data.summary[list(csv_tables.KEY)].itertuples(index=False, name=None)
-        self._summary: dict[tuple[str, ...], SummaryRow] = dict(zip(keys, rows(data.summary), strict=True))
+        self._summary: dict[tuple[str, ...], MeasuredRow] = dict(zip(keys, rows(data.summary), strict=True))
 
     def row(self, claim_id: str) -> Any | None:
         """Return a claim's row of verdicts.csv; None where there is none."""
@@ -66,12 +66,12 @@ class JudgedClaims:
             self._clauses[claim.claim_id] = found
         return self._clauses[claim.claim_id]
 
-    def measured(self, claim: Claim) -> SummaryRow | None:
+    def measured(self, claim: Claim) -> MeasuredRow | None:
         """Return the row of the summary that a claim was judged by."""
         row = self.row(claim.claim_id)
         return None if row is None else self._summary.get(key_of(row))
 
-    def strongest(self, claim: Claim) -> SummaryRow | None:
+    def strongest(self, claim: Claim) -> MeasuredRow | None:
         """Return what is left of the model of a claim's measurement under every attack within the claim's budget."""
         row = self.row(claim.claim_id)
         if row is None or pd.isna(row.strongest_value):

@@ -79,7 +79,7 @@ def _environment(shared: Shared) -> Environment:
         "architecture": wording.architecture,
         "attack": wording.attack,
         "breakable": lambda text: escape(text).replace("_", Markup("_<wbr>")),
-        "counted": _counted,
+        "counted": lambda things, noun: wording.counted(len(things), noun),
         "defense": wording.defense,
         "flat": flat,
         "setting": wording.setting,
@@ -109,8 +109,3 @@ def flat(value: Any, prefix: str = "") -> str:
     else:
         text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{prefix} {text}".strip()
-
-
-def _counted(things: Sequence[object], noun: str) -> str:
-    """Return `1 statement`, `2 statements`."""
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"

@@ -23,16 +23,23 @@ _MEMBERS = {
 
 
 class Clause(NamedTuple):
-    """A difference in words, and the data set that it says is lacking, empty where it says something else."""
+    """A difference in words."""
 
     words: str
     data_set: str = ""
+    """The data set that it says is lacking; empty where it says something else."""
+    short: str = ""
+    """The words for a cell with little room; empty where they are the same."""
 
 
 def clauses(text: str, claim: Claim | None) -> tuple[Clause, ...]:
     """Return what a cell of differences says. claim: what it was that was not measured alike."""
     return tuple(
-        Clause(clause(each, claim), wording.dataset(each.there) if each.kind == "lacks.dataset" else "")
+        Clause(
+            clause(each, claim),
+            wording.dataset(each.there) if each.kind == "lacks.dataset" else "",
+            "" if _unknown(each, claim) or each.kind not in _SHORT else _SHORT[each.kind](each.there, claim),
+        )
         for each in difference.load(text)
     )
 
@@ -54,13 +61,18 @@ def clause(each: Difference, claim: Claim | None = None) -> str:
         return f"{attack} {setting.replace('_', ' ')}: {here}, not {there}"
     if kind in _BUDGETS:
         return f"{kind.replace('_', ' ')}: {_grouped(here)} of {_grouped(there)}"
-    if claim is not None and kind.removeprefix("lacks.") in claim.not_built:
+    if _unknown(each, claim):
         return f"{_TITLES[kind.removeprefix('lacks.')](there)} is not built here"
     if kind in _LACKING:
         return _LACKING[kind](here, there, claim)
     if kind not in _CLAUSES:
         raise ValueError(f"{kind!r} is no kind of difference")
     return _CLAUSES[kind](here, there)
+
+
+def _unknown(each: Difference, claim: Claim | None) -> bool:
+    """Say whether what a claim lacks has no plug-in here, in whatever study."""
+    return claim is not None and each.kind.removeprefix("lacks.") in claim.not_built
 
 
 def network(text: str) -> str:
@@ -103,14 +115,22 @@ def _attack(claim: Claim | None) -> str:
     return wording.attack(claim.attack) if claim is not None else "the attack"
 
 
-def _lacks_defense(_: str, there: str, claim: Claim | None) -> str:
+def _not_built(there: str, _: Claim | None) -> str:
     named = "an undefended network" if there == "undefended" else wording.defense(there)
-    return f"{named} was not built in this study"
+    return f"{named} was not built"
+
+
+def _lacks_defense(_: str, there: str, claim: Claim | None) -> str:
+    return f"{_not_built(there, claim)} in this study"
+
+
+def _not_trained(there: str, claim: Claim | None) -> str:
+    how = "clean images alone" if there == "clean" else wording.training(there)
+    return f"{_defense(claim)} was not trained on {how}"
 
 
 def _lacks_training(_: str, there: str, claim: Claim | None) -> str:
-    how = "clean images alone" if there == "clean" else wording.training(there)
-    return f"{_defense(claim)} was not trained on {how} in this study"
+    return f"{_not_trained(there, claim)} in this study"
 
 
 def _lacks_setting(_: str, there: str, claim: Claim | None) -> str:
@@ -149,6 +169,10 @@ _LACKING: Mapping[str, Callable[[str, str, Claim | None], str]] = {
     "lacks.attack": _lacks_attack,
     "lacks.parameters": _lacks_parameters,
     "lacks.members": _lacks_members,
+}
+_SHORT: Mapping[str, Callable[[str, Claim | None], str]] = {
+    "lacks.defense": _not_built,
+    "lacks.training": _not_trained,
 }
 _CLAUSES: Mapping[str, Callable[[str, str], str]] = {
     "dataset": lambda here, there: f"data set: {wording.dataset(here)}, not {wording.dataset(there)}",

@@ -10,11 +10,13 @@ import pandas as pd
 
 from reproof import csv_tables
 from reproof.claims.claim import Claim
+from reproof.plan.paths import Paths
 from reproof.reference import Reference
 from reproof.report import numbers, reasons
 from reproof.report.cards import slug
 from reproof.report.contents import ReportData, key_of, rows
 from reproof.report.verdict_words import VERDICTS
+from reproof.settings.source_names import AGGREGATED, MEMBER, parts
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,7 @@ class ReferenceClaim:
     differences: str
     model: str
     files: tuple[str, ...]
-    """The files that it was counted in, one for each seed."""
-    command: str
-    """The command that makes the first of them again."""
+    """The files that it was counted in, one for each seed; none where the run's records do not tell."""
 
 
 class ReferenceClaims:
@@ -83,7 +83,6 @@ def anchor(run: Reference) -> str:
 
 def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> ReferenceClaim:
     unit = claim.unit
-    files, command = _origin(run, claim, verdict)
     return ReferenceClaim(
         id=f"{anchor(run)}-{claim.claim_id}",
         claim=claim.claim_id,
@@ -97,8 +96,7 @@ def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> Refere
         strongest=_strongest(verdict, unit),
         differences="; ".join(reasons.sentences(verdict.differences, claim)),
         model=run.about["models"].get(verdict.model, {}).get("title", verdict.model),
-        files=files,
-        command=command,
+        files=_origin(run, verdict),
     )
 
 
@@ -114,38 +112,48 @@ def _rank(told: ReferenceClaim) -> tuple[bool, bool, str]:
     return other, not other and not told.seeds, told.id
 
 
-def _origin(run: Reference, claim: Claim, verdict: Any) -> tuple[tuple[str, ...], str]:
-    """Return the files in which a claim's measurement was counted, and the command that makes the first again."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for path, record in run.records.items():
-        if record["rule"] != "evaluate" or not path.endswith(".parquet"):
-            continue
-        target, _, rest = record["name"].partition(" seed ")
-        threat = rest.partition(" ")[2]
-        if target == verdict.model and _fits(run.about["settings"], threat, claim, verdict.source):
-            found.setdefault(threat, []).append(record)
-    if found:
-        records = next(iter(found.values()))  # the first threat that fits, with every seed
-        return tuple(record["path"] for record in records), records[0]["command"]
-    for path, record in run.records.items():  # such as the separation of an ensemble's latent spaces
-        if f"/models/{verdict.model}/" in path:
-            return (path,), record["command"]
-    return (), ""
+def _origin(run: Reference, verdict: Any) -> tuple[str, ...]:
+    """Return the files in which a claim's measurement was counted.
+
+    Those of the first threat that made what the verdict's key names, one for each seed; nothing where none did.
+    Clean images are counted under every threat alike; tables call that setting white_box.
+    """
+    study, settings = run.about["study"], run.about["settings"]
+    paths = Paths(study, f"results/{study}")
+    threats = {name: threat for name, threat in settings["threats"].items() if threat is not None}
+    fitting = [name for name, threat in threats.items() if _made(settings, threat, verdict)]
+    if verdict.attack == "none":
+        fitting += [name for name in threats if name not in fitting]
+    for name in fitting:
+        outcomes = [paths.outcome(verdict.model, seed, name) for seed in run.about["seeds"]]
+        if recorded := tuple(path for path in outcomes if path in run.records):
+            return recorded
+    return ()
 
 
-def _fits(settings: Mapping[str, Any], name: str, claim: Claim, source: str) -> bool:
-    """Say whether a run's threat made what was measured of a claim, on this source where it is a transfer."""
-    threat = settings["threats"].get(name)
-    if threat is None:
+def _made(settings: Mapping[str, Any], threat: Mapping[str, Any], verdict: Any) -> bool:
+    """Say whether a threat made what a verdict's key names: its setting, its attack, and its source."""
+    if threat["setting"] != verdict.setting:
         return False
-    elsewhere = threat["setting"] == "black_box"
-    if claim.attack == "none":
-        return not elsewhere
-    if (
-        threat["setting"] != claim.setting
-        or claim.attack not in settings["suites"][threat["suite"]]["attacks"]
-    ):
+    suite = settings["suites"][threat["suite"]]
+    if verdict.attack == "none":
+        return True
+    if verdict.attack not in suite["attacks"]:
         return False
-    single = [{one} for one in (threat.get("source"), *(threat.get("sources") or ())) if one]
-    together = [set(threat["together"])] if threat.get("together") else []
-    return not elsewhere or set(source.split("+")) in [*single, *together]
+    return not verdict.source or _is_source(settings, threat, suite, verdict)
+
+
+def _is_source(
+    settings: Mapping[str, Any], threat: Mapping[str, Any], suite: Mapping[str, Any], verdict: Any
+) -> bool:
+    """Say whether tables call a threat's source, or one of them, as a verdict does."""
+    if threat["setting"] == "black_box":
+        single = [{one} for one in (threat.get("source"), *(threat.get("sources") or ())) if one]
+        together = [set(threat["together"])] if threat.get("together") else []
+        return set(parts(verdict.source)) in [*single, *together]
+    if suite.get("members") == "aggregated":
+        return bool(verdict.source == AGGREGATED)
+    if threat.get("source") == MEMBER:
+        members = settings["models"][verdict.model].get("members") or ()
+        return verdict.source in (MEMBER, *members)
+    return bool(verdict.source == verdict.model)

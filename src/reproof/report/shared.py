@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from reproof.report.budgets import Budgets
+from reproof.report.budgets import ShownBudgets
 from reproof.report.cards import Cards
 from reproof.report.contents import ReportData
 from reproof.report.contradictions import Contradictions
@@ -43,6 +43,6 @@ class Shared:
         return ReferenceClaims(self.data)
 
     @functools.cached_property
-    def budgets(self) -> Budgets:
+    def budgets(self) -> ShownBudgets:
         """Return the budgets at which each data set is shown in short."""
-        return Budgets(self.data, self.grids)
+        return ShownBudgets(self.data, self.grids)

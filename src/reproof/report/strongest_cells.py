@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.report.cards import Cards
-from reproof.report.contents import SummaryRow
+from reproof.report.contents import MeasuredRow
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.numbers import LinkedNumber
 
@@ -63,9 +63,9 @@ class StrongestCells:
             told = below[position] or told
         return [], below
 
-    def _budgets(self, claims: Iterable[Claim]) -> dict[tuple[str, str], SummaryRow]:
+    def _budgets(self, claims: Iterable[Claim]) -> dict[tuple[str, str], MeasuredRow]:
         """Return model and epsilon of every measured accuracy in a budget, each once, with what is left there."""
-        found: dict[tuple[str, str], SummaryRow] = {}
+        found: dict[tuple[str, str], MeasuredRow] = {}
         for claim in claims:
             if claim.epsilon and claim.metric == "accuracy" and (left := self._judged.strongest(claim)):
                 found.setdefault((left.model, claim.epsilon), left)
@@ -83,7 +83,7 @@ class StrongestCells:
             found.append(StrongestCell(self._number(row, unit), ", ".join(words)))
         return found
 
-    def _number(self, row: SummaryRow, unit: str) -> LinkedNumber:
+    def _number(self, row: MeasuredRow, unit: str) -> LinkedNumber:
         after = "" if unit == "percent" else wording.UNITS["percent"][1]
         card = self._cards.of_summary(row)
         return card.number(row.value, row.low, row.high, "percent", after)

@@ -15,6 +15,7 @@ from reproof.data import prepared
 from reproof.data.dataset import to_unit
 from reproof.errors import StudyError
 from reproof.geometry import latent_separation
+from reproof.job_tables import SEPARATION
 from reproof.models import build
 from reproof.models.voting import Ensemble
 from reproof.plan.job import Job
@@ -22,7 +23,7 @@ from reproof.provenance import Run
 
 
 def assemble(job: Job, run: Run) -> None:
-    """Do an assemble job (plan.Plan.assemble)."""
+    """Do an assemble job (plan.jobs.Plan.assemble)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
@@ -48,7 +49,9 @@ def assemble(job: Job, run: Run) -> None:
     artifacts.write_tensors(
         run.wrote(Path(job.outputs["model"])), trainee.state_dict(), {"network": job.slice}
     )
-    artifacts.write_csv(run.wrote(Path(job.outputs["separation"])), _separations(latents))
+    artifacts.write_text(
+        run.wrote(Path(job.outputs["separation"])), SEPARATION.text_of_rows(_separations(latents))
+    )
     run.notes = {"parameters": sum(parameter.numel() for parameter in ensemble.parameters())}
 
 

@@ -28,7 +28,7 @@ from reproof.settings.attack import AttackSettings
 
 
 def attack(job: Job, run: Run) -> None:
-    """Do an attack job (plan.Plan.attack)."""
+    """Do an attack job (plan.jobs.Plan.attack)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     facts = job.slice

@@ -9,7 +9,7 @@ from pathlib import Path
 from reproof import artifacts, csv_tables
 from reproof.figures.draw import FigureInputs
 from reproof.figures.draw import draw as draw_figures
-from reproof.figures.ensembles import Ensemble
+from reproof.figures.ensembles import DrawnEnsemble
 from reproof.figures.surfaces import Surroundings
 from reproof.figures.training import Identity
 from reproof.plan.job import Job
@@ -17,7 +17,7 @@ from reproof.provenance import Run
 
 
 def draw(job: Job, run: Run) -> None:
-    """Do the draw job (plan.Plan.draw)."""
+    """Do the draw job (plan.jobs.Plan.draw)."""
     facts = job.slice
     (table,) = job.inputs["tables"]
     summary = csv_tables.SUMMARY.read(run.read(Path(table)))
@@ -38,7 +38,7 @@ def draw(job: Job, run: Run) -> None:
                 named(facts["models"]["training_logs"], job.inputs["training_logs"]), run
             ),
             ensembles={
-                name: Ensemble(**{**found, "members": tuple(found["members"])})
+                name: DrawnEnsemble(**{**found, "members": tuple(found["members"])})
                 for name, found in facts["ensembles"].items()
             },
             separations=named(facts["models"]["separations"], job.inputs["separations"]),

@@ -13,7 +13,7 @@ from reproof.provenance import Run
 
 
 def evaluate(job: Job, run: Run) -> None:
-    """Do an evaluate job (plan.Plan.evaluate)."""
+    """Do an evaluate job (plan.jobs.Plan.evaluate)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     facts = job.slice

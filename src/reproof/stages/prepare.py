@@ -11,7 +11,7 @@ from reproof.provenance import Run
 
 
 def prepare(job: Job, run: Run) -> None:
-    """Do a prepare job (plan.Plan.prepare)."""
+    """Do a prepare job (plan.jobs.Plan.prepare)."""
     entry = dict(job.slice["settings"])
     module = registry.load("datasets", entry.pop("kind"))
     settings, root = module.Settings(**entry), Path(job.slice["data_root"])

@@ -23,14 +23,14 @@ from reproof.report import (
     TrailFile,
     render,
 )
-from reproof.report.sections.conclusions import conclusions
+from reproof.report.conclusions import conclusions
 from reproof.report.shared import Shared
 from reproof.settings.source_names import MEMBER, parts
 from reproof.study import reader
 
 
 def report(job: Job, run: Run) -> None:
-    """Do the report job (plan.Plan.report)."""
+    """Do the report job (plan.jobs.Plan.report)."""
     source = job.slice
     plan = Plan(
         reader.parse(source["study"], [("study", source["study"])], source["files"], source["overrides"])
@@ -84,7 +84,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         ),
         stale=stale,
         references=reference.read_all(ROOT / reference.FOLDER),
-        rerun=job.command.replace(" --force", "").rsplit(" ", 1)[0],
+        rerun=job.rerun,
     )
 
 
@@ -175,7 +175,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> S
         architecture=chosen.architecture_key,
         defense=chosen.defense_key,
         training=chosen.training_key,
-        budget={
+        resources={
             **({"width": width} if width != 1 else {}),
             "epochs": plan.epochs(chosen),
             "training images": f"{data['splits']['train']:,}",

@@ -15,13 +15,14 @@ from reproof.data.dataset import to_unit
 from reproof.errors import StudyError
 from reproof.geometry import loss_surfaces
 from reproof.geometry.loss_surfaces import Losses
+from reproof.job_tables import SURFACE
 from reproof.models import build
 from reproof.plan.job import Job
 from reproof.provenance import Run
 
 
 def surface(job: Job, run: Run) -> None:
-    """Do a surface job (plan.Plan.surface)."""
+    """Do a surface job (plan.jobs.Plan.surface)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     facts, wanted = job.slice, job.slice["surfaces"]
@@ -57,7 +58,7 @@ def surface(job: Job, run: Run) -> None:
             network, images[:count], labels[:count], directions[:count], epsilon, **how
         )
         rows += _rows("line", range(count), ((None, epsilon) for _ in range(count)), found)
-    artifacts.write_csv(run.wrote(Path(job.outputs["surface"])), rows)
+    artifacts.write_text(run.wrote(Path(job.outputs["surface"])), SURFACE.text_of_rows(rows))
     zero = (directions[:count] == 0).flatten(1).all(dim=1)
     run.notes = {
         "images": count,
@@ -81,8 +82,8 @@ def _rows(
             "image": image,
             "epsilon_1": epsilon_1,
             "epsilon_2": epsilon_2,
-            "loss": f"{loss:.6g}",
-            "correct": "true" if correct else "false",
+            "loss": float(f"{loss:.6g}"),
+            "correct": correct,
         }
         for image, (epsilon_1, epsilon_2), loss, correct in zip(
             images, shifts, found.losses.tolist(), found.correct.tolist(), strict=True

@@ -15,7 +15,7 @@ from reproof.provenance import Run
 
 
 def tabulate(job: Job, run: Run) -> None:
-    """Do the tabulate job (plan.Plan.tabulate)."""
+    """Do the tabulate job (plan.jobs.Plan.tabulate)."""
     outcomes = measuring_outcomes.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
     facts = StudyFacts.read(job.slice)
     made = tables.tabulate(outcomes, facts)

@@ -10,17 +10,19 @@ import torch
 
 from reproof import artifacts, device
 from reproof.data import prepared
+from reproof.job_tables import HISTORY
 from reproof.models import build
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Row
 from reproof.plan.job import Job
 from reproof.provenance import Run
 from reproof.settings.training import TrainingSettings
+from reproof.table_schema import schema_of
 from reproof.training import loop
 
 
 def train(job: Job, run: Run) -> None:
-    """Do a train job (plan.Plan.train)."""
+    """Do a train job (plan.jobs.Plan.train)."""
     chosen = device.choose(run.threads)
     run.device = device.words(chosen)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
@@ -44,7 +46,7 @@ def train(job: Job, run: Run) -> None:
         progress=sys.stderr.isatty(),
     )
     artifacts.write_tensors(run.wrote(model), trainee.state_dict(), {"network": job.slice})
-    artifacts.write_csv(run.wrote(history_path), history)
+    artifacts.write_text(run.wrote(history_path), HISTORY.text_of_rows(history))
     write_training_log(Path(job.outputs["training_log"]), defense.training_log(), run)
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
     checkpoint.unlink(missing_ok=True)
@@ -57,7 +59,9 @@ def write_training_log(index: Path, tables: Mapping[str, Sequence[Row]], run: Ru
     """
     filled = {name: rows for name, rows in tables.items() if rows}
     for name, rows in filled.items():
-        artifacts.write_csv(run.wrote(index.with_name(f"{name}.csv")), rows)
+        artifacts.write_text(
+            run.wrote(index.with_name(f"{name}.csv")), schema_of(name, rows).text_of_rows(rows)
+        )
     artifacts.write_json(run.wrote(index), list(filled))
 
 

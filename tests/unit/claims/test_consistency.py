@@ -296,7 +296,8 @@ def test_a_contradiction_covers_an_anomaly_when_it_names_both_claims(tmp_path, c
 
 def test_a_contradiction_of_another_paper_covers_too(tmp_path):
     write_paper(tmp_path, {"printed": "20"}, key="a")
-    both = [{"places": ["Table 1"], "values": ["20"], "meaning": "Odd.", "cells": ["a.*", "*"]}]
+    odd = {"places": ["Table 1"], "values": ["20"], "meaning": "Odd."}
+    both = [{**odd, "papers": ["a"], "cells": ["a.*", "*"]}]
     write_paper(tmp_path, {"printed": "30"}, key="b", contradictions=both)
     found = papers(tmp_path)
     assert (len(anomalies(found)), uncovered(found)) == (1, [])

@@ -58,6 +58,8 @@ TABLE = {"caption": "x", "rows": 1, "columns": 2, "cells": 2}
         ({"tables": {"Table 1": TABLE, "Text": TABLE}}, "tables.Text.rows: is 1; claims.csv has 0"),
         ({"contradictions": [CONTRADICTION | {"places": []}]}, "contradictions.0.places"),
         ({"contradictions": [CONTRADICTION | {"values": []}]}, "contradictions.0.values"),
+        ({"contradictions": [CONTRADICTION | {"papers": ["q"]}]}, "0.papers: there is no other paper 'q'"),
+        ({"contradictions": [CONTRADICTION | {"papers": ["p"]}]}, "0.papers: there is no other paper 'p'"),
         ({"statements": [STATEMENT, STATEMENT]}, "statements: the key 'x' stands twice"),
         ({"statements": [STATEMENT | {"key": "Gain"}]}, "statements.0.key"),
         ({"statements": [STATEMENT | {"left": []}]}, "statements.0.left"),
@@ -209,7 +211,9 @@ def test_patterns_choose_in_the_claims_tables_order_and_once(two):
 
 
 PLACES = {
-    "contradictions.1.cells": {"contradictions": [CONTRADICTION, CONTRADICTION | {"cells": ["*", "{}"]}]},
+    "contradictions.1.cells": {
+        "contradictions": [CONTRADICTION, CONTRADICTION | {"papers": ["first"], "cells": ["*", "{}"]}]
+    },
     "statements.0.left": {"statements": [STATEMENT | {"left": ["*", "{}"]}]},
     "statements.1.right": {
         "statements": [STATEMENT, STATEMENT | {"key": "y", "value": None, "right": ["*", "{}"]}]
@@ -242,6 +246,16 @@ def test_a_pattern_fits_some_claim(tmp_path, place, change, pattern, hint):
     assert str(caught.value).startswith(f"{folder / 'paper.yaml'}: {place}: '{pattern}' fits no claim{hint}")
 
 
+def test_a_contradiction_names_the_papers_of_its_cells(tmp_path):
+    write_paper(tmp_path, {}, key="first")
+    folder = write_paper(tmp_path, {}, key="second")
+    rewritten(folder, contradictions=[CONTRADICTION | {"cells": ["first.*"]}])
+    with pytest.raises(
+        ClaimError, match=r"contradictions\.0\.papers: must name 'first', of which its cells are"
+    ):
+        papers(tmp_path)
+
+
 def test_tables_keep_their_order(tmp_path):
     cells = [{"table": name} for name in ("Table II", "Table I", "Text")]
     path = write_paper(tmp_path, *cells) / "paper.yaml"
@@ -254,7 +268,7 @@ def test_tables_keep_their_order(tmp_path):
 
 
 def test_what_names_an_absent_paper_is_left_out_and_a_typing_error_is_none(tmp_path):
-    about = {"cells": ["first.table_1.ours.pgd", "table_1.ours.pgd"]}
+    about = {"papers": ["first"], "cells": ["first.table_1.ours.pgd", "table_1.ours.pgd"]}
     folder = write_paper(
         tmp_path,
         {"evidence": "copied from first"},
@@ -273,7 +287,7 @@ def test_what_names_an_absent_paper_is_left_out_and_a_typing_error_is_none(tmp_p
     rewritten(folder, contradictions=[CONTRADICTION | about])
     write_paper(tmp_path, {}, key="first")
     assert [len(one.contradictions) for one in papers(tmp_path)] == [0, 1]
-    rewritten(folder, contradictions=[CONTRADICTION | {"cells": ["first.table_1.oars.pgd"]}])
+    rewritten(folder, contradictions=[CONTRADICTION | about | {"cells": ["first.table_1.oars.pgd"]}])
     with pytest.raises(ClaimError, match=r"'first\.table_1\.oars\.pgd' fits no claim; did you mean"):
         papers(tmp_path)
     rewritten(folder, contradictions=[CONTRADICTION | {"cells": ["frist.table_1.ours.pgd"]}])

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from reproof.csv_tables import CENTROIDS, ROUNDS
 from reproof.data.dataset import Dataset, to_unit
 from reproof.defenses.adaptive_gravity import (
     AdaptiveGravity,
@@ -26,6 +27,7 @@ from reproof.plan import jobs
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.study import layers, reader
+from reproof.table_schema import schema_of
 from reproof.training.checkpoint import History
 from reproof.training.loop import accuracy, train
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
@@ -281,6 +283,17 @@ class TestRounds:
         assert all((row["pgd_accuracy"] is None) != bool(row["pareto"]) for row in rows) or (
             sum(row["pareto"] for row in rows) == 1
         )
+
+    def test_the_log_is_of_the_tables_that_figures_read(self) -> None:
+        defense, _ = run(rounds=3, warmup_epochs=2)
+        restored, _, _ = prepared(**SMALL, rounds=3, warmup_epochs=2)
+        restored.restore(defense.state())
+        for log in (defense.training_log(), restored.training_log()):
+            for declared in (ROUNDS, CENTROIDS):
+                rows = log[declared.name]
+                made = [(column.name, column.kind) for column in schema_of(declared.name, rows).columns]
+                assert made == [(column.name, column.kind) for column in declared.columns]
+                assert declared.text_of_rows(rows) == declared.text(declared.frame(rows))
 
     def test_they_move_the_classes_apart(self) -> None:
         """Without the cross-entropy it is the force alone that does it, and old targets do nothing."""

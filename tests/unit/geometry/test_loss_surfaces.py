@@ -17,6 +17,7 @@ from reproof.data import prepared
 from reproof.data.dataset import DataDescription, Dataset, to_unit
 from reproof.errors import ArtifactError, StudyError
 from reproof.geometry.loss_surfaces import line, measure, signs, surface
+from reproof.job_tables import SURFACE
 from reproof.models import build
 from reproof.models.classifier import REFUSED, Answers
 from reproof.plan import estimate
@@ -359,8 +360,7 @@ class TestJob:
         do_surface(job, run)
         assert run.files == [Path(job.outputs["surface"])]
         assert run.notes == {"images": 6, "zero_gradients": 0, "zero_direction_1": False}
-        rows = artifacts.read_csv(Path(job.outputs["surface"]))
-        assert list(rows[0]) == ["kind", "image", "epsilon_1", "epsilon_2", "loss", "correct"]
+        rows = SURFACE.rows(SURFACE.read(Path(job.outputs["surface"])))
         assert [row["kind"] for row in rows] == ["surface"] * 9 + ["line"] * 18
 
         own, other = (
@@ -383,12 +383,12 @@ class TestJob:
                 assert number == 4
                 moved = moved + float(row["epsilon_1"]) * direction(other, number)
             else:
-                assert row["epsilon_1"] == ""
+                assert row["epsilon_1"] is None
             with torch.no_grad():
                 logits = own(moved.clamp(0, 1))
             loss = float(nn.functional.cross_entropy(logits, labels[number : number + 1]))
             assert float(row["loss"]) == pytest.approx(loss, rel=2e-3, abs=1e-5)
-            assert row["correct"] == ("true" if int(logits.argmax()) == int(labels[number]) else "false")
+            assert row["correct"] == (int(logits.argmax()) == int(labels[number]))
         grid = [(float(row["epsilon_1"]), float(row["epsilon_2"])) for row in rows[:9]]
         low, high = -16 / 255, 1 / 255
         assert np.allclose(grid, list(itertools.product((low, (low + high) / 2, high), (-0.5, 0.25, 1))))
@@ -402,7 +402,7 @@ class TestJob:
         for size in (2, 256):
             job = made.surface("base", 3)
             do_surface(Job(**{**vars(job), "slice": {**job.slice, "batch_size": size}}), Run(job={}))
-            texts.append(artifacts.read_csv(Path(job.outputs["surface"])))
+            texts.append(SURFACE.rows(SURFACE.read(Path(job.outputs["surface"]))))
         one, other = ([(row["image"], row["epsilon_2"], row["correct"]) for row in rows] for rows in texts)
         assert one == other
         losses = [np.array([float(row["loss"]) for row in rows]) for rows in texts]

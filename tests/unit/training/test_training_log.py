@@ -54,12 +54,12 @@ def test_a_method_without_a_log_leaves_an_empty_index(
 def test_the_index_names_no_table_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that is killed while it writes leaves no index."""
 
-    def full(path: Path, rows: object) -> None:
+    def full(path: Path, text: str) -> None:
         if path.name == "centroids.csv":
             raise ArtifactError("no room left")
-        path.write_text("written\n")
+        path.write_text(text)
 
-    monkeypatch.setattr(artifacts, "write_csv", full)
+    monkeypatch.setattr(artifacts, "write_text", full)
     with pytest.raises(ArtifactError, match="no room left"):
         write(tmp_path, TABLES)
     assert [path.name for path in tmp_path.iterdir()] == ["rounds.csv"]

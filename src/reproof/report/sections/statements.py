@@ -50,7 +50,7 @@ class Tightest:
 
 
 @dataclass(frozen=True)
-class Judged:
+class StatementJudgement:
     """How a statement falls, in print or as measured."""
 
     word: str
@@ -70,8 +70,8 @@ class ShownStatement:
     place: str
     words: str
     rule: str
-    in_print: Judged
-    measured: Judged
+    in_print: StatementJudgement
+    measured: StatementJudgement
 
 
 def build(shared: Shared) -> dict[str, Any]:
@@ -104,7 +104,9 @@ class Statements:
         left = select(statement.left, paper, self._papers)
         unit = next((claim.unit for claim in left), "percent")
         if row is None:
-            nothing = Judged("not measured", JUDGEMENTS["not measured"], "", None, "no verdict was recorded")
+            nothing = StatementJudgement(
+                "not measured", JUDGEMENTS["not measured"], "", None, "no verdict was recorded"
+            )
             in_print = measured = nothing
         else:
             in_print = self._in_print(paper, statement, row)
@@ -118,10 +120,10 @@ class Statements:
             measured,
         )
 
-    def _in_print(self, paper: Paper, statement: Statement, row: Any) -> Judged:
+    def _in_print(self, paper: Paper, statement: Statement, row: Any) -> StatementJudgement:
         word = row.in_print
         if word == "not measured":
-            return Judged("not judged", "–", "", None, "no two of its cells can be compared")
+            return StatementJudgement("not judged", "–", "", None, "no two of its cells can be compared")
         shown = {
             claim_id: wording.printed(claim.printed, claim.unit)
             for claim_id in (row.print_left, row.print_right)
@@ -130,11 +132,13 @@ class Statements:
         tightest = self._tightest(
             paper, statement, row.print_left, row.print_right, row.print_difference, shown
         )
-        return Judged(
+        return StatementJudgement(
             word, JUDGEMENTS.get(word, "?"), _pairs(row.print_pairs, row.print_holding), tightest, ""
         )
 
-    def _measured(self, paper: Paper, statement: Statement, row: Any, left: Sequence[Claim]) -> Judged:
+    def _measured(
+        self, paper: Paper, statement: Statement, row: Any, left: Sequence[Claim]
+    ) -> StatementJudgement:
         word = row.measured
         shown = {}
         for claim_id in (row.measured_left, row.measured_right):
@@ -150,7 +154,7 @@ class Statements:
         if word == "not comparable" and row.judgement in WOULD:
             parts.insert(0, WOULD[row.judgement])
         pairs = _pairs(row.measured_pairs, row.measured_holding)
-        return Judged(word, JUDGEMENTS.get(word, "?"), pairs, tightest, "; ".join(parts))
+        return StatementJudgement(word, JUDGEMENTS.get(word, "?"), pairs, tightest, "; ".join(parts))
 
     def _differences(self, text: str, claims: Sequence[Claim]) -> list[str]:
         """Return a statement's differences in words, each as said of the first of its claims that has it."""

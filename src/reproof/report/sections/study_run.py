@@ -22,6 +22,7 @@ def build(shared: Shared) -> dict[str, Any]:
         "threats": data.threats,
         "attacks": data.attacks,
         "titles": data.titles,
+        "attack_titles": {attack.name: attack.title for attack in data.attacks},
         "clean": shared.grids.by_model(clean),
         "strongest": shared.budgets.strongest(),
         "budgets": [

@@ -11,7 +11,7 @@ import pandas as pd
 from reproof import wording
 from reproof.figures import parameters
 from reproof.report.cards import slug, source_title
-from reproof.report.contents import ReportData, ShownModel, SummaryRow, rows
+from reproof.report.contents import MeasuredRow, ReportData, ShownModel, rows
 from reproof.report.grids import WORST, Grid, Grids, Heading, levels
 from reproof.report.numbers import LinkedNumber
 from reproof.report.section import Section
@@ -173,7 +173,7 @@ class Transfers:
 
         return sorted(made["source"].unique(), key=rank)
 
-    def _counted(self, row: SummaryRow | None) -> MatrixCell:
+    def _counted(self, row: MeasuredRow | None) -> MatrixCell:
         if row is None:
             return MatrixCell(None)
         return MatrixCell(self._grids.number(row), count=f"{row.correct} of {row.total}")
@@ -185,7 +185,7 @@ class Transfers:
 
     def _title(self, experiment: Experiment) -> str:
         dataset, attack, text = experiment
-        words = self._grids.attack_title(attack)
+        words = self._grids.cards.attack_title(attack)
         if text:
             words += f" at {wording.parameters(text)}"
         return f"{words} on {wording.dataset(dataset)}"
@@ -226,7 +226,9 @@ class Transfers:
         cells = {(row.source or row.model, row.attack, row.model): row for row in rows(made)}
         body = []
         for attack in sorted(budgets, key=self._grids.place_of):
-            title = f"{self._grids.attack_title(attack)}, {wording.parameters(budgets[attack])}".strip(", ")
+            title = f"{self._grids.cards.attack_title(attack)}, {wording.parameters(budgets[attack])}".strip(
+                ", "
+            )
             for source in self._data.models:
                 found = [cells.get((source.name, attack, target.name)) for target in targets]
                 if any(found):
