@@ -236,12 +236,12 @@ def _points(
     attacks: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, str, AttackSettings, Point]]:
     """Yield each attack's name and kind, its settings, and each of its points."""
-    for name, stanza in attacks.items():
-        cls = registry.settings_class("attacks", stanza["kind"])
-        settings = cls.model_validate({key: value for key, value in stanza.items() if key != "kind"})
+    for name, entry in attacks.items():
+        cls = registry.settings_class("attacks", entry["kind"])
+        settings = cls.model_validate({key: value for key, value in entry.items() if key != "kind"})
         assert isinstance(settings, AttackSettings)
         for point in settings.points():
-            yield name, stanza["kind"], settings, point
+            yield name, entry["kind"], settings, point
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table:

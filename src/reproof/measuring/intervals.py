@@ -64,16 +64,11 @@ def paired(only_first: int, only_second: int, total: int, level: float = LEVEL) 
     return max(centre - reach, -1.0), min(centre + reach, 1.0)
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided exact p-value of two classifiers being equally often right on the same images.
+def mcnemar_one_sided(only_first: int, only_second: int) -> float:
+    """Return the exact probability that so many discordant images, or more, fall to the first by chance (McNemar).
 
     only_first, only_second: images on which only the one, only the other is right; the rest says nothing.
     """
-    return min(1.0, 2 * mcnemar_one_sided(max(only_first, only_second), min(only_first, only_second)))
-
-
-def mcnemar_one_sided(only_first: int, only_second: int) -> float:
-    """Return the exact probability that so many discordant images, or more, fall to the first by chance."""
     if only_first < 0 or only_second < 0:
         raise ValueError(f"counts of images are not negative: {only_first}, {only_second}")
     discordant = only_first + only_second

@@ -57,8 +57,8 @@ def attack(job: Job, run: Run) -> None:
     clean = judge.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
     tensors: dict[str, torch.Tensor] = {"labels": labels}
     notes: dict[str, dict[str, Any]] = {}
-    for name, stanza in facts["attacks"].items():
-        found, notes[name] = _attack(name, stanza, engines, trainee, (images, labels, clean), aggregated)
+    for name, entry in facts["attacks"].items():
+        found, notes[name] = _attack(name, entry, engines, trainee, (images, labels, clean), aggregated)
         tensors |= found
     run.notes = notes
     metadata = {"attacks": facts["attacks"], "notes": {name: _lasting(note) for name, note in notes.items()}}
@@ -71,7 +71,7 @@ def attack(job: Job, run: Run) -> None:
 
 def _attack(
     name: str,
-    stanza: Mapping[str, Any],
+    entry: Mapping[str, Any],
     engines: Sequence[AttackEngine],
     trainee: nn.Module,
     shown: Sequence[torch.Tensor],
@@ -81,8 +81,8 @@ def _attack(
 
     engines: one, or each member's where their perturbations are summed. shown: images, labels and the source's classes.
     """
-    kind = stanza["kind"]
-    chosen = {key: value for key, value in stanza.items() if key != "kind"}
+    kind = entry["kind"]
+    chosen = {key: value for key, value in entry.items() if key != "kind"}
     settings = registry.load("attacks", kind).Settings(**chosen)
     images, labels, clean = (part[: settings.images or len(part)] for part in shown)
     runs = [

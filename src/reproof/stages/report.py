@@ -184,7 +184,7 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> S
         },
         settings={
             "architecture": chosen.architecture.dump(),
-            "defense": chosen.defense_stanza,
+            "defense": chosen.defense.dump(),
             **({"members": list(chosen.members)} if chosen.members else {}),
             **({"frozen peer models": list(chosen.beside)} if chosen.beside else {}),
             **({"seed_offset": chosen.seed_offset} if chosen.seed_offset else {}),

@@ -169,11 +169,6 @@ class Model:
         return (*([self.built_on.kind] if self.built_on else []), self.defense.kind)
 
     @property
-    def defense_stanza(self) -> dict[str, Any]:
-        """Return the defense's config entry as plain JSON values."""
-        return self.defense.dump()
-
-    @property
     def training_log(self) -> tuple[str, ...]:
         """Return the names of the tables that the training leaves beside its history."""
         return cast(DefenseSettings, self.defense.settings).training_log
