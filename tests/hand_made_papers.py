@@ -38,6 +38,7 @@ DESCRIPTION = {
     "citation": "A. Author. A paper.",
     "summary": "One. Two.",
     "threat_model": "L-infinity.",
+    "terms": {"defenses": {CELL["defense"]: "Ours"}},  # read, whether its file is here or not
     "budgets": {"mnist": {"epochs": 350, "test_images": 10000, "train_images": 60000}},
     "attacks": {"pgd": {"steps": 10, "step_size": 0.1}},
     "hyper_parameters": [],

@@ -196,9 +196,10 @@ def terms(family: Family) -> dict[str, str]:
 def _terms(package: Path) -> dict[Family, dict[str, str]]:
     import yaml
 
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # ten times faster
     found: dict[Family, dict[str, str]] = {family: {} for family in FAMILIES}
     for path in sorted(package.glob("papers/*/paper.yaml")):
-        stated = yaml.safe_load(path.read_text(encoding="utf-8")).get("terms", {})
+        stated = yaml.load(path.read_text(encoding="utf-8"), Loader=loader).get("terms", {})
         for family in FAMILIES:
             for key, words in stated.get(family, {}).items():
                 found[family].setdefault(key, words if isinstance(words, str) else words[0])

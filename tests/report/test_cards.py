@@ -61,7 +61,7 @@ def test_an_attack_is_called_by_its_kind_in_headings_cards_and_lists(tree: made_
     data = made_up_study.report_data(tree)
     attacks = [dataclasses.replace(one, kind="mim") if one.name == "pgd" else one for one in data.attacks]
     html = render(dataclasses.replace(data, attacks=attacks))
-    words = "pgd (MIM)"
+    words = "MIM (pgd)"
     matrices = html.split('<section id="matrix"')[-1].split("</section>")[0]
     assert words in matrices
     assert f"{words}, " in html.split('<section id="cards"')[-1]

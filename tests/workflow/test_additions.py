@@ -310,7 +310,8 @@ def test_a_wrong_word_in_the_sixth_paper_is_named(project: Project, tmp_path: Pa
 def test_the_plan_knows_what_they_cost(project: Project) -> None:
     done = project.reproof("plan")
     assert done.returncode == 0, done.stderr
-    jobs = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines() if line[:1].islower()}
+    rows = [line.split() for line in done.stdout.splitlines()]
+    jobs = {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
     assert jobs["train"] == jobs["attack"] == jobs["evaluate"] == 2
 
 
