@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -52,22 +52,33 @@ def _source(name: str) -> Path:
 def _parsed(path: Path) -> tuple[tuple[str, ...], str]:
     """Return what a module imports and the digest of its own code, of one reading."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    imported = tuple(_imports(tree))
-    for node in ast.walk(tree):
+    statements = list(_statements(tree))
+    imported = tuple(_imports(statements))
+    for node in (tree, *statements):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_prose(part)] or [ast.Pass()]
     return imported, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Yield all statements inside a node, however deep; what expressions are made of is no statement."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        found = getattr(node, part, ())
+        for inner in found if isinstance(found, list) else ():
+            if isinstance(inner, ast.stmt):
+                yield inner
+            yield from _statements(inner)
+
+
+def _imports(statements: Sequence[ast.stmt]) -> Iterator[str]:
     """Yield the package's modules that a module imports, at its top or inside its functions; not for types alone."""
     for_types = {
         part
-        for node in ast.walk(tree)
+        for node in statements
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for part in node.body
     }
-    for node in ast.walk(tree):
+    for node in statements:
         if node in for_types:
             continue
         if isinstance(node, ast.Import):
@@ -82,11 +93,9 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 def _is_prose(node: ast.stmt) -> bool:
     """Say whether a statement only tells people something: a docstring, a plug-in's title, its list of deviations."""
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        declared = ast.unparse(node.annotation).startswith("ClassVar") and node.target.id in (
-            "family",
-            "title",
-        )
-        return declared or node.target.id == "deviations"
+        if node.target.id in ("family", "title"):
+            return ast.unparse(node.annotation).startswith("ClassVar")
+        return node.target.id == "deviations"
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
