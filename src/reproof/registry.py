@@ -196,10 +196,11 @@ def terms(family: Family) -> dict[str, str]:
 def _terms(package: Path) -> dict[Family, dict[str, str]]:
     import yaml
 
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # ten times faster
+    from reproof.fast_yaml import LOADER
+
     found: dict[Family, dict[str, str]] = {family: {} for family in FAMILIES}
     for path in sorted(package.glob("papers/*/paper.yaml")):
-        stated = yaml.load(path.read_text(encoding="utf-8"), Loader=loader).get("terms", {})
+        stated = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER).get("terms", {})
         for family in FAMILIES:
             for key, words in stated.get(family, {}).items():
                 found[family].setdefault(key, words if isinstance(words, str) else words[0])

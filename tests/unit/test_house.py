@@ -413,7 +413,7 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
 
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "settings"),
+    ("errors", "settings", "fast_yaml"),
     ("artifacts", "table_schema", "csv_tables", "job_tables", "registry", "wording"),
     ("provenance", "study"),
     ("plan", "device", "data"),

@@ -15,11 +15,10 @@ from reproof.claims.claim import Claim
 from reproof.claims.reader import read_claims
 from reproof.claims.vocabulary import COLUMNS, FAMILIES, Terms, nearest, not_built
 from reproof.errors import ClaimError
+from reproof.fast_yaml import LOADER
 from reproof.settings.values import Count, NonNegative, Number, Settings
 
 FOLDER = Path(__file__).parents[1] / "papers"
-_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader; written in C, where PyYAML has it, it takes a tenth of the time."""
 
 
 class PaperBudget(Settings):
@@ -267,7 +266,7 @@ def _read_paper(folder: Path) -> Paper:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ClaimError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
