@@ -176,8 +176,11 @@ def columns(kind: Kind, names: str, unit: str = "") -> tuple[Column, ...]:
 def schema_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Schema:
     """Return the schema of rows whose columns nobody declared: those of the first, each of its cells' kind.
 
-    Whole numbers among real ones are real, as is a column without a value; TypeError names one of other mixtures.
+    Whole numbers among real ones are real, as is a column without a value; TypeError names one of other mixtures, and
+    rows that are none or have other columns than the first.
     """
+    if not rows or any(row.keys() != rows[0].keys() for row in rows):
+        raise TypeError(f"{name}: its rows should be one or more, all with the same columns")
     found = []
     for column in rows[0]:
         kinds = {_kind(row[column]) for row in rows if row[column] is not None}

@@ -197,3 +197,9 @@ def test_a_schema_is_made_of_rows_that_nobody_declared() -> None:
     assert schema_of("tiny", [{"count": 1}, {"count": np.float32(1.5)}]).columns == (Column("count", "real"),)
     with pytest.raises(TypeError, match="tiny: column count holds text and whole values"):
         schema_of("tiny", [{"count": 1}, {"count": "x"}])
+
+
+@pytest.mark.parametrize("rows", [[], [{"a": 1}, {"a": 2, "b": 3.0}], [{"a": 1, "b": 2}, {"a": 1}]])
+def test_rows_of_an_undeclared_table_have_the_same_columns(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(TypeError, match="log: its rows should be one or more, all with the same columns"):
+        schema_of("log", rows)

@@ -66,7 +66,12 @@ def read_value(text: str, origin: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark and "\n" in text else ""
         raise StudyError(f"{origin}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    except (ValueError, RecursionError) as error:  # of a date that is none, of mappings without end
+    except (
+        ValueError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # PyYAML's, of a value with a wrong tag
         raise StudyError(f"{origin}: not valid YAML: {error}") from error
 
 

@@ -176,6 +176,10 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         (suite("papers", settings={"fgsm": {"epsilons": [0.2, 0.2]}}), "suites.papers.settings.fgsm", "epsilon=0.2 is listed twice"),
     ],
     "known_attacks": [
+        *(
+            ({"attacks": {name: {"kind": "fgsm", "epsilons": [0.1]}}}, f"attacks.{name}", f"tables call something else '{name}'")
+            for name in ("none", "worst_case", "worst_case_unbounded")
+        ),
         (suite("papers", attacks=["fsgm"]), "suites.papers.attacks[0]", "no attack is called 'fsgm'; did you mean 'fgsm'?"),
         (suite("papers", attacks=["fgsm", "fgsm"]), "suites.papers.attacks", "an attack stands twice"),
     ],

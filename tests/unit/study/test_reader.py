@@ -601,6 +601,9 @@ def test_unknown_key_is_laid_to_the_file_that_has_it(tmp_path: Path) -> None:
         ("title: 2020-13-45", "not valid YAML"),
         ("2020-13-45: x", "not valid YAML"),
         ("title: !!int abc", "not valid YAML"),
+        ("title: !!bool x", "not valid YAML"),
+        ("title: !!timestamp foo", "not valid YAML"),
+        ("title: !!int ''", "not valid YAML"),
         ("title: !!binary aGk=", "no binary values"),
     ],
 )
