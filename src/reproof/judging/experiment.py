@@ -82,6 +82,8 @@ def _of_settings(
 ) -> Iterator[Difference]:
     if "training.epochs" not in stated:
         yield Difference("protocol", "", "", "B")
+        if not stated:
+            return
     for name in sorted({*model.chosen, *(name for name in stated if _is_a_model_s(name))}):
         if name.startswith("architecture.") and not same_network:
             continue  # another network has other settings
