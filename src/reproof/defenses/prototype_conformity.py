@@ -170,8 +170,8 @@ class PrototypeConformity(Defense[Settings]):
         "The prototypes start from a normal distribution and move by their own rate without momentum and "
         "weight decay, as in the authors' public code; the paper says neither.",
         "Prediction is by softmax, as in the paper's experiments; the nearest prototype (Eq. 6) is not used.",
-        "Adversarial examples, where trained on, are made before the update rather than after it, and from "
-        "the first epoch on rather than after T'.",
+        "Adversarial examples, where trained on, are made before the update rather than after it; after T', as in "
+        "Algorithm 1, where training.adversarial.warmup_epochs says so.",
         "released_code: the schedule lowers every rate; in the public code it has no effect, because it "
         "writes to keys that the optimiser does not read.",
         "released_code: the public code starts from a network trained by a script of its own; here the first "

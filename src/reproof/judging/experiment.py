@@ -12,6 +12,7 @@ from reproof import registry
 from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper
 from reproof.claims.protocol import Grade, Stated, grade_of, normal
+from reproof.claims.vocabulary import QUANTITY
 from reproof.judging.difference import Difference
 from reproof.judging.measured import SummaryRow
 from reproof.judging.study_facts import ModelFacts, StudyFacts
@@ -35,13 +36,27 @@ class Protocols:
 
     def __init__(self, papers: Iterable[Paper]):
         self._papers = {paper.key: paper for paper in papers}
+        self._printed = {
+            (paper.key, _quantity(claim)): claim
+            for paper in self._papers.values()
+            for claim in sorted(paper.claims, key=lambda one: one.copied, reverse=True)
+        }
+
+    def origin(self, claim: Claim) -> str:
+        """Return the paper that measured a claim, itself or through copies of copies; "" where it is none of ours."""
+        if not claim.copied:
+            return claim.paper
+        source = claim.evidence.removeprefix("copied from ")
+        if source not in self._papers:
+            return ""
+        first = self._printed.get((source, _quantity(claim)))
+        return source if first is None else self.origin(first)
 
     def of(self, claim: Claim) -> dict[str, Stated]:
         """Return what is stated of a claim's experiment, by setting."""
-        if claim.copied:
-            origin = self._papers.get(claim.evidence.removeprefix("copied from "))
-            if origin is not None:
-                return origin.protocol_of(replace(claim, evidence="measured", table=""))
+        origin = self.origin(claim)
+        if claim.copied and origin:
+            return self._papers[origin].protocol_of(replace(claim, evidence="measured", table=""))
         paper = self._papers.get(claim.paper)
         return {} if paper is None else paper.protocol_of(claim)
 
@@ -60,6 +75,10 @@ class Protocols:
                 metric="accuracy",
             )
         )
+
+
+def _quantity(claim: Claim) -> tuple[str, ...]:
+    return tuple(str(getattr(claim, column)) for column in QUANTITY)
 
 
 def grade(differences: Iterable[Difference]) -> Grade:
@@ -109,9 +128,13 @@ def _epochs(stated: Mapping[str, Stated]) -> float | None:
 
 
 def _share_of_epochs(name: str, value: Any, epochs: float | None) -> Any:
-    """Return a defense's warm-up as a share of its epochs, however it is given; any other value as it is."""
+    """Return a warm-up on clean images as a share of the epochs, however it is given; any other value as it is.
+
+    A learning rate's (`training.warmup_epochs`) is always a number of epochs.
+    """
     length = normal(value)
-    if name.startswith("defense.") and name.endswith("warmup_epochs") and isinstance(length, float):
+    of_method = name.startswith(("defense.", "training.adversarial.")) and name.endswith("warmup_epochs")
+    if of_method and isinstance(length, float):
         return length if length < 1 or not epochs else length / epochs
     return value
 

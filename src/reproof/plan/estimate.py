@@ -148,7 +148,7 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
         # The study's examples take the place of the method's own; a shaped network costs them as much more.
         network = relative if defense.shapes_network else float(model.networks)
         loss = relative / network if defense.trains_on == CLEAN else 1.0
-        relative = network * (loss + adversarial.relative_cost(loss))
+        relative = network * (loss + adversarial.relative_cost(loss, model.training.epochs))
     relative += (
         FORWARD * ADVERSARIAL_STEP * max(0, len(model.beside) - 1)
     )  # the method itself counts one peer

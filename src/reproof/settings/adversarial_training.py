@@ -50,6 +50,13 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     """Mode of batch norm and dropout while the examples are made."""
     weight: Positive = 1.0
     """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
+    warmup_epochs: NonNegative = 0.0
+    """Epochs on clean images alone before the first examples are made (Mustafa, Algorithm 1): below 1 a fraction of
+    the training's epochs, otherwise a number of epochs."""
+
+    def begins(self, epochs: int) -> float:
+        """Return the epoch, counted from 0, from which examples are made. epochs: of the whole training."""
+        return self.warmup_epochs * epochs if self.warmup_epochs < 1 else self.warmup_epochs
 
     def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
         """Return the steps and weights that null stands for."""
@@ -59,13 +66,17 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
             found = {"step_size": 2.5 / self.steps} if self.attack == "pgd" else {}
         return {name: value for name, value in found.items() if getattr(self, name) is None}
 
-    def relative_cost(self, step: float = 1.0) -> float:
-        """Return what the examples add to the cost of a training step. step: that cost without them."""
+    def relative_cost(self, step: float = 1.0, epochs: int = 0) -> float:
+        """Return what the examples add to the cost of a training step, on the mean over the training.
+
+        step: that cost without them. epochs: of the whole training; 0 leaves the warm-up out.
+        """
         gradients = 1 if self.attack == "fgsm" else self.steps
         maximised = step if self.objective == "defense" else 1.0
         # C&W looks at where its last step led, and predicted labels need a prediction.
         forward = FORWARD * ((self.attack == "carlini_wagner") + (self.labels == "predicted"))
-        return self.share * (ADVERSARIAL_STEP * (gradients * maximised + forward) + self.augment * step)
+        added = self.share * (ADVERSARIAL_STEP * (gradients * maximised + forward) + self.augment * step)
+        return added * (1 - self.begins(epochs) / epochs if epochs else 1.0)
 
     @model_validator(mode="after")
     def _consistent(self) -> AdversarialTraining:

@@ -65,6 +65,8 @@ class TrainingSettings(Settings, use_attribute_docstrings=True):
             raise ValueError(f"milestones should lie below epochs ({self.epochs})")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs should be less than epochs ({self.epochs})")
+        if self.adversarial is not None and self.adversarial.begins(self.epochs) >= self.epochs:
+            raise ValueError(f"adversarial.warmup_epochs should be less than epochs ({self.epochs})")
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs optimizer sgd and a momentum above 0")
         return self

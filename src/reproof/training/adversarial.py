@@ -36,9 +36,12 @@ def mix_in_adversarial(
     progress: Progress,
     generator: torch.Generator,
 ) -> None:
-    """Replace the first `share` of the batch by adversarial examples, or add them to it with `augment`."""
+    """Replace the first `share` of the batch by adversarial examples, or add them to it with `augment`.
+
+    While it warms up on clean images, the batch stays as it is.
+    """
     count = round(adversarial.share * len(batch.images))
-    if count == 0:
+    if count == 0 or progress.epoch < adversarial.begins(progress.epochs):
         return
     clean, labels = batch.images[:count], batch.labels[:count]
     crafted = craft(clean, labels, adversarial, defense, trainee, progress, generator)

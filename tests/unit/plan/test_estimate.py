@@ -126,6 +126,17 @@ class TestByHand:
                 {"attack": "fgsm", "epsilon": 0.1, "labels": "predicted"},
                 1 + 0.5 * 0.75 * 1.4,
             ),
+            # One of three epochs without them.
+            (
+                {"kind": "undefended"},
+                {"attack": "fgsm", "epsilon": 0.1, "share": 1, "augment": True, "warmup_epochs": 1},
+                1 + (0.75 + 1) * 2 / 3,
+            ),
+            (
+                {"kind": "undefended"},
+                {"attack": "fgsm", "epsilon": 0.1, "share": 1, "augment": True, "warmup_epochs": 1 / 3},
+                1 + (0.75 + 1) * 2 / 3,
+            ),
         ],
     )
     def test_training_on_the_study_s_examples(

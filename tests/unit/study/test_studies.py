@@ -13,9 +13,9 @@ import pytest
 from reproof import cli, registry
 from reproof.claims import paper as claims_paper
 from reproof.claims.claim import TransferSource
-from reproof.claims.paper import Paper, PaperBudget
+from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import MEMBERS, variant_of
-from reproof.csv_tables import SUMMARY
+from reproof.csv_tables import MEASUREMENTS, SUMMARY
 from reproof.judging.study_facts import StudyFacts
 from reproof.judging.tables import judge_claims
 from reproof.measuring.measurements import BOOSTED
@@ -34,7 +34,7 @@ BUDGETS = [
     ("mnist", "cpu"),
     ("paper", ""),
 ]
-JUDGED = ("reproduced", "lower", "higher")
+JUDGED = ("reproduced", "lower", "higher", "undecided")
 
 MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
     ("mnist", "quick"): {
@@ -53,10 +53,10 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "defensive_features": 3,
         },
         "mirzaeian_dkd": {
-            "distilled_ensemble": 24,
-            "diverse_ensemble": 36,
-            "independent_ensemble": 23,
-            "undefended": 15,
+            "distilled_ensemble": 42,
+            "diverse_ensemble": 54,
+            "independent_ensemble": 42,
+            "undefended": 14,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
@@ -81,19 +81,19 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "input_gradient": 12,
         },
         "hassanin_dfl": {
-            "undefended": 8,
+            "undefended": 6,
             "prototype_conformity": 12,
             "dynamic_training": 6,
-            "defensive_features+polarised_contrastive": 6,
+            "defensive_features+polarised_contrastive": 5,
             "fgsm_training": 2,
             "pgd_training": 2,
-            "defensive_features": 6,
+            "defensive_features": 5,
         },
         "mirzaeian_dkd": {
-            "distilled_ensemble": 38,
-            "diverse_ensemble": 50,
-            "independent_ensemble": 37,
-            "undefended": 15,
+            "distilled_ensemble": 42,
+            "diverse_ensemble": 54,
+            "independent_ensemble": 42,
+            "undefended": 14,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
@@ -133,23 +133,21 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "polarised_contrastive": 3,
         },
         "mirzaeian_dkd": {
-            "distilled_ensemble": 24,
-            "diverse_ensemble": 36,
-            "independent_ensemble": 24,
+            "distilled_ensemble": 42,
+            "diverse_ensemble": 54,
+            "independent_ensemble": 42,
             "undefended": 16,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
         },
         "mirzaeian_gravity": {
-            "undefended": 17,
             "fgsm_training": 12,
             "decision_surface": 8,
             "input_gradient": 12,
             "adaptive_diversity": 12,
             "pgd_training": 12,
             "prototype_conformity": 12,
-            "adaptive_gravity": 51,
         },
     },
     ("cifar10", "paper"): {
@@ -164,33 +162,31 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "input_gradient": 12,
         },
         "hassanin_dfl": {
-            "undefended": 8,
+            "undefended": 6,
             "prototype_conformity": 12,
             "dynamic_training": 6,
-            "defensive_features+polarised_contrastive": 18,
+            "defensive_features+polarised_contrastive": 14,
             "fgsm_training": 2,
             "pgd_training": 2,
-            "defensive_features": 14,
-            "polarised_contrastive": 6,
+            "defensive_features": 12,
+            "polarised_contrastive": 5,
         },
         "mirzaeian_dkd": {
-            "distilled_ensemble": 38,
-            "diverse_ensemble": 50,
-            "independent_ensemble": 38,
+            "distilled_ensemble": 42,
+            "diverse_ensemble": 54,
+            "independent_ensemble": 42,
             "undefended": 16,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
         },
         "mirzaeian_gravity": {
-            "undefended": 17,
             "fgsm_training": 12,
             "decision_surface": 8,
             "input_gradient": 12,
             "adaptive_diversity": 12,
             "pgd_training": 12,
             "prototype_conformity": 12,
-            "adaptive_gravity": 51,
         },
     },
     ("cifar100", "quick"): {
@@ -233,17 +229,12 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
     },
     ("mnist", "cpu"): {
         "mirzaeian_dkd": {
-            "distilled_ensemble": 24,
-            "diverse_ensemble": 36,
-            "independent_ensemble": 23,
-            "undefended": 15,
+            "distilled_ensemble": 42,
+            "diverse_ensemble": 54,
+            "independent_ensemble": 42,
+            "undefended": 14,
         },
-        "mirzaeian_gravity": {
-            "undefended": 17,
-            "adaptive_gravity": 51,
-            "fgsm_training": 12,
-            "prototype_conformity": 10,
-        },
+        "mirzaeian_gravity": {"undefended": 17, "fgsm_training": 12, "prototype_conformity": 10},
         "mustafa_pcl": {"undefended": 23, "prototype_conformity": 46, "fgsm_training": 12},
         "hassanin_dfl": {"undefended": 6, "prototype_conformity": 12},
     },
@@ -304,7 +295,7 @@ def measurements(plan: Plan) -> list[dict[str, Any]]:
                     "training": facts["training_key"],
                     "seeds": len(plan.study.seeds),
                     "setting": "white_box" if clean else facts["setting"],
-                    "source": "" if source == facts["model"] else source,
+                    "source": source,
                     "attack": attack,
                     "parameters": parameters,
                     "metric": metric,
@@ -326,7 +317,9 @@ def judged(plan: Plan) -> Counter[tuple[str, str]]:
     """Return how many claims the study would judge, by paper and the claim's defense."""
     facts = StudyFacts.read(plan.tabulate().slice)
     claims = {claim.claim_id: claim for paper in ledger() for claim in paper.claims}
-    _, _, verdicts = judge_claims(SUMMARY.frame(measurements(plan)), facts, ledger())
+    rows = measurements(plan)
+    of_a_seed = MEASUREMENTS.frame({**row, "seed": plan.study.seeds[0]} for row in rows)
+    _, _, verdicts = judge_claims(SUMMARY.frame(rows), of_a_seed, facts, ledger())
     return Counter(
         (verdict.paper, variant_of(claims[verdict.claim_id].defense))
         for verdict in verdicts
@@ -366,32 +359,16 @@ def test_study_stands_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_paper_budget_attacks_all_test_images_and_trains_as_long_as_the_paper(name: str) -> None:
+def test_paper_budget_attacks_more_images_and_trains_longer(name: str) -> None:
+    """What the papers say of it, setting by setting, is held by test_protocol_of_studies.py."""
     chosen = planned(name, "paper").study
-    quick = planned(name, "quick").study
+    assert_larger(chosen, planned(name, "quick").study)
     (settings,) = (choice.settings for choice in chosen.datasets.values())
-    assert_larger(chosen, quick)
-    stated = {paper.key: paper.budgets for paper in ledger()}["mustafa_pcl"].get(settings.key, PaperBudget())
-    if stated.epochs is None:
-        assert name == "ilsvrc", "whose paper names no epochs"
-        return
-    assert settings.sizes()["test"] == stated.test_images
-    assert all(suite.images == stated.test_images for suite in chosen.suites.values())
-    for model in (
-        "undefended",
-        "prototype_conformity",
-        "prototype_conformity_fgsm",
-        "prototype_conformity_pgd",
-    ):
-        if model not in chosen.models and "prototype_conformity" not in registry.names("defenses"):
-            continue  # its file was deleted, and its entries with it
-        training = chosen.models[model].training
-        assert training.epochs == stated.epochs
-        joint = training.epochs - 300
-        assert (training.batch_size, training.learning_rate) == (256, 0.1)
-        assert [epoch - joint for epoch in training.milestones] == [200, 250]
-        share = getattr(chosen.models[model].defense.settings, "warmup_epochs", joint / training.epochs)
-        assert share * training.epochs == pytest.approx(joint)
+    most = 10000 if name == "ilsvrc" else settings.sizes()["test"]
+    assert {suite.images for suite in chosen.suites.values()} <= {
+        most,
+        most // 2 if name == "ilsvrc" else most,
+    }
 
 
 def assert_larger(paper: study_model.Study, quick: study_model.Study) -> None:
@@ -399,26 +376,6 @@ def assert_larger(paper: study_model.Study, quick: study_model.Study) -> None:
         assert paper.models[name].training.epochs > model.training.epochs
     for name, suite in quick.suites.items():
         assert paper.suites[name].images > suite.images
-
-
-@pytest.mark.parametrize("name", NAMES[:5])
-def test_attacks_follow_the_paper_s_protocol(name: str) -> None:
-    """A claim is about the paper's attack: steps and step sizes are the paper's in every budget."""
-    protocols = {paper.key: paper.attacks for paper in ledger()}
-    for budget in ("quick", "paper"):
-        for key, suite in planned(name, budget).study.suite_attacks.items():
-            paper = {"hassanin": "hassanin_dfl", "dkd": "mirzaeian_dkd"}.get(
-                key.partition("_")[0], "mustafa_pcl"
-            )
-            stated = protocols[paper]
-            for attack in suite.keys() & stated.keys():
-                found = suite[attack].settings.model_dump()
-                # Of several numbers of steps, each an attack of its own, the paper's protocol is about the most.
-                most = {
-                    key: max(value, default=None) if isinstance(value, tuple) else value
-                    for key, value in found.items()
-                }
-                assert {key: most[key] for key in stated[attack]} == pytest.approx(dict(stated[attack]))
 
 
 @pytest.mark.parametrize(("name", "budget"), list(MEASURABLE))

@@ -61,6 +61,10 @@ class TestSettings:
             ({"schedule": "step", "milestones": [1, 1]}, "should rise"),
             ({"schedule": "step", "milestones": [3]}, r"below epochs \(3\)"),
             ({"warmup_epochs": 3}, "less than epochs"),
+            (
+                {"adversarial": {"attack": "fgsm", "epsilon": 0.1, "warmup_epochs": 3}},
+                r"adversarial.warmup_epochs should be less than epochs \(3\)",
+            ),
             ({"nesterov": True, "optimizer": "adam"}, "nesterov needs"),
             ({"nesterov": True, "momentum": 0}, "nesterov needs"),
             ({"batch_size": 1}, "greater than or equal to 2"),
@@ -323,6 +327,10 @@ class TestCheckpoint:
                     "adversarial": {"attack": "pgd", "epsilon": [0.0, 0.2], "steps": 2, "augment": True},
                 },
                 id="everything",
+            ),
+            pytest.param(
+                {"adversarial": {"attack": "fgsm", "epsilon": 0.2, "augment": True, "warmup_epochs": 2}},
+                id="warmup",
             ),
         ],
     )
@@ -738,6 +746,32 @@ class TestAdversarialTraining:
         run(given, settings(epochs=1, adversarial=adversarial(share=0.5, augment=True)), train_images=16)
         assert [len(labels) for _, _, labels in own.seen] == [32]
         assert [len(labels) for _, _, labels in given.seen] == [24]
+
+    @pytest.mark.parametrize(
+        ("warmup_epochs", "sizes"),
+        [
+            (0, [32, 32, 32, 32]),
+            (1, [16, 32, 32, 32]),
+            (3, [16, 16, 16, 32]),
+            (0.25, [16, 32, 32, 32]),
+            (0.6, [16, 16, 16, 32]),  # an epoch that has begun is clean to its end
+        ],
+    )
+    def test_the_first_epochs_are_clean(self, warmup_epochs: float, sizes: list[int]) -> None:
+        defense = PlainDefense()
+        chosen = adversarial(share=1.0, augment=True, warmup_epochs=warmup_epochs)
+        run(defense, settings(epochs=4, adversarial=chosen), train_images=16)
+        assert [len(labels) for _, _, labels in defense.seen] == sizes
+        assert [progress.crafted for progress, _, _ in defense.seen] == [size - 16 for size in sizes]
+
+    def test_until_its_examples_come_it_is_the_clean_training(self) -> None:
+        clean, warming = PlainDefense(), PlainDefense()
+        run(clean, settings(epochs=1, augmentation="crop"))
+        chosen = adversarial(share=1.0, warmup_epochs=1)
+        run(warming, settings(epochs=2, augmentation="crop", adversarial=chosen))
+        first = [images for progress, images, _ in warming.seen if progress.epoch == 0]
+        assert all(torch.equal(images, seen) for images, (_, seen, _) in zip(first, clean.seen, strict=True))
+        assert [progress.crafted for progress, _, _ in warming.seen[6:]] == [16] * 5 + [10]
 
     def test_it_makes_a_model_robust(self) -> None:
         """At epsilon 0.15, it gains at least 20 points of PGD accuracy and keeps clean accuracy above 0.9."""
