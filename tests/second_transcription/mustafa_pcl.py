@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.second_transcription.layout import Table
 
-CNN6, RESNET110, VGG19 = {"architecture": "cnn6"}, {"architecture": "resnet110"}, {"architecture": "vgg19"}
+CNN6, VGG19 = {"architecture": "cnn6"}, {"architecture": "vgg19"}
+RESNET110 = {"architecture": "resnet110_bottleneck_fc1024"}
 MNIST = {"dataset": "mnist", **CNN6}
 F_MNIST = {"dataset": "fashion_mnist", **CNN6}
 CIFAR10 = {"dataset": "cifar10", **RESNET110}
@@ -255,8 +256,8 @@ TABLES = (
         rows={
             "VGG-19": {"source": "vgg19"},
             "AdvTrain [17]": {"source": "vgg19:fgsm_training"},
-            "Madry et al. [22]": {"source": "resnet110:pgd_training"},
-            "Ours": {"source": "resnet110:prototype_conformity:pgd"},
+            "Madry et al. [22]": {"source": "resnet110_bottleneck_fc1024:pgd_training"},
+            "Ours": {"source": "resnet110_bottleneck_fc1024:prototype_conformity:pgd"},
         },
         columns={
             "VGG-19": {**VGG19, **SOFTMAX},
