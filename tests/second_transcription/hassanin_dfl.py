@@ -210,7 +210,11 @@ TABLES = (
                 "certainty": "unsure",
             },
             "Sec. 4.4 · accuracy of ResNet-50 with DFL": {},
-            "Sec. 4.4 · training error of ResNet-50 with DFL": {"metric": "train_error"},
+            "Sec. 4.4 · training error of ResNet-50 with DFL": {
+                "metric": "train_error",
+                "attack": "none",
+                "parameters": "",
+            },
         },
         columns={"Claim": {}},
         printed={"Claim": "12% 64.8% 60.5%"},

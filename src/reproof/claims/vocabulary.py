@@ -74,7 +74,7 @@ METRICS: Mapping[str, Metric] = {
     "accuracy": Metric(_SHARE, "accuracy", 1.0, share=True),
     "l2_mean": Metric(("distance",), "mean L2 distance of the successful examples"),
     "train_accuracy": Metric(_SHARE, "accuracy on the training images", 1.0, share=True),
-    "train_error": Metric(_SHARE, "error on the training images", 1.0, share=True),
+    "train_error": Metric(_SHARE, "error on what it was trained on, in the last epoch", 1.0, share=True),
     "fooling_set_accuracy": Metric(
         _SHARE, "accuracy on the adversarial images that fool all their sources", 1.0, share=True
     ),
@@ -84,11 +84,17 @@ METRICS: Mapping[str, Metric] = {
     "refused": Metric(_SHARE, "share of images answered with no class", 1.0, share=True),
     "failed_majorities": Metric(("images",), "images on which no majority of the members agrees"),
     "accuracy_gain": Metric(("points",), "accuracy gained by the boosted vote", 1.0, -1.0, share=True),
+    "nearest_prototype_accuracy": Metric(_SHARE, "accuracy by the nearest prototype", 1.0, share=True),
+    "nearest_prototype_gain": Metric(
+        ("points",), "accuracy gained by the nearest prototype over softmax", 1.0, -1.0, share=True
+    ),
     "epoch_seconds": Metric(("min:s",), "median time of a training epoch"),
     "seconds_to_accuracy": Metric(
         ("h:min",), "training time until a validation accuracy", parameter="accuracy"
     ),
     "chosen_round": Metric(("rounds",), "the round that was chosen"),
+    "icd_crossing_round": Metric(("rounds",), "the round after which the tail's ICD is below the head's"),
+    "icc_peak_round": Metric(("rounds",), "the round of the tail's largest ICC"),
     "confidence": Metric(_SHARE, "the network's confidence on one image", 1.0, share=True),
     "strongest_epsilon": Metric(("levels",), "the ε at which a single step succeeds most often", 1.0),
 }
