@@ -421,6 +421,32 @@ def test_attacks_follow_the_paper_s_protocol(name: str) -> None:
                 assert {key: most[key] for key in stated[attack]} == pytest.approx(dict(stated[attack]))
 
 
+@pytest.mark.parametrize(
+    ("name", "budget"),
+    [*((name, budget) for name in ("mnist", "cifar10") for budget in ("quick", "paper")), ("paper", "")],
+)
+def test_hassanin_s_ten_steps_of_carlini_wagner_are_an_attack(name: str, budget: str) -> None:
+    """On MNIST steps times rate must pass the 7.25 at which a pixel of 0 or 1 starts; ten of 0.01 move it by 6e-7."""
+    study = planned(name, budget).study
+    rates = {"mnist": 1, "cifar10": 0.1}
+    for key, suite in study.suite_attacks.items():
+        if "hassanin" in key and "carlini_wagner" in suite:
+            found = [suite[attack].settings for attack in ("carlini_wagner", "carlini_wagner_long")]
+            rate = rates[key.partition("_")[0] if name == "paper" else name]
+            assert [(one.steps, one.learning_rate) for one in found] == [(10, rate), (1000, 0.01)]
+            assert {one.constants for one in found} == {(0.1,)}
+    trained = 0
+    for model in study.models.values():
+        chosen = model.training.adversarial
+        if chosen is not None and chosen.attack == "carlini_wagner":
+            assert (chosen.steps, chosen.learning_rate) == (
+                10,
+                rates[study.datasets[model.dataset].settings.key],
+            )
+            trained += 1
+    assert (trained > 0) == (budget != "quick")
+
+
 @pytest.mark.parametrize(("name", "budget"), list(MEASURABLE))
 def test_papers_claims_find_their_measurements(name: str, budget: str) -> None:
     found = judged(planned(name, budget))
