@@ -103,6 +103,8 @@ METRICS: Mapping[str, Metric] = {
         ("h:min",), "training time until a validation accuracy", compared="time", parameter="accuracy"
     ),
     "chosen_round": Metric(("rounds",), "the round that was chosen"),
+    "latent_separation": Metric(("distance",), "latent space separation of an ensemble's members, LSS"),
+    "separating_weight": Metric(("fraction",), "the weight ζ at which LSS is largest", 1.0),
     "confidence": Metric(_SHARE, "the network's confidence on one image", 1.0, share=True),
     "strongest_epsilon": Metric(("levels",), "the ε at which a single step succeeds most often", 1.0),
 }

@@ -29,8 +29,8 @@ Cells = dict[str, Any]
 """A row of measurements.csv, by column."""
 
 
-def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
-    """Return the measurements of each model and seed, sorted (csv_tables.MEASUREMENTS).
+def measure(outcomes: Iterable[Outcomes], others: Iterable[Cells] = ()) -> pd.DataFrame:
+    """Return the measurements of each model and seed, and other rows with them, sorted (csv_tables.MEASUREMENTS).
 
     Accuracy under one attack is the share of its images whose adversarial version is classified correctly.
     The worst case of a norm and epsilon is the share classified correctly clean and under every attack in
@@ -46,7 +46,7 @@ def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
     has a row for each, and one of source `member`: their mean, with the interval of as many images.
     """
     outcomes = list(outcomes)
-    found = _gains(outcomes)
+    found = [*others, *_gains(outcomes)]
     for one in outcomes:
         clean_place = ("white_box", "", NO_ATTACK, "")
         found.append(_counted(one, *clean_place, one.clean))

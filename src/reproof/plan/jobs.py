@@ -289,16 +289,24 @@ class Plan:
     def tabulate(self) -> Job:
         """Return the job that counts outcomes and judges claims."""
         folder = f"{self.folder}/tables"
+        assembled = [(name, seed) for name in self.assembled for seed in self.study.seeds]
         return self._job(
             "tabulate",
             self.study.name,
-            inputs={"outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes())},
+            inputs={
+                "outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes()),
+                "separations": tuple(self.assemble(*one).outputs["separation"] for one in assembled),
+            },
             outputs={
                 **{table: self.table_path(table) for table in SCHEMAS},
                 "record": f"{folder}/record.json",
             },
             slice={
                 "study": self.study.name,
+                "separations": [
+                    {**facts.separated(self.study, self.study.models[name]), "seed": seed}
+                    for name, seed in assembled
+                ],
                 "plug_ins": facts.all_plug_ins(),
                 "titles_of_claims": facts.titles(),
                 "looks": self.study.looks,

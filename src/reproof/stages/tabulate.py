@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from reproof import artifacts, csv_tables
 from reproof.diagnostics import checklist, checklist_case, red_flags
+from reproof.job_tables import SEPARATION
 from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
-from reproof.measuring import breakdown
+from reproof.measuring import breakdown, separations
 from reproof.measuring import outcomes as measuring_outcomes
+from reproof.measuring.measurements import Cells
 from reproof.plan.job import Job
 from reproof.provenance import Run
 
@@ -18,7 +21,7 @@ def tabulate(job: Job, run: Run) -> None:
     """Do the tabulate job (plan.jobs.Plan.tabulate)."""
     outcomes = measuring_outcomes.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
     facts = StudyFacts.read(job.slice)
-    made = tables.tabulate(outcomes, facts)
+    made = tables.tabulate(outcomes, facts, others=_of_ensembles(job, run))
     flags = red_flags.find(outcomes, facts.attacks, facts.suite_overrides)
     stated = checklist_case.facts(job.slice["checklist"], facts.attacks)
     frames = {
@@ -36,3 +39,11 @@ def tabulate(job: Job, run: Run) -> None:
     for name, schema in csv_tables.SCHEMAS.items():
         artifacts.write_text(run.wrote(Path(job.outputs[name])), schema.text(frames[name]))
     run.notes = {"measurements": len(made.measurements), "claims": len(made.verdicts)}
+
+
+def _of_ensembles(job: Job, run: Run) -> Iterable[Cells]:
+    """Return the measurements of the ensembles' latent spaces."""
+    files = [run.read(Path(path)) for path in job.inputs["separations"]]
+    margins = [separations.mean_margin(SEPARATION.rows(SEPARATION.read(path))) for path in files]
+    known = zip(job.slice["separations"], margins, strict=True)
+    return separations.separations([separations.Separated(**one, margin=margin) for one, margin in known])
