@@ -15,10 +15,11 @@ from reproof.claims import paper as claims_paper
 from reproof.claims.claim import TransferSource
 from reproof.claims.paper import Paper, PaperBudget
 from reproof.claims.vocabulary import MEMBERS, variant_of
-from reproof.csv_tables import SUMMARY
+from reproof.csv_tables import MEASUREMENTS, SUMMARY
 from reproof.judging.study_facts import StudyFacts
 from reproof.judging.tables import judge_claims
 from reproof.measuring.measurements import BOOSTED
+from reproof.measuring.separations import Separated, separations
 from reproof.plan import estimate
 from reproof.plan.jobs import Plan
 from reproof.settings.source_names import MEMBER
@@ -91,7 +92,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         },
         "mirzaeian_dkd": {
             "distilled_ensemble": 42,
-            "diverse_ensemble": 54,
+            "diverse_ensemble": 55,
             "independent_ensemble": 41,
             "undefended": 15,
             "magnet": 6,
@@ -175,7 +176,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         },
         "mirzaeian_dkd": {
             "distilled_ensemble": 42,
-            "diverse_ensemble": 54,
+            "diverse_ensemble": 55,
             "independent_ensemble": 42,
             "undefended": 16,
             "magnet": 6,
@@ -319,6 +320,10 @@ def measurements(plan: Plan) -> list[dict[str, Any]]:
                 }
                 for metric in metrics
             ]
+    own = {row["model"]: row for row in rows if row["attack"] == "none" and row["metric"] == "accuracy"}
+    ensembles = [Separated(**one, margin=0.5) for one in plan.tabulate().slice["separations"]]
+    for made in separations([one for one in ensembles if one.seed == plan.study.seeds[0]]):
+        rows.append({**own[made["model"]], "metric": made["metric"], "total": None})
     return rows
 
 
@@ -326,7 +331,9 @@ def judged(plan: Plan) -> Counter[tuple[str, str]]:
     """Return how many claims the study would judge, by paper and the claim's defense."""
     facts = StudyFacts.read(plan.tabulate().slice)
     claims = {claim.claim_id: claim for paper in ledger() for claim in paper.claims}
-    _, _, verdicts = judge_claims(SUMMARY.frame(measurements(plan)), facts, ledger())
+    rows = measurements(plan)
+    of_a_seed = MEASUREMENTS.frame({**row, "seed": plan.study.seeds[0]} for row in rows)
+    _, _, verdicts = judge_claims(SUMMARY.frame(rows), of_a_seed, facts, ledger())
     return Counter(
         (verdict.paper, variant_of(claims[verdict.claim_id].defense))
         for verdict in verdicts
