@@ -13,6 +13,7 @@ from reproof.judging.study_facts import StudyFacts
 from reproof.measuring import breakdown, separations
 from reproof.measuring import outcomes as measuring_outcomes
 from reproof.measuring.measurements import Cells
+from reproof.measuring.outcomes import Outcomes
 from reproof.plan.job import Job
 from reproof.provenance import Run
 
@@ -21,7 +22,7 @@ def tabulate(job: Job, run: Run) -> None:
     """Do the tabulate job (plan.jobs.Plan.tabulate)."""
     outcomes = measuring_outcomes.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
     facts = StudyFacts.read(job.slice)
-    made = tables.tabulate(outcomes, facts, others=_of_ensembles(job, run))
+    made = tables.tabulate(outcomes, facts, others=_of_ensembles(job, run, outcomes))
     flags = red_flags.find(outcomes, facts.attacks, facts.suite_overrides)
     stated = checklist_case.facts(job.slice["checklist"], facts.attacks)
     frames = {
@@ -41,9 +42,12 @@ def tabulate(job: Job, run: Run) -> None:
     run.notes = {"measurements": len(made.measurements), "claims": len(made.verdicts)}
 
 
-def _of_ensembles(job: Job, run: Run) -> Iterable[Cells]:
+def _of_ensembles(job: Job, run: Run, outcomes: Iterable[Outcomes]) -> Iterable[Cells]:
     """Return the measurements of the ensembles' latent spaces."""
-    files = [run.read(Path(path)) for path in job.inputs["separations"]]
-    margins = [separations.mean_margin(SEPARATION.rows(SEPARATION.read(path))) for path in files]
-    known = zip(job.slice["separations"], margins, strict=True)
-    return separations.separations([separations.Separated(**one, margin=margin) for one, margin in known])
+    clean = {(one.model, one.seed): one.clean for one in outcomes}
+    found = []
+    for known, path in zip(job.slice["separations"], job.inputs["separations"], strict=True):
+        margin = separations.mean_margin(SEPARATION.rows(SEPARATION.read(run.read(Path(path)))))
+        right = clean.get((known["model"], known["seed"]))
+        found.append(separations.Separated(**known, margin=margin, clean=right))
+    return separations.separations(found)

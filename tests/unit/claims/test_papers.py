@@ -66,7 +66,7 @@ COUNTS = {
         "Figure 5": 3,
     },
     "seiler_superimposition": {"Table I": 24, "Table II": 72, "Table III": 60},
-    "mirzaeian_dkd": {"Table 2": 132, "Table 3": 140, "Table 4": 72, "Fig. 5": 6},
+    "mirzaeian_dkd": {"Table 2": 132, "Table 3": 140, "Table 4": 72, "Fig. 5": 8},
     "mirzaeian_gravity": {"Table II": 120, "Table III": 108, "Table IV": 40},
 }
 """What the papers print, counted by rows times columns; the numbers of the prose come on top."""
@@ -134,7 +134,7 @@ NOTES = {
         "classifier_unnamed": 36,
         "clean_of_a_row": 4,
         "either_row": 10,
-        "figure_lost": 6,
+        "figure_lost": 8,
         "first_row": 12,
         "gain_moved": 20,
         "gain_not_table_3": 3,
@@ -434,7 +434,7 @@ def test_every_statement_is_about_cells_with_numbers_or_about_a_lost_figure_alon
     assert {found[one].in_print for one in of_figures} == {"not measured"}, (
         "their words are all that is there"
     )
-    assert len(of_figures) == 5
+    assert len(of_figures) == 7
     found = [one for name, one in found.items() if name not in of_figures]
     assert all(one.print_pairs > 0 and one.in_print in ("holds", "does not hold") for one in found)
     words = collections.Counter(one.in_print for one in found)

@@ -75,6 +75,30 @@ def test_where_nothing_can_be_separated_no_weight_is_best() -> None:
     }
 
 
+def right(text: str) -> np.ndarray:
+    return np.array([letter == "1" for letter in text])
+
+
+def test_the_gain_in_accuracy_is_counted_from_the_smallest_weight_to_the_separating_one() -> None:
+    """Of ten images two become right and one wrong: 0.1, of (2.5 - 1.5) / 12 by Agresti and Min, ± 1.96 √(4 − 1 / 12) / 12."""
+    sweep = [
+        dataclasses.replace(DIVERSE, clean=right("0000000000")),
+        ensemble("low", 0.1, 1.0, clean=right("1111110000")),
+        ensemble("middle", 0.5, 4.0, clean=right("1111101100")),
+    ]
+    (gain,) = [row for row in separations(sweep) if row["metric"] == "sweep_accuracy_gain"]
+    assert (gain["model"], gain["total"], gain["value"]) == ("diverse", 10, pytest.approx(0.1))
+    assert (gain["low"], gain["high"]) == pytest.approx((1 / 12 - 0.32324, 1 / 12 + 0.32324), abs=1e-4)
+    falling = [one if one.model != "middle" else dataclasses.replace(one, margin=0.5) for one in sweep]
+    (loss,) = [row for row in separations(falling) if row["metric"] == "sweep_accuracy_gain"]
+    assert loss["value"] == pytest.approx(-0.6), "at 0.9, where none is right"
+
+
+def test_without_outcomes_no_gain_is_counted() -> None:
+    sweep = [DIVERSE, ensemble("low", 0.1, 1.0, clean=right("11"))]
+    assert {metric for metric, *_ in found(*sweep)} == {"latent_separation", "separating_weight"}
+
+
 def test_a_boosted_vote_has_no_separation_of_its_own() -> None:
     assert found(dataclasses.replace(DIVERSE, defense="diverse_ensemble[boosted]")) == {}
 
