@@ -1,0 +1,157 @@
+"""The budgets `paper` are the papers' own experiments, field by field, and they leave no claim out without a reason.
+
+Claims that none of our papers measured have no protocol, and are left out of the comparison.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from reproof.claims.claim import Claim
+from reproof.csv_tables import MEASUREMENTS, SUMMARY
+from reproof.judging.candidates import Candidate, Candidates
+from reproof.judging.measured import Measured
+from reproof.judging.study_facts import StudyFacts
+from reproof.plan.jobs import Plan
+from reproof.study import reader
+from tests.unit.study.test_studies import NAMES, ROOT, ledger, measurements, planned
+
+STUDIES = [*((name, "paper") for name in NAMES), ("paper", "")]
+
+ANSWERED = {
+    ("mnist", "paper"): 435,
+    ("fashion_mnist", "paper"): 75,
+    ("cifar10", "paper"): 565,
+    ("cifar100", "paper"): 75,
+    ("svhn", "paper"): 48,
+    ("ilsvrc", "paper"): 123,
+    ("paper", ""): 1321,
+}
+"""How many claims that our papers measured each study answers, at least."""
+
+FEWER = {
+    ("mirzaeian_dkd", "carlini_wagner"): "five searches of 200 steps on each image, through purifiers too",
+    ("seiler_superimposition", "none"): "the test images are 18,000; what is attacked are the first 10,000",
+}
+"""Paper and attack that a study runs on fewer images than the paper's, which its grade allows -> why."""
+
+NOT_YET = {
+    "epoch_seconds": "no table holds the times of a training's epochs",
+    "seconds_to_accuracy": "no table holds the times of a training's epochs",
+    "train_accuracy": "training images are counted while a network learns, as the loss sees them, and not after",
+    "strongest_epsilon": "a single step over a range of ε is drawn (surfaces), and counted in no table",
+}
+"""A metric that a study could measure, and none does -> what lacks."""
+
+
+def candidates_of(plan: Plan) -> Candidates:
+    facts = StudyFacts.read(plan.tabulate().slice)
+    measured = Measured(SUMMARY.frame(measurements(plan)), MEASUREMENTS.frame([]))
+    return Candidates(measured, facts, ledger())
+
+
+@functools.cache
+def candidates(name: str, budget: str) -> Candidates:
+    return candidates_of(planned(name, budget))
+
+
+def answers(plan: Plan, among: Candidates) -> Iterator[tuple[Claim, Candidate]]:
+    """Yield what a study answers of the claims about its data sets that our papers measured."""
+    datasets = {choice.settings.key for choice in plan.study.datasets.values()}
+    for paper in ledger():
+        for claim in paper.claims:
+            if claim.value is None or claim.dataset not in datasets or not among.protocols.origin(claim):
+                continue
+            found = among.of(claim)
+            if found is not None:
+                yield claim, found
+
+
+@functools.cache
+def answered(name: str, budget: str) -> tuple[tuple[Claim, Candidate], ...]:
+    return tuple(answers(planned(name, budget), candidates(name, budget)))
+
+
+def differing(found: Iterable[tuple[Claim, Candidate]]) -> dict[tuple[str, ...], set[str]]:
+    """Return what makes it another experiment: paper, setting, ours, theirs, grade -> the models that have it."""
+    listed: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for claim, candidate in found:
+        for one in candidate.differences:
+            if one.grade != "A":
+                listed[claim.paper, *one].add(candidate.row.model)
+    return dict(listed)
+
+
+@pytest.mark.parametrize(("name", "budget"), STUDIES)
+def test_study_is_the_papers_own_experiment(name: str, budget: str) -> None:
+    assert differing(answered(name, budget)) == {}
+    assert len(answered(name, budget)) >= ANSWERED[name, budget]
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (
+            {"models": {"prototype_conformity": {"training": {"gradient_clip": 1}}}},
+            ("training.gradient_clip", "1", "", "B"),
+        ),
+        (
+            {"models": {"prototype_conformity_pgd": {"training": {"adversarial": {"warmup_epochs": 0}}}}},
+            ("training.adversarial.warmup_epochs", "0", "0.142857143", "C"),
+        ),
+        ({"attacks": {"mim": {"steps": 9}}}, ("attack.steps", "9", "10", "B")),
+    ],
+)
+def test_another_setting_would_be_found(change: dict[str, Any], difference: tuple[str, ...]) -> None:
+    file = ROOT / "studies/fashion_mnist.yaml"
+    plan = Plan(reader.load([file], {"budget": "paper", **change}))
+    assert list(differing(answers(plan, candidates_of(plan)))) == [("mustafa_pcl", *difference)]
+
+
+@pytest.mark.parametrize(("name", "budget"), STUDIES)
+def test_study_attacks_all_images_of_the_paper_but_where_it_says_why(name: str, budget: str) -> None:
+    fewer = {
+        (claim.paper, claim.attack)
+        for claim, found in answered(name, budget)
+        for one in found.size
+        if one.kind == "images"
+    }
+    papers = {claim.paper for claim, _ in answered(name, budget)}
+    assert fewer == {key for key in FEWER if key[0] in papers}
+
+
+def test_every_claim_is_answered_or_says_why_not() -> None:
+    """A reason is given for good (`unmeasurable` in paper.yaml), or stands above until the metric is measured."""
+    among = candidates("paper", "")
+    wrong, lacking = [], set()
+    for paper in ledger():
+        for claim in paper.claims:
+            if claim.value is None:
+                continue
+            missing = among.of(claim) is None
+            if missing and not paper.reason_not_measurable(claim) and claim.metric in NOT_YET:
+                lacking.add(claim.metric)
+            elif missing != bool(paper.reason_not_measurable(claim)):
+                wrong.append(claim.claim_id)
+    assert wrong == []
+    assert lacking == NOT_YET.keys(), "what is measured by now must leave the list"
+
+
+def test_a_copy_of_a_copy_is_of_the_paper_that_measured_it() -> None:
+    protocols = candidates("paper", "").protocols
+    origins = {
+        claim.claim_id: protocols.origin(claim)
+        for paper in ledger()
+        if paper.key in ("mirzaeian_gravity", "mustafa_pcl")
+        for claim in paper.claims
+    }
+    assert origins["mirzaeian_gravity.table_iii.no_attacks.gravity"] == "mirzaeian_gravity"
+    assert origins["mirzaeian_gravity.table_iii.no_attacks.mustafa_et_al_27"] == "mustafa_pcl"
+    pang = [key for key, origin in origins.items() if "pang" in key and key.startswith("mirzaeian_gravity")]
+    assert pang
+    assert {origins[key] for key in pang} == {""}, "Mustafa copied these himself"
