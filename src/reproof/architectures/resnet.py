@@ -136,7 +136,7 @@ class Settings(ArchitectureSettings):
         base = 16 if self.stem == "cifar" else 64
         return [scaled(base * 2**index, self.width) for index in range(len(self.stage_blocks))]
 
-    def resolved(self, features: Sequence[str] = ()) -> dict[str, Any]:
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
         """Return the blocks that the depth stands for: one number where all stages have as many."""
         numbers = [*self.stage_blocks]
         return {"blocks": numbers[0] if len(set(numbers)) == 1 else numbers}

@@ -77,8 +77,8 @@ class Settings(DefenseSettings):
             raise ValueError("layers should name each layer once")
         return self
 
-    def resolved(self, features: Sequence[str] = ()) -> dict[str, Any]:
-        """Return the variant's own values."""
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
+        """Return the variant's own values; branches without any fully connected layer are none."""
         usual = [name for name in features if name in ("layer3", "layer4", "layer5")]
         own: dict[str, Any] = {"layers": usual, "distance": "euclidean"}
         if self.variant == "released_code":
@@ -88,7 +88,8 @@ class Settings(DefenseSettings):
                 "contrast_weight": 1e-4,
                 "contrast_learning_rate": 1e-4,
             }
-        return {name: value for name, value in own.items() if getattr(self, name) is None}
+        found = {name: value for name, value in own.items() if getattr(self, name) is None}
+        return found if any(self.branch_sizes) else {**found, "branch_sizes": []}
 
     def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
         """Return layers that the network lacks, sizes of branches that are not as many, a warm-up without end."""

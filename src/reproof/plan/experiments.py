@@ -56,12 +56,13 @@ def _of_training(study: Study, model: Model) -> list[Setting]:
 
 def _of_defense(model: Model, choice: Choice, prefix: str = "defense") -> list[Setting]:
     beneath = [] if choice.built_on is None else _of_defense(model, choice.built_on, f"{prefix}.built_on")
-    return [*_of(prefix, choice.settings, model.architecture.settings.features), *beneath]
+    features = model.architecture.settings.features
+    return [*_of(prefix, choice.settings, features, model.training.epochs), *beneath]
 
 
-def _of(prefix: str, settings: Settings, features: Sequence[str] = ()) -> list[Setting]:
-    """Return the settings of one family; what null stands for, where the others tell."""
-    values = {**settings.model_dump(mode="json"), **settings.resolved(features)}
+def _of(prefix: str, settings: Settings, features: Sequence[str] = (), epochs: int = 0) -> list[Setting]:
+    """Return the settings of one family, as what they come to."""
+    values = {**settings.model_dump(mode="json"), **settings.resolved(features, epochs)}
     return [
         (
             f"{prefix}.{name}",

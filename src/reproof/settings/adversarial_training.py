@@ -52,7 +52,7 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     weight: Positive = 1.0
     """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
 
-    def resolved(self, features: Sequence[str] = ()) -> dict[str, Any]:
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
         """Return the steps and weights that null stands for."""
         if self.attack == "carlini_wagner":
             found: dict[str, Any] = {"constant": 0.1, "learning_rate": 10 / self.steps}

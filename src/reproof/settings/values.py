@@ -92,9 +92,9 @@ class Settings(BaseModel):
         know_every_key(data, cls.model_fields)
         return data
 
-    def resolved(self, features: Sequence[str] = ()) -> dict[str, Any]:
-        """Return what its settings that are left at null stand for, by name, as far as that depends on others.
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
+        """Return what its settings come to, by name, where that is not what they say: of null what it stands for.
 
-        features: the names of the network's latent features, the last one last.
+        features: the names of the network's latent features, the last one last. epochs: of the training.
         """
         return {}

@@ -18,7 +18,6 @@ import pytest
 import yaml
 
 from reproof.claims.claim import Claim
-from reproof.claims.paper import papers
 from reproof.csv_tables import MEASUREMENTS, SUMMARY
 from reproof.judging.measured import Measured, SummaryRow
 from reproof.judging.study_facts import ModelFacts, StudyFacts
@@ -26,7 +25,7 @@ from reproof.judging.verdicts import Judge, Verdict
 from reproof.plan.experiments import experiment
 from reproof.settings.source_names import parts
 from reproof.study.model import Choice, Model, Study
-from tests.unit.study.test_studies import measurements, planned
+from tests.unit.study.test_studies import ledger, measurements, planned
 
 FILE = Path(__file__).with_name("altered_experiments.csv")
 with FILE.open(encoding="utf-8", newline="") as opened:
@@ -38,7 +37,7 @@ ROW_S = ("images", "dataset", "architecture")
 
 @functools.cache
 def claims() -> dict[str, Claim]:
-    return {claim.claim_id: claim for paper in papers() for claim in paper.claims}
+    return {claim.claim_id: claim for paper in ledger() for claim in paper.claims}
 
 
 @functools.cache
@@ -47,7 +46,7 @@ def own_study() -> tuple[Study, StudyFacts, Judge]:
     plan = planned("paper", "")
     facts = StudyFacts.read(plan.tabulate().slice)
     rows = measurements(plan)
-    return plan.study, facts, Judge(Measured(SUMMARY.frame(rows), MEASUREMENTS.frame([])), facts, papers())
+    return plan.study, facts, Judge(Measured(SUMMARY.frame(rows), MEASUREMENTS.frame([])), facts, ledger())
 
 
 def alterations(text: str) -> dict[str, Any]:
@@ -150,7 +149,7 @@ def judged(claim: Claim, changes: dict[str, Any], measured: str) -> Verdict:
     new = StudyFacts(models, facts.attacks, overrides)
     made = measured_row(claim, row, models[row.model], changes.get("images", 10_000), measured)
     one = Measured(SUMMARY.frame([made]), MEASUREMENTS.frame([{**made, "seed": 0}]))
-    return Judge(one, new, papers()).verdict(claim)
+    return Judge(one, new, ledger()).verdict(claim)
 
 
 def measured_row(
@@ -192,7 +191,7 @@ def test_the_specification_is_large_enough() -> None:
     """Sixty altered experiments and more: every paper, every family of settings, every grade and word."""
     altered = [line for line in LINES if line["altered"]]
     assert len(altered) >= 60
-    assert {line["claim"].partition(".")[0] for line in altered} == {paper.key for paper in papers()}
+    assert {line["claim"].partition(".")[0] for line in altered} == {paper.key for paper in ledger()}
     families = {name.partition(".")[0] for line in altered for name in alterations(line["altered"])}
     assert families == {
         *("architecture", "attack", "dataset", "defense", "images", "source", "training", "training_images")

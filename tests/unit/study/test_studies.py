@@ -35,7 +35,7 @@ BUDGETS = [
     ("mnist", "cpu"),
     ("paper", ""),
 ]
-JUDGED = ("reproduced", "lower", "higher")
+JUDGED = ("reproduced", "lower", "higher", "undecided")
 
 MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
     ("mnist", "quick"): {
@@ -56,8 +56,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "mirzaeian_dkd": {
             "distilled_ensemble": 24,
             "diverse_ensemble": 36,
-            "independent_ensemble": 23,
-            "undefended": 15,
+            "independent_ensemble": 24,
+            "undefended": 14,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
@@ -93,8 +93,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "mirzaeian_dkd": {
             "distilled_ensemble": 42,
             "diverse_ensemble": 55,
-            "independent_ensemble": 41,
-            "undefended": 15,
+            "independent_ensemble": 42,
+            "undefended": 14,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
@@ -236,8 +236,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "mirzaeian_dkd": {
             "distilled_ensemble": 24,
             "diverse_ensemble": 36,
-            "independent_ensemble": 23,
-            "undefended": 15,
+            "independent_ensemble": 24,
+            "undefended": 14,
         },
         "mirzaeian_gravity": {
             "undefended": 17,
