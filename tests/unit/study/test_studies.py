@@ -93,8 +93,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "mirzaeian_dkd": {
             "distilled_ensemble": 42,
             "diverse_ensemble": 55,
-            "independent_ensemble": 41,
-            "undefended": 15,
+            "independent_ensemble": 42,
+            "undefended": 14,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
