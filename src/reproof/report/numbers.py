@@ -47,7 +47,9 @@ def measure(value: float, unit: str = "percent") -> str:
 
 
 def interval(low: float, high: float, unit: str = "percent") -> str:
-    """Return `[24.2–53.0]`, or nothing where no interval was computed."""
+    """Return `[24.2–53.0]`, or nothing where no interval was computed, or a value is exact and its own interval."""
+    if low == high:
+        return ""
     return wording.interval(given(low), given(high), unit)
 
 

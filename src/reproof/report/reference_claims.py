@@ -34,7 +34,7 @@ class ReferenceClaim:
     strongest: tuple[tuple[str, str], ...]
     """Setting, and what is left under every attack of it in the same budget, with its interval; `all settings` last."""
     facts: tuple[tuple[str, str], ...]
-    """What else its verdict rests on: why it is undecided, margin, share of the training, source."""
+    """What else its verdict rests on: why it is undecided, seeds, margin, source."""
     differences: tuple[str, ...]
     """How it differs from what the claim is about, the heaviest first."""
     model: str
@@ -106,7 +106,7 @@ def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> Refere
 def _facts(verdict: Any, claim: Claim) -> Iterator[tuple[str, str]]:
     """Yield what a card says of the verdict and no column of the table does."""
     for term, text in shown_verdict.facts(verdict, claim):
-        if term != "verdict" and not term.startswith("strongest"):
+        if term in ("undecided", "seeds", "margin", "source"):
             yield term, text
 
 

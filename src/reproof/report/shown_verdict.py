@@ -64,7 +64,7 @@ def facts(row: Any, claim: Claim) -> Iterable[tuple[str, str]]:
         yield "margin", margin(row, claim)
     if pd.notna(row.training_share):
         yield "training", f"{share(row.training_share)} of the paper’s epochs"
-    if row.grade == "B" and row.verdict in JUDGED[:-1]:
+    if row.grade == "B" and row.verdict != "undecided":
         yield "stable", _STABLE[row.stable]
     if pd.notna(row.source_accuracy):
         yield (
