@@ -7,9 +7,10 @@ from decimal import Decimal
 
 import yaml
 
+from reproof.claims import reader
 from reproof.claims.claim import Claim, claim_id
 from reproof.claims.paper import papers
-from reproof.claims.vocabulary import COLUMNS
+from reproof.claims.vocabulary import COLUMNS, Terms
 
 CELL = {
     "paper": "p",
@@ -31,6 +32,32 @@ CELL = {
     "certainty": "certain",
     "note": "",
 }
+TERMS = {
+    "datasets": {"mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN"},
+    "architectures": {
+        "lenet": "LeNet",
+        "resnet32": "ResNet-32",
+        "resnet110": "ResNet-110",
+        "vgg13": "VGG-13",
+        "vgg16": "VGG-16",
+        "vgg19": "VGG-19",
+    },
+    "defenses": {
+        CELL["defense"]: "Ours",
+        "adaptive_gravity": "Gravity",
+        "defensive_features": "DFL",
+        "distilled_ensemble": "Distilled",
+        "diverse_ensemble": "DKD",
+        "fgsm_training": "AdvTrain",
+        "magnet": "MagNet",
+        "pgd_training": "Madry",
+        "pixel_defend": "PixelDefend",
+        "polarised_contrastive": "PCT",
+        "superimposition": "SI",
+    },
+    "attacks": {"bim": "BIM", "deepfool": "DeepFool", "gradient_ensemble": "I-FGSM", "mim": "MIM"},
+}
+"""Words of the tests' examples, which read whether their plug-ins' files are here or not."""
 DESCRIPTION = {
     "title": "A paper",
     "short_name": "Author 2019",
@@ -38,7 +65,7 @@ DESCRIPTION = {
     "citation": "A. Author. A paper.",
     "summary": "One. Two.",
     "threat_model": "L-infinity.",
-    "terms": {"defenses": {CELL["defense"]: "Ours"}},  # read, whether its file is here or not
+    "terms": TERMS,
     "budgets": {"mnist": {"epochs": 350, "test_images": 10000, "train_images": 60000}},
     "attacks": {"pgd": {"steps": 10, "step_size": 0.1}},
     "hyper_parameters": [],
@@ -71,6 +98,11 @@ def write_claims(folder, *cells, columns=COLUMNS):
         writer.writerow(columns)
         writer.writerows([made.get(column, "") for column in columns] for made in cells)
     return path
+
+
+def read_claims(path):
+    """Return the file's claims, read with the terms of the examples."""
+    return reader.read_claims(path, Terms.model_validate(TERMS))
 
 
 def shapes(cells):

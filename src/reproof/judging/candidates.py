@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
@@ -39,9 +40,10 @@ class Candidate:
     @property
     def order(self) -> tuple[object, ...]:
         """Return what is least for the row that is nearest to the claim."""
+        kind = any(one.kind == "source" for one in self.source)
         foreign = sum(one.grade == "C" for one in self.source)
         differences = (*self.source, *self.attack)
-        return (foreign, len(differences), -(self.row.total or 0), self.row.source, self.row.study)
+        return (kind, foreign, len(differences), -(self.row.total or 0), self.row.source, self.row.study)
 
 
 class Candidates:
@@ -119,7 +121,7 @@ class Candidates:
             return None
         best = ranked[0][0]
         rivals = [name for rank, name in ranked if rank == best]
-        if len(rivals) > 1 and best[0] == 0:
+        if len(rivals) > 1 and best.foreign == 0:
             raise StudyError(
                 f"models {' and '.join(rivals)} fit {first.claim_id} alike: say which of them is meant, with "
                 f"`stands_for: [{first.paper}.*]` at its entry under `models`"
@@ -127,10 +129,21 @@ class Candidates:
         return rivals[0]
 
 
-def _rank(differences: Iterable[Difference]) -> tuple[int, int]:
-    """Return how far a model is from a claim's: what makes it another experiment first, then all else."""
-    grades = [one.grade for one in differences]
-    return sum(grade == "C" for grade in grades), len(grades)
+class _Rank(NamedTuple):
+    """How far a model is from a claim's: least is nearest."""
+
+    dataset: bool
+    architecture: bool
+    foreign: int
+    """Differences that make it another experiment."""
+    differences: int
+
+
+def _rank(differences: Iterable[Difference]) -> _Rank:
+    found = list(differences)
+    kinds = {one.kind for one in found}
+    foreign = sum(one.grade == "C" for one in found)
+    return _Rank("dataset" in kinds, "architecture" in kinds, foreign, len(found))
 
 
 def _group(paper: Paper, claim: Claim) -> Group:

@@ -1,4 +1,4 @@
-"""Layers, sizes and logits of DKD's two networks (Mirzaeian 2022, Table 1)."""
+"""Layers, sizes and logits of DKD's two networks (Mirzaeian 2021, Table 1)."""
 
 from __future__ import annotations
 

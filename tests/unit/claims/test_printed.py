@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reproof.claims.reader import read_claims
 from reproof.errors import ClaimError
-from tests.hand_made_papers import cell, claim, write_claims
+from tests.hand_made_papers import cell, claim, read_claims, write_claims
 
 MINUS = "−"
 KINDS = {

@@ -10,10 +10,9 @@ import pytest
 
 from reproof.claims.claim import TransferSource, claim_id
 from reproof.claims.paper import FOLDER
-from reproof.claims.reader import read_claims
 from reproof.claims.vocabulary import COLUMNS, variant_of
 from reproof.errors import ClaimError
-from tests.hand_made_papers import cell, claim, write_claims
+from tests.hand_made_papers import cell, claim, read_claims, write_claims
 
 CLEAN = cell(column="No Attack", attack="none", parameters="")
 
@@ -209,12 +208,6 @@ SOURCES = [
         [TransferSource("vgg13", networks=3), TransferSource("resnet32", networks=12)],
         "3 vgg13 + 12 resnet32",
     ),
-    ("vgg19:fgsm_training", [TransferSource("vgg19", "fgsm_training", "fgsm")], "vgg19 with fgsm_training"),
-    (
-        "vgg19:pgd_training[steps=3]",
-        [TransferSource("vgg19", "pgd_training[steps=3]", "pgd")],
-        "vgg19 with pgd_training[steps=3]",
-    ),
     (
         "lenet:prototype_conformity",
         [TransferSource("lenet", "prototype_conformity")],
@@ -236,9 +229,9 @@ SOURCES = [
         "vgg16, trained on carlini_wagner examples",
     ),
     (
-        "vgg16:fgsm_training*2",
-        [TransferSource("vgg16", "fgsm_training", "fgsm", 2)],
-        "2 vgg16 with fgsm_training",
+        "vgg16:prototype_conformity[layer=4,5]*2",
+        [TransferSource("vgg16", "prototype_conformity[layer=4,5]", "clean", 2)],
+        "2 vgg16 with prototype_conformity[layer=4,5]",
     ),
 ]
 

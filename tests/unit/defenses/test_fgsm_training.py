@@ -6,6 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from reproof.claims.claim import TransferSource
 from reproof.defenses.fgsm_training import FgsmTraining, Settings
 from tests.tiny_classifier import mix
 
@@ -29,3 +30,11 @@ def test_label_leaking_is_an_option(labels: str) -> None:
 def test_an_interval_from_high_to_low_is_refused() -> None:
     with pytest.raises(ValidationError, match="low to high"):
         Settings(epsilon=[0.3, 0.1])
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_a_transfer_source_so_trained_met_fgsm_examples(networks: int) -> None:
+    text = "vgg19:fgsm_training" + (f"*{networks}" if networks > 1 else "")
+    (source,) = TransferSource.read(text)
+    assert source == TransferSource("vgg19", "fgsm_training", "fgsm", networks)
+    assert str(source) == ("2 " if networks > 1 else "") + "vgg19 with fgsm_training"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from reproof.claims.claim import TransferSource
 from reproof.defenses.pgd_training import PgdTraining, Settings
 from tests.tiny_classifier import mix
 
@@ -44,3 +45,9 @@ def test_pgd_training_names_its_steps_where_asked(options: dict[str, Any], key: 
 def test_an_interval_from_high_to_low_is_refused() -> None:
     with pytest.raises(ValidationError, match="low to high"):
         Settings(epsilon=[0.3, 0.1])
+
+
+def test_a_transfer_source_so_trained_met_pgd_examples() -> None:
+    (source,) = TransferSource.read("vgg19:pgd_training[steps=3]")
+    assert source == TransferSource("vgg19", "pgd_training[steps=3]", "pgd")
+    assert str(source) == "vgg19 with pgd_training[steps=3]"

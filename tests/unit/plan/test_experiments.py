@@ -1,0 +1,114 @@
+"""What verdicts are told of a study's models, setting by setting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from reproof.plan.experiments import IDLE, experiment
+from reproof.settings.training import TrainingSettings
+from reproof.study import reader
+
+STUDY: dict[str, Any] = {
+    "study": "s",
+    "seeds": [0],
+    "dataset": "digits",
+    "datasets": {"digits": {"kind": "digits", "validation_images": 100, "test_images": 100}},
+    "architecture": {"kind": "cnn6", "width": 0.25},
+    "training": {"epochs": 7, "learning_rate": 0.1},
+    "models": {
+        "plain": {"defense": {"kind": "undefended"}},
+        "other": {"defense": {"kind": "undefended"}, "training": {"epochs": 9}},
+    },
+    "attacks": {"fgsm": {"kind": "fgsm", "epsilons": [0.1]}},
+    "suites": {"own": {"attacks": ["fgsm"], "images": 50}},
+    "threats": {"own": {"setting": "white_box", "suite": "own"}},
+}
+
+
+def told(**models: Any) -> dict[str, dict[str, Any]]:
+    source = {**STUDY, "models": {**STUDY["models"], **models}}
+    study = reader.parse(source, [("study", source)])
+    return {name: experiment(study, model) for name, model in study.models.items()}
+
+
+def test_settings_are_named_as_in_a_protocol_and_those_not_at_their_default_are_known() -> None:
+    found = told()["plain"]
+    assert found["settings"]["training.epochs"] == 7
+    assert found["settings"]["architecture.width"] == 0.25
+    assert found["settings"]["training.momentum"] == TrainingSettings(epochs=1, learning_rate=1).momentum
+    assert {"training.epochs", "training.learning_rate", "architecture.width", "training_images"} <= set(
+        found["chosen"]
+    )
+    assert not {"training.momentum", "training.gradient_clip"} & set(found["chosen"])
+    assert not {f"training.{name}" for name in IDLE} & set(found["settings"])
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_what_null_stands_for_is_told_and_is_no_choice() -> None:
+    pytest.importorskip("reproof.defenses.prototype_conformity")
+    of_eq_5 = {"defense": {"kind": "prototype_conformity"}}
+    released = {"defense": {"kind": "prototype_conformity", "variant": "released_code"}}
+    found = told(paper=of_eq_5, released=released)
+    settings = found["paper"]["settings"]
+    assert (settings["defense.distance"], settings["defense.layers"]) == (
+        "euclidean",
+        ["layer3", "layer4", "layer5"],
+    )
+    assert "defense.distance" not in found["paper"]["chosen"]
+    settings = found["released"]["settings"]
+    assert (settings["defense.distance"], settings["defense.layers"]) == ("squared", ["layer4", "layer5"])
+    assert settings["defense.contrast_weight"] == 1e-4
+    assert "defense.variant" in found["released"]["chosen"]
+
+
+def test_rounds_are_those_that_the_epochs_leave_room_for() -> None:
+    pytest.importorskip("reproof.defenses.adaptive_gravity")
+    short = {"defense": {"kind": "adaptive_gravity", "warmup_epochs": 3, "epochs_per_round": 1}}
+    settings = told(gravity=short)["gravity"]["settings"]
+    assert settings["defense.rounds"] == 4, "of 50 that it asks for, seven epochs and a warm-up of three"
+
+
+def test_adversarial_training_is_told_only_where_there_is_some() -> None:
+    trained = {
+        "defense": {"kind": "undefended"},
+        "training": {"adversarial": {"attack": "pgd", "epsilon": 0.1}},
+    }
+    found = told(trained=trained)
+    assert found["trained"]["settings"]["training.adversarial.step_size"] == pytest.approx(0.25)
+    assert found["trained"]["settings"]["training.adversarial.attack"] == "pgd"
+    assert not [name for name in found["plain"]["settings"] if "adversarial" in name]
+
+
+def test_an_ensemble_has_the_training_of_its_members_and_their_number() -> None:
+    pytest.importorskip("reproof.defenses.independent_ensemble")
+    same = {"defense": {"kind": "undefended"}, "seed_offset": 5}
+    votes = {"defense": {"kind": "independent_ensemble"}}
+    found = told(
+        same=same,
+        alike={**votes, "members": ["plain", "same"]},
+        unlike={**votes, "members": ["plain", "other"]},
+    )
+    alike, unlike = found["alike"]["settings"], found["unlike"]["settings"]
+    assert (alike["training.epochs"], unlike["training.epochs"]) == (7, [7, 9])
+    assert (alike["defense.members"], alike["training_images"]) == (
+        2,
+        found["plain"]["settings"]["training_images"],
+    )
+    assert "defense.members" in found["alike"]["chosen"]
+
+
+def test_what_a_method_is_built_on_is_told_beneath_it() -> None:
+    pytest.importorskip("reproof.defenses.polarised_contrastive")
+    pytest.importorskip("reproof.defenses.defensive_features")
+    both = {"defense": {"kind": "polarised_contrastive", "built_on": {"kind": "defensive_features"}}}
+    assert any(name.startswith("defense.built_on.") for name in told(both=both)["both"]["settings"])
+
+
+def test_a_model_says_what_it_stands_for_and_of_what_it_is_half() -> None:
+    whole = {"defense": {"kind": "undefended"}, "training": {"epochs": 14}, "stands_for": ["p.*"]}
+    half = {"defense": {"kind": "undefended"}, "half_of": "whole"}
+    found = told(whole=whole, half=half)
+    assert (found["whole"]["stands_for"], found["half"]["half_of"]) == (["p.*"], "whole")
