@@ -66,9 +66,6 @@ DESCRIPTION = {
     "summary": "One. Two.",
     "threat_model": "L-infinity.",
     "terms": TERMS,
-    "budgets": {"mnist": {"epochs": 350, "test_images": 10000, "train_images": 60000}},
-    "attacks": {"pgd": {"steps": 10, "step_size": 0.1}},
-    "hyper_parameters": [],
     "readings": [],
     "contradictions": [],
 }

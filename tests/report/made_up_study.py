@@ -300,9 +300,6 @@ def paper() -> Paper:
             claims, {"Table 1": "Two settings on two data sets", "Table 2": "Comparison with another defense"}
         ),
         notes={"transfer": "transfer from VGG-19"},
-        budgets={},
-        attacks={},
-        hyper_parameters=(),
         protocol=protocol(),
         readings=(Reading(gap="Eq. 1 has no weight.", choice="1", reason="The simplest.", setting="weight"),),
         contradictions=(
@@ -431,9 +428,6 @@ def other_paper() -> Paper:
             },
         ),
         notes={"cut": NOTE},
-        budgets={},
-        attacks={},
-        hyper_parameters=(),
         readings=every,
         contradictions=(
             Contradiction(

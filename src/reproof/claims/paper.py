@@ -22,15 +22,6 @@ from reproof.settings.values import Count, NonNegative, Number, Settings
 FOLDER = Path(__file__).parents[1] / "papers"
 
 
-class PaperBudget(Settings):
-    """What the paper gave its own models on one data set; None where it does not say."""
-
-    epochs: Count | None = None
-    train_images: Count | None = None
-    test_images: Count | None = None
-    seeds: Count | None = None
-
-
 class PaperTable(Settings):
     """A table's shape, which its claims must have, and a caption in our own words."""
 
@@ -41,14 +32,6 @@ class PaperTable(Settings):
     one_model: Literal["row", "column", "cell"] = "cell"
     """Which of its cells the paper measured on one model, as far as they are about the same data set, network,
     defense and training: those of a row, of a column, or each cell by itself."""
-
-
-class HyperParameter(Settings):
-    """A number that the paper states, and where."""
-
-    name: str
-    value: str
-    place: str
 
 
 class Reading(Settings):
@@ -141,11 +124,6 @@ class Paper(Settings):
     """What the paper calls what its claims are about."""
     others: tuple[str, ...] = ()
     """Keys of other papers that its contradictions, statements and copies name; they need not be there."""
-    budgets: dict[str, PaperBudget]
-    """Data set -> the paper's own budget."""
-    attacks: dict[str, dict[str, Number]]
-    """Attack -> what the paper says of it, or is read to say, by the names of the attack's own settings."""
-    hyper_parameters: tuple[HyperParameter, ...]
     protocol: tuple[Experiment, ...] = ()
     """Its experiments, general ones first: of two that state a setting the later one counts."""
     readings: tuple[Reading, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -108,19 +108,26 @@ class Candidates:
         )
 
     def _choose(self, claims: Sequence[Claim]) -> str | None:
+        """Return the nearest model of a group; of those of one grade, the one that answers most of its claims."""
         first = claims[0]
         stated = self.protocols.of(first)
         answering = {row.model: row for claim in claims for row in self._rows(claim)}
+        answered = Counter(name for claim in claims for name in {row.model for row in self._rows(claim)})
         named = [name for name, row in answering.items() if _named(self._facts_of(row), claims)]
         free = [name for name, row in answering.items() if not self._facts_of(row).stands_for]
-        ranked = sorted(
-            (_rank(experiment.of_model(first, self._facts_of(answering[name]), stated)), name)
+        differing = {
+            name: experiment.of_model(first, self._facts_of(answering[name]), stated)
             for name in named or free
-        )
-        if not ranked:
+        }
+        if not differing:
             return None
-        best = ranked[0][0]
-        rivals = [name for rank, name in ranked if rank == best]
+        ranks = {name: _rank(found) for name, found in differing.items()}
+        grades = {name: experiment.grade(found) for name, found in differing.items()}
+        ordered = sorted(
+            differing, key=lambda name: (ranks[name][:2], grades[name], -answered[name], ranks[name], name)
+        )
+        best = ranks[ordered[0]]
+        rivals = [name for name in ordered if ranks[name] == best]
         if len(rivals) > 1 and best.foreign == 0:
             raise StudyError(
                 f"models {' and '.join(rivals)} fit {first.claim_id} alike: say which of them is meant, with "

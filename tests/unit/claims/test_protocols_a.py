@@ -45,6 +45,9 @@ MUSTAFA: list[tuple[str, str, Any, str]] = [
     (f"{F2}.ours.white_box.pgd", "training.epochs", 350, "Sec. 5"),
     (f"{S2}.ours.no_attack", "training.epochs", 200 + 300, "Sec. 5"),
     (f"{C2}.ours_advtrain_pgd.white_box.pgd", "defense.warmup_epochs", 200 / 500, "Sec. 5"),
+    # Algorithm 1: examples are made in the loop of the joint loss alone
+    (f"{M2}.ours_advtrain_fgsm.no_attack", "training.adversarial.warmup_epochs", 50 / 350, "Algorithm 1"),
+    (f"{S2}.ours_advtrain_pgd.no_attack", "training.adversarial.warmup_epochs", 200 / 500, "Algorithm 1"),
     (f"{C2}.ours.no_attack", "training.batch_size", 256, "Sec. 5"),
     (f"{C2}.ours.no_attack", "training.learning_rate", 0.1, "Sec. 5"),
     (f"{C2}.ours.no_attack", "training.schedule", "step", "Sec. 5"),

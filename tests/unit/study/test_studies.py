@@ -82,13 +82,13 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "input_gradient": 12,
         },
         "hassanin_dfl": {
-            "undefended": 6,
+            "undefended": 8,
             "prototype_conformity": 12,
             "dynamic_training": 6,
-            "defensive_features+polarised_contrastive": 5,
+            "defensive_features+polarised_contrastive": 6,
             "fgsm_training": 2,
             "pgd_training": 2,
-            "defensive_features": 5,
+            "defensive_features": 6,
         },
         "mirzaeian_dkd": {
             "distilled_ensemble": 42,
@@ -149,7 +149,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "adaptive_diversity": 12,
             "pgd_training": 12,
             "prototype_conformity": 12,
-            "adaptive_gravity": 54,
+            "undefended": 17,
         },
     },
     ("cifar10", "paper"): {
@@ -164,14 +164,14 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "input_gradient": 12,
         },
         "hassanin_dfl": {
-            "undefended": 6,
+            "undefended": 8,
             "prototype_conformity": 12,
             "dynamic_training": 6,
-            "defensive_features+polarised_contrastive": 14,
+            "defensive_features+polarised_contrastive": 18,
             "fgsm_training": 2,
             "pgd_training": 2,
-            "defensive_features": 12,
-            "polarised_contrastive": 5,
+            "defensive_features": 15,
+            "polarised_contrastive": 6,
         },
         "mirzaeian_dkd": {
             "distilled_ensemble": 42,
@@ -190,6 +190,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "pgd_training": 12,
             "prototype_conformity": 12,
             "adaptive_gravity": 54,
+            "undefended": 17,
         },
     },
     ("cifar100", "quick"): {
@@ -238,7 +239,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "undefended": 14,
         },
         "mirzaeian_gravity": {"undefended": 17, "fgsm_training": 12, "prototype_conformity": 10},
-        "mustafa_pcl": {"undefended": 23, "prototype_conformity": 46, "fgsm_training": 12},
+        "mustafa_pcl": {"undefended": 23, "prototype_conformity": 47, "fgsm_training": 12},
         "hassanin_dfl": {"undefended": 6, "prototype_conformity": 12},
     },
 }
