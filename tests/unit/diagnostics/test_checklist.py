@@ -16,6 +16,7 @@ from reproof.diagnostics.trials import named
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
 from reproof.settings.parameters import PrintedNumber
+from tests.ours import needs
 
 COUNT = 100
 ATTACKS = {
@@ -189,6 +190,7 @@ def test_an_ensemble_is_attacked_as_a_whole_through_all_its_members():
     assert told("end_to_end", member, together, about=ensemble)[0] == "yes"
 
 
+@needs("attacks/autoattack")
 def test_the_strongest_attack_is_named_with_what_it_leaves():
     pgd = white("pgd", "epsilon=0.3", 40)
     assert told("strongest")[0] == "no"
@@ -279,6 +281,7 @@ def test_ways_of_searching_count_once_each():
     assert told("diverse", *signs, free, white("random_noise", "epsilon=0.3", 5))[0] == "partly"
 
 
+@needs("attacks/random_noise", "attacks/square")
 def test_searches_without_gradients():
     gate, pgd = "white_box_vs_gradient_free", white("pgd", "epsilon=0.3", 20)
     noise, square = white("random_noise", "epsilon=0.3", 80), white("square", "epsilon=0.3", 40)
@@ -327,6 +330,7 @@ def test_explored_settings_are_others_than_budgets(monkeypatch):
     assert told("explored", pgd, longer)[0] == "no"
 
 
+@needs("attacks/jsma")
 def test_targeted_and_untargeted_attacks():
     away, towards = white("pgd", "epsilon=0.3", 20), white("jsma", "steps=200", 20, norm="l0")
     assert told("targeted", away)[0] == "partly"
@@ -444,6 +448,7 @@ def test_broader_threats_and_domains_are_what_was_run():
     assert told("provable", one)[0] == "no"
 
 
+@needs("attacks/autoattack")
 def test_budgets_are_told_as_they_were_written():
     attacks = [
         white("pgd", "epsilon=4/255", 50),

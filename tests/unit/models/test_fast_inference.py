@@ -17,6 +17,7 @@ from reproof.data.dataset import DataDescription
 from reproof.models.classifier import Classifier
 from reproof.models.fast_inference import _FrozenPReLU, cheaper
 from reproof.settings.attack import AttackSettings
+from tests.ours import cases_here
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -35,6 +36,7 @@ NETWORKS: list[tuple[str, dict[str, Any], int]] = [
     ("dkd_mnist", {}, 1),
     ("dkd_cifar10", {"width": 1 / 8}, 3),
 ]
+NETWORKS = cases_here("architectures", NETWORKS)
 
 
 def build(kind: str, stanza: dict[str, Any], channels: int) -> Classifier:
