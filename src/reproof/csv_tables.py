@@ -40,13 +40,18 @@ VERDICTS = Schema(
     (
         *columns("text", "claim_id paper table row column"),
         Column("claimed", "real", FRACTION),
-        Column("verdict", "text"),
-        Column("differences", "text", "JSON: a list of [kind, here, there]"),
+        *columns("text", "verdict grade undecided_by"),
+        Column("seed_words", "text", "each seed's own word, joined by `, `; empty of one seed"),
+        Column("margin", "real", FRACTION),
+        Column("training_share", "real", "epochs as a share of the paper's, where they differ"),
+        Column("stable", "text", "yes, no, or empty where half of the training was not measured"),
+        Column("differences", "text", "JSON: a list of [kind, here, there, grade]"),
         *columns("text", " ".join(KEY)),
         *columns("real", "measured low high", FRACTION),
+        Column("source_accuracy", "real", FRACTION),
         *columns("text", "strongest_attack strongest_parameters"),
         *columns("real", "strongest_value strongest_low strongest_high", FRACTION),
-        Column("strongest_verdict", "text"),
+        *columns("real", "overall_value overall_low overall_high", FRACTION),
     ),
 )
 """One row per claim with a value; the key is empty where nothing was measured."""
@@ -61,8 +66,8 @@ STATEMENTS = Schema(
         *columns("whole", "measured_pairs measured_holding", "pairs"),
         *columns("text", "measured_left measured_right", "claim ids"),
         Column("measured_difference", "real", FRACTION),
-        Column("judgement", "text"),
-        Column("differences", "text", "JSON: a list of [kind, here, there]"),
+        *columns("text", "judgement grade"),
+        Column("differences", "text", "JSON: a list of [kind, here, there, grade]"),
     ),
 )
 """One row per statement of the papers' prose."""

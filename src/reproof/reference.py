@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproof import artifacts
-from reproof.csv_tables import RECORDS, SCHEMAS, SUMMARY
+from reproof.csv_tables import MEASUREMENTS, RECORDS, SCHEMAS, SUMMARY
 from reproof.errors import ArtifactError
 from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
@@ -95,7 +95,9 @@ def judge(folder: Path) -> dict[str, str]:
     files = {name: _verified(folder, name, digest) for name, digest in about["files"].items()}
     study = reader.parse(about["settings"], [(str(folder / ABOUT), about["settings"])])
     summary = SUMMARY.parse(files["summary.csv"], str(folder / "summary.csv"))
-    verdicts, statements, _ = tables.judge_claims(summary, StudyFacts.read(Plan(study).tabulate().slice))
+    measured = MEASUREMENTS.parse(files["measurements.csv"], str(folder / "measurements.csv"))
+    facts = StudyFacts.read(Plan(study).tabulate().slice)
+    verdicts, statements, _ = tables.judge_claims(summary, measured, facts)
     judged = {"verdicts": verdicts, "statements": statements}
     return _with_about({**files, **{f"{kind}.csv": _text(kind, judged[kind]) for kind in judged}}, about)
 
@@ -209,7 +211,7 @@ def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "budget": study.budget,
         "smoke": study.smoke,
         "seeds": list(study.seeds),
-        "tolerance": study.tolerance,
+        "looks": study.looks,
         "command": _portable(plan.report().rerun),
         "settings": {key: value for key, value in study.source.items() if key != PLACE},
         "data": prepared,

@@ -14,11 +14,12 @@ from reproof import registry
 from reproof.settings.baseline import CLEAN
 from reproof.settings.parameters import Parameters
 from reproof.settings.source_names import AGGREGATED, MEMBER, parts
-from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_UNBOUNDED
+from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_IN_SETTING, WORST_UNBOUNDED
 
 MEASURED = {
     NO_ATTACK: "No attack",
     WORST_CASE: "Worst case",
+    WORST_IN_SETTING: "Worst case of one setting",
     WORST_UNBOUNDED: "Worst case without a budget",
 }
 """What stands in a table's column `attack` and is none."""

@@ -87,12 +87,13 @@ def test_columns_are_named_once_and_the_key_is_in_every_table_that_needs_it() ->
         "value,correct,total,low,high,model",
         "summary": "study,dataset,architecture,defense,training,seeds,setting,source,attack,parameters,metric,"
         "value,correct,total,low,high,model,value_min,value_max",
-        "verdicts": "claim_id,paper,table,row,column,claimed,verdict,differences,study,model,setting,source,attack,"
-        "parameters,metric,measured,low,high,strongest_attack,strongest_parameters,strongest_value,strongest_low,"
-        "strongest_high,strongest_verdict",
+        "verdicts": "claim_id,paper,table,row,column,claimed,verdict,grade,undecided_by,seed_words,margin,"
+        "training_share,stable,differences,study,model,setting,source,attack,parameters,metric,measured,low,high,"
+        "source_accuracy,strongest_attack,strongest_parameters,strongest_value,strongest_low,strongest_high,"
+        "overall_value,overall_low,overall_high",
         "statements": "statement_id,paper,place,in_print,print_pairs,print_holding,print_left,print_right,"
         "print_difference,measured,measured_pairs,measured_holding,measured_left,measured_right,"
-        "measured_difference,judgement,differences",
+        "measured_difference,judgement,grade,differences",
         "red_flags": "model,gate,raised,evidence,rows",
         "checklist": "item,group,section,model,answer,evidence",
         "per_class": "study,dataset,model,seeds,setting,source,attack,parameters,label,correct,total,low,high",

@@ -249,7 +249,7 @@ def test_locks_lie_where_we_remove_them(driven: Path) -> None:
         ("surfaces={'points': 5, 'clip': False}", ("surfaces", {"points": 5, "clip": False})),
         ("seeds=[0, 1]", ("seeds", [0, 1])),
         ("study=other", ("study", "other")),
-        ("tolerance=", ("tolerance", None)),
+        ("looks=", ("looks", None)),
     ],
 )
 def test_both_entrances_read_a_value_alike(

@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from reproof.claims.claim import Claim
+from reproof.claims.protocol import Experiment, Stated, protocol_of
 from reproof.claims.reader import read_claims
 from reproof.claims.vocabulary import COLUMNS, FAMILIES, Terms, nearest, not_built
 from reproof.errors import ClaimError
@@ -37,6 +38,9 @@ class PaperTable(Settings):
     rows: Count
     columns: Count
     cells: Count
+    one_model: Literal["row", "column", "cell"] = "cell"
+    """Which of its cells the paper measured on one model, as far as they are about the same data set, network,
+    defense and training: those of a row, of a column, or each cell by itself."""
 
 
 class HyperParameter(Settings):
@@ -134,6 +138,8 @@ class Paper(Settings):
     attacks: dict[str, dict[str, Number]]
     """Attack -> what the paper says of it, or is read to say, by the names of the attack's own settings."""
     hyper_parameters: tuple[HyperParameter, ...]
+    protocol: tuple[Experiment, ...] = ()
+    """Its experiments, general ones first: of two that state a setting the later one counts."""
     readings: tuple[Reading, ...]
     contradictions: tuple[Contradiction, ...]
     statements: tuple[Statement, ...] = ()
@@ -147,6 +153,10 @@ class Paper(Settings):
             family: sorted({key for name, word in keys if name == column for key in not_built(name, word)})
             for column, family in FAMILIES.items()
         }
+
+    def protocol_of(self, claim: Claim) -> dict[str, Stated]:
+        """Return what the paper states of a claim's experiment, by setting."""
+        return protocol_of(self.protocol, claim)
 
     def note(self, claim: Claim) -> str:
         """Return a claim's notes as text."""
@@ -279,10 +289,10 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-Stated = TypeVar("Stated", bound=Settings)
+Section = TypeVar("Section", bound=Settings)
 
 
-def _validated(path: Path, model: type[Stated], content: Any, *place: str) -> Stated:
+def _validated(path: Path, model: type[Section], content: Any, *place: str) -> Section:
     """Return what a file says at a place, checked; ClaimError names the place."""
     try:
         return model.model_validate(content)

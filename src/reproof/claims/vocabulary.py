@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -64,29 +64,43 @@ class Metric:
     upper: float = math.inf
     lower: float = 0.0
     share: bool = False
-    """True: a fraction, compared by an absolute tolerance; False: compared by a share of the claim."""
+    """Whether it is a fraction, such as an accuracy."""
+    compared: Literal["accuracy", "error", "difference", "time", "other"] = "other"
+    """How a measurement is compared with a claim (judging.equivalence)."""
     parameter: str = ""
     """A parameter of its own, which is given whatever the attack: the accuracy of a time to reach it."""
 
 
 _SHARE = ("percent", "fraction")
+
+
+def _accuracy(words: str) -> Metric:
+    return Metric(_SHARE, words, 1.0, share=True, compared="accuracy")
+
+
+def _error(words: str) -> Metric:
+    return Metric(_SHARE, words, 1.0, share=True, compared="error")
+
+
 METRICS: Mapping[str, Metric] = {
-    "accuracy": Metric(_SHARE, "accuracy", 1.0, share=True),
+    "accuracy": _accuracy("accuracy"),
     "l2_mean": Metric(("distance",), "mean L2 distance of the successful examples"),
-    "train_accuracy": Metric(_SHARE, "accuracy on the training images", 1.0, share=True),
-    "train_error": Metric(_SHARE, "error on the training images", 1.0, share=True),
-    "fooling_set_accuracy": Metric(
-        _SHARE, "accuracy on the adversarial images that fool all their sources", 1.0, share=True
+    "train_accuracy": _accuracy("accuracy on the training images"),
+    "train_error": _error("error on the training images"),
+    "fooling_set_accuracy": _accuracy("accuracy on the adversarial images that fool all their sources"),
+    "fooling_set_clean_accuracy": _accuracy(
+        "accuracy on the clean images whose adversarial ones fool all their sources"
     ),
-    "fooling_set_clean_accuracy": Metric(
-        _SHARE, "accuracy on the clean images whose adversarial ones fool all their sources", 1.0, share=True
+    "refused": _error("share of images answered with no class"),
+    "failed_majorities": Metric(
+        ("images",), "images on which no majority of the members agrees", compared="error"
     ),
-    "refused": Metric(_SHARE, "share of images answered with no class", 1.0, share=True),
-    "failed_majorities": Metric(("images",), "images on which no majority of the members agrees"),
-    "accuracy_gain": Metric(("points",), "accuracy gained by the boosted vote", 1.0, -1.0, share=True),
-    "epoch_seconds": Metric(("min:s",), "median time of a training epoch"),
+    "accuracy_gain": Metric(
+        ("points",), "accuracy gained by the boosted vote", 1.0, -1.0, share=True, compared="difference"
+    ),
+    "epoch_seconds": Metric(("min:s",), "median time of a training epoch", compared="time"),
     "seconds_to_accuracy": Metric(
-        ("h:min",), "training time until a validation accuracy", parameter="accuracy"
+        ("h:min",), "training time until a validation accuracy", compared="time", parameter="accuracy"
     ),
     "chosen_round": Metric(("rounds",), "the round that was chosen"),
     "confidence": Metric(_SHARE, "the network's confidence on one image", 1.0, share=True),

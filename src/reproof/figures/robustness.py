@@ -26,6 +26,7 @@ from reproof.figures.style import (
     render,
     wrapped,
 )
+from reproof.settings.table_words import NO_ATTACK, WORST_IN_SETTING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +98,7 @@ def accuracy_against_epsilon(
 def _points(accuracy: pd.DataFrame, setting: str, source: str) -> pd.DataFrame:
     """Return what was measured within a budget in a setting, with its epsilon; the worst case is white-box."""
     measured = accuracy.assign(epsilon=accuracy["parameters"].map(parameters.epsilon).astype("float64"))
-    measured = measured[measured["epsilon"].notna() & (measured["attack"] != "none")]
+    measured = measured[measured["epsilon"].notna() & ~measured["attack"].isin([NO_ATTACK, WORST_IN_SETTING])]
     made_on = measured["source"]
     own = (made_on == source) if source else (made_on == "") | (made_on == measured["model"])
     worst = (measured["attack"] == "worst_case") & (setting == "white_box")

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from reproof.claims.protocol import Grade
 
 
 class Difference(NamedTuple):
     """One difference between what a study did and what the paper says it did, or why nothing was measured.
 
     kind is one of these; here and there are texts, as in tables and claims (names, numbers, parameters), several of
-    them joined by `, `:
+    them joined by `, `. A setting that the paper does not print has no there.
 
     | kind | here | there |
     |---|---|---|
-    | dataset | what was measured on | the claim's |
-    | architecture | what was measured on; a narrower one: `cnn6 (width 0.25)` | the claim's |
-    | source | what images were made on, as claims write it; widths as above | the claim's |
-    | counted_images | images a count was made among | the paper's |
-    | images, epochs, training_images, seeds | the study's number | the paper's |
+    | dataset, architecture | what was measured on | the claim's |
+    | architecture.NAME, defense.NAME, training.NAME, training_images | the study's value of a setting | the paper's |
+    | source | what images were made on, as claims write it | the claim's |
+    | source.KIND | the same as KIND, of what images were made on | the paper's |
+    | protocol | nothing: what the paper says of its training is not typed in | nothing |
     | attack.NAME | the study's value of the attack's setting NAME | the paper's |
     | attack.ATTACK.NAME | the same of a statement, which may be about several attacks | the paper's |
+    | images, seeds | the study's number | the paper's |
+    | undefended | nothing: a time is compared with the undefended network's, and there is none | nothing |
     | lacks.defense | nothing | the claim's |
     | lacks.training, lacks.setting, lacks.attack, lacks.metric | what the study has instead | the claim's |
     | lacks.parameters | those that were run | the claim's |
     | lacks.members | the members that were attacked; the empty text: the whole ensemble | the claim's |
+    | lacks.model | the model of the cell's row or column, which did not meet its attack | nothing |
     | lacks.fooling_set | nothing: no image fools all the sources | the attack |
     | lacks.dataset | nothing; beside another one | the claim's |
-    | pairs | pairs of a statement that were measured | its pairs |
+    | pairs | pairs of a statement that can be compared | its pairs |
     | compared | nothing: not all that a statement compares with was measured | nothing |
     | zero_share | nothing: a share of a measured 0 is no number | nothing |
 
@@ -38,6 +43,8 @@ class Difference(NamedTuple):
     kind: str
     here: str
     there: str
+    grade: Grade | Literal[""] = ""
+    """The best grade of an experiment that differs so; empty where nothing was measured, or of a statement."""
 
 
 def dump(differences: Iterable[Difference]) -> str:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reproof.claims.claim import Claim
 from reproof.claims.vocabulary import MEMBERS
-from reproof.csv_tables import KEY, SUMMARY
+from reproof.csv_tables import KEY, MEASUREMENTS, SUMMARY
 from reproof.measuring.worst_case import worst_case_place
+from reproof.settings.baseline import CLEAN, UNDEFENDED
 from reproof.settings.parameters import Parameters
-from reproof.settings.table_words import WORST_CASE
+from reproof.settings.table_words import NO_ATTACK
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class SeedRow(NamedTuple):
+    """What one seed measured of a row of the summary."""
+
+    value: float
+    correct: int | None
+    total: int | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,8 @@ class SummaryRow:
     model: str
     value_min: float
     value_max: float
+    by_seed: tuple[SeedRow, ...] = ()
+    """One for each seed, in their order."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -70,21 +83,27 @@ def members(claim: Claim) -> str:
 class Measured:
     """A study's summary, found by what claims ask for."""
 
-    def __init__(self, summary: pd.DataFrame):
-        """summary: of schema csv_tables.SUMMARY."""
+    def __init__(self, summary: pd.DataFrame, measurements: pd.DataFrame):
+        """summary, measurements: of schema csv_tables.SUMMARY and MEASUREMENTS, of the same study."""
+        seeds: dict[tuple[str, ...], list[SeedRow]] = defaultdict(list)
+        for cells in MEASUREMENTS.rows(measurements):
+            own = {name: cells[name] for name in SeedRow._fields}
+            seeds[tuple(cells[name] for name in KEY)].append(SeedRow(**own))
         rows = [
-            SummaryRow(**{**cells, "parameters": Parameters.parse(cells["parameters"])})
+            SummaryRow(
+                **{**cells, "parameters": Parameters.parse(cells["parameters"])},
+                by_seed=tuple(seeds[tuple(cells[name] for name in KEY)]),
+            )
             for cells in SUMMARY.rows(summary)
         ]
         self.datasets = {row.dataset for row in rows}
         self._by_question: dict[tuple[str | Parameters, ...], list[SummaryRow]] = defaultdict(list)
         self._by_defense: dict[str, list[SummaryRow]] = defaultdict(list)
-        self._worst_cases: dict[tuple[str, str, Parameters], SummaryRow] = {}
+        self._by_place: dict[tuple[str | Parameters, ...], SummaryRow] = {}
         for row in rows:
             self._by_question[row.question].append(row)
             self._by_defense[row.defense].append(row)
-            if (row.attack, row.metric) == (WORST_CASE, "accuracy"):
-                self._worst_cases.setdefault((row.study, row.model, row.parameters), row)
+            self._by_place[row.model, row.setting, row.source, row.attack, row.parameters, row.metric] = row
 
     def answers(self, claim: Claim) -> list[SummaryRow]:
         """Return the rows of the claim's defense, training, setting, attack, parameters, metric and members."""
@@ -96,10 +115,30 @@ class Measured:
         """Return all that was measured of a defense."""
         return self._by_defense.get(defense, [])
 
-    def worst_case(self, claim: Claim, row: SummaryRow) -> SummaryRow | None:
-        """Return what is left of a row's model under every attack in the claim's budget, as far as it has one."""
+    def worst_case(self, claim: Claim, row: SummaryRow, *, any_setting: bool) -> SummaryRow | None:
+        """Return what is left of a row's model under every attack in the claim's budget, as far as it has one.
+
+        any_setting: of attacks in whatever setting; else in the claim's alone.
+        """
         epsilon = Parameters.parse(claim.parameters).number("epsilon")
         if epsilon is None or claim.metric != "accuracy":
             return None
-        budget = Parameters.parse(worst_case_place("linf", epsilon)[3])
-        return self._worst_cases.get((row.study, row.model, budget))
+        setting, _, attack, budget = worst_case_place("linf", epsilon, "" if any_setting else claim.setting)
+        return self._by_place.get((row.model, setting, "", attack, Parameters.parse(budget), "accuracy"))
+
+    def clean(self, model: str) -> SummaryRow | None:
+        """Return a model's accuracy on clean images."""
+        return self._by_place.get((model, "white_box", "", NO_ATTACK, Parameters(), "accuracy"))
+
+    def undefended(self, row: SummaryRow) -> SummaryRow | None:
+        """Return the same quantity of the undefended model of a row's data set and network; None without one."""
+        return next(
+            (
+                other
+                for other in self._by_defense[UNDEFENDED]
+                if (other.dataset, other.architecture, other.training)
+                == (row.dataset, row.architecture, CLEAN)
+                and (other.metric, other.parameters) == (row.metric, row.parameters)
+            ),
+            None,
+        )

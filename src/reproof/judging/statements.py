@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper, Statement, select
+from reproof.claims.protocol import Grade
 from reproof.judging.difference import Difference, dump
 from reproof.judging.verdicts import Verdict
 from reproof.settings.parameters import Parameters
@@ -42,6 +43,8 @@ class StatementVerdict:
     measured_difference: float | None
     judgement: Judgement | Literal[""]
     """What the measured pairs say, comparable with the paper's or not."""
+    grade: Grade | Literal[""]
+    """The last grade of the verdicts that it is judged on; empty where none can be compared."""
     differences: tuple[Difference, ...]
 
     def cells(self) -> dict[str, Any]:
@@ -67,6 +70,10 @@ class _Pair:
     left: _Side
     right: _Side
 
+    @property
+    def ids(self) -> tuple[str, str]:
+        return self.left.claim_id, self.right.claim_id
+
 
 @dataclass(frozen=True)
 class _Gap:
@@ -83,9 +90,8 @@ def judge_statements(papers: Sequence[Paper], verdicts: Iterable[Verdict]) -> li
 
     In print a value stands for itself. Measured values carry their intervals: a comparison holds when it holds
     wherever the two lie in theirs, does not hold when it holds nowhere, and is undecided between. The best of
-    several, some of which were not measured, may be as large as it likes. Where a measurement differs from its
-    claim in data set, network or source, the statement is `not comparable`, and `judgement` says how it would
-    fall.
+    several, some of which were not measured, may be as large as it likes. The pairs count whose claims are judged
+    (grades A and B): where there is none, the statement is `not comparable`, and `judgement` says how it would fall.
     """
     by_claim = {verdict.claim_id: verdict for verdict in verdicts}
     return [_judge(statement, paper, papers, by_claim) for paper in papers for statement in paper.statements]
@@ -101,32 +107,30 @@ def _judge(
         for claim in (*left, *right)
         if claim.value is not None
     }
-    measured = {}
-    for claim in (*left, *right):
-        found = verdicts.get(claim.claim_id)
-        if claim.value is not None and found is not None and found.measured is not None:
-            low = found.measured if found.low is None else found.low
-            high = found.measured if found.high is None else found.high
-            measured[claim.claim_id] = _Side(claim.claim_id, found.measured, low, high)
+    sides = {
+        claim.claim_id: side
+        for claim in (*left, *right)
+        if claim.value is not None and (side := _measured(claim, verdicts.get(claim.claim_id))) is not None
+    }
+    comparable = {key: side for key, side in sides.items() if verdicts[key].verdict != "not comparable"}
     in_print = _gaps(statement, _pairs(statement, left, right, printed, printed))
-    claimed = {_key(statement, each.pair) for each in in_print}
-    pairs = _pairs(statement, left, right, measured, printed)
-    here = [each for each in _gaps(statement, pairs) if _key(statement, each.pair) in claimed]
     shown = _tightest(statement, in_print)
+    judged = _pairs_of(statement, left, right, comparable, printed, in_print)
+    everything = _pairs_of(statement, left, right, sides, printed, in_print)
+    here = judged or everything
     seen = _tightest(statement, here)
     judgement = _over_all(statement, here, len(in_print)) if here else ""
-    used = {side.claim_id for each in here for side in (each.pair.left, each.pair.right)} & set(verdicts)
-    foreign = [verdicts[one] for one in sorted(used) if verdicts[one].verdict == "not comparable"]
-    word: StatementWord = "not comparable" if judgement and foreign else judgement or "not measured"
-    differences = list(dict.fromkeys(part for verdict in foreign for part in _named(verdict)))
-    if 0 < len(here) < len(in_print):
-        differences.insert(0, Difference("pairs", str(len(here)), str(len(in_print))))
-    if any(math.isinf(bound) for each in here for bound in (each.pair.right.low, each.pair.right.high)):
-        differences.insert(0, Difference("compared", "", ""))
+    used = [
+        verdicts[key] for key in sorted({side for each in here for side in each.pair.ids} & set(verdicts))
+    ]
+    word: StatementWord = "not measured"
+    if judgement:
+        word = judgement if judged else "not comparable"
+    differences = _differences(statement, here, used, len(in_print))
     if not here:
         asked = [verdicts[claim.claim_id] for claim in (*left, *right) if claim.claim_id in verdicts]
         differences = list(min((v.differences for v in asked if v.verdict == "not measured"), default=()))
-        if pairs and not differences:
+        if _pairs(statement, left, right, sides, printed) and not differences:
             differences = [Difference("zero_share", "", "")]
     return StatementVerdict(
         statement_id=f"{paper.key}.{statement.key}",
@@ -145,15 +149,51 @@ def _judge(
         measured_right=seen.pair.right.claim_id if seen else "",
         measured_difference=seen.value if seen else None,
         judgement=judgement,
+        grade=max((one.grade for one in used), default="") if judged else "",
         differences=tuple(differences),
     )
 
 
+def _measured(claim: Claim, verdict: Verdict | None) -> _Side | None:
+    """Return what was measured of a claim, with its interval; None where nothing was."""
+    if verdict is None or verdict.measured is None:
+        return None
+    low = verdict.measured if verdict.low is None else verdict.low
+    high = verdict.measured if verdict.high is None else verdict.high
+    return _Side(claim.claim_id, verdict.measured, low, high)
+
+
+def _pairs_of(
+    statement: Statement,
+    left: Sequence[Claim],
+    right: Sequence[Claim],
+    sides: Mapping[str, _Side],
+    printed: Mapping[str, _Side],
+    in_print: Sequence[_Gap],
+) -> list[_Gap]:
+    """Return the measured differences of the pairs that stand in print too."""
+    claimed = {_key(statement, each.pair) for each in in_print}
+    found = _gaps(statement, _pairs(statement, left, right, sides, printed))
+    return [each for each in found if _key(statement, each.pair) in claimed]
+
+
+def _differences(
+    statement: Statement, here: Sequence[_Gap], used: Iterable[Verdict], wanted: int
+) -> list[Difference]:
+    """Return how what was measured differs from what a statement compares."""
+    differences = list(dict.fromkeys(part for verdict in used for part in _named(verdict)))
+    if 0 < len(here) < wanted:
+        differences.insert(0, Difference("pairs", str(len(here)), str(wanted)))
+    if any(math.isinf(bound) for each in here for bound in (each.pair.right.low, each.pair.right.high)):
+        differences.insert(0, Difference("compared", "", ""))
+    return differences
+
+
 def _named(verdict: Verdict) -> Iterable[Difference]:
     """Yield a verdict's differences; an attack's settings with its name, since a statement may be about several."""
-    for kind, here, there in verdict.differences:
-        own = kind.removeprefix("attack.")
-        yield Difference(kind if own == kind else f"attack.{verdict.attack}.{own}", here, there)
+    for one in verdict.differences:
+        own = one.kind.removeprefix("attack.")
+        yield one if own == one.kind else one._replace(kind=f"attack.{verdict.attack}.{own}")
 
 
 def _key(statement: Statement, pair: _Pair) -> tuple[str, str]:

@@ -8,25 +8,33 @@ from typing import Any
 
 from reproof.settings.baseline import CLEAN, UNDEFENDED
 
-TOLERANCE = 0.02
-"""How far outside the measured interval a claim may lie and still be reproduced: two points of accuracy."""
 Meeting = tuple[str, str, str, str]
 """A model, and the setting, the source and the attack that it met."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a study gave a model; `width` is the network's share of the paper's channels."""
+    """A model of a study, by the names of claims, and all settings that made it."""
 
     model: str
     dataset: str
     architecture: str
-    width: float
-    epochs: int
     defense: str = UNDEFENDED
     training: str = CLEAN
-    train_images: int | None = None
-    seeds: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Setting, named as in a paper's protocol (claims.protocol.Experiment) -> its value, as JSON has it."""
+    chosen: tuple[str, ...] = ()
+    """Those of the settings that are not at their default."""
+    stands_for: tuple[str, ...] = ()
+    """Patterns of the ids of the claims that it is meant for, where several models of a study fit."""
+    half_of: str = ""
+    """The model that it is, trained half as long; empty for a model of its own."""
+
+    @property
+    def epochs(self) -> float | None:
+        """Return how long it trained; None where that is not known, or its members do not agree."""
+        value = self.settings.get("training.epochs")
+        return float(value) if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True)
@@ -38,17 +46,31 @@ class StudyFacts:
     """Config entry -> the settings of that attack, its kind among them."""
     suite_overrides: Mapping[Meeting, Mapping[str, Any]] = field(default_factory=dict)
     """The settings of an attack where a suite sets them otherwise than the config entry."""
-    tolerance: float = TOLERANCE
+    looks: int = 1
+    """How often the study's verdicts are looked at before images are added: each look has its share of the error."""
 
     @classmethod
     def read(cls, stated: Mapping[str, Any]) -> StudyFacts:
         """Return what the tabulate job's slice of the study says (plan.jobs.Plan.tabulate), plain JSON values."""
         return cls(
-            {name: ModelFacts(**facts) for name, facts in stated["budgets"].items()},
+            {
+                name: ModelFacts(
+                    **{
+                        **facts,
+                        "chosen": tuple(facts["chosen"]),
+                        "stands_for": tuple(facts["stands_for"]),
+                    }
+                )
+                for name, facts in stated["experiments"].items()
+            },
             stated["attacks"],
             {
                 (one["model"], one["setting"], one["source"], one["attack"]): one["settings"]
                 for one in stated["suite_overrides"]
             },
-            stated["tolerance"],
+            stated["looks"],
         )
+
+    def attack(self, meeting: Meeting) -> Mapping[str, Any]:
+        """Return the settings of an attack as a model met it; nothing where there is no attack."""
+        return self.suite_overrides.get(meeting, self.attacks.get(meeting[-1], {}))

@@ -12,7 +12,7 @@ from reproof.csv_tables import STATEMENTS, VERDICTS
 from reproof.judging.measured import Measured
 from reproof.judging.statements import judge_statements
 from reproof.judging.study_facts import StudyFacts
-from reproof.judging.verdicts import Verdict, judge
+from reproof.judging.verdicts import Judge, Verdict
 from reproof.measuring.measurements import measure, summarise
 from reproof.measuring.outcomes import Outcomes
 
@@ -38,25 +38,25 @@ def tabulate(
     """Return the tables of a study beside the claims of all papers, or of these."""
     measurements = measure(outcomes)
     summary = summarise(measurements)
-    verdicts, statements, judged = judge_claims(summary, facts, papers)
+    verdicts, statements, judged = judge_claims(summary, measurements, facts, papers)
     return Tables(measurements, summary, verdicts, statements, judged)
 
 
 def judge_claims(
-    summary: pd.DataFrame, facts: StudyFacts, papers: Sequence[Paper] | None = None
+    summary: pd.DataFrame,
+    measurements: pd.DataFrame,
+    facts: StudyFacts,
+    papers: Sequence[Paper] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Verdict, ...]]:
-    """Return the verdicts and statements (csv_tables.VERDICTS, STATEMENTS) of a summary, and the verdicts typed.
+    """Return the verdicts and statements (csv_tables.VERDICTS, STATEMENTS) of a study, and the verdicts typed.
+
+    StudyError where two models of the study fit the same claims alike.
 
     Cells where the paper prints a dash, or that are lost, get no verdict.
     """
     chosen = all_papers() if papers is None else papers
-    measured = Measured(summary)
-    judged = [
-        judge(claim, measured, facts, paper)
-        for paper in chosen
-        for claim in paper.claims
-        if claim.value is not None
-    ]
+    judge = Judge(Measured(summary, measurements), facts, chosen)
+    judged = [judge.verdict(claim) for paper in chosen for claim in paper.claims if claim.value is not None]
     judged.sort(key=lambda verdict: verdict.claim_id)
     statements = judge_statements(chosen, judged)
     return (

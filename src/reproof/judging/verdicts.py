@@ -1,38 +1,40 @@
-"""Claims beside measurements: `judge`, the only place where the two meet. Imports no torch."""
+"""Claims beside measurements: the word, the grade and the differences of each. Imports no torch."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from reproof.claims.claim import Claim, TransferSource
+from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
+from reproof.claims.protocol import Grade
 from reproof.claims.vocabulary import METRICS
 from reproof.csv_tables import KEY
+from reproof.judging import equivalence, experiment
+from reproof.judging.candidates import Candidate, Candidates, halves
 from reproof.judging.difference import Difference, dump
-from reproof.judging.measured import Measured, SummaryRow, members
-from reproof.judging.study_facts import ModelFacts, StudyFacts
-from reproof.settings.baseline import is_baseline
+from reproof.judging.equivalence import Measurement, Word
+from reproof.judging.experiment import FOOLING_SET
+from reproof.judging.measured import Measured, SeedRow, SummaryRow, members
+from reproof.judging.study_facts import StudyFacts
+from reproof.measuring import intervals
 from reproof.settings.parameters import Parameters
 from reproof.settings.source_names import parts
-from reproof.settings.values import format_number
 
-FOOLING_SET = "fooling_set"
-"""What the metrics begin with that count only the images that fool all their sources."""
-
-VerdictWord = Literal["reproduced", "lower", "higher", "not comparable", "not measured", "not claimed"]
+VerdictWord = Literal[
+    "reproduced", "lower", "higher", "undecided", "not comparable", "not measured", "not claimed"
+]
+DECIDED = ("reproduced", "lower", "higher")
+"""The words that say how a claim fell."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A claim beside the row of the summary that was chosen for it, in the columns of verdicts.csv.
 
-    `differences`: those of the row, or the reason why there is none; then the key and the values are empty.
-    `strongest_*`: what is left of the same model under every attack of the study in the same budget, beside the
-    same claim.
+    `differences`: those of the row, or the reason why there is none; then the key and the values are empty. A
+    count is given among as many images as the paper's, a time as the ratio to the undefended network's.
     """
 
     claim_id: str
@@ -42,6 +44,17 @@ class Verdict:
     column: str
     claimed: float | None
     verdict: VerdictWord
+    grade: Grade | Literal[""] = ""
+    undecided_by: Literal["", "images", "seeds", "attack"] = ""
+    """Why it is undecided: the interval reaches over the margin's edge; seeds disagree; a weaker attack left more, a
+    stronger one less, or one whose strength is not known."""
+    seed_words: tuple[Word, ...] = ()
+    """Each seed's own word, where there are several."""
+    margin: float | None = None
+    training_share: float | None = None
+    """Epochs as a share of the paper's, where they differ."""
+    stable: Literal["", "yes", "no"] = ""
+    """Of grade B: whether the word was the same at half of that training; empty where that was not measured."""
     differences: tuple[Difference, ...] = ()
     study: str = ""
     model: str = ""
@@ -53,12 +66,18 @@ class Verdict:
     measured: float | None = None
     low: float | None = None
     high: float | None = None
+    source_accuracy: float | None = None
+    """Accuracy on clean images of the network that transferred images were made on; the least of several."""
     strongest_attack: str = ""
     strongest_parameters: str = ""
     strongest_value: float | None = None
     strongest_low: float | None = None
     strongest_high: float | None = None
-    strongest_verdict: VerdictWord | Literal[""] = ""
+    """What is left of the same model under every attack of the claim's setting within its budget."""
+    overall_value: float | None = None
+    overall_low: float | None = None
+    overall_high: float | None = None
+    """The same under every attack in whatever setting."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -69,186 +88,201 @@ class Verdict:
         """Return its row of verdicts.csv, by column."""
         return {
             **{field.name: getattr(self, field.name) for field in fields(self)},
+            "seed_words": ", ".join(self.seed_words),
             "differences": dump(self.differences),
         }
 
 
-def judge(claim: Claim, measured: Measured, facts: StudyFacts, paper: Paper | None = None) -> Verdict:
-    """Return the claim's verdict against a study's summary.
+class Judge:
+    """Judges claims by one study's summary."""
 
-    A claim is reproduced when it lies in the measured interval widened by the tolerance (for metrics other
-    than shares: by that share of the claim); `lower` and `higher` say where the measurement lies.
-    Only a measurement of the same defense, training, setting, attack, parameters and metric is chosen: of the
-    same data set and network first, made on a transfer source of the paper's kind (a narrower one too), then the
-    one with the fewest differences. On another data set or network
-    (a narrower one included), or from another transfer source, it is shown and not judged. What the study did less
-    of is listed; it changes no verdict. A dash or a lost cell is not claimed.
-    """
+    def __init__(self, measured: Measured, facts: StudyFacts, papers: Sequence[Paper]):
+        self.candidates = Candidates(measured, facts, papers)
+        self._measured = measured
+        self._facts = facts
+        self._level = equivalence.level(facts.looks)
+        self._halves = halves(facts.models)
+        self._claims = {claim.claim_id: claim for paper in papers for claim in paper.claims}
+        self._undefended = {
+            (claim.paper, claim.table, claim.column): claim
+            for claim in self._claims.values()
+            if METRICS[claim.metric].compared == "time" and claim.defense == "undefended"
+        }
+
+    def verdict(self, claim: Claim) -> Verdict:
+        """Return a claim's verdict; StudyError where two models of the study fit it alike.
+
+        Grade C is shown and not judged. A dash or a lost cell is not claimed.
+        """
+        if claim.value is None:
+            return _verdict(claim, verdict="not claimed")
+        chosen = self.candidates.of(claim)
+        if chosen is None:
+            return _verdict(claim, verdict="not measured", differences=self._lacking(claim))
+        return self.of_candidate(claim, chosen)
+
+    def of_candidate(self, claim: Claim, chosen: Candidate) -> Verdict:
+        """Return the verdict by one row of the summary that answers the claim."""
+        row, differences = chosen.row, chosen.differences
+        stated = self.candidates.protocols.of(claim)
+        images = stated["images"].value if "images" in stated else None
+        found = self._compared(claim, row, images)
+        if found is None:
+            differences = (Difference("undefended", "", "", "C"), *differences)
+        grade = experiment.grade(differences)
+        verdict = _verdict(
+            claim,
+            verdict="not comparable",
+            grade=grade,
+            differences=differences,
+            training_share=_training_share(differences),
+            measured=row.value,
+            low=row.low,
+            high=row.high,
+            **dict(zip(KEY, row.key, strict=True)),
+            **self._beside(claim, row),
+        )
+        if found is None:
+            return verdict
+        claimed, measurements = found
+        margin = equivalence.margin(claim, claimed)
+        words = tuple(equivalence.word(claimed, one, margin) for one in measurements)
+        scale = claim.value / claimed if claim.unit == "images" and claim.value and claimed else 1.0
+        if claim.unit == "images" and not claim.value:
+            scale = float(images or row.total or 1)
+        shown = _hull(measurements, scale)
+        verdict = replace(verdict, margin=margin * scale, **shown)
+        if grade == "C":
+            return verdict
+        word, reason = _decided(words, experiment.strength(chosen.attack, claim.attack))
+        return replace(
+            verdict,
+            verdict=word,
+            undecided_by=reason,
+            seed_words=words if len(words) > 1 else (),
+            stable=self._stable(claim, chosen, word) if grade == "B" else "",
+        )
+
+    def _compared(self, claim: Claim, row: SummaryRow, images: Any) -> tuple[float, list[Measurement]] | None:
+        """Return the claim and each seed's measurement in the same unit; None where there is nothing to compare."""
+        seeds = row.by_seed or (SeedRow(row.value, row.correct, row.total, row.low, row.high),)
+        metric = METRICS[claim.metric]
+        if metric.compared == "time":
+            return self._ratios(claim, row)
+        if claim.unit == "images":
+            among = images or (seeds[0].total if seeds[0].total else None)
+            share = equivalence.claimed_share(claim, among)
+            return share, [self._of_share(seed.value / (seed.total or 1), seed) for seed in seeds]
+        value = equivalence.claimed_share(claim)
+        if metric.compared in ("accuracy", "error"):
+            return value, [self._of_share(seed.value, seed) for seed in seeds]
+        return value, [_as_it_is(seed) for seed in seeds]
+
+    def _of_share(self, share: float, seed: SeedRow) -> Measurement:
+        """Return a share with its exact interval; as it is where it is no count of images."""
+        if seed.total is None:
+            return Measurement(share, share, share)
+        low, high = intervals.clopper_pearson(round(share * seed.total), seed.total, self._level)
+        return Measurement(share, low, high)
+
+    def _ratios(self, claim: Claim, row: SummaryRow) -> tuple[float, list[Measurement]] | None:
+        """Return a time as a ratio to the undefended network's: the claimed one, and what was measured."""
+        base = self._undefended.get((claim.paper, claim.table, claim.column))
+        other = self._measured.undefended(row)
+        if base is None or not base.value or base is claim or claim.value is None:
+            return None
+        if other is None or not other.value or other.model == row.model:
+            return None
+        ratio = row.value / other.value
+        return claim.value / base.value, [Measurement(ratio, ratio, ratio)]
+
+    def _beside(self, claim: Claim, row: SummaryRow) -> dict[str, Any]:
+        """Return what a verdict says of the strongest attacks, and of the network that images were made on."""
+        found: dict[str, Any] = {}
+        inside = self._measured.worst_case(claim, row, any_setting=False)
+        overall = self._measured.worst_case(claim, row, any_setting=True)
+        if inside is not None:
+            found |= {
+                "strongest_attack": inside.attack,
+                "strongest_parameters": str(inside.parameters),
+                "strongest_value": inside.value,
+                "strongest_low": inside.low,
+                "strongest_high": inside.high,
+            }
+        if overall is not None:
+            found |= {
+                "overall_value": overall.value,
+                "overall_low": overall.low,
+                "overall_high": overall.high,
+            }
+        if claim.setting == "black_box":
+            clean = [self._measured.clean(name) for name in parts(row.source)]
+            values = [one.value for one in clean if one is not None]
+            found |= {"source_accuracy": min(values)} if values and len(values) == len(clean) else {}
+        return found
+
+    def _stable(self, claim: Claim, chosen: Candidate, word: VerdictWord) -> Literal["", "yes", "no"]:
+        """Say whether the word was the same at half of the training; nothing where that was not measured."""
+        half = self._halves.get(chosen.row.model)
+        rows = [row for row in self._measured.answers(claim) if row.model == half]
+        if not rows or word not in DECIDED:
+            return ""
+        row = next((row for row in rows if row.source == chosen.row.source), rows[0])
+        other = self.of_candidate(claim, replace(chosen, row=row))
+        return "yes" if other.verdict == word else "no"
+
+    def _lacking(self, claim: Claim) -> tuple[Difference, ...]:
+        """Return what the study lacks, the first thing a reader would have to add, and the data set if that lacks."""
+        model = self.candidates.model(claim)
+        if model is not None and self._measured.answers(claim):
+            return (Difference("lacks.model", model, ""),)
+        found = _first_lacking(claim, self._measured.of_defense(claim.defense))
+        if claim.dataset in self._measured.datasets:
+            return (found,)
+        return found, Difference("lacks.dataset", "", claim.dataset)
+
+
+def _verdict(claim: Claim, **found: Any) -> Verdict:
+    """Return a claim's verdict with what was found."""
     own = {name: getattr(claim, name) for name in ("claim_id", "paper", "table", "row", "column")}
-    if claim.value is None:
-        return Verdict(**own, claimed=None, verdict="not claimed")
-    candidates = measured.answers(claim)
-    if not candidates:
-        return Verdict(
-            **own, claimed=claim.value, verdict="not measured", differences=_lacking(claim, measured)
-        )
-    ranked = []
-    for row in candidates:
-        foreign = _foreign(claim, row, facts.models, paper)
-        smaller = _smaller(claim, row, facts, paper)
-        order = (
-            row.dataset != claim.dataset,
-            row.architecture != claim.architecture,
-            _source_of_another_kind(claim, row, facts.models),
-            len(foreign),
-            len(smaller),
-            -(row.total or 0),
-            row.model,
-            row.source,
-            row.study,
-            row.dataset,
-        )
-        ranked.append((order, row, foreign, smaller))
-    _, row, foreign, smaller = min(ranked, key=lambda entry: entry[0])
-    tolerance = facts.tolerance * (1 if METRICS[claim.metric].share else abs(claim.value))
-    strongest = measured.worst_case(claim, row)
-    key: dict[str, Any] = dict(zip(KEY, row.key, strict=True))
-    return Verdict(
-        **own,
-        claimed=claim.value,
-        verdict="not comparable" if foreign else _compare(claim.value, row, tolerance),
-        differences=(*foreign, *smaller),
-        **key,
-        measured=row.value,
-        low=row.low,
-        high=row.high,
-        **({} if strongest is None else _beside(claim.value, strongest, tolerance, foreign)),
-    )
+    return Verdict(**own, claimed=claim.value, **found)
 
 
-def _beside(
-    claimed: float, strongest: SummaryRow, tolerance: float, foreign: list[Difference]
-) -> dict[str, Any]:
-    """Return what a verdict says of the strongest attack."""
+def _decided(
+    words: Sequence[Word], strength: experiment.Strength
+) -> tuple[Word, Literal["", "images", "seeds", "attack"]]:
+    """Return the word of all seeds, and why it is undecided."""
+    word = equivalence.together(words)
+    if word == "undecided":
+        return word, "images" if len(set(words)) == 1 else "seeds"
+    if not equivalence.supported(word, strength):
+        return "undecided", "attack"
+    return word, ""
+
+
+def _as_it_is(seed: SeedRow) -> Measurement:
+    low = seed.value if seed.low is None else seed.low
+    return Measurement(seed.value, low, seed.value if seed.high is None else seed.high)
+
+
+def _hull(measurements: Sequence[Measurement], scale: float) -> dict[str, Any]:
+    """Return the mean over seeds, and the interval that holds each seed's."""
     return {
-        "strongest_attack": strongest.attack,
-        "strongest_parameters": str(strongest.parameters),
-        "strongest_value": strongest.value,
-        "strongest_low": strongest.low,
-        "strongest_high": strongest.high,
-        "strongest_verdict": "not comparable" if foreign else _compare(claimed, strongest, tolerance),
+        "measured": scale * sum(one.value for one in measurements) / len(measurements),
+        "low": scale * min(one.low for one in measurements),
+        "high": scale * max(one.high for one in measurements),
     }
 
 
-def _compare(claimed: float, row: SummaryRow, tolerance: float) -> VerdictWord:
-    low = row.value if row.low is None else row.low
-    high = row.value if row.high is None else row.high
-    rounding = 1e-12
-    if claimed > high + tolerance + rounding:
-        return "lower"
-    if claimed < low - tolerance - rounding:
-        return "higher"
-    return "reproduced"
-
-
-def _foreign(
-    claim: Claim, row: SummaryRow, models: Mapping[str, ModelFacts], paper: Paper | None
-) -> list[Difference]:
-    """Return the differences that make it another quantity than the claimed one."""
-    differences = []
-    if row.dataset != claim.dataset:
-        differences.append(Difference("dataset", row.dataset, claim.dataset))
-    network = _network(row.architecture, models.get(row.model))
-    if network != claim.architecture:
-        differences.append(Difference("architecture", network, claim.architecture))
-    own = paper.budgets.get(claim.dataset) if paper is not None else None
-    if claim.unit == "images" and own is not None and own.test_images is not None and row.total is not None:
-        here = row.total // row.seeds
-        if here != own.test_images:
-            differences.append(Difference("counted_images", str(here), str(own.test_images)))
-    if claim.setting == "black_box":
-        made_on = _made_on(row, models)
-        if made_on and set(made_on) != set(TransferSource.read(claim.source)):
-            differences.append(Difference("source", " + ".join(map(_notation, made_on)), claim.source))
-    return differences
-
-
-def _source_of_another_kind(claim: Claim, row: SummaryRow, models: Mapping[str, ModelFacts]) -> bool:
-    """Say whether a transfer attack was made on another network or defense than the paper's, whatever its width."""
-    if claim.setting != "black_box":
-        return False
-    made_on = _made_on(row, models, named_by_width=False)
-    return bool(made_on) and set(made_on) != set(TransferSource.read(claim.source))
-
-
-def _made_on(
-    row: SummaryRow, models: Mapping[str, ModelFacts], *, named_by_width: bool = True
-) -> tuple[TransferSource, ...]:
-    """Return the kinds of networks that a row's images were made on, with their numbers; none where unknown.
-
-    named_by_width: a network narrower than the paper's is another kind.
-    """
-    names = parts(row.source)
-    if any(name not in models for name in names):
-        return ()
-    kinds = Counter(
-        (
-            _network(one.architecture, one) if named_by_width else one.architecture,
-            one.defense,
-            one.training,
-        )
-        for one in (models[name] for name in names)
-    )
-    return tuple(TransferSource(*kind, networks=number) for kind, number in kinds.items())
-
-
-def _notation(source: TransferSource) -> str:
-    """Return a source as claims write it: `vgg19:fgsm_training:fgsm*2`."""
-    plain = is_baseline(source.defense, source.training)
-    text = source.architecture if plain else f"{source.architecture}:{source.defense}:{source.training}"
-    return f"{text}*{source.networks}" if source.networks > 1 else text
-
-
-def _network(architecture: str, facts: ModelFacts | None) -> str:
-    if facts is None or facts.width == 1:
-        return architecture
-    return f"{architecture} (width {format_number(facts.width)})"
-
-
-def _smaller(claim: Claim, row: SummaryRow, facts: StudyFacts, paper: Paper | None) -> list[Difference]:
-    """Return how the study's training and attack differ from the paper's, as far as both are known."""
-    if paper is None:
-        return []
-    pairs: list[tuple[str, float | None, float | None]] = []
-    own, model = paper.budgets.get(claim.dataset), facts.models.get(row.model)
-    if own is not None:
-        images = row.total // row.seeds if row.total is not None else None
-        if not claim.metric.startswith(FOOLING_SET):  # whose number of images is the attack's success
-            pairs.append(("images", images, own.test_images))
-        if model is not None:
-            pairs.append(("epochs", model.epochs, own.epochs))
-            pairs.append(("training_images", model.train_images, own.train_images))
-        pairs.append(("seeds", row.seeds, own.seeds))
-    differences = [
-        Difference(name, format_number(here), format_number(there))
-        for name, here, there in pairs
-        if here is not None and there is not None and here != there
-    ]
-    place = (row.model, row.setting, row.source, row.attack)
-    settings = facts.suite_overrides.get(place, facts.attacks.get(row.attack, {}))
-    for name, there in sorted(paper.attacks.get(claim.attack, {}).items()):
-        here = settings.get(name)
-        if isinstance(here, int | float) and not math.isclose(here, there):
-            differences.append(Difference(f"attack.{name}", format_number(here), format_number(there)))
-    return differences
-
-
-def _lacking(claim: Claim, measured: Measured) -> tuple[Difference, ...]:
-    """Return what the study lacks, the first thing a reader would have to add; then the data set, if it lacks that."""
-    found = _first_lacking(claim, measured.of_defense(claim.defense))
-    if claim.dataset in measured.datasets:
-        return (found,)
-    return found, Difference("lacks.dataset", "", claim.dataset)
+def _training_share(differences: Iterable[Difference]) -> float | None:
+    """Return the epochs as a share of the paper's, where they differ."""
+    for one in differences:
+        if one.kind == "training.epochs" and one.there:
+            try:
+                return float(one.here) / float(one.there)
+            except ValueError:  # the members of an ensemble do not agree
+                return None
+    return None
 
 
 def _first_lacking(claim: Claim, left: list[SummaryRow]) -> Difference:

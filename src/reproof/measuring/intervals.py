@@ -1,4 +1,4 @@
-"""How sure a share is: Wilson intervals, the spread over seeds, and the exact paired test."""
+"""How sure a share is: Wilson and exact intervals, the spread over seeds, and the exact paired test."""
 
 from __future__ import annotations
 
@@ -22,6 +22,21 @@ def wilson(correct: int, total: int, level: float = LEVEL) -> Interval:
     # At the ends the formula is exact only in real numbers; rounding would leave 1e-17 instead of 0.
     low = 0.0 if correct == 0 else centre - reach
     high = 1.0 if correct == total else centre + reach
+    return low, high
+
+
+def clopper_pearson(correct: int, total: int, level: float = LEVEL) -> Interval:
+    """Return the exact interval of correct / total, which misses a share at most as often as it says.
+
+    Clopper and Pearson 1934. ValueError unless 0 <= correct <= total > 0.
+    """
+    if not 0 <= correct <= total or total == 0:
+        raise ValueError(f"a share needs 0 <= correct <= total and total > 0, not {correct} of {total}")
+    from scipy.special import betaincinv  # see seed_spread
+
+    tail = (1 - level) / 2
+    low = 0.0 if correct == 0 else float(betaincinv(correct, total - correct + 1, tail))
+    high = 1.0 if correct == total else float(betaincinv(correct + 1, total - correct, 1 - tail))
     return low, high
 
 

@@ -16,6 +16,7 @@ from reproof.measuring import intervals
 from reproof.measuring.outcomes import Bools, Outcomes, Place, Trial
 from reproof.measuring.worst_case import (
     budgets,
+    settings_within,
     worst_case,
     worst_case_place,
     worst_case_unbounded,
@@ -33,9 +34,10 @@ def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
 
     Accuracy under one attack is the share of its images whose adversarial version is classified correctly.
     The worst case of a norm and epsilon is the share classified correctly clean and under every attack in
-    that budget, whatever its threat, over the images that all of those attacks share; `worst_case_unbounded`
-    is the same of all attacks that have no epsilon, however far they go. `l2_mean`: the mean
-    distance of the images that were correct and no longer are, for attacks without epsilon; none, no row.
+    that budget, in whatever setting (`worst_case`) or in one (`worst_case_in_setting`), over the images that all
+    of those attacks share; `worst_case_unbounded` is the same of all attacks that have no epsilon, however far they
+    go. `l2_mean`: the mean distance of the images that were correct and no longer are, for attacks without
+    epsilon; none, no row.
     `refused`: the share that a model answers with no class, where it ever does. `failed_majorities`: the number
     of images on which an ensemble finds no majority. `fooling_set_accuracy`, `fooling_set_clean_accuracy`: of the
     images that fool all the networks they were made on, the share that another model classifies correctly, and
@@ -64,6 +66,9 @@ def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
         for norm, epsilon in budgets(one):
             stood = worst_case(one, norm, epsilon)
             found.append(_counted(one, *worst_case_place(norm, epsilon), stood))
+            for setting in settings_within(one, norm, epsilon):
+                stood = worst_case(one, norm, epsilon, setting)
+                found.append(_counted(one, *worst_case_place(norm, epsilon, setting), stood))
         stood = worst_case_unbounded(one)
         if len(stood):
             found.append(_counted(one, "all", "", WORST_UNBOUNDED, "", stood))

@@ -9,7 +9,7 @@ import numpy as np
 from reproof.errors import ArtifactError
 from reproof.measuring.outcomes import Bools, Integers, Outcomes, Place, Trial
 from reproof.settings.parameters import Parameters, written
-from reproof.settings.table_words import WORST_CASE
+from reproof.settings.table_words import WORST_CASE, WORST_IN_SETTING
 
 
 def budgets(outcomes: Outcomes) -> list[tuple[str, float]]:
@@ -18,14 +18,18 @@ def budgets(outcomes: Outcomes) -> list[tuple[str, float]]:
     return list(dict.fromkeys(sorted(found, key=lambda one: (*one, len(written(one[1])), written(one[1])))))
 
 
-def worst_case_place(norm: str, epsilon: float) -> Place:
-    """Return setting, source, attack and parameters of a budget's worst case in the tables."""
-    return "all", "", WORST_CASE, str(Parameters.of(norm=norm, epsilon=epsilon))
+def worst_case_place(norm: str, epsilon: float, setting: str = "") -> Place:
+    """Return setting, source, attack and parameters of a budget's worst case in the tables.
+
+    setting: the one whose attacks alone are meant; empty for all.
+    """
+    budget = str(Parameters.of(norm=norm, epsilon=epsilon))
+    return (setting, "", WORST_IN_SETTING, budget) if setting else ("all", "", WORST_CASE, budget)
 
 
-def shared_images(outcomes: Outcomes, norm: str, epsilon: float) -> Integers:
+def shared_images(outcomes: Outcomes, norm: str, epsilon: float, setting: str = "") -> Integers:
     """Return the images that all attacks of the norm within epsilon share, sorted; ArtifactError for none."""
-    inside = _within(outcomes, norm, epsilon)
+    inside = _within(outcomes, norm, epsilon, setting)
     shared = _shared(inside)
     if not len(shared):
         names = ", ".join(trial.name for trial in inside)
@@ -33,9 +37,18 @@ def shared_images(outcomes: Outcomes, norm: str, epsilon: float) -> Integers:
     return shared
 
 
-def worst_case(outcomes: Outcomes, norm: str, epsilon: float) -> Bools:
-    """Return which of the images that all attacks of the norm within epsilon share withstand them all."""
-    return _stood(outcomes, _within(outcomes, norm, epsilon), shared_images(outcomes, norm, epsilon))
+def worst_case(outcomes: Outcomes, norm: str, epsilon: float, setting: str = "") -> Bools:
+    """Return which of the images that all attacks of the norm within epsilon share withstand them all.
+
+    setting: the one whose attacks alone are meant; empty for all.
+    """
+    images = shared_images(outcomes, norm, epsilon, setting)
+    return _stood(outcomes, _within(outcomes, norm, epsilon, setting), images)
+
+
+def settings_within(outcomes: Outcomes, norm: str, epsilon: float) -> list[str]:
+    """Return the settings in which a model was attacked within a budget, sorted."""
+    return sorted({trial.setting for trial in _within(outcomes, norm, epsilon)})
 
 
 def worst_case_unbounded(outcomes: Outcomes) -> Bools:
@@ -44,11 +57,12 @@ def worst_case_unbounded(outcomes: Outcomes) -> Bools:
     return _stood(outcomes, free, _shared(free))
 
 
-def _within(outcomes: Outcomes, norm: str, epsilon: float) -> list[Trial]:
+def _within(outcomes: Outcomes, norm: str, epsilon: float, setting: str = "") -> list[Trial]:
     return [
         trial
         for trial in outcomes.trials
         if trial.norm == norm and trial.epsilon is not None and trial.epsilon <= epsilon
+        if not setting or trial.setting == setting
     ]
 
 

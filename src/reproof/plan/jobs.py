@@ -10,7 +10,7 @@ from typing import Any
 
 from reproof import registry
 from reproof.csv_tables import SCHEMAS
-from reproof.plan import facts, page_code
+from reproof.plan import experiments, facts, page_code
 from reproof.plan.job import Job
 from reproof.plan.once import once
 from reproof.plan.paths import Paths
@@ -301,11 +301,12 @@ class Plan:
                 "study": self.study.name,
                 "plug_ins": facts.all_plug_ins(),
                 "titles_of_claims": facts.titles(),
-                "tolerance": self.study.tolerance,
+                "looks": self.study.looks,
                 "attacks": {name: attack.dump() for name, attack in self.study.attacks.items()},
                 "suite_overrides": facts.suite_overrides(self.study, self.threats),
-                "budgets": {
-                    name: facts.resources(self.study, model) for name, model in self.study.models.items()
+                "experiments": {
+                    name: experiments.experiment(self.study, model)
+                    for name, model in self.study.models.items()
                 },
                 "checklist": {
                     "models": {

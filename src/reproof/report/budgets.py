@@ -6,8 +6,9 @@ import pandas as pd
 
 from reproof.figures import parameters
 from reproof.report.contents import ReportData
-from reproof.report.grids import WORST, Grids
+from reproof.report.grids import Grids
 from reproof.report.numbers import LinkedNumber
+from reproof.settings.table_words import WORST_CASE as WORST
 
 GREY = 0.5
 """The epsilon at which every pixel can be made grey, and no image need be recognisable any more."""

@@ -13,9 +13,10 @@ from reproof.claims.paper import Paper
 from reproof.figures import parameters
 from reproof.report.budgets import GREY
 from reproof.report.contents import MeasuredRow, ReportData, ShownModel, rows
-from reproof.report.grids import WORST, Grids
+from reproof.report.grids import Grids
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.shared import Shared
+from reproof.settings.table_words import WORST_CASE as WORST
 
 COMPARABLE = ("reproduced", "lower", "higher")
 

@@ -14,9 +14,9 @@ from reproof.report import numbers
 from reproof.report.cards import Cards, source_title
 from reproof.report.contents import MeasuredRow, ReportData, ShownModel, by_one_member, rows
 from reproof.report.numbers import LinkedNumber
+from reproof.settings.table_words import WORST_CASE as WORST
+from reproof.settings.table_words import WORST_IN_SETTING, WORST_UNBOUNDED
 
-WORST, WORST_UNBOUNDED = "worst_case", "worst_case_unbounded"
-"""The tables' attacks that stand for all attacks together: within one budget, and without any."""
 COLUMN = ["setting", "source", "attack", "parameters"]
 """What makes a column of a grid."""
 Column = tuple[str, ...]
@@ -140,7 +140,7 @@ class Grids:
     def _budgets(self, dataset: str, models: Sequence[ShownModel], summary: pd.DataFrame) -> list[Grid]:
         """Return a grid per budget, those with the most columns first."""
         attacked = summary[
-            ~summary["attack"].isin(["none", WORST])
+            ~summary["attack"].isin(["none", WORST, WORST_IN_SETTING])
             & (summary["metric"] == "accuracy")
             & (summary["epsilon"] != "")
         ]
@@ -192,7 +192,7 @@ class Grids:
         self, dataset: str, models: Sequence[ShownModel], summary: pd.DataFrame
     ) -> list[Grid]:
         free = summary[
-            ~summary["attack"].isin(["none", WORST, WORST_UNBOUNDED])
+            ~summary["attack"].isin(["none", WORST, WORST_IN_SETTING, WORST_UNBOUNDED])
             & summary["metric"].isin(["accuracy", "l2_mean"])
             & (summary["epsilon"] == "")
         ].sort_values("metric", kind="stable")

@@ -14,7 +14,15 @@ from reproof.settings.baseline import CLEAN, UNDEFENDED
 from reproof.settings.source_names import AGGREGATED, MEMBER
 from reproof.settings.table_words import NO_ATTACK
 
-_BUDGETS = ("images", "epochs", "training_images", "seeds")
+_AMOUNTS = {
+    "images": "images",
+    "seeds": "seeds",
+    "training_images": "training images",
+    "training.epochs": "epochs",
+}
+"""Differences that are said as so much of so much."""
+_SETTINGS = {"architecture": "network’s", "defense": "defense’s", "training": "training’s"}
+"""The first part of a difference in a setting, in words."""
 _MEMBERS = {
     "": "a whole ensemble",
     MEMBER: "single members of an ensemble",
@@ -54,13 +62,17 @@ def clause(each: Difference, claim: Claim | None = None) -> str:
 
     claim: what is lacking is named by it; None where no claim is known.
     """
-    kind, here, there = each
+    kind, here, there, _ = each
+    if kind.startswith("source."):
+        return f"of the source, {clause(each._replace(kind=kind.removeprefix('source.')), claim)}"
     if kind.startswith("attack."):
         *named, setting = kind.split(".")[1:]  # a statement's kinds name their attack
         attack = wording.attack(named[0]) if named else _attack(claim)
-        return f"{attack} {setting.replace('_', ' ')}: {here}, not {there}"
-    if kind in _BUDGETS:
-        return f"{kind.replace('_', ' ')}: {_grouped(here)} of {_grouped(there)}"
+        return f"{attack} {setting.replace('_', ' ')}: {_other(here, there)}"
+    if kind in _AMOUNTS and there:
+        return f"{_AMOUNTS[kind]}: {_grouped(here)} of {_grouped(there)}"
+    if kind.partition(".")[0] in _SETTINGS and "." in kind:
+        return f"{_SETTINGS[kind.partition('.')[0]]} {_setting(kind)}: {_other(here, there)}"
     if _unknown(each, claim):
         return f"{_TITLES[kind.removeprefix('lacks.')](there)} is not built here"
     if kind in _LACKING:
@@ -98,6 +110,15 @@ def _source(text: str) -> str:
     if training not in ("", CLEAN, defense.partition("[")[0].removesuffix("_training")):
         words += f", trained on {wording.training(training)}"
     return words
+
+
+def _setting(kind: str) -> str:
+    """Return a setting's name in words: `training.adversarial.step_size` is `adversarial step size`."""
+    return kind.partition(".")[2].replace("built_on.", "").replace(".", " ").replace("_", " ")
+
+
+def _other(here: str, there: str) -> str:
+    return f"{here}, not {there}" if there else f"{here}, which the paper does not print"
 
 
 def _grouped(number: str) -> str:
@@ -178,7 +199,14 @@ _CLAUSES: Mapping[str, Callable[[str, str], str]] = {
     "dataset": lambda here, there: f"data set: {wording.dataset(here)}, not {wording.dataset(there)}",
     "architecture": lambda here, there: f"network: {network(here)}, not {network(there)}",
     "source": lambda here, there: f"source: {sources(here)}, not {sources(there)}",
-    "counted_images": lambda here, there: f"a count among {_grouped(here)} images, not {_grouped(there)}",
+    "protocol": lambda _here, _there: "what the paper says of its training is not on record",
+    "training_images": lambda here, _: f"training images: {here}, which the paper does not print",
+    "undefended": lambda _here, _there: (
+        "a time is compared as the ratio to the undefended network’s, and there is none to compare with"
+    ),
+    "lacks.model": lambda here, _: (
+        f"{here} stands for the cells of one model in the paper, and did not meet this attack"
+    ),
     "lacks.metric": lambda _, there: f"{METRICS[there].words} was not measured",
     "lacks.fooling_set": lambda _, there: (
         f"no image fools all the sources of {wording.attack(there)}, so nothing can be counted"

@@ -53,6 +53,11 @@ class AttackSettings(Settings):
     """The threat model's norm; None where the attack is free of one."""
     takes_view: ClassVar[bool] = True
     """Whether it maximises a loss, so that a suite's `view` can stand in for cross-entropy on the logits."""
+    strengthened_by: ClassVar[tuple[str, ...]] = (
+        *("steps", "restarts", "samples", "queries", "binary_search_steps"),
+        *("early_stop", "nested"),
+    )
+    """Settings of which more, or true, makes it stronger; any other one changes it in a way that is not known."""
     usual_steps: ClassVar[int | None] = None
     """Steps after which most images are fooled, of an attack that leaves each one as soon as it is; None of others."""
     swept: ClassVar[tuple[str, ...]] = ()

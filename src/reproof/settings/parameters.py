@@ -104,6 +104,11 @@ class Parameters:
             found.append((name != "norm", name, number or 0.0, "" if number is not None else text))
         return tuple(sorted(found))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return their names, in the order written."""
+        return tuple(name for name, _ in self.items)
+
     def text(self, name: str) -> str | None:
         """Return one parameter as it was written; None where it is not given."""
         return dict(self.items).get(name)

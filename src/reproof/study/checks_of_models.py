@@ -10,6 +10,7 @@ from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.dataset import DatasetSettings
 from reproof.settings.defense import DefenseSettings, Undertaking
 from reproof.settings.source_names import AGGREGATED, MEMBER
+from reproof.settings.values import nearest_hint
 from reproof.study.messages import Mistake, unknown
 from reproof.study.model import Model, Study
 from reproof.study.plug_in import defense_settings
@@ -199,6 +200,31 @@ def _undertaking(study: Study, model: Model) -> Undertaking:
     )
 
 
+def halves_are_of_models(study: Study) -> Iterator[Mistake]:
+    """A model trained half as long as another is like it: in data, network, defense, and half of its epochs."""
+    for name, model in study.models.items():
+        if not model.half_of:
+            continue
+        other = study.models.get(model.half_of)
+        if other is None or other is model:
+            yield (
+                ["models", name, "half_of"],
+                f"there is no other model {model.half_of!r}; {nearest_hint(model.half_of, study.models)}",
+            )
+        elif _kind(study, model) != _kind(study, other):
+            yield ["models", name, "half_of"], f"{model.half_of!r} is another kind of model"
+        elif not model.members and 2 * model.training.epochs != other.training.epochs:
+            yield (
+                ["models", name, "half_of"],
+                f"trains {model.training.epochs} epochs; half of {model.half_of!r} are "
+                f"{other.training.epochs / 2:g}",
+            )
+
+
+def _kind(study: Study, model: Model) -> tuple[str, ...]:
+    return model.dataset, model.architecture_key, model.defense_key, model.training_key
+
+
 def _company(model: Model) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return ("beside", model.beside), ("members", model.members)
 
@@ -252,4 +278,5 @@ CHECKS = (
     crops_hold_images,
     enough_images_to_train_on,
     defense_fits_its_training,
+    halves_are_of_models,
 )

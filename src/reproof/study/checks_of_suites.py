@@ -9,7 +9,7 @@ from typing import cast
 from reproof import registry
 from reproof.settings.attack import AttackSettings
 from reproof.settings.parameters import PSNR
-from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_UNBOUNDED
+from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_IN_SETTING, WORST_UNBOUNDED
 from reproof.study.messages import Mistake, unknown
 from reproof.study.model import Choice, Study
 from reproof.study.plug_in import defense_settings
@@ -28,7 +28,7 @@ def points_once(study: Study) -> Iterator[Mistake]:
 
 def known_attacks(study: Study) -> Iterator[Mistake]:
     """A suite's attacks are the study's, each of them once; none has a name that tables use otherwise."""
-    for name in (NO_ATTACK, WORST_CASE, WORST_UNBOUNDED):
+    for name in (NO_ATTACK, WORST_CASE, WORST_IN_SETTING, WORST_UNBOUNDED):
         if name in study.attacks:
             yield ["attacks", name], f"tables call something else {name!r}; give the attack another name"
     for name, suite in study.suites.items():

@@ -157,6 +157,10 @@ class Model:
     """Models trained before, against which its defense trains it."""
     members: tuple[str, ...] = ()
     """Trained models that it is put together from; it is not trained itself."""
+    stands_for: tuple[str, ...] = ()
+    """Patterns of the ids of the claims that it is meant for, where several models of a study fit."""
+    half_of: str = ""
+    """The model that it is, trained half as long; empty for a model of its own."""
 
     @property
     def built_on(self) -> Choice | None:
@@ -228,7 +232,7 @@ class Study:
     """Suite -> its attacks, with the suite's overrides."""
     threats: dict[str, ThreatSettings]
     attack_batch_size: int
-    tolerance: float
+    looks: int
     keep_adversarial: bool
     examples: int
     surfaces: SurfaceSettings | None

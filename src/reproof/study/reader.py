@@ -75,7 +75,7 @@ def parse(
         },
         threats=entries.threats,
         attack_batch_size=entries.attack_batch_size,
-        tolerance=entries.tolerance,
+        looks=entries.looks,
         keep_adversarial=entries.keep_adversarial,
         examples=entries.examples,
         surfaces=entries.surfaces,
@@ -128,6 +128,8 @@ def _model(
         seed_offset=entry.seed_offset,
         beside=entry.beside,
         members=entry.members,
+        stands_for=entry.stands_for,
+        half_of=entry.half_of or "",
     )
 
 

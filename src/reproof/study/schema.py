@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from reproof.settings.training import TrainingSettings
-from reproof.settings.values import Count, NonNegative, Settings, Switch, Whole
+from reproof.settings.values import Count, Settings, Switch, Whole
 from reproof.study.model import Choice, Name, SuiteSettings, SurfaceSettings, ThreatSettings
 from reproof.study.plug_in import DefensePlugIn, PlugIn
 
@@ -42,6 +42,12 @@ class ModelEntry(Settings, use_attribute_docstrings=True):
     """Models trained before, against which its defense trains it; they stay as they are."""
     members: tuple[Name, ...] = ()
     """Trained models that vote as one: this one is put together from them, not trained."""
+    stands_for: tuple[str, ...] = ()
+    """Patterns of the ids of claims, `*` for any text, that it is meant for: `mirzaeian_gravity.*`. Needed where two
+    models of the study fit a claim alike; it then stands for no other claims."""
+    half_of: Name | None = None
+    """The model that this one is, trained half as long: it answers no claim, but says whether that one's verdicts are
+    stable."""
 
 
 class StudyEntries(Settings, use_attribute_docstrings=True):
@@ -66,8 +72,9 @@ class StudyEntries(Settings, use_attribute_docstrings=True):
     suites: dict[Name, SuiteSettings] = Field(min_length=1)
     threats: dict[Name, ThreatSettings] = Field(min_length=1)
     attack_batch_size: Count = 256
-    tolerance: Annotated[NonNegative, Field(le=0.5)] = 0.02
-    """A claim is reproduced within the measured interval widened by this much."""
+    looks: Count = 1
+    """How often verdicts are looked at before images are added where they are undecided. Each look has its share of
+    the error: intervals of 95 % at one look, of 97.5 % at each of two."""
     keep_adversarial: Switch = False
     """Keep adversarial images after they were evaluated."""
     examples: Annotated[Whole, Field(ge=0, le=64)] = 6

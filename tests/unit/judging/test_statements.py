@@ -296,27 +296,39 @@ def test_the_mean_of_intervals(tmp_path):
         assert judged(tmp_path / str(number), FOUR, *measured, **shared, margin=margin).measured == word
 
 
-def test_other_quantities_are_judged_and_not_comparable(tmp_path):
+def test_of_another_experiment_it_is_not_comparable(tmp_path):
     found = judged(
         tmp_path,
         TWO | {"third.pgd": "10"},
-        verdict("ours.pgd", 0.5, word="not comparable", differences=[WIDTH, IMAGES]),
-        verdict("second.pgd", 0.3, word="not comparable", differences=[WIDTH, EPOCHS]),
-        verdict("third.pgd", 0.3, word="higher", differences=[Difference("seeds", "1", "5")]),
+        verdict("ours.pgd", 0.5, word="not comparable", differences=[WIDTH, IMAGES], grade="C"),
+        verdict("second.pgd", 0.3, word="not comparable", differences=[WIDTH, EPOCHS], grade="C"),
+        verdict("third.pgd", 0.3, word="higher", differences=[Difference("seeds", "1", "5")], grade="A"),
     )
     assert (found.measured, found.judgement, found.measured_holding) == ("not comparable", "holds", 2)
-    assert found.differences == (WIDTH, IMAGES, EPOCHS)
+    assert (found.grade, found.differences) == ("", (WIDTH, IMAGES, EPOCHS, Difference("seeds", "1", "5")))
 
 
-def test_what_is_in_no_pair_makes_nothing_incomparable(tmp_path):
-    foreign = verdict(
-        "third.pgd", 0.3, word="not comparable", differences=[Difference("dataset", "digits", "mnist")]
-    )
-    printed = {**TWO, "third.pgd": "10"}
+@pytest.mark.parametrize(("second", "word"), [(0.6, "does not hold"), (0.4, "undecided")])
+def test_pairs_that_can_be_compared_decide_what_they_can(tmp_path, second, word):
+    """One foreign pair of two once made the whole statement incomparable."""
+    foreign = verdict("third.pgd", 0.3, word="not comparable", differences=[WIDTH], grade="C")
     found = judged(
-        tmp_path, printed, verdict("ours.pgd", 0.5), verdict("second.pgd", 0.4), foreign, against="best"
+        tmp_path,
+        TWO | {"third.pgd": "10"},
+        verdict("ours.pgd", 0.5, grade="A"),
+        verdict("second.pgd", second, grade="B", differences=[EPOCHS]),
+        foreign,
     )
-    assert (found.measured, found.judgement, found.differences) == ("holds", "holds", ())
+    assert (found.measured, found.measured_pairs, found.grade) == (word, 1, "B")
+    assert found.differences == (Difference("pairs", "1", "2"), EPOCHS)
+
+
+def test_a_foreign_rival_leaves_open_what_only_it_could_settle(tmp_path):
+    foreign = verdict("third.pgd", 0.3, word="not comparable", differences=[WIDTH], grade="C")
+    printed = {**TWO, "third.pgd": "10"}
+    own, other = verdict("ours.pgd", 0.5), verdict("second.pgd", 0.4)
+    found = judged(tmp_path, printed, own, other, foreign, against="best")
+    assert (found.measured, found.differences) == ("undecided", (COMPARED,))
 
 
 def test_says_why_nothing_was_measured(tmp_path):

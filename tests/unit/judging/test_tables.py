@@ -36,7 +36,9 @@ PAPER = Paper(
         **DESCRIPTION,
         "key": "p",
         "tables": {},
-        "budgets": {"mnist": {"epochs": 5}},
+        "protocol": [
+            {"of": {"dataset": "mnist"}, "settings": {"training.epochs": {"is": 5, "place": "Sec. 5"}}}
+        ],
         "claims": (
             stated("b", printed="95.0"),
             stated("c", printed="-"),
@@ -55,7 +57,13 @@ PAPER = Paper(
         ],
     }
 )
-FACTS = StudyFacts(models={"net": ModelFacts("net", "mnist", "cnn6", 1, 3)})
+FACTS = StudyFacts(
+    models={
+        "net": ModelFacts(
+            "net", "mnist", "cnn6", settings={"training.epochs": 3}, chosen=("training.epochs",)
+        )
+    }
+)
 
 
 def made(files):
@@ -64,11 +72,13 @@ def made(files):
 
 def test_verdicts_of_all_claims_but_dashes(files):
     found = rows(VERDICTS, made(files).verdicts)
-    assert [(v.claim_id, v.verdict, v.measured, v.strongest_value) for v in found] == [
-        ("p.table_1.a.pgd", "reproduced", 0.5, 0.0),
-        ("p.table_1.b.pgd", "lower", 0.5, 0.0),
+    assert [
+        (v.claim_id, v.verdict, v.grade, v.measured, v.strongest_value, v.overall_value) for v in found
+    ] == [
+        ("p.table_1.a.pgd", "undecided", "B", 0.5, pytest.approx(1 / 3), 0.0),
+        ("p.table_1.b.pgd", "undecided", "B", 0.5, pytest.approx(1 / 3), 0.0),
     ]
-    assert load(found[0].differences) == (Difference("epochs", "3", "5"),)
+    assert load(found[0].differences) == (Difference("training.epochs", "3", "5", "B"),)
     assert found[0].strongest_parameters == "norm=linf epsilon=0.3"
 
 
@@ -78,7 +88,8 @@ def test_the_key_of_a_verdict_leads_to_the_one_row_that_it_judged(files):
     assert len({tuple(getattr(row, name) for name in KEY) for row in summary}) == len(summary)
     for verdict in rows(VERDICTS, tables.verdicts):
         (row,) = [r for r in summary if all(getattr(r, name) == getattr(verdict, name) for name in KEY)]
-        assert (row.value, row.low, row.high) == (verdict.measured, verdict.low, verdict.high)
+        assert row.value == verdict.measured
+        assert (verdict.low, verdict.high) == pytest.approx((0.06758, 0.93241), abs=1e-5), "2 of 4, exactly"
         assert (row.attack, row.parameters, row.model) == ("fgsm", "epsilon=0.3", "net")
 
 
@@ -106,7 +117,8 @@ def test_statements_are_judged_by_the_verdicts(files):
         "measured_right": "p.table_1.a.pgd",
         "measured_difference": 0.0,
         "judgement": "undecided",
-        "differences": "",
+        "grade": "B",
+        "differences": '[["training.epochs", "3", "5", "B"]]',
     }
 
 
@@ -114,8 +126,10 @@ def test_statements_of_no_measurements_have_empty_cells():
     tables = tabulate([], StudyFacts(), [PAPER])
     assert not len(tables.measurements)
     (line,) = STATEMENTS.text(tables.statements).splitlines()[1:]
-    lacking = '"[[""lacks.defense"", """", ""undefended""], [""lacks.dataset"", """", ""mnist""]]"'
-    assert line.endswith(f",not measured,0,0,,,,,{lacking}")
+    lacking = (
+        '"[[""lacks.defense"", """", ""undefended"", """"], [""lacks.dataset"", """", ""mnist"", """"]]"'
+    )
+    assert line.endswith(f",not measured,0,0,,,,,,{lacking}")
 
 
 def test_order_of_files_and_rows_changes_nothing(tmp_path, files):
@@ -134,15 +148,20 @@ def test_claims_of_all_papers_are_judged_where_none_are_given(files):
 def test_facts_are_read_from_the_job():
     override = {"model": "net", "setting": "white_box", "source": "net", "attack": "pgd"}
     slice_of_study = {
-        "budgets": {"net": {"model": "net", "dataset": "mnist", "architecture": "cnn6", "width": 1, "epochs": 3}},
+        "experiments": {
+            "net": {
+                "model": "net", "dataset": "mnist", "architecture": "cnn6", "settings": {"training.epochs": 3},
+                "chosen": ["training.epochs"], "stands_for": [], "half_of": "",
+            }
+        },
         "attacks": {"pgd": {"kind": "pgd", "steps": 10}},
         "suite_overrides": [{**override, "settings": {"kind": "pgd", "steps": 50}}],
-        "tolerance": 0.01,
+        "looks": 2,
     }  # fmt: skip
     found = StudyFacts.read(json.loads(json.dumps(slice_of_study)))
     assert found.models == FACTS.models
     assert found.suite_overrides == {("net", "white_box", "net", "pgd"): {"kind": "pgd", "steps": 50}}
-    assert (found.attacks["pgd"]["steps"], found.tolerance) == (10, 0.01)
+    assert (found.attacks["pgd"]["steps"], found.looks) == (10, 2)
 
 
 @pytest.mark.parametrize(

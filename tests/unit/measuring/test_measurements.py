@@ -57,6 +57,10 @@ def test_counts_by_hand(files):
         ("all", "worst_case", "norm=linf epsilon=0.1"): (2, 4),
         ("all", "worst_case", "norm=linf epsilon=0.3"): (0, 3),
         ("all", "worst_case_unbounded", ""): (0, 2),
+        # In one setting: image 0 withstands white-box attacks, and falls to the black-box one.
+        ("white_box", "worst_case_in_setting", "norm=linf epsilon=0.1"): (2, 4),
+        ("white_box", "worst_case_in_setting", "norm=linf epsilon=0.3"): (1, 3),
+        ("black_box", "worst_case_in_setting", "norm=linf epsilon=0.3"): (2, 4),
     }
 
 

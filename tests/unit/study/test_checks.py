@@ -140,6 +140,12 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         )
     ],
     "votes_have_members": [(model(defense={"kind": VOTES}), "models.x.defense", "needs members, the trained models that vote")],
+    "halves_are_of_models": [
+        (model(half_of="mian"), "models.x.half_of", "there is no other model 'mian'; did you mean 'main'?"),
+        (model(half_of="x"), "models.x.half_of", "there is no other model 'x'"),
+        (model(half_of="elsewhere"), "models.x.half_of", "'elsewhere' is another kind of model"),
+        (model(half_of="main"), "models.x.half_of", "half of 'main' are"),
+    ],
     "ensembles_are_only_put_together": [
         (model(defense={"kind": VOTES}, members=["main"]), "models.x.members", "an ensemble has at least two members"),
         (model(defense={"kind": VOTES}, members=["main", "second"], seed_offset=1), "models.x.seed_offset", "is not trained"),

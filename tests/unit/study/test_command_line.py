@@ -31,7 +31,7 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("surfaces=null", lambda study: study.surfaces, None),
     ("seeds=[3, 4]", lambda study: study.seeds, (3, 4)),
     ("title='8'", lambda study: study.title, "8"),
-    ("tolerance=1e-3", lambda study: study.tolerance, 0.001),
+    ("looks=2e0", lambda study: study.looks, 2),
     (
         "training={epochs: 3, nesterov: true, optimizer: sgd}",
         lambda study: study.training_of_plain,

@@ -418,8 +418,10 @@ class TestJobs:
             f"results/votes/models/{name}/seed0/separation.csv" for name in ("plain", "boosted")
         )
         assert "results/votes/models/plain/seed1/record.json" in made.report().inputs["records"]
-        budgets = made.tabulate().slice["budgets"]
-        assert (budgets["main"]["epochs"], budgets["plain"]["epochs"]) == (2, 3), "the most of a member"
+        experiments = made.tabulate().slice["experiments"]
+        epochs = {name: experiments[name]["settings"]["training.epochs"] for name in ("main", "plain")}
+        assert epochs == {"main": 2, "plain": [2, 3]}, "an ensemble's are its members'"
+        assert experiments["plain"]["settings"]["defense.members"] == 3
 
     def test_an_ensemble_is_built_of_as_many_networks(self) -> None:
         made = plan()

@@ -499,9 +499,9 @@ def test_command_of_a_job_names_files_and_values(tmp_path: Path) -> None:
 def test_study_that_stands_alone_drops_what_stands_before_it(tmp_path: Path) -> None:
     alone = "alone: true\n" + TINY.replace("study: tiny", "study: other").replace("  plain:", "  single:")
     alone = alone.replace("source: plain", "source: single")
-    below = "models: {more: {defense: {kind: undefended}}}\ntolerance: 0.3\n"
+    below = "models: {more: {defense: {kind: undefended}}}\nlooks: 3\n"
     loaded = load(tmp_path, below, alone, "training: {epochs: 8}")
-    assert (loaded.name, list(loaded.models), loaded.tolerance) == ("other", ["single", "centred"], 0.02)
+    assert (loaded.name, list(loaded.models), loaded.looks) == ("other", ["single", "centred"], 1)
     assert loaded.models["single"].training.epochs == 8, "later files are laid over it"
     assert len(loaded.files) == 4, "the command line stays as it was"
     with pytest.raises(StudyError, match=r"1\.yaml: alone"):

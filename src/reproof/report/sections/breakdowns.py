@@ -13,10 +13,11 @@ from reproof.figures import parameters
 from reproof.report import numbers
 from reproof.report.cards import Card
 from reproof.report.contents import ShownModel, TrailFile, rows
-from reproof.report.grids import WORST, Grid, Heading, levels
+from reproof.report.grids import Grid, Heading, levels
 from reproof.report.numbers import LinkedNumber
 from reproof.report.section import Section
 from reproof.report.shared import Shared
+from reproof.settings.table_words import WORST_CASE as WORST
 
 SECTION = Section("classes", "Classes and images", order=80)
 CLASSES_SHOWN = 20

@@ -12,10 +12,12 @@ from reproof import wording
 from reproof.figures import parameters
 from reproof.report.cards import slug, source_title
 from reproof.report.contents import MeasuredRow, ReportData, ShownModel, rows
-from reproof.report.grids import WORST, Grid, Grids, Heading, levels
+from reproof.report.grids import Grid, Grids, Heading, levels
 from reproof.report.numbers import LinkedNumber
 from reproof.report.section import Section
 from reproof.report.shared import Shared
+from reproof.settings.table_words import WORST_CASE as WORST
+from reproof.settings.table_words import WORST_IN_SETTING
 
 SECTION = Section("transfer", "Transfer", order=110, heading="Transfer between models", needs=("moved",))
 WIDE = 8
@@ -118,7 +120,9 @@ class Transfers:
     def _experiments(self, metric: str) -> Iterator[tuple[Experiment, pd.DataFrame]]:
         """Yield what a metric was measured of, with its rows, in the order of the study's attacks."""
         summary = self._data.summary
-        made = summary[(summary["metric"] == metric) & ~summary["attack"].isin(["none", WORST])]
+        made = summary[
+            (summary["metric"] == metric) & ~summary["attack"].isin(["none", WORST, WORST_IN_SETTING])
+        ]
         groups: dict[Any, pd.DataFrame] = dict(
             list(made.groupby(["dataset", "attack", "parameters"], sort=False))
         )

@@ -1,0 +1,211 @@
+"""How a study's experiment differs from the paper's protocol, setting by setting, and its grade. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from reproof import registry
+from reproof.claims.claim import Claim, TransferSource
+from reproof.claims.paper import Paper
+from reproof.claims.protocol import Grade, Stated, grade_of, normal
+from reproof.judging.difference import Difference
+from reproof.judging.measured import SummaryRow
+from reproof.judging.study_facts import ModelFacts, StudyFacts
+from reproof.settings.baseline import is_baseline
+from reproof.settings.parameters import Parameters
+from reproof.settings.source_names import parts
+from reproof.settings.table_words import NO_ATTACK
+from reproof.settings.values import format_number
+
+Strength = Literal["same", "weaker", "stronger", "other"]
+
+FOOLING_SET = "fooling_set"
+"""What the metrics begin with that count only the images that fool all their sources."""
+POINTS = ("kind", "images", "epsilons", "psnrs", "constants")
+"""Settings of an attack that say where it is measured, or on how many images; the claim's own parameters say it."""
+ARMS = {"weaker": -1, "stronger": 1}
+
+
+class Protocols:
+    """What each claim's paper states of its experiment; of a copied number, the paper that measured it."""
+
+    def __init__(self, papers: Iterable[Paper]):
+        self._papers = {paper.key: paper for paper in papers}
+
+    def of(self, claim: Claim) -> dict[str, Stated]:
+        """Return what is stated of a claim's experiment, by setting."""
+        if claim.copied:
+            origin = self._papers.get(claim.evidence.removeprefix("copied from "))
+            if origin is not None:
+                return origin.protocol_of(replace(claim, evidence="measured", table=""))
+        paper = self._papers.get(claim.paper)
+        return {} if paper is None else paper.protocol_of(claim)
+
+    def of_source(self, claim: Claim, source: ModelFacts) -> dict[str, Stated]:
+        """Return what is stated of the network that a claim's images were made on."""
+        return self.of(
+            replace(
+                claim,
+                architecture=source.architecture,
+                defense=source.defense,
+                training=source.training,
+                setting="white_box",
+                source="",
+                attack=NO_ATTACK,
+                parameters="",
+                metric="accuracy",
+            )
+        )
+
+
+def grade(differences: Iterable[Difference]) -> Grade:
+    """Return the grade of an experiment: the last of its differences'."""
+    return max((one.grade or "A" for one in differences), default="A")
+
+
+def of_model(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> list[Difference]:
+    """Return how a study's model differs from the claim's: data set, network, and every setting."""
+    differences = []
+    for kind in ("dataset", "architecture"):
+        here, there = getattr(model, kind), getattr(claim, kind)
+        if here != there:
+            differences.append(Difference(kind, here, there, "C"))
+    return [*differences, *_of_settings(model, stated)]
+
+
+def _of_settings(model: ModelFacts, stated: Mapping[str, Stated]) -> Iterator[Difference]:
+    if "training.epochs" not in stated:
+        yield Difference("protocol", "", "", "B")
+    for name in sorted({*model.chosen, *(name for name in stated if _is_a_model_s(name))}):
+        known, here = stated.get(name), model.settings.get(name)
+        if known is None:
+            yield Difference(name, text(here), "", grade_of(name))
+        elif name in model.settings or known.value is not None:
+            share = _share_of_epochs(name, here, model.epochs)
+            if not any(
+                normal(share) == normal(_share_of_epochs(name, there, _epochs(stated)))
+                for there in (known.value, *known.alternatives)
+            ):
+                yield Difference(name, text(here), text(known.value), grade_of(name, known))
+
+
+def _is_a_model_s(name: str) -> bool:
+    return name.partition(".")[0] in ("architecture", "defense", "training", "training_images")
+
+
+def _epochs(stated: Mapping[str, Stated]) -> float | None:
+    epochs = stated.get("training.epochs")
+    return float(epochs.value) if epochs is not None else None
+
+
+def _share_of_epochs(name: str, value: Any, epochs: float | None) -> Any:
+    """Return a defense's warm-up as a share of its epochs, however it is given; any other value as it is."""
+    length = normal(value)
+    if name.startswith("defense.") and name.endswith("warmup_epochs") and isinstance(length, float):
+        return length if length < 1 or not epochs else length / epochs
+    return value
+
+
+def of_source(
+    claim: Claim, row: SummaryRow, models: Mapping[str, ModelFacts], protocols: Protocols
+) -> list[Difference]:
+    """Return how the networks that images were made on differ from the claim's: their kind, and their training."""
+    names = parts(row.source)
+    if claim.setting != "black_box" or any(name not in models for name in names):
+        return []
+    made_on = [models[name] for name in names]
+    kinds = Counter((one.architecture, one.defense, one.training) for one in made_on)
+    here = [TransferSource(*kind, networks=number) for kind, number in kinds.items()]
+    differences = []
+    if set(here) != set(TransferSource.read(claim.source)):
+        differences.append(Difference("source", " + ".join(map(_notation, here)), claim.source, "C"))
+    for source in made_on:
+        stated = protocols.of_source(claim, source)
+        for found in _of_settings(source, stated):
+            family = found.kind.partition(".")[0]
+            worst: Grade = "C" if family in ("architecture", "defense") else "B"
+            differences.append(found._replace(kind=f"source.{found.kind}", grade=worst))
+    return list(dict.fromkeys(differences))
+
+
+def _notation(source: TransferSource) -> str:
+    """Return a source as claims write it: `vgg19:fgsm_training:fgsm*2`."""
+    plain = is_baseline(source.defense, source.training)
+    name = source.architecture if plain else f"{source.architecture}:{source.defense}:{source.training}"
+    return f"{name}*{source.networks}" if source.networks > 1 else name
+
+
+def of_attack(
+    claim: Claim, row: SummaryRow, facts: StudyFacts, stated: Mapping[str, Stated]
+) -> list[Difference]:
+    """Return how the attack differs from the claim's in its settings."""
+    settings = facts.attack((row.model, row.setting, row.source, row.attack))
+    if not settings:
+        return []
+    kind = str(settings.get("kind", row.attack))
+    declared = registry.attack(kind)
+    defaults = {} if declared is None else {name: f.default for name, f in declared.model_fields.items()}
+    own = {*POINTS, *Parameters.parse(claim.parameters).names}
+    differences = [Difference("attack.kind", kind, claim.attack, "C")] if kind != claim.attack else []
+    for name in sorted(settings.keys() - own):
+        here, known = settings[name], stated.get(f"attack.{name}")
+        if known is None:
+            if name in defaults and normal(here) != normal(defaults[name]):
+                differences.append(Difference(f"attack.{name}", text(here), "", "B"))
+        elif not known.allows(here):
+            differences.append(
+                Difference(f"attack.{name}", text(here), text(known.value), grade_of("attack", known))
+            )
+    return differences
+
+
+def strength(differences: Iterable[Difference], attack: str) -> Strength:
+    """Return how strong the attack is beside the paper's: one that differs both ways, or by a rate, is other."""
+    declared = registry.attack(attack)
+    grows_with = () if declared is None else declared.strengthened_by
+    found: set[Strength] = set()
+    for one in differences:
+        family, _, name = one.kind.partition(".")
+        if family == "attack":
+            here, there = _number(one.here), _number(one.there)
+            known = name in grows_with and here is not None and there is not None
+            found.add(("stronger" if here > there else "weaker") if known else "other")  # type: ignore[operator]
+    return found.pop() if len(found) == 1 else "other" if found else "same"
+
+
+def _number(value: str) -> float | None:
+    if value in ("true", "false"):
+        return float(value == "true")
+    found = normal(value)
+    return found if isinstance(found, float) else None
+
+
+def of_size(claim: Claim, row: SummaryRow, stated: Mapping[str, Stated]) -> list[Difference]:
+    """Return on how many images and with how many seeds it was measured, where the paper had others."""
+    images = None
+    if row.total is not None and not claim.metric.startswith(FOOLING_SET):
+        images = row.total // row.seeds
+    differences = []
+    for kind, here in (("images", images), ("seeds", row.seeds)):
+        known = stated.get(kind)
+        if known is not None and here is not None and not known.allows(here):
+            differences.append(Difference(kind, format_number(here), text(known.value), "A"))
+    return differences
+
+
+def text(value: Any) -> str:
+    """Return a setting's value as tables write it: 8/255 as 0.0313725, a list in brackets, `none` for nothing."""
+    found = normal(value)
+    if found is None:
+        return "none"
+    if isinstance(found, bool):
+        return str(found).lower()
+    if isinstance(found, float):
+        return format_number(found)
+    if isinstance(found, tuple):
+        return f"[{', '.join(map(text, found))}]"
+    return found if isinstance(found, str) else json.dumps(found)

@@ -1,0 +1,90 @@
+"""What a study's models are, setting by setting, named as in a paper's protocol (claims.protocol.Experiment)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reproof.plan.facts import identity
+from reproof.settings.values import Settings
+from reproof.study.model import Choice, Model, Study
+
+Setting = tuple[str, Any, bool]
+"""A setting's name, its value as JSON has it, and whether it is not the default."""
+IDLE = ("validation", "checkpoint_seconds", "channels_last")
+"""Settings of training that change no experiment: what is measured on the way, kept, and how memory is laid out."""
+
+
+def experiment(study: Study, model: Model) -> dict[str, Any]:
+    """Return what a verdict asks of a model (judging.study_facts.ModelFacts), plain JSON values.
+
+    An ensemble that is put together has its members' training; where they do not agree, all their values.
+    """
+    found = _settings(study, model)
+    return {
+        "model": model.name,
+        **identity(study, model),
+        "settings": {name: value for name, value, _ in found},
+        "chosen": sorted(name for name, _, chosen in found if chosen),
+        "stands_for": list(model.stands_for),
+        "half_of": model.half_of,
+    }
+
+
+def _settings(study: Study, model: Model) -> list[Setting]:
+    architecture = _of("architecture", model.architecture.settings)
+    own = _of_defense("defense", model.defense)
+    if not model.members:
+        return [*architecture, *own, *_of_training(study, model)]
+    known = {name for name, _, _ in own}
+    members = [study.models[name] for name in model.members]
+    several = [[*_of_defense("defense", one.defense), *_of_training(study, one)] for one in members]
+    joined = [one for one in _joined(several) if one[0] not in known]
+    return [*architecture, *own, *joined, ("defense.members", len(members), True)]
+
+
+def _of_training(study: Study, model: Model) -> list[Setting]:
+    training = model.training
+    found = [
+        one for one in _of("training", training) if one[0].partition(".")[2] not in (*IDLE, "adversarial")
+    ]
+    if training.adversarial is not None:
+        found += _of("training.adversarial", training.adversarial)
+    images = study.datasets[model.dataset].settings.sizes()["train"]
+    return [*found, ("training_images", images, True)]
+
+
+def _of_defense(prefix: str, choice: Choice) -> list[Setting]:
+    beneath = [] if choice.built_on is None else _of_defense(f"{prefix}.built_on", choice.built_on)
+    return [*_of(prefix, choice.settings), *beneath]
+
+
+def _of(prefix: str, settings: Settings) -> list[Setting]:
+    """Return the settings of one family."""
+    values = settings.model_dump(mode="json")
+    return [
+        (
+            f"{prefix}.{name}",
+            values[name],
+            field.is_required() or getattr(settings, name) != field.get_default(call_default_factory=True),
+        )
+        for name, field in type(settings).model_fields.items()
+    ]
+
+
+def _joined(several: Iterable[list[Setting]]) -> list[Setting]:
+    """Return the settings of several models as one's; of those that differ, a list of the different values."""
+    found: dict[str, list[tuple[Any, bool]]] = {}
+    for settings in several:
+        for name, value, chosen in settings:
+            found.setdefault(name, []).append((value, chosen))
+    joined = []
+    for name, values in found.items():
+        different = [
+            value for place, (value, _) in enumerate(values) if value not in [v for v, _ in values[:place]]
+        ]
+        chosen = any(chosen for _, chosen in values)
+        joined.append(
+            (name, different[0] if len(different) == 1 else different, chosen or len(different) > 1)
+        )
+    return joined
