@@ -24,12 +24,19 @@ from reproof.study.reader import load
 
 CHOOSING = ("datasets", "models", "attacks")
 NAMED = (*CHOOSING, "suites", "threats")
+FOUNDATIONS = {
+    *("attacks/fgsm", "attacks/pgd", "attacks/carlini_wagner"),
+    *("architectures/cnn6", "datasets/digits", "defenses/undefended"),
+}
+"""What the code, the default study and the tests stand on; CONTRIBUTING.md says why."""
 Names = dict[str, set[str]]
 
 
 def delete(copy: Path, gone: Iterable[str]) -> None:
     """Delete `family/name` of each from a copy of the project, whose `reproof` is the one that is imported."""
     gone = list(gone)
+    if needed := FOUNDATIONS.intersection(gone):
+        raise ValueError(f"the others stand on {', '.join(sorted(needed))}: see CONTRIBUTING.md")
     ours = copy / "tests/ours.py"
     listed = ours.read_text(encoding="utf-8").replace(
         "DELETED: tuple[str, ...] = ()", f"DELETED = {tuple(gone)}"
