@@ -6,6 +6,7 @@ otherwise is tested in tests/unit/test_ours.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -52,6 +53,12 @@ def cases_here(
 ) -> list[Any]:
     """Return those of the cases whose plug-in is here; `name` tells which that is, by default their first item."""
     return [case for case in cases if here(family, name(case))]
+
+
+def tells_of_deleted(case: Any) -> bool:
+    """Say whether one of the words of a case is that of a deleted plug-in, of an architecture with any depth."""
+    names = "|".join(word.split("/")[1] for word in DELETED)
+    return bool(DELETED) and re.search(rf"(?<![a-z0-9_])({names})[0-9]*(?![a-z0-9_])", repr(case)) is not None
 
 
 def needs(*words: str) -> pytest.MarkDecorator:

@@ -11,9 +11,8 @@ from tests.plugin_copies import copy_without
 
 from reproof import registry, wording
 from reproof.claims import vocabulary
-from reproof.claims.paper import Statement, papers
+from reproof.claims.paper import papers
 from reproof.claims.vocabulary import parts_of
-from reproof.report.sections.statements import rule
 
 
 @pytest.mark.parametrize(
@@ -174,48 +173,6 @@ def test_differences_have_a_sign() -> None:
     assert wording.difference(0.4142, relative=True) == "+41.4 %"
     assert wording.difference(-12.0, "min:s") == "−0:12 min"
     assert wording.difference(0.012, "fraction") == "+0.012"
-
-
-@pytest.mark.parametrize(
-    ("stated", "unit", "words"),
-    [
-        (
-            {"relation": "more"},
-            "percent",
-            "In every pair the first number is at least as high as the second.",
-        ),
-        (
-            {"relation": "more", "tolerance": 0.005},
-            "percent",
-            "In every pair the first number is at least as high as the second, 0.5 points allowed.",
-        ),
-        (
-            {"relation": "less", "margin": 0.1, "against": "best", "holds_for": "some"},
-            "percent",
-            "In at least one pair the first number is lower by at least 10.0 points than the highest it is "
-            "compared with.",
-        ),
-        (
-            {"relation": "about", "margin": -0.02, "against": "worst", "holds_for": "mean"},
-            "fraction",
-            "On average over the pairs the first number lies 0.020 below the lowest it is compared with, "
-            "give or take 0.005.",
-        ),
-        (
-            {"relation": "more", "margin": 0.414, "scale": "relative"},
-            "percent",
-            "In every pair the first number is higher by at least 41.4 % than the second.",
-        ),
-        (
-            {"relation": "more", "value": 0.9, "right": ()},
-            "percent",
-            "In every pair the first number is at least as high as 90.0 %.",
-        ),
-    ],
-)
-def test_rules_of_statements_read_as_sentences(stated: dict[str, object], unit: str, words: str) -> None:
-    fields = {"key": "k", "place": "p", "words": "w", "left": ("a",), "right": ("b",)} | stated
-    assert rule(Statement.model_validate(fields), unit) == words
 
 
 def test_a_config_entry_that_is_not_named_after_its_kind_is_called_by_both() -> None:

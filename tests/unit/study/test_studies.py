@@ -559,8 +559,14 @@ def test_paper_study_is_the_paper_budgets_of_all_the_others() -> None:
     ("layers", "page"),
     [
         ([], "report/digits.html"),
-        (["--configfile", "studies/mnist.yaml"], "report/mnist.html"),
-        (["--configfile", "studies/mnist.yaml", "--config", "budget=paper"], "report/mnist_paper.html"),
+        *((["--configfile", f"studies/{name}.yaml"], f"report/{name}.html") for name in NAMES[:1]),
+        *(
+            (
+                ["--configfile", f"studies/{name}.yaml", "--config", "budget=paper"],
+                f"report/{name}_paper.html",
+            )
+            for name in NAMES[:1]
+        ),
     ],
 )
 def test_plan_says_where_the_page_will_be(
@@ -572,6 +578,7 @@ def test_plan_says_where_the_page_will_be(
     assert capsys.readouterr().out == f"{page}\n"
 
 
+@needs("datasets/mnist", "datasets/ilsvrc", "architectures/vgg")
 def test_cutting_photographs_is_estimated_by_their_pixels() -> None:
     plan = planned("ilsvrc", "quick")
     size = sum(plan.study.datasets["ilsvrc"].settings.sizes().values()) * 3 * 128 * 128
