@@ -324,6 +324,7 @@ def test_samples_count_as_passes_and_change_nothing_where_nothing_is_drawn(kind:
     assert passes == [3, 12]
 
 
+@needs("attacks/bim")
 def test_early_stop_goes_by_the_mean_of_the_samples() -> None:
     """Draws that answer wrongly half of the time fool nobody on average: the images stay."""
 

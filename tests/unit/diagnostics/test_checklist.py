@@ -200,6 +200,7 @@ def test_the_strongest_attack_is_named_with_what_it_leaves():
     assert (word, "leaves a robust accuracy of 30 of 100" in evidence) == ("yes", True)
 
 
+@needs("attacks/random_noise")
 def test_noise_and_images_wrong_from_the_start_are_no_feat_of_an_attack():
     """Image 99 is wrong clean and right under the attack: it does not stand."""
     noise = white("random_noise", "epsilon=0.3", 0)
@@ -272,6 +273,7 @@ def test_per_example_is_the_worst_case_and_not_the_least_mean():
     assert "leaves a robust accuracy of 45 of 100" in evidence
 
 
+@needs("attacks/random_noise")
 def test_ways_of_searching_count_once_each():
     signs = [white(attack, "epsilon=0.3", 5) for attack in ("fgsm", "pgd", "pgd_converged")]
     free = white("carlini_wagner", "c=1", 5, norm="l2")
@@ -314,6 +316,7 @@ def test_randomness_is_what_the_probe_saw():
     assert told("randomness", flags=[raised("randomness", True)], probe={"random": True})[0] == "no"
 
 
+@needs("attacks/random_noise")
 def test_noise_is_asked_for_often():
     gate, noise = "white_box_vs_noise", white("random_noise", "epsilon=0.3", 80)
     assert told("noise", flags=[raised(gate, False)])[0] == "no"
@@ -362,6 +365,7 @@ def test_attacks_must_break_a_similar_undefended_model():
     assert beside(5, architecture="vgg19") == "no"
 
 
+@needs("attacks/random_noise")
 def test_each_kind_of_attack_is_shown_to_work_somewhere():
     """Half of the 95 that are right clean must fall, on any model."""
     weak = white("jsma", "steps=200", 60, norm="l0")
@@ -468,6 +472,7 @@ def test_budgets_are_told_as_they_were_written():
     assert "all attacks up to ε = 8/255 together" in evidence["paper_attack_vs_worst_case"]
 
 
+@needs("attacks/random_noise")
 def test_a_config_entry_is_told_by_its_kind_whatever_it_is_called():
     noise = dataclasses.replace(white("random_noise", "epsilon=0.3", 80), attack="pgd_noise")
     assert named(noise) == "white-box random noise (pgd noise) at ε = 0.3"
