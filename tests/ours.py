@@ -26,7 +26,7 @@ OURS = {
     "undefended virtual_adversarial",
     "papers": "hassanin_dfl mirzaeian_dkd mirzaeian_gravity mustafa_pcl seiler_superimposition",
     "sections": "breakdowns checklist claims_overview conclusions contradictions defenses_against_attacks figures "
-    "glossary interpretations paper_tables provenance red_flags reference_runs run_again statements study_run "
+    "glossary independent interpretations paper_tables provenance red_flags reference_runs run_again statements study_run "
     "transfer",
 }
 WORDS = [f"{family}/{name}" for family, names in OURS.items() for name in names.split()]

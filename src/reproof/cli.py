@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,13 @@ def parser() -> argparse.ArgumentParser:
     claims.add_argument(
         "--check", action="store_true", help="list what cannot all be right and no contradiction explains"
     )
+    argued = commands.add_parser(
+        "judge", parents=[shared], help="say how one claim is judged: what answers it, the word, and why"
+    )
+    argued.add_argument("claim", help="its id, such as mustafa_pcl.table_9.pgd.eps_0_1.ours_f_star")
+    argued.add_argument(
+        "--reference", metavar="NAME", help="by a reference run's numbers instead of the study's own"
+    )
     for rule in RULES:
         command = commands.add_parser(rule, parents=[shared], help=f"do one {rule} job, as the workflow does")
         command.add_argument(
@@ -93,7 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "reference" and chosen.judge:
             judge_again(chosen.judge)
             return 0
+        if chosen.command == "judge" and chosen.reference:
+            print(explain_by_reference(chosen.claim, chosen.reference), end="", flush=True)
+            return 0
         plan = Plan(load_study(chosen.configfile, chosen.config))
+        if chosen.command == "judge":
+            print(explain(chosen.claim, plan), end="", flush=True)
+            return 0
         if chosen.command == "plan":
             print(show_plan(plan, chosen), flush=True)
             return 0
@@ -177,6 +190,43 @@ def judge_again(name: str) -> None:
     changed = sorted(file for file in files if files[file].encode() != (folder / file).read_bytes())
     reference.write(folder, files)
     print(f"{folder}: {', '.join(changed) or 'no file'} changed", flush=True)
+
+
+def explain(claim: str, plan: Plan) -> str:
+    """Return how a claim is judged by a finished study's numbers."""
+    from reproof.csv_tables import SCHEMAS
+
+    files = {kind: Path(plan.table_path(kind)) for kind in ("summary", "measurements")}
+    for path in files.values():
+        artifacts.verify(path)
+    tables = {kind: SCHEMAS[kind].read(path) for kind, path in files.items()}
+    return _explanation(claim, tables, plan, f"results/{plan.study.name}")
+
+
+def explain_by_reference(claim: str, name: str) -> str:
+    """Return how a claim is judged by a reference run's numbers."""
+    from reproof import reference
+
+    found = reference.read(Path(reference.FOLDER) / name)
+    study = reader.parse(found.about["settings"], [(name, found.about["settings"])])
+    return _explanation(claim, found.tables, Plan(study), f"{reference.FOLDER}/{name}")
+
+
+def _explanation(claim: str, tables: Mapping[str, Any], plan: Plan, where: str) -> str:
+    from reproof.claims import paper, vocabulary
+    from reproof.errors import ClaimError
+    from reproof.judging.measured import Measured
+    from reproof.judging.study_facts import StudyFacts
+    from reproof.judging.verdicts import Judge
+    from reproof.report import explanation
+
+    papers = paper.papers()
+    known = {one.claim_id: one for each in papers for one in each.claims}
+    if claim not in known:
+        raise ClaimError(f"there is no claim {claim!r}{vocabulary.nearest(claim, known, 1)}")
+    measured = Measured(tables["summary"], tables["measurements"])
+    judge = Judge(measured, StudyFacts.read(plan.tabulate().slice), papers)
+    return explanation.explain(known[claim], judge, where)
 
 
 def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:

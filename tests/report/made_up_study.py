@@ -10,7 +10,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 from reproof import csv_tables
 from reproof.claims.claim import Claim
+from reproof.claims.independent import IndependentMeasurement
 from reproof.claims.paper import Contradiction, HyperParameter, Paper, PaperTable, Reading, Statement
 from reproof.claims.vocabulary import LOST, METRICS
 from reproof.figures import draw
@@ -202,6 +203,44 @@ def _shapes(claims: Sequence[Claim], captions: Mapping[str, str]) -> dict[str, P
 def papers() -> list[Paper]:
     """Return the two made-up papers, the older first."""
     return [paper(), other_paper()]
+
+
+def independent() -> tuple[IndependentMeasurement, ...]:
+    """Return what nobody measured: the made-up paper's model, another one, and clean accuracy alone."""
+    linf = IndependentMeasurement(
+        **{"defense": "prototype_conformity", "training": "", "dataset": "mnist", "architecture": HOSTILE},
+        **{
+            "same_model": "made_up",
+            "model": "its weights",
+            "norm": "linf",
+            "epsilon": "0.3",
+            "attack": "autoattack",
+        },
+        **{
+            "details": "1,000 images",
+            "clean": "98.7",
+            "robust": "0.28",
+            "unit": "percent",
+            "source": "somebody/else",
+        },
+        checked=True,
+        note="A remark.",
+    )
+    return (
+        linf,
+        replace(linf, same_model="no", model="another network", attack="pgd", robust="12.3", checked=False),
+        replace(
+            linf,
+            **{
+                "defense": "undefended",
+                "same_model": "no",
+                "model": "trained anew",
+                "norm": "",
+                "epsilon": "",
+            },
+            **{"attack": "none", "details": "", "robust": ""},
+        ),
+    )
 
 
 def paper() -> Paper:
@@ -984,6 +1023,7 @@ def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportDat
             for name, svg in tree.drawn.items()
         ],
         tables={name: f"results/made_up/tables/{name}.csv" for name in TABLES},
+        independent=independent(),
         warning=f"A smoke study of {IMAGES} images; its numbers are no verdict on any paper.",
         stale=stale or {},
         rerun="snakemake --cores all",

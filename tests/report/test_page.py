@@ -22,6 +22,7 @@ from tests.ours import needs
 from reproof import registry
 from reproof.claims import paper as claims_paper
 from reproof.claims import vocabulary as claims_vocabulary
+from reproof.claims.independent import read_independent
 from reproof.errors import ArtifactError
 from reproof.report import DrawnFigure, ReportData, TrailFile, render
 from reproof.report.contents import empty
@@ -162,6 +163,7 @@ def real_papers(tree: made_up_study.Tree, tmp_path_factory: pytest.TempPathFacto
         papers=claims_paper.papers(),
         verdicts=empty("verdicts"),
         statements=empty("statements"),
+        independent=read_independent(),
     )
     path = tmp_path_factory.mktemp("papers") / "papers.html"
     path.write_text(render(data), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The ensemble's network for CIFAR-10 (Mirzaeian et al. 2022, "Learning Diverse Latent Representations for
+"""The ensemble's network for CIFAR-10 (Mirzaeian et al. 2021, "Learning Diverse Latent Representations for
 Improving the Resilience to Adversarial Attacks", Table 1, right).
 
 Three 3 x 3 convolutions with 96 filters and three with 192, each three followed by 2 x 2 max pooling, then
@@ -34,7 +34,7 @@ class Settings(ArchitectureSettings):
     title: ClassVar[str] = "DKD’s network for CIFAR-10"
 
     width: Positive = 1.0
-    """Multiplies every layer's filters; 1 is Mirzaeian 2022, Table 1: 96, 192."""
+    """Multiplies every layer's filters; 1 is Mirzaeian 2021, Table 1: 96, 192."""
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The ensemble's network for MNIST (Mirzaeian et al. 2022, "Learning Diverse Latent Representations for
+"""The ensemble's network for MNIST (Mirzaeian et al. 2021, "Learning Diverse Latent Representations for
 Improving the Resilience to Adversarial Attacks", Table 1, left).
 
 Two pairs of 3 x 3 convolutions with 32 and 64 filters, each pair followed by 2 x 2 max pooling, then two
@@ -33,7 +33,7 @@ class Settings(ArchitectureSettings):
     title: ClassVar[str] = "DKD’s network for MNIST"
 
     width: Positive = 1.0
-    """Multiplies every layer's filters and units; 1 is Mirzaeian 2022, Table 1: 32, 64, 200, 200."""
+    """Multiplies every layer's filters and units; 1 is Mirzaeian 2021, Table 1: 32, 64, 200, 200."""
 
     @property
     def features(self) -> tuple[str, ...]:

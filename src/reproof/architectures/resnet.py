@@ -30,7 +30,8 @@ between the stages are the sums that the next block activates.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -134,6 +135,11 @@ class Settings(ArchitectureSettings):
         """Return the planes of each stage."""
         base = 16 if self.stem == "cifar" else 64
         return [scaled(base * 2**index, self.width) for index in range(len(self.stage_blocks))]
+
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
+        """Return the blocks that the depth stands for: one number where all stages have as many."""
+        numbers = [*self.stage_blocks]
+        return {"blocks": numbers[0] if len(set(numbers)) == 1 else numbers}
 
     @property
     def hidden_units(self) -> tuple[int, ...]:

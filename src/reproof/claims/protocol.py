@@ -45,8 +45,6 @@ class Stated(Settings):
     """Why it is read so, where the paper does not print it."""
     alternatives: tuple[Any, ...] = Field((), alias="or")
     """Other readings, as plausible: with any of them it is still the paper's experiment."""
-    same: tuple[Any, ...] = ()
-    """Other ways in which a study writes the value: null, where that is what null stands for."""
     grade: Literal["B", "C"] | None = None
     """The grade of an experiment with another value, where it is not the one of the setting's family (GRADES)."""
 
@@ -54,7 +52,7 @@ class Stated(Settings):
     @classmethod
     def _know_every_key(cls, data: Any) -> Any:
         """Refuse an unknown key; the names of Python are not those of the file."""
-        known = ("is", "place", "reading", "or", "same", "grade")
+        known = ("is", "place", "reading", "or", "grade")
         for key in data if isinstance(data, dict) else ():
             if key not in known:
                 raise ValueError(f"unknown key {key!r}{nearest(str(key), known)}")
@@ -69,8 +67,8 @@ class Stated(Settings):
         return self
 
     def allows(self, value: Any) -> bool:
-        """Say whether a study's value is the paper's, however it is written, or one of the readings."""
-        return normal(value) in [normal(one) for one in (self.value, *self.same, *self.alternatives)]
+        """Say whether a study's value is the paper's, or one of the readings."""
+        return normal(value) in [normal(one) for one in (self.value, *self.alternatives)]
 
 
 class Fact(Settings):

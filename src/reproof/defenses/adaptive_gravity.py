@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -100,6 +100,11 @@ class Settings(DefenseSettings):
         if self.round is not None and self.round > self.rounds:
             raise ValueError(f"round should be at most rounds ({self.rounds})")
         return self
+
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
+        """Return the layers that null stands for, head and tail, and the rounds that the epochs leave room for."""
+        layers = {"layers": [*features[-1:], *features[-2:-1]]} if self.layers is None else {}
+        return {**layers, "rounds": len(self.round_starts(epochs))}
 
     def relative_cost(self) -> float:
         """Return a step's cost with one pass forward per round, and rounds of four epochs if not stated."""

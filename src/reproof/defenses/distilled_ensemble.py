@@ -1,6 +1,6 @@
 """G. Hinton, O. Vinyals, J. Dean. Distilling the Knowledge in a Neural Network. NIPS Deep Learning Workshop 2014.
 
-As in Mirzaeian et al. 2022 (KD, Sec. 4.1), which compares its own ensemble with it: networks join an ensemble one by
+As in Mirzaeian et al. 2021 (KD, Sec. 4.1), which compares its own ensemble with it: networks join an ensemble one by
 one, and each learns the labels and the softmax probabilities of all earlier, frozen networks. The opposite of a
 diverse ensemble, it shows what becomes of a vote among networks that were taught to agree.
 """

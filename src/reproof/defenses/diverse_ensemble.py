@@ -1,5 +1,5 @@
-"""A. Mirzaeian, M. Sabokrou, M. Khalooei, J. Kosecka, H. Homayoun, T. Mohsening, A. Sasan. Learning Diverse Latent
-Representations for Improving the Resilience to Adversarial Attacks. 2022.
+"""A. Mirzaeian, M. Sabokrou, M. Khalooei, J. Kosecka, H. Homayoun, T. Mohsenin, A. Sasan. Learning Diverse Latent
+Representations for Improving the Resilience to Adversarial Attacks. arXiv:2006.15127, ISQED 2021.
 
 Networks join an ensemble one by one (DKD); each learns the labels while a penalty on the cosine between its latent
 vectors and those of all earlier, frozen networks (Eq. 2 to 4) turns it to another latent space. They vote, so that

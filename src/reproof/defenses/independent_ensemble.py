@@ -1,5 +1,6 @@
-"""A. Mirzaeian, M. Sabokrou, M. Khalooei, J. Kosecka, H. Homayoun, T. Mohsening, A. Sasan. Learning Diverse Latent
-Representations for Improving the Resilience to Adversarial Attacks. 2022 ("RI", random initialisation, Sec. 4.1).
+"""A. Mirzaeian, M. Sabokrou, M. Khalooei, J. Kosecka, H. Homayoun, T. Mohsenin, A. Sasan. Learning Diverse Latent
+Representations for Improving the Resilience to Adversarial Attacks. arXiv:2006.15127, ISQED 2021 ("RI", random
+initialisation, Sec. 4.1).
 
 Networks of one structure are trained on their own by cross-entropy, each from its own first weights and in its own
 order of the images, and vote. Nothing makes them differ but chance: what a diverse ensemble is better than this, its

@@ -9,7 +9,7 @@ no way across.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -76,6 +76,20 @@ class Settings(DefenseSettings):
         if self.layers is not None and len(set(self.layers)) != len(self.layers):
             raise ValueError("layers should name each layer once")
         return self
+
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
+        """Return the variant's own values; branches without any fully connected layer are none."""
+        usual = [name for name in features if name in ("layer3", "layer4", "layer5")]
+        own: dict[str, Any] = {"layers": usual, "distance": "euclidean"}
+        if self.variant == "released_code":
+            own = {
+                "layers": usual[-2:],
+                "distance": "squared",
+                "contrast_weight": 1e-4,
+                "contrast_learning_rate": 1e-4,
+            }
+        found = {name: value for name, value in own.items() if getattr(self, name) is None}
+        return found if any(self.branch_sizes) else {**found, "branch_sizes": []}
 
     def misfits(self, asked: Undertaking) -> list[tuple[str, str]]:
         """Return layers that the network lacks, sizes of branches that are not as many, a warm-up without end."""

@@ -1,4 +1,4 @@
-"""Latent Space Separation: how far apart networks put the same images (Mirzaeian et al. 2022, "Learning Diverse
+"""Latent Space Separation: how far apart networks put the same images (Mirzaeian et al. 2021, "Learning Diverse
 Latent Representations for Improving the Resilience to Adversarial Attacks", Sec. 4.1, Eq. 5 and 6).
 
 LSS of two networks is 2 / ‖W‖, the margin of the linear support vector machine (SVM) with a hard margin that

@@ -74,13 +74,19 @@ def of_model(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> l
         here, there = getattr(model, kind), getattr(claim, kind)
         if here != there:
             differences.append(Difference(kind, here, there, "C"))
-    return [*differences, *_of_settings(model, stated)]
+    return [*differences, *_of_settings(model, stated, same_network=model.architecture == claim.architecture)]
 
 
-def _of_settings(model: ModelFacts, stated: Mapping[str, Stated]) -> Iterator[Difference]:
+def _of_settings(
+    model: ModelFacts, stated: Mapping[str, Stated], *, same_network: bool = True
+) -> Iterator[Difference]:
     if "training.epochs" not in stated:
         yield Difference("protocol", "", "", "B")
+        if not stated:
+            return
     for name in sorted({*model.chosen, *(name for name in stated if _is_a_model_s(name))}):
+        if name.startswith("architecture.") and not same_network:
+            continue  # another network has other settings
         known, here = stated.get(name), model.settings.get(name)
         if known is None:
             yield Difference(name, text(here), "", grade_of(name))

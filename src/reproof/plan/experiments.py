@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reproof.plan.facts import identity
@@ -33,12 +33,12 @@ def experiment(study: Study, model: Model) -> dict[str, Any]:
 
 def _settings(study: Study, model: Model) -> list[Setting]:
     architecture = _of("architecture", model.architecture.settings)
-    own = _of_defense("defense", model.defense)
+    own = _of_defense(model, model.defense)
     if not model.members:
         return [*architecture, *own, *_of_training(study, model)]
     known = {name for name, _, _ in own}
     members = [study.models[name] for name in model.members]
-    several = [[*_of_defense("defense", one.defense), *_of_training(study, one)] for one in members]
+    several = [[*_of_defense(one, one.defense), *_of_training(study, one)] for one in members]
     joined = [one for one in _joined(several) if one[0] not in known]
     return [*architecture, *own, *joined, ("defense.members", len(members), True)]
 
@@ -54,14 +54,15 @@ def _of_training(study: Study, model: Model) -> list[Setting]:
     return [*found, ("training_images", images, True)]
 
 
-def _of_defense(prefix: str, choice: Choice) -> list[Setting]:
-    beneath = [] if choice.built_on is None else _of_defense(f"{prefix}.built_on", choice.built_on)
-    return [*_of(prefix, choice.settings), *beneath]
+def _of_defense(model: Model, choice: Choice, prefix: str = "defense") -> list[Setting]:
+    beneath = [] if choice.built_on is None else _of_defense(model, choice.built_on, f"{prefix}.built_on")
+    features = model.architecture.settings.features
+    return [*_of(prefix, choice.settings, features, model.training.epochs), *beneath]
 
 
-def _of(prefix: str, settings: Settings) -> list[Setting]:
-    """Return the settings of one family."""
-    values = settings.model_dump(mode="json")
+def _of(prefix: str, settings: Settings, features: Sequence[str] = (), epochs: int = 0) -> list[Setting]:
+    """Return the settings of one family, as what they come to."""
+    values = {**settings.model_dump(mode="json"), **settings.resolved(features, epochs)}
     return [
         (
             f"{prefix}.{name}",

@@ -11,13 +11,13 @@ REFERENCES = PACKAGE.parents[1] / "reference"
 
 
 def paper_files() -> tuple[Path, ...]:
-    """Return the files that hold what the papers claim."""
-    return _data_files(PACKAGE / "papers")
+    """Return the files that hold what the papers claim: all in their folders, nothing of what others found."""
+    return tuple(path for path in _data_files(PACKAGE / "papers") if path.parent != PACKAGE / "papers")
 
 
 def files() -> tuple[Path, ...]:
     """Return all data that the page shows or is made with."""
-    return (*paper_files(), *_data_files(PACKAGE / "report"), *_data_files(REFERENCES))
+    return (*_data_files(PACKAGE / "papers"), *_data_files(PACKAGE / "report"), *_data_files(REFERENCES))
 
 
 def sections() -> Iterator[str]:

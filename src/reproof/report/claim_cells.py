@@ -12,7 +12,7 @@ from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import LOST, MEMBERS, METRICS, TEXT
-from reproof.report import numbers, reasons
+from reproof.report import numbers, others, reasons
 from reproof.report.cards import Cards
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.numbers import LinkedNumber
@@ -124,6 +124,7 @@ class ClaimCells:
             yield claim.certainty, CERTAINTIES[claim.certainty]
         if claim.note:
             yield "note", self.judged.worded(paper.note(claim))
+        yield from others.facts(claim, self.cards.data.independent, self.judged.names)
 
     def _judged(self, claim: Claim, row: Any) -> Iterable[tuple[str, str]]:
         """Yield what its measurement adds."""

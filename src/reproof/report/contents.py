@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from reproof import csv_tables, wording
+from reproof.claims.independent import IndependentMeasurement
 from reproof.claims.paper import Paper
 from reproof.errors import ArtifactError
 from reproof.reference import Reference
@@ -252,6 +253,8 @@ class ReportData:
     """The command that makes the whole page again."""
     references: Sequence[Reference] = ()
     """Large runs that are committed with the code, shown beside this one."""
+    independent: Sequence[IndependentMeasurement] = ()
+    """claims.independent.read_independent(): what others measured of the papers' defenses."""
 
     @property
     def moved(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, model_validator
@@ -49,6 +50,14 @@ class AdversarialTraining(Settings, use_attribute_docstrings=True):
     """Mode of batch norm and dropout while the examples are made."""
     weight: Positive = 1.0
     """Weight of an adversarial example beside a clean one (λ of Kurakin 2017, Eq. 1)."""
+
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
+        """Return the steps and weights that null stands for."""
+        if self.attack == "carlini_wagner":
+            found: dict[str, Any] = {"constant": 0.1, "learning_rate": 0.01}
+        else:
+            found = {"step_size": 2.5 / self.steps} if self.attack == "pgd" else {}
+        return {name: value for name, value in found.items() if getattr(self, name) is None}
 
     def relative_cost(self, step: float = 1.0) -> float:
         """Return what the examples add to the cost of a training step. step: that cost without them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -91,3 +91,10 @@ class Settings(BaseModel):
         """Refuse an unknown key and name the nearest right one."""
         know_every_key(data, cls.model_fields)
         return data
+
+    def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
+        """Return what its settings come to, by name, where that is not what they say: of null what it stands for.
+
+        features: the names of the network's latent features, the last one last. epochs: of the training.
+        """
+        return {}

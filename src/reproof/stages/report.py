@@ -9,6 +9,7 @@ from typing import Any
 
 from reproof import artifacts, csv_tables, reference, registry
 from reproof.claims import paper
+from reproof.claims.independent import read_independent
 from reproof.diagnostics.sanity_check import CHECKS
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
@@ -84,6 +85,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         ),
         stale=stale,
         references=reference.read_all(ROOT / reference.FOLDER),
+        independent=read_independent(),
         rerun=job.rerun,
     )
 

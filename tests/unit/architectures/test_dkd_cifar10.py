@@ -1,4 +1,4 @@
-"""DKD's network for CIFAR-10 (Mirzaeian 2022, Table 1): layers, sizes and logits."""
+"""DKD's network for CIFAR-10 (Mirzaeian 2021, Table 1): layers, sizes and logits."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "mirzaeian_dkd": {
             "distilled_ensemble": 24,
             "diverse_ensemble": 36,
-            "independent_ensemble": 23,
-            "undefended": 15,
+            "independent_ensemble": 24,
+            "undefended": 14,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
@@ -100,8 +100,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "mirzaeian_dkd": {
             "distilled_ensemble": 38,
             "diverse_ensemble": 50,
-            "independent_ensemble": 37,
-            "undefended": 15,
+            "independent_ensemble": 38,
+            "undefended": 14,
             "magnet": 6,
             "pixel_defend": 6,
             "defense_gan": 6,
@@ -243,8 +243,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "mirzaeian_dkd": {
             "distilled_ensemble": 24,
             "diverse_ensemble": 36,
-            "independent_ensemble": 23,
-            "undefended": 15,
+            "independent_ensemble": 24,
+            "undefended": 14,
         },
         "mirzaeian_gravity": {
             "undefended": 17,

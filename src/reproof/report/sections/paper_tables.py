@@ -27,6 +27,7 @@ def _paper(shared: Shared, paper: Paper) -> dict[str, Any]:
     tables = shared.paper_tables
     numbers = [claim for claim in paper.claims if claim.value is not None]
     others = (
+        ("independent", "What others found", [one for one in shared.data.independent if one.of_paper(paper)]),
         ("statements", "Statements", paper.statements),
         ("contradictions", "Contradictions", shared.contradictions.within(paper)),
         ("interpretations", "Interpretations", paper.readings),
