@@ -18,6 +18,7 @@ TYPES = {
     "epsilon": pa.float64(),
     "l2": pa.float32(),
     "failed": pa.bool_(),
+    "nearest_prototype": pa.int16(),
 }
 
 

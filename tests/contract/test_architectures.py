@@ -271,6 +271,9 @@ TITLES = [
     ("resnet18", "ResNet-18"),
     ("resnet32", "ResNet-32"),
     ("resnet110", "ResNet-110"),
+    ("resnet110_bottleneck_fc1024", "ResNet-110 (bottleneck, FC(1024))"),
+    ("resnet110_linear", None),
+    ("resnet110_fc", None),
     ("resnet152", "ResNet-152"),
     ("resnet33", None),
     ("resnet2", None),
@@ -281,7 +284,7 @@ TITLES = [
 
 
 @pytest.mark.parametrize(
-    ("key", "title"), cases_here("architectures", TITLES, lambda case: case[0].rstrip("0123456789"))
+    ("key", "title"), cases_here("architectures", TITLES, lambda case: case[0].partition("_")[0].rstrip("0123456789") if case[0] != "wide_resnet" else case[0])
 )
 def test_networks_of_many_depths_are_called_by_their_depth(key: str, title: str | None) -> None:
     assert registry.title("architectures", key) == title

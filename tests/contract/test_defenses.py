@@ -96,6 +96,19 @@ class TestEveryDefense:
         assert trainee(images).shape == (12, 3)
         assert torch.equal(trainee(images), trainee.classifier(images))
 
+    def test_a_nearest_prototype_is_a_class_for_each_image_whatever_the_batch(self, name: str) -> None:
+        defense = make(name)
+        trainee = attacked(defense)
+        features = trainee.classifier.features(batch()[0])
+        whole = defense.nearest_prototype(trainee, features)
+        if whole is None:
+            return  # the method has no prototypes
+        assert (whole.shape, whole.dtype) == ((12,), torch.int64)
+        assert bool(((whole >= 0) & (whole < 3)).all())
+        one = defense.nearest_prototype(trainee, {key: value[5:6] for key, value in features.items()})
+        assert one is not None
+        assert torch.equal(one, whole[5:6])
+
     def test_parameter_groups_hold_every_parameter_once(self, name: str) -> None:
         defense = make(name)
         trainee = build_tiny(defense)

@@ -13,7 +13,7 @@ TRUE = {**IMAGES, "metric": "fooling_set_clean_accuracy"}
 ADVERSARIAL = {**IMAGES, "metric": "fooling_set_accuracy"}
 HOURS = {"metric": "seconds_to_accuracy", "unit": "h:min"}
 STRONGEST = {"attack": "fgsm", "metric": "strongest_epsilon", "unit": "levels"}
-COMBINED = "vgg13*3 + resnet32*3 + resnet50*3"
+COMBINED = "vgg13*3 + resnet32*3 + resnet50_7x7*3"
 
 TABLES = (
     Table(
@@ -93,7 +93,7 @@ TABLES = (
         rows={
             "Base Models · VGG13": {"architecture": "vgg13", "defense": "undefended"},
             "Base Models · ResNet32": {"architecture": "resnet32", "defense": "undefended"},
-            "Base Models · ResNet50": {"architecture": "resnet50", "defense": "undefended"},
+            "Base Models · ResNet50": {"architecture": "resnet50_7x7", "defense": "undefended"},
             "Our Proposed Method with α ∼ B(2, 4) and KL_λ=10 · VGG13": {
                 "architecture": "vgg13",
                 "defense": "superimposition[beta=2,4]",
@@ -103,7 +103,7 @@ TABLES = (
                 "defense": "superimposition[beta=2,4]",
             },
             "Our Proposed Method with α ∼ B(2, 4) and KL_λ=10 · ResNet50": {
-                "architecture": "resnet50",
+                "architecture": "resnet50_7x7",
                 "defense": "superimposition[beta=2,4]",
             },
         },
@@ -114,8 +114,8 @@ TABLES = (
             "VGGNet13 · Adv.": {**ADVERSARIAL, "source": "vgg13*5"},
             "ResNet32 · True": {**TRUE, "source": "resnet32*5"},
             "ResNet32 · Adv.": {**ADVERSARIAL, "source": "resnet32*5"},
-            "ResNet50 · True": {**TRUE, "source": "resnet50*5"},
-            "ResNet50 · Adv.": {**ADVERSARIAL, "source": "resnet50*5"},
+            "ResNet50 · True": {**TRUE, "source": "resnet50_7x7*5"},
+            "ResNet50 · Adv.": {**ADVERSARIAL, "source": "resnet50_7x7*5"},
             "Combined · True": {**TRUE, "source": COMBINED},
             "Combined · Adv.": {**ADVERSARIAL, "source": COMBINED},
         },
@@ -164,7 +164,7 @@ TABLES = (
             },
             "Sec. VI · ResNet50 on the combined images": {
                 **ADVERSARIAL,
-                "architecture": "resnet50",
+                "architecture": "resnet50_7x7",
                 "source": COMBINED,
                 "certainty": "likely",
             },

@@ -41,6 +41,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.layers import initialise_convolutions, one_stage_per_block
 from reproof.models.preactivation import PreActivationBlock, activation
 from reproof.settings.architecture import ArchitectureSettings
+from reproof.settings.residual_names import residual_key, residual_title
 from reproof.settings.values import Count, Positive, Switch, Whole, scaled
 
 
@@ -85,10 +86,14 @@ class Settings(ArchitectureSettings):
         stages = 3 if self.stem == "cifar" else 4
         if isinstance(self.blocks, tuple):
             return self.blocks
-        if self.blocks is not None:
-            return (self.blocks,) * stages
+        return self._regular_blocks if self.blocks is None else (self.blocks,) * stages
+
+    @property
+    def _regular_blocks(self) -> tuple[int, ...]:
+        """Return the blocks of each stage that depth, block and stem make; empty where they make none."""
         if self.stem == "cifar":
-            return ((self.depth - 2) // (6 if self.block == "basic" else 9),) * stages
+            layers = 6 if self.block == "basic" else 9
+            return ((self.depth - 2) // layers,) * 3 if (self.depth - 2) % layers == 0 else ()
         table: dict[tuple[str, int], tuple[int, ...]] = {
             ("basic", 18): (2, 2, 2, 2),
             ("basic", 34): (3, 4, 6, 3),
@@ -119,16 +124,25 @@ class Settings(ArchitectureSettings):
 
     @classmethod
     def title_of(cls, key: str, name: str) -> str | None:
-        """Return ResNet-110 for resnet110; of every depth that there can be: 6 n + 2, 9 n + 2, 18, 34."""
-        depth = key.removeprefix("resnet")
-        if not depth.isdecimal() or key != f"resnet{int(depth)}":
-            return None
-        regular = int(depth) > 7 and (int(depth) - 2) % 3 == 0
-        return f"{cls.title}-{depth}" if regular or depth in ("18", "34") else None
+        """Return ResNet-110 for resnet110, `ResNet-110 (bottleneck, FC(1024))` for Mustafa's."""
+        return residual_title(key)
 
     def key(self, name: str) -> str:
-        """Return resnet20, resnet110: what claims say, however many blocks are set by hand."""
-        return f"resnet{self.depth}"
+        """Return resnet110 for He's network, and for another one with all that sets it apart but its width.
+
+        Mustafa's Table 1 is `resnet110_bottleneck_fc1024`, the released code the same with
+        `blocks18` and `linear`.
+        """
+        return residual_key(
+            self.depth,
+            block=self.block,
+            stem=self.stem,
+            blocks=None if self.stage_blocks == self._regular_blocks else self.stage_blocks,
+            stem_pool=self.stem_pool,
+            hidden=self.hidden,
+            hidden_relu=self.hidden_relu,
+            pre_activation=self.pre_activation,
+        )
 
     @property
     def stage_planes(self) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from reproof.settings.attack import AttackSettings, Point
 from reproof.settings.table_words import NO_ATTACK
 
 BATCH = 512
+Rule = Callable[[dict[str, Tensor]], Tensor | None]
+"""Features, as a classifier names them -> classes (N,); None of a method that has no such rule."""
 SCHEMA = pa.schema(
     [
         ("image", pa.int32()),
@@ -40,6 +42,7 @@ SCHEMA = pa.schema(
         ("votes", pa.list_(pa.int16())),
         ("failed", pa.bool_()),
         ("fooling_set", pa.bool_()),
+        ("nearest_prototype", pa.int16()),
         ("clean_prediction", pa.int16()),
         ("adversarial_prediction", pa.int16()),
         ("linf", pa.float32()),
@@ -103,16 +106,22 @@ class Predictions:
     """int64 (N, M): the classes of an ensemble's members."""
     failed: Tensor | None
     """bool (N,): the vote found no majority."""
+    nearest_prototype: Tensor | None
+    """int64 (N,): the class that the method's other rule decides for (Defense.nearest_prototype)."""
 
     def first(self, count: int) -> Predictions:
         """Return the same of the first so many images."""
-        votes, failed = (None if part is None else part[:count] for part in (self.votes, self.failed))
-        return Predictions(self.classes[:count], self.features[:count], votes, failed)
+        optional = (self.votes, self.failed, self.nearest_prototype)
+        votes, failed, nearest = (None if part is None else part[:count] for part in optional)
+        return Predictions(self.classes[:count], self.features[:count], votes, failed, nearest)
 
 
-def predict(classifier: Classifier, images: Tensor, device: torch.device) -> Predictions:
-    """Return what a classifier says of images (N, C, H, W) in [0, 1]."""
-    found: dict[str, list[Tensor]] = {"classes": [], "features": [], "votes": [], "failed": []}
+def predict(
+    classifier: Classifier, images: Tensor, device: torch.device, rule: Rule | None = None
+) -> Predictions:
+    """Return what a classifier says of images (N, C, H, W) in [0, 1], and what the method's other rule does."""
+    names = ("classes", "features", "votes", "failed", "nearest_prototype")
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
             answers = classifier.answers(images[first : first + BATCH].to(device))
@@ -122,25 +131,28 @@ def predict(classifier: Classifier, images: Tensor, device: torch.device) -> Pre
             found["features"].append(
                 answers.features[next(reversed(classifier.feature_shapes))].float().cpu()
             )
-            for name, part in (("votes", answers.votes), ("failed", answers.failed)):
+            other = None if rule is None else rule(answers.features)
+            optional = {"votes": answers.votes, "failed": answers.failed, "nearest_prototype": other}
+            for name, part in optional.items():
                 if part is not None:
                     found[name].append(part.cpu())
     joined = {name: torch.cat(parts) if parts else None for name, parts in found.items()}
     classes, features = joined["classes"], joined["features"]
     if classes is None or features is None:
         raise ValueError("there are no images to look at")
-    return Predictions(classes, features, joined["votes"], joined["failed"])
+    return Predictions(classes, features, joined["votes"], joined["failed"], joined["nearest_prototype"])
 
 
 class _Target:
     """A model that images are shown to, and what it says of the clean test images."""
 
-    def __init__(self, classifier: Classifier, data: Dataset, device: torch.device):
+    def __init__(self, classifier: Classifier, data: Dataset, device: torch.device, rule: Rule | None):
         self.classifier = classifier.eval()
         self.device = device
+        self.rule = rule
         stored, self.labels = data.select("test")
         self.images = to_unit(stored)
-        self.clean = predict(classifier, self.images, device)
+        self.clean = predict(classifier, self.images, device, rule)
         self.plane = Plane.fit(self.clean.features)
         self.clean_points = self.plane.project(self.clean.features)
 
@@ -152,7 +164,7 @@ class _Target:
         said, points = self.clean.first(count), self.clean_points[:count]
         moved = {norm: np.zeros(count) for norm in ("linf", "l2", "l0")}
         if perturbed is not None:
-            said = predict(self.classifier, perturbed, self.device)
+            said = predict(self.classifier, perturbed, self.device, self.rule)
             points = self.plane.project(said.features)
             measured = threat_model.distances(self.images[:count], perturbed)
             moved = {norm: values.numpy() for norm, values in measured.items()}
@@ -163,6 +175,9 @@ class _Target:
             "votes": [None] * count if said.votes is None else said.votes.tolist(),
             "failed": [None] * count if said.failed is None else said.failed.tolist(),
             "fooling_set": [None] * count,
+            "nearest_prototype": (
+                [None] * count if said.nearest_prototype is None else said.nearest_prototype.tolist()
+            ),
             "clean_prediction": self.clean.classes[:count].numpy(),
             "adversarial_prediction": said.classes.numpy(),
             **moved,
@@ -184,15 +199,17 @@ def evaluate(
     view: str,
     examples: int,
     device: torch.device,
+    rule: Rule | None = None,
 ) -> Judged:
     """Return a target's outcomes: one row per test image without attack, then per source, attack and parameters.
 
     adversarial: source -> `{attack}/{parameters}` -> float32 images (n, C, H, W) for the first n test images, and
     `labels`; under `fooled/{attack}/{parameters}`, of attacks that ask for it, which of them fool all the networks
     they were made on, bool (n,). Every image is measured and held against its budget again (BudgetError), whoever
-    made it. Examples to look at are those of the first source.
+    made it. Examples to look at are those of the first source. rule: features to classes (N,), another rule by which
+    the method can decide; None of a method without one.
     """
-    target = _Target(classifier, data, device)
+    target = _Target(classifier, data, device, rule)
     images, labels = target.images, target.labels
     same = {"setting": setting, "threat": threat}
     tables = [_table(target.columns(None, len(labels), {**UNATTACKED, **same}))]

@@ -86,7 +86,7 @@ METRICS: Mapping[str, Metric] = {
     "accuracy": _accuracy("accuracy"),
     "l2_mean": Metric(("distance",), "mean L2 distance of the successful examples"),
     "train_accuracy": _accuracy("accuracy on the training images"),
-    "train_error": _error("error on the training images"),
+    "train_error": _error("error on what it was trained on, in the last epoch"),
     "fooling_set_accuracy": _accuracy("accuracy on the adversarial images that fool all their sources"),
     "fooling_set_clean_accuracy": _accuracy(
         "accuracy on the clean images whose adversarial ones fool all their sources"
@@ -98,11 +98,22 @@ METRICS: Mapping[str, Metric] = {
     "accuracy_gain": Metric(
         ("points",), "accuracy gained by the boosted vote", 1.0, -1.0, share=True, compared="difference"
     ),
+    "nearest_prototype_accuracy": _accuracy("accuracy by the nearest prototype"),
+    "nearest_prototype_gain": Metric(
+        ("points",),
+        "accuracy gained by the nearest prototype over softmax",
+        1.0,
+        -1.0,
+        share=True,
+        compared="difference",
+    ),
     "epoch_seconds": Metric(("min:s",), "median time of a training epoch", compared="time"),
     "seconds_to_accuracy": Metric(
         ("h:min",), "training time until a validation accuracy", compared="time", parameter="accuracy"
     ),
     "chosen_round": Metric(("rounds",), "the round that was chosen"),
+    "icd_crossing_round": Metric(("rounds",), "the round after which the tail's ICD is below the head's"),
+    "icc_peak_round": Metric(("rounds",), "the round of the tail's largest ICC"),
     "confidence": Metric(_SHARE, "the network's confidence on one image", 1.0, share=True),
     "strongest_epsilon": Metric(("levels",), "the ε at which a single step succeeds most often", 1.0),
 }

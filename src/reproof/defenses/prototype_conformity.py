@@ -169,7 +169,9 @@ class PrototypeConformity(Defense[Settings]):
         "cross-entropy to each (auxiliary_cross_entropy).",
         "The prototypes start from a normal distribution and move by their own rate without momentum and "
         "weight decay, as in the authors' public code; the paper says neither.",
-        "Prediction is by softmax, as in the paper's experiments; the nearest prototype (Eq. 6) is not used.",
+        "Prediction is by softmax, as in the paper's experiments; what the nearest prototype (Eq. 6) of the last "
+        "layer says is measured beside it, and no image is left without a class for lying outside every decision "
+        "region.",
         "Adversarial examples, where trained on, are made before the update rather than after it, and from "
         "the first epoch on rather than after T'.",
         "released_code: the schedule lowers every rate; in the public code it has no effect, because it "
@@ -258,6 +260,12 @@ class PrototypeConformity(Defense[Settings]):
         if self.settings.variant == "released_code":
             rate = _or(self.settings.contrast_learning_rate, 1e-4)
             yield {"params": list(prototypes.contrast_centres.values()), "lr": rate, **plain}
+
+    def nearest_prototype(self, trainee: Trainee, features: dict[str, Tensor]) -> Tensor | None:
+        """Return the class of the nearest prototype of the last loss layer (Eq. 6), int64 (N,)."""
+        prototypes = _prototypes_of(trainee)
+        last = prototypes.layers[-1]
+        return self._distances(prototypes.embed(features)[last], prototypes.centres[last]).argmin(dim=1)
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss of Table 3 with the learned prototypes, and `prototypes`, L_PC alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from reproof.judging.measured import Measured
 from reproof.judging.statements import judge_statements
 from reproof.judging.study_facts import StudyFacts
 from reproof.judging.verdicts import Judge, Verdict
-from reproof.measuring.measurements import measure, summarise
+from reproof.measuring.measurements import Cells, measure, summarise
 from reproof.measuring.outcomes import Outcomes
 
 if TYPE_CHECKING:
@@ -33,10 +33,13 @@ class Tables:
 
 
 def tabulate(
-    outcomes: Sequence[Outcomes], facts: StudyFacts, papers: Sequence[Paper] | None = None
+    outcomes: Sequence[Outcomes],
+    facts: StudyFacts,
+    papers: Sequence[Paper] | None = None,
+    others: Iterable[Cells] = (),
 ) -> Tables:
-    """Return the tables of a study beside the claims of all papers, or of these."""
-    measurements = measure(outcomes)
+    """Return the tables of a study beside the claims of all papers, or of these. others: rows beside the outcomes'."""
+    measurements = measure(outcomes, others)
     summary = summarise(measurements)
     verdicts, statements, judged = judge_claims(summary, measurements, facts, papers)
     return Tables(measurements, summary, verdicts, statements, judged)

@@ -29,8 +29,8 @@ Cells = dict[str, Any]
 """A row of measurements.csv, by column."""
 
 
-def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
-    """Return the measurements of each model and seed, sorted (csv_tables.MEASUREMENTS).
+def measure(outcomes: Iterable[Outcomes], others: Iterable[Cells] = ()) -> pd.DataFrame:
+    """Return the measurements of each model and seed, and other rows with them, sorted (csv_tables.MEASUREMENTS).
 
     Accuracy under one attack is the share of its images whose adversarial version is classified correctly.
     The worst case of a norm and epsilon is the share classified correctly clean and under every attack in
@@ -42,15 +42,18 @@ def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
     of images on which an ensemble finds no majority. `fooling_set_accuracy`, `fooling_set_clean_accuracy`: of the
     images that fool all the networks they were made on, the share that another model classifies correctly, and
     the share of their clean originals; no row where no image does. `accuracy_gain`: how much more accurate a
-    boosted vote is than the plain one of the same members. An ensemble that is attacked through each member in turn
-    has a row for each, and one of source `member`: their mean, with the interval of as many images.
+    boosted vote is than the plain one of the same members. `nearest_prototype_accuracy`, `nearest_prototype_gain`: the
+    share of images of which the nearest prototype's class is right, and by how much it exceeds the accuracy. An
+    ensemble that is attacked through each member in turn has a row for each, and one of source `member`: their mean,
+    with the interval of as many images.
     """
     outcomes = list(outcomes)
-    found = _gains(outcomes)
+    found = [*others, *_gains(outcomes)]
     for one in outcomes:
         clean_place = ("white_box", "", NO_ATTACK, "")
         found.append(_counted(one, *clean_place, one.clean))
         found += _unsettled(one, clean_place, one.clean_refused, one.clean_failed)
+        found += _by_nearest_prototype(one, clean_place, one.clean, one.clean_nearest)
         found += _means_over_members(one)
         for trial in one.trials:
             place = (trial.setting, trial.source, trial.attack, trial.parameters)
@@ -59,6 +62,7 @@ def measure(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
                 one, place, trial.refused if one.clean_refused is not None else None, trial.failed
             )
             found += _on_fooling_set(one, trial, place)
+            found += _by_nearest_prototype(one, place, trial.correct, trial.nearest_prototype)
             fooled = one.clean_on(trial.images) & ~trial.correct
             if trial.unbounded and fooled.any():
                 distance = float(trial.l2[fooled].mean())
@@ -85,6 +89,24 @@ def _unsettled(one: Outcomes, place: Place, refused: Bools | None, failed: Bools
         count, total = int(failed.sum()), len(failed)
         low, high = intervals.wilson(count, total)
         yield _row(one, *place, "failed_majorities", count, None, total, (low * total, high * total))
+
+
+def _by_nearest_prototype(
+    one: Outcomes, place: Place, correct: Bools, nearest: Bools | None
+) -> Iterable[Cells]:
+    """Yield the accuracy of the nearest prototype's class (Mustafa, Eq. 6), and by how much it exceeds the model's own.
+
+    The images are the same, and were made on the model as it decides.
+    """
+    if nearest is None:
+        return
+    count, total = int(nearest.sum()), len(nearest)
+    yield _row(
+        one, *place, "nearest_prototype_accuracy", count / total, count, total, intervals.wilson(count, total)
+    )
+    worse, better = int((correct & ~nearest).sum()), int((nearest & ~correct).sum())
+    interval = intervals.paired(worse, better, total)
+    yield _row(one, *place, "nearest_prototype_gain", (better - worse) / total, None, total, interval)
 
 
 def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Cells]:

@@ -57,6 +57,8 @@ class Trial:
     """The model that was shown the images; empty where only one can be meant."""
     fooling_set: Bools | None = None
     """Which images fool all the networks they were made on; None of attacks whose images all count."""
+    nearest_prototype: Bools | None = None
+    """The class of the nearest prototype is the label; None of a method without that rule."""
 
     @property
     def unbounded(self) -> bool:
@@ -96,6 +98,8 @@ class Outcomes:
     """Which of them are not answered, even without an attack; None where no image of the model is ever refused."""
     clean_failed: Bools | None = None
     """On which of them an ensemble finds no majority without an attack."""
+    clean_nearest: Bools | None = None
+    """Of which of them the nearest prototype's class is the label, without an attack."""
     members: tuple[str, ...] = ()
     """The models that an ensemble is put together from."""
     labels: Integers = field(default_factory=lambda: np.array([], dtype="i8"))
@@ -136,6 +140,8 @@ class _File:
     """Of an ensemble that votes: where it found no majority."""
     fooling_set: tuple[Bools, Bools] | None
     """Which rows fool all their sources, and which rows say so at all; None of files without the column."""
+    nearest: Integers | None = None
+    """What the nearest prototype says; None of files without it."""
 
 
 def _read(path: Path) -> _File:
@@ -167,7 +173,7 @@ def _read(path: Path) -> _File:
                 f"{path}: column fooling_set should be true, false or empty; it is {column.type}"
             )
         fooling_set = column.fill_null(False).to_numpy(), column.is_valid().to_numpy()
-    file = _File(path, identity, {}, {}, {}, failed, fooling_set)
+    file = _File(path, identity, {}, {}, {}, failed, fooling_set, _nearest(path, table))
     for name in (*_LABELS, *_NUMBERS):
         column = table.column(name)
         if column.null_count and name != "epsilon":
@@ -180,6 +186,21 @@ def _read(path: Path) -> _File:
             # An empty epsilon becomes NaN.
             file.numbers[name] = column.to_numpy().astype("f8" if name in ("l2", "epsilon") else "i8")
     return file
+
+
+def _nearest(path: Path, table: pa.Table) -> Integers | None:
+    """Return what the nearest prototype says of each row; None where a file has no such column, or an empty one."""
+    name = "nearest_prototype"
+    if name not in table.column_names or table.column(name).null_count == len(table):
+        return None
+    column = table.column(name)
+    if column.null_count or "int" not in str(column.type):
+        raise ArtifactError(
+            f"{path}: column {name} should hold a class in every row, or in none; it is {column.type}, with "
+            f"{column.null_count} empty cells"
+        )
+    classes: Integers = column.to_numpy().astype("i8")
+    return classes
 
 
 def _identity(path: Path, table: pa.Table) -> dict[str, Any]:
@@ -243,6 +264,7 @@ def _gather(files: list[_File]) -> Outcomes:
         trials=found,
         clean_refused=complete.refused if complete and refuses else None,
         clean_failed=complete.failed if complete else None,
+        clean_nearest=complete.nearest_prototype if complete else None,
         members=tuple(first.identity.get("members", ())),
         labels=np.array([known[image][0] for image in images.tolist()], dtype="i8"),
         notes={file.identity["threat"]: file.identity.get("notes", {}) for file in files},
@@ -289,6 +311,9 @@ def _trials(file: _File) -> Iterable[Trial]:
             l2=columns["l2"][chosen],
             model=file.identity["model"],
             fooling_set=_fooling_set(file, chosen),
+            nearest_prototype=(
+                None if file.nearest is None else file.nearest[chosen] == columns["label"][chosen]
+            ),
         )
 
 

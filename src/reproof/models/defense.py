@@ -135,6 +135,13 @@ class Defense(Generic[S]):
         """Return the tables that `Settings.training_log` names, once training has finished."""
         return {}
 
+    def nearest_prototype(self, trainee: Trainee, features: dict[str, Tensor]) -> Tensor | None:
+        """Return the class (N,) of the prototype nearest to each image's features; None of a method without such.
+
+        It is measured beside the classifier's own decisions, which remain the model's.
+        """
+        return None
+
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return the adaptive attacker's losses, one for each name in `Settings.attack_losses`."""
         return {}

@@ -287,18 +287,29 @@ class Plan:
 
     @once
     def tabulate(self) -> Job:
-        """Return the job that counts outcomes and judges claims."""
+        """Return the job that counts outcomes, reads what trainings left, and judges claims."""
         folder = f"{self.folder}/tables"
+        shown = [name for name in self.trained if self.threats_on(name)]
+        histories = [(name, seed) for name in shown for seed in self.study.seeds]
+        logs = [(name, seed) for name, seed in histories if self.study.models[name].training_log]
         return self._job(
             "tabulate",
             self.study.name,
-            inputs={"outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes())},
+            inputs={
+                "outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes()),
+                "histories": tuple(self.train(*one).outputs["history"] for one in histories),
+                "training_logs": tuple(self.train(*one).outputs["training_log"] for one in logs),
+            },
             outputs={
                 **{table: self.table_path(table) for table in SCHEMAS},
                 "record": f"{folder}/record.json",
             },
             slice={
                 "study": self.study.name,
+                "trainings": {
+                    "histories": list(map(list, histories)),
+                    "training_logs": list(map(list, logs)),
+                },
                 "plug_ins": facts.all_plug_ins(),
                 "titles_of_claims": facts.titles(),
                 "looks": self.study.looks,

@@ -36,7 +36,8 @@ class TrainingSettings(Settings, use_attribute_docstrings=True):
     warmup_epochs: NonNegative = 0.0
     """The rate rises linearly over so many epochs first; fractions are allowed."""
     gradient_clip: Positive | None = None
-    """Largest L2 norm of the whole gradient; None leaves it as it is."""
+    """Largest L2 norm of a parameter group's gradient: the network's, and apart from it each group that a defense
+    trains at a rate of its own (class centres), whose gradients then take no part of the network's. None: no bound."""
     augmentation: Literal["none", "crop", "crop_flip"] = "none"
     """Random shifts (crops of the padded image), and mirror images for crop_flip."""
     padding: Count = 4

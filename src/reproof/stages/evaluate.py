@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from reproof import artifacts, device
@@ -18,7 +19,7 @@ def evaluate(job: Job, run: Run) -> None:
     run.device = device.words(chosen)
     facts = job.slice
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
-    _, trainee = build.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
+    defense, trainee = build.load(facts, data.description, run.read(Path(job.inputs["model"][0])))
     trainee.to(chosen)
     read = {
         source: artifacts.read_tensors(run.read(Path(path)))
@@ -35,6 +36,7 @@ def evaluate(job: Job, run: Run) -> None:
         view=facts["view"],
         examples=facts["examples"],
         device=chosen,
+        rule=functools.partial(defense.nearest_prototype, trainee),
     )
     identity = {
         "study": facts["study"],

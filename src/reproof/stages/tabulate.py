@@ -1,15 +1,18 @@
-"""Count outcomes into measurements, pool seeds, judge claims, raise flags, count classes, answer the checklist."""
+"""Count outcomes into measurements, add what trainings left, pool seeds, judge claims, raise flags, count classes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from reproof import artifacts, csv_tables
 from reproof.diagnostics import checklist, checklist_case, red_flags
+from reproof.job_tables import HISTORY
 from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
-from reproof.measuring import breakdown
+from reproof.measuring import breakdown, trainings
 from reproof.measuring import outcomes as measuring_outcomes
+from reproof.measuring.measurements import Cells
 from reproof.plan.job import Job
 from reproof.provenance import Run
 
@@ -18,7 +21,7 @@ def tabulate(job: Job, run: Run) -> None:
     """Do the tabulate job (plan.jobs.Plan.tabulate)."""
     outcomes = measuring_outcomes.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
     facts = StudyFacts.read(job.slice)
-    made = tables.tabulate(outcomes, facts)
+    made = tables.tabulate(outcomes, facts, others=_of_trainings(job, run))
     flags = red_flags.find(outcomes, facts.attacks, facts.suite_overrides)
     stated = checklist_case.facts(job.slice["checklist"], facts.attacks)
     frames = {
@@ -36,3 +39,19 @@ def tabulate(job: Job, run: Run) -> None:
     for name, schema in csv_tables.SCHEMAS.items():
         artifacts.write_text(run.wrote(Path(job.outputs[name])), schema.text(frames[name]))
     run.notes = {"measurements": len(made.measurements), "claims": len(made.verdicts)}
+
+
+def _of_trainings(job: Job, run: Run) -> Iterator[Cells]:
+    """Yield the measurements of histories and training logs."""
+    study, models = job.slice["study"], job.slice["checklist"]["models"]
+
+    def whose(kind: str) -> Iterator[tuple[trainings.Training, Path]]:
+        for (model, seed), path in zip(job.slice["trainings"][kind], job.inputs[kind], strict=True):
+            yield trainings.Training.read(study, models, model, seed), run.read(Path(path))
+
+    for training, path in whose("histories"):
+        yield from trainings.train_error(training, HISTORY.rows(HISTORY.read(path)))
+    for training, path in whose("training_logs"):
+        if "rounds" in artifacts.read_json(path):
+            log = csv_tables.ROUNDS.read(run.read(path.with_name("rounds.csv")))
+            yield from trainings.rounds(training, csv_tables.ROUNDS.rows(log))

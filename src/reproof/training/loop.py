@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from reproof.data.dataset import Dataset, to_unit
@@ -28,7 +28,7 @@ from reproof.training.adversarial import Batch, mix_in_adversarial
 from reproof.training.augmentation import shift_and_mirror
 from reproof.training.checkpoint import Checkpoint, History, identity
 from reproof.training.randomness import generator_for, seed_from
-from reproof.training.schedule import learning_rate_factor, make_optimizer, split_batches
+from reproof.training.schedule import clip_gradients, learning_rate_factor, make_optimizer, split_batches
 
 _STEPS_BETWEEN_CHECKS = 50
 
@@ -160,7 +160,6 @@ class _Run:
         self.trainee = trainee.to(device).to(memory_format=self.memory_format)
         self.optimizer = make_optimizer(defense, trainee, settings)
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         held_out = self.validation if self.validation is not None else data.select("validation")
         self.stock = Stock(
             train=(self.images, self.labels),
@@ -254,7 +253,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if self.settings.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+            clip_gradients(self.optimizer, self.settings.gradient_clip)
         self.optimizer.step()
         return loss.detach()
 

@@ -52,3 +52,13 @@ def make_optimizer(
         weight_decay=settings.weight_decay,
         nesterov=settings.nesterov,
     )
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, bound: float) -> None:
+    """Scale each parameter group's gradient, by itself, to an L2 norm of at most `bound`.
+
+    Groups apart: the gradients of class centres, which a loss of squared distances makes hundreds of times as
+    long as the network's, would take nearly all of a common norm, and the network would hardly learn.
+    """
+    for group in optimizer.param_groups:
+        torch.nn.utils.clip_grad_norm_(group["params"], bound)

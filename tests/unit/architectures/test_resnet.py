@@ -171,10 +171,53 @@ class TestResNet:
         model = resnet.build(settings, describe(1, 28))
         assert [len(stage) for stage in model.get_submodule("stages").children()] == [1, 2, 3]
 
-    def test_key(self) -> None:
-        assert resnet.Settings(**TABLE_1, blocks=18).key("resnet") == "resnet110"
-        assert resnet.Settings(depth=18, stem="imagenet").key("resnet") == "resnet18"
-        assert resnet.Settings(depth=110, pre_activation=True).key("resnet") == "resnet110"
+    @pytest.mark.parametrize(
+        ("stanza", "key", "title"),
+        [
+            ({"depth": 110}, "resnet110", "ResNet-110"),
+            ({"depth": 110, "blocks": 18}, "resnet110", "ResNet-110"),
+            (TABLE_1, "resnet110_bottleneck_fc1024", "ResNet-110 (bottleneck, FC(1024))"),
+            (
+                {**TABLE_1, "blocks": 18, "hidden_relu": False},
+                "resnet110_bottleneck_blocks18_fc1024_linear",
+                "ResNet-110 (bottleneck, blocks 18, FC(1024) without ReLU)",
+            ),
+            (
+                {**TABLE_1, "stem_pool": True},
+                "resnet110_bottleneck_pool_fc1024",
+                "ResNet-110 (bottleneck, pooling after the stem, FC(1024))",
+            ),
+            ({"depth": 110, "blocks": 1}, "resnet110_blocks1", "ResNet-110 (blocks 1)"),
+            ({"depth": 110, "blocks": [1, 2, 3]}, "resnet110_blocks1_2_3", "ResNet-110 (blocks 1, 2, 3)"),
+            ({"depth": 33, "blocks": 5}, "resnet33_blocks5", "ResNet-33 (blocks 5)"),
+            (
+                {"depth": 110, "pre_activation": True},
+                "resnet110_preactivation",
+                "ResNet-110 (pre-activation)",
+            ),
+            ({"depth": 18, "stem": "imagenet"}, "resnet18", "ResNet-18"),
+            ({"depth": 50, "stem": "imagenet", "block": "bottleneck"}, "resnet50", "ResNet-50"),
+            (
+                {"depth": 50, "stem": "imagenet", "block": "bottleneck", "stem_pool": True},
+                "resnet50_7x7",
+                "ResNet-50 (7 × 7 stem)",
+            ),
+            ({"depth": 50}, "resnet50_basic_cifar", "ResNet-50 (basic, cifar)"),
+            (
+                {"depth": 20, "stem": "imagenet", "blocks": 2},
+                "resnet20_imagenet_blocks2",
+                "ResNet-20 (imagenet, blocks 2)",
+            ),
+            ({"depth": 110, "width": 0.25}, "resnet110", "ResNet-110"),
+            ({"depth": 110, "hidden_relu": False}, "resnet110", "ResNet-110"),
+        ],
+    )
+    def test_whatever_sets_a_network_apart_is_in_its_key(
+        self, stanza: dict[str, Any], key: str, title: str
+    ) -> None:
+        settings = resnet.Settings.model_validate(stanza)
+        assert settings.key("resnet") == key
+        assert resnet.Settings.title_of(key, "resnet") == title
 
 
 class TestPreActivation:

@@ -60,7 +60,12 @@ def adversarial(data: Dataset, shift: float = 0.1, count: int = 4) -> dict[str, 
     }
 
 
-def judge(data: Dataset, images: dict[str, Tensor], model: Classifier | None = None) -> evaluation.Judged:
+def judge(
+    data: Dataset,
+    images: dict[str, Tensor],
+    model: Classifier | None = None,
+    rule: evaluation.Rule | None = None,
+) -> evaluation.Judged:
     return evaluation.evaluate(
         model or Brightness(),
         data,
@@ -71,6 +76,7 @@ def judge(data: Dataset, images: dict[str, Tensor], model: Classifier | None = N
         view="logits",
         examples=2,
         device=torch.device("cpu"),
+        rule=rule,
     )
 
 
@@ -238,6 +244,28 @@ def test_a_refusal_without_a_vote_has_no_votes(data: Dataset) -> None:
     rows = judge(data, adversarial(data), Voters(rule=False)).rows.to_pylist()
     assert {(row["votes"], row["failed"]) for row in rows} == {(None, None)}
     assert REFUSED in {row["adversarial_prediction"] for row in rows if row["attack"] == "none"}
+
+
+def test_the_other_rule_is_asked_of_the_images_that_were_shown(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its class is 1 where the first pixel is 0.44 or more; of 0, 0.43, 0.47, 0.55, 0.98, 1 without an attack."""
+
+    def rule(features: dict[str, Tensor]) -> Tensor:
+        return (features["pixels"][:, 0] >= 0.44).long()
+
+    monkeypatch.setattr(evaluation, "BATCH", 4)
+    rows = judge(data, adversarial(data), rule=rule).rows.to_pylist()
+    clean = [row["nearest_prototype"] for row in rows if row["attack"] == "none"]
+    moved = [row["nearest_prototype"] for row in rows if row["parameters"] == "epsilon=0.1"]
+    assert (clean, moved) == ([0, 0, 1, 1, 1, 1], [0, 1, 1, 1])  # moved by 0.1 to 0.1, 0.53, 0.57, 0.45
+    assert [row["clean_prediction"] for row in rows[:6]] == [0, 0, 0, 1, 1, 1], "the model's own, as before"
+
+
+def test_a_method_without_another_rule_leaves_its_column_empty(data: Dataset) -> None:
+    for rule in (None, lambda features: None):
+        rows = judge(data, adversarial(data), rule=rule).rows
+        assert rows.column("nearest_prototype").null_count == len(rows)
 
 
 def test_one_network_casts_no_votes(data: Dataset) -> None:

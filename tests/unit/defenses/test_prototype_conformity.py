@@ -126,6 +126,33 @@ def by_hand(
     return loss, feature, prototypes.centres["layer5"]
 
 
+class TestEquation6:
+    @pytest.mark.parametrize("variant", ["paper", "released_code"])
+    def test_the_class_is_that_of_the_nearest_prototype_of_the_last_layer(self, variant: str) -> None:
+        defense = PrototypeConformity(Settings(variant=variant))
+        classifier = Bare(3)
+        classifier.feature_shapes = {"layer4": (2,), "layer5": (2,)}
+        trainee = defense.build(classifier, DESCRIPTION)
+        assert isinstance(trainee.auxiliary, Prototypes)
+        trainee.auxiliary.centres["layer5"] = nn.Parameter(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 6.0]]))
+        # (1, 0): 1, 3, 6. (3, 1): 3.2, 1.4, 5.8. (1, 4): 4.1, 5, 2.2. (2.1, 0): 2.1, 1.9, 6.4.
+        points = torch.tensor([[1.0, 0.0], [3.0, 1.0], [1.0, 4.0], [2.1, 0.0]])
+        said = defense.nearest_prototype(trainee, {"layer4": torch.zeros(4, 2), "layer5": points})
+        assert said is not None
+        assert said.tolist() == [0, 1, 2, 1]
+
+    def test_maps_are_averaged_and_go_through_their_branch(self) -> None:
+        defense, trainee = small_resnet(layers=["layer3"], branch_sizes=[5])
+        prototypes = trainee.auxiliary
+        assert isinstance(prototypes, Prototypes)
+        features = trainee.eval().classifier.features(torch.rand(6, 3, 8, 8))
+        said = defense.nearest_prototype(trainee, features)
+        inside = prototypes.branches["layer3"](features["layer3"].mean(dim=(2, 3)))
+        expected = torch.stack([(inside - c).norm(dim=1) for c in prototypes.centres["layer3"]]).argmin(0)
+        assert said is not None
+        assert torch.equal(said, expected)
+
+
 class TestEquation5:
     def test_two_classes_by_hand(self) -> None:
         # To the own centre (0, 0): 5. To the other, (3, 0): 4. Between the centres: 3. 5 - (4 + 3) = -2.

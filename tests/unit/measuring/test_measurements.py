@@ -306,6 +306,40 @@ class TestRefusals:
         assert found["white_box", "net", "fgsm", "epsilon=0.1"] == (0.25, 1, 4)
 
 
+class TestNearestPrototype:
+    """Labels are 0, 1, 2, 3; the model is wrong on image 3 without an attack."""
+
+    def test_its_accuracy_and_what_it_gains_on_the_same_images(self, tmp_path):
+        said = {
+            "none": {0: 0, 1: 1, 2: 9, 3: 3},  # loses image 2, wins image 3
+            "fgsm": {0: 0, 1: 9, 2: 2, 3: 3},  # wins 2 and 3, which the model lost
+        }
+        content = [
+            {**row, "nearest_prototype": said[row["attack"]][row["image"]]}
+            for row in [*rows("none", CLEAN), *at("fgsm", 0.1, {0: 0, 1: 5, 2: 5, 3: 7})]
+        ]
+        found = measure(read_outcomes([write(tmp_path / "a.parquet", content)]))
+        clean, attacked = ("white_box", "", "none", ""), ("white_box", "net", "fgsm", "epsilon=0.1")
+        assert of(found, "nearest_prototype_accuracy") == {clean: (0.75, 3, 4), attacked: (0.75, 3, 4)}
+        assert of(found, "nearest_prototype_gain") == {clean: (0.0, None, 4), attacked: (0.5, None, 4)}
+        gain = next(r for r in found if r.metric == "nearest_prototype_gain" and r.attack == "none")
+        assert (gain.low, gain.high) == paired(1, 1, 4)
+        assert counts(found)["white_box", "none", ""] == (3, 4), "the model's own accuracy stays"
+
+    def test_a_method_without_it_has_no_such_row(self, tmp_path, files):
+        for paths in (
+            files,
+            [write(tmp_path / "a.parquet", [{**r, "nearest_prototype": None} for r in WHITE])],
+        ):
+            found = measure(read_outcomes(paths))
+            assert not [row for row in found if row.metric.startswith("nearest_prototype")]
+
+    def test_a_column_that_is_empty_in_places_is_refused(self, tmp_path):
+        content = [{**row, "nearest_prototype": row["image"] or None} for row in rows("none", CLEAN)]
+        with pytest.raises(ArtifactError, match="should hold a class in every row, or in none"):
+            read_outcomes([write(tmp_path / "a.parquet", content)])
+
+
 class TestFailedMajorities:
     def test_images_are_counted_with_an_interval_of_counts(self, tmp_path):
         content = [*failing(rows("none", CLEAN), 3), *failing(at("fgsm", 0.1, {0: 0, 1: 1, 2: 2}), 0, 2)]

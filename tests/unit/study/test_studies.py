@@ -48,7 +48,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
     ("mnist", "quick"): {
         "mustafa_pcl": {
             "undefended": 23,
-            "prototype_conformity": 69,
+            "prototype_conformity": 70,
             "adaptive_diversity": 12,
             "fgsm_training": 12,
             "decision_surface": 8,
@@ -76,13 +76,13 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "input_gradient": 12,
             "adaptive_diversity": 12,
             "prototype_conformity": 12,
-            "adaptive_gravity": 51,
+            "adaptive_gravity": 52,
         },
     },
     ("mnist", "paper"): {
         "mustafa_pcl": {
             "undefended": 23,
-            "prototype_conformity": 69,
+            "prototype_conformity": 70,
             "adaptive_diversity": 12,
             "fgsm_training": 12,
             "decision_surface": 8,
@@ -113,7 +113,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "input_gradient": 12,
             "adaptive_diversity": 12,
             "prototype_conformity": 12,
-            "adaptive_gravity": 51,
+            "adaptive_gravity": 52,
         },
     },
     ("fashion_mnist", "quick"): {
@@ -125,7 +125,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
     ("cifar10", "quick"): {
         "mustafa_pcl": {
             "undefended": 30,
-            "prototype_conformity": 129,
+            "prototype_conformity": 130,
             "adaptive_diversity": 12,
             "domain_adaptation": 4,
             "fgsm_training": 16,
@@ -157,13 +157,13 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "adaptive_diversity": 12,
             "pgd_training": 12,
             "prototype_conformity": 12,
-            "adaptive_gravity": 51,
+            "adaptive_gravity": 54,
         },
     },
     ("cifar10", "paper"): {
         "mustafa_pcl": {
             "undefended": 30,
-            "prototype_conformity": 129,
+            "prototype_conformity": 130,
             "adaptive_diversity": 12,
             "domain_adaptation": 4,
             "fgsm_training": 16,
@@ -178,7 +178,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "defensive_features+polarised_contrastive": 18,
             "fgsm_training": 2,
             "pgd_training": 2,
-            "defensive_features": 14,
+            "defensive_features": 15,
             "polarised_contrastive": 6,
         },
         "mirzaeian_dkd": {
@@ -198,7 +198,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "adaptive_diversity": 12,
             "pgd_training": 12,
             "prototype_conformity": 12,
-            "adaptive_gravity": 51,
+            "adaptive_gravity": 54,
         },
     },
     ("cifar100", "quick"): {
@@ -252,7 +252,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "fgsm_training": 12,
             "prototype_conformity": 10,
         },
-        "mustafa_pcl": {"undefended": 23, "prototype_conformity": 46, "fgsm_training": 12},
+        "mustafa_pcl": {"undefended": 23, "prototype_conformity": 47, "fgsm_training": 12},
         "hassanin_dfl": {"undefended": 6, "prototype_conformity": 12},
     },
 }
@@ -328,6 +328,20 @@ def measurements(plan: Plan) -> list[dict[str, Any]]:
                 }
                 for metric in metrics
             ]
+    # Methods that say what their nearest prototype decides are found by the attack loss of prototypes alone.
+    ruled = {name for name, model in plan.study.models.items() if "prototypes" in model.attack_losses}
+    rows += [
+        {**row, "metric": "nearest_prototype_gain", "value": 0.0, "low": 0.0, "high": 0.0}
+        for row in rows
+        if row["model"] in ruled and row["metric"] == "accuracy"
+    ]
+    own = {row["model"]: row for row in rows if row["attack"] == "none" and row["metric"] == "accuracy"}
+    for name in {model for model, _ in plan.tabulate().slice["trainings"]["histories"]}:
+        rows.append({**own[name], "metric": "train_error", "total": None})
+    for name in {model for model, _ in plan.tabulate().slice["trainings"]["training_logs"]}:
+        if "rounds" in plan.study.models[name].training_log:
+            metrics = ("chosen_round", "icd_crossing_round", "icc_peak_round")
+            rows += [{**own[name], "metric": metric, "total": None} for metric in metrics]
     return rows
 
 

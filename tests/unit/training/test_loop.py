@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from reproof import registry
-from reproof.data.dataset import Dataset, to_unit
+from reproof.data.dataset import DataDescription, Dataset, to_unit
 from reproof.errors import TrainingError
+from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Stock, Trainee
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
@@ -20,7 +21,7 @@ from reproof.training.adversarial import Batch, craft, mix_in_adversarial
 from reproof.training.inner_attacks import carlini_wagner, pgd
 from reproof.training.loop import accuracy, train
 from reproof.training.randomness import generator_for
-from reproof.training.schedule import learning_rate_factor, split_batches
+from reproof.training.schedule import clip_gradients, learning_rate_factor, split_batches
 from tests.tiny_classifier import PlainDefense, TinyClassifier, build_tiny, make_data
 
 CPU = torch.device("cpu")
@@ -252,6 +253,43 @@ class TestLearning:
         after = trainee.state_dict()
         moved = math.sqrt(sum(float((after[name] - value).square().sum()) for name, value in before.items()))
         assert 0 < moved <= 6 * 1e-3 * 1.001
+
+    def test_gradient_clip_bounds_each_group_by_itself(self) -> None:
+        """One step by hand: a group's long gradient, (3, 4) times 100, takes nothing of another's."""
+        network, centres, short = (nn.Parameter(torch.zeros(2)) for _ in range(3))
+        groups = [{"params": [network]}, {"params": [centres], "lr": 0.5}, {"params": [short]}]
+        optimizer = torch.optim.SGD(groups, lr=1.0)
+        network.grad, centres.grad = torch.tensor([0.0, 4.0]), torch.tensor([300.0, 400.0])
+        short.grad = torch.tensor([0.3, 0.4])
+        clip_gradients(optimizer, 2.0)
+        optimizer.step()
+        torch.testing.assert_close(network.detach(), torch.tensor([0.0, -2.0]))
+        torch.testing.assert_close(centres.detach(), torch.tensor([-0.6, -0.8]))
+        torch.testing.assert_close(short.detach(), torch.tensor([-0.3, -0.4]))
+
+    def test_the_gradient_of_a_defense_s_own_parameters_leaves_the_network_s_bound_alone(self) -> None:
+        class Centred(PlainDefense):
+            """Has a centre of its own, whose gradient is a million in every step."""
+
+            def build(self, classifier: Classifier, data: DataDescription) -> Trainee:
+                centre = nn.Linear(1, 1, bias=False)
+                nn.init.zeros_(centre.weight)
+                return Trainee(classifier, centre)
+
+            def parameter_groups(self, trainee: Trainee, learning_rate: float) -> list[dict[str, Any]]:
+                centre = {"params": list(trainee.auxiliary.parameters()), "lr": 1.0}
+                return [{"params": list(trainee.classifier.parameters()), "lr": learning_rate}, centre]
+
+            def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+                pull = 1e6 * next(trainee.auxiliary.parameters()).sum()
+                return super().loss(trainee, images, labels, progress) + pull
+
+        chosen = settings(epochs=1, momentum=0, gradient_clip=1e-3, learning_rate=1.0)
+        plain, _ = run(PlainDefense(), chosen)
+        centred, _ = run(Centred(), chosen)
+        for name, value in plain.classifier.state_dict().items():
+            torch.testing.assert_close(centred.classifier.state_dict()[name], value)
+        torch.testing.assert_close(centred.auxiliary.state_dict()["weight"], torch.full((1, 1), -6e-3))
 
     def test_the_bar_stays_away_where_there_is_no_terminal(self, capfd: pytest.CaptureFixture[str]) -> None:
         trainee = build_tiny(PlainDefense())
