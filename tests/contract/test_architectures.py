@@ -284,7 +284,12 @@ TITLES = [
 
 
 @pytest.mark.parametrize(
-    ("key", "title"), cases_here("architectures", TITLES, lambda case: case[0].partition("_")[0].rstrip("0123456789") if case[0] != "wide_resnet" else case[0])
+    ("key", "title"),
+    cases_here(
+        "architectures",
+        TITLES,
+        lambda case: case[0].partition("_")[0].rstrip("0123456789") if case[0] != "wide_resnet" else case[0],
+    ),
 )
 def test_networks_of_many_depths_are_called_by_their_depth(key: str, title: str | None) -> None:
     assert registry.title("architectures", key) == title

@@ -219,4 +219,26 @@ TABLES = (
         columns={"Claim": {}},
         printed={"Claim": "12% 64.8% 60.5%"},
     ),
+    Table(
+        name="Figure 1",
+        shared={**CIFAR10, "defense": "pgd_training", "training": "pgd", "certainty": "lost"},
+        rows={
+            "ResNet-18": {"architecture": "resnet18"},
+            "ResNet-34": {"architecture": "resnet34"},
+            "ResNet-50": {"architecture": "resnet50"},
+        },
+        columns={"PGD": {"attack": "pgd", "parameters": "epsilon=0.03"}},
+        printed={"PGD": "? ? ?"},
+    ),
+    Table(
+        name="Figure 5",
+        shared={**CIFAR10, "defense": DFL, "training": "pgd", "certainty": "lost"},
+        rows={
+            "ResNet-18": {"architecture": "resnet18"},
+            "ResNet-34": {"architecture": "resnet34"},
+            "ResNet-50": {"architecture": "resnet50"},
+        },
+        columns={"PGD": {"attack": "pgd", "parameters": "epsilon=0.03"}},
+        printed={"PGD": "? ? ?"},
+    ),
 )

@@ -181,6 +181,14 @@ def test_how_far_latent_spaces_lie_apart_is_measured_for_each_pair(voted: Projec
         ("mean", ""),
     ]
     assert len(rows(voted, "models/pair/seed0/separation")) == 1 + 2 + 1
+    measured = {
+        row["model"]: float(row["value"])
+        for row in rows(voted, "tables/measurements")
+        if row["metric"] == "latent_separation"
+    }
+    assert measured["diverse"] == pytest.approx(float(found[-1]["margin"]))
+    assert "pair" in measured
+    assert "boosted" not in measured
 
 
 def test_votes_are_kept_and_decide(voted: Project) -> None:

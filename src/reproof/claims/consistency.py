@@ -34,14 +34,14 @@ def _words(claim: Claim) -> str:
 def summary(papers: Sequence[Paper]) -> str:
     """Return the number of claims per paper and table, as text for a terminal."""
     lines: list[tuple[str, ...]] = [
-        ("paper", "table", "claims", "measured", "copied", "not certain", "empty")
+        ("paper", "table", "claims", "measured", "copied", "not certain", "empty", "not measurable")
     ]
-    total = [0] * 5
+    total = [0] * 6
     for paper in papers:
         for name in paper.tables:
-            numbers = _counts([claim for claim in paper.claims if claim.table == name])
+            numbers = _counts(paper, [claim for claim in paper.claims if claim.table == name])
             lines.append((paper.key, name, *map(str, numbers)))
-        numbers = _counts(paper.claims)
+        numbers = _counts(paper, paper.claims)
         lines.append((paper.key, "all tables", *map(str, numbers)))
         total = [one + other for one, other in zip(total, numbers, strict=True)]
     lines.append(("all papers", "", *map(str, total)))
@@ -60,8 +60,10 @@ def summary(papers: Sequence[Paper]) -> str:
     return "\n".join(text)
 
 
-def _counts(claims: Sequence[Claim]) -> tuple[int, int, int, int, int]:
-    """Return how many cells there are, and of these: measured, copied, not certain, and without a number."""
+def _counts(paper: Paper, claims: Sequence[Claim]) -> tuple[int, ...]:
+    """Return how many cells there are, and of these: measured, copied, not certain, without a number, and such
+    as no study can measure, for a reason that the paper's folder gives.
+    """
     copied = sum(claim.copied for claim in claims)
     return (
         len(claims),
@@ -69,6 +71,7 @@ def _counts(claims: Sequence[Claim]) -> tuple[int, int, int, int, int]:
         copied,
         sum(claim.certainty != "certain" for claim in claims),
         sum(claim.value is None for claim in claims),
+        sum(bool(paper.reason_not_measurable(claim)) for claim in claims),
     )
 
 

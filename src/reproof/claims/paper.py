@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from reproof.claims.claim import Claim
 from reproof.claims.protocol import Experiment, Stated, protocol_of
 from reproof.claims.reader import read_claims
-from reproof.claims.vocabulary import COLUMNS, FAMILIES, Terms, nearest, not_built
+from reproof.claims.vocabulary import COLUMNS, FAMILIES, Names, Terms, nearest, not_built
 from reproof.errors import ClaimError
 from reproof.fast_yaml import LOADER
 from reproof.settings.values import Count, NonNegative, Number, Settings
@@ -70,6 +70,14 @@ class Contradiction(Settings):
     """Keys of the other papers that it is with; empty where the paper disagrees with itself alone."""
     cells: tuple[str, ...] = ()
     """Patterns of claim ids, `*` for any text, that name the claims it is about."""
+
+
+class Unmeasurable(Settings):
+    """Claims that no study can measure, and the lasting reason: of the paper, not of what is built here."""
+
+    claims: Names
+    """Patterns of claim ids of this paper, `*` for any text."""
+    reason: str = Field(min_length=1)
 
 
 class Statement(Settings):
@@ -143,6 +151,7 @@ class Paper(Settings):
     readings: tuple[Reading, ...]
     contradictions: tuple[Contradiction, ...]
     statements: tuple[Statement, ...] = ()
+    unmeasurable: tuple[Unmeasurable, ...] = ()
     claims: tuple[Claim, ...]
 
     def not_built(self) -> dict[str, list[str]]:
@@ -157,6 +166,14 @@ class Paper(Settings):
     def protocol_of(self, claim: Claim) -> dict[str, Stated]:
         """Return what the paper states of a claim's experiment, by setting."""
         return protocol_of(self.protocol, claim)
+
+    def reason_not_measurable(self, claim: Claim) -> str:
+        """Return why no study can measure one of its claims; the empty text where one can."""
+        keys = frozenset({self.key})
+        for entry in self.unmeasurable:
+            if any(_expression(one, self.key, keys).fullmatch(claim.claim_id) for one in entry.claims):
+                return entry.reason
+        return ""
 
     def note(self, claim: Claim) -> str:
         """Return a claim's notes as text."""
@@ -233,6 +250,14 @@ def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None
             ids = [claim.claim_id for other in read for claim in other.claims]
             full = pattern if pattern.partition(".")[0] in {p.key for p in read} else f"{paper.key}.{pattern}"
             raise ClaimError(f"{path}: {place}: {pattern!r} fits no claim{nearest(full, ids, 1)}")
+    for position, entry in enumerate(paper.unmeasurable):
+        for pattern in entry.claims:
+            if not select([pattern], paper, [paper]):
+                own = [claim.claim_id for claim in paper.claims]
+                raise ClaimError(
+                    f"{path}: unmeasurable.{position}.claims: {pattern!r} fits no claim of this paper"
+                    f"{nearest(f'{paper.key}.{pattern}', own, 1)}"
+                )
     keys = [*(other.key for other in read), *paper.others]
     for position, contradiction in enumerate(paper.contradictions):
         place = f"{path}: contradictions.{position}.papers"

@@ -114,6 +114,16 @@ METRICS: Mapping[str, Metric] = {
     "chosen_round": Metric(("rounds",), "the round that was chosen"),
     "icd_crossing_round": Metric(("rounds",), "the round after which the tail's ICD is below the head's"),
     "icc_peak_round": Metric(("rounds",), "the round of the tail's largest ICC"),
+    "latent_separation": Metric(("distance",), "latent space separation of an ensemble's members, LSS"),
+    "separating_weight": Metric(("fraction",), "the weight ζ at which LSS is largest", 1.0),
+    "sweep_accuracy_gain": Metric(
+        ("points",),
+        "accuracy gained from the smallest ζ to that of the largest LSS",
+        1.0,
+        -1.0,
+        share=True,
+        compared="difference",
+    ),
     "confidence": Metric(_SHARE, "the network's confidence on one image", 1.0, share=True),
     "strongest_epsilon": Metric(("levels",), "the ε at which a single step succeeds most often", 1.0),
 }

@@ -22,7 +22,7 @@ from itertools import combinations
 from typing import Any
 
 from reproof import registry, wording
-from reproof.diagnostics import network_checks
+from reproof.diagnostics import movement, network_checks
 from reproof.diagnostics.comparison import (
     ALPHA,
     Comparison,
@@ -147,6 +147,7 @@ class _Evidence:
         yield network_checks.saturated_loss(self.model, self.plain, self.probes)
         yield network_checks.probabilities(self.model, self.probes)
         yield network_checks.randomness(self.model, self._averaging, self.probes)
+        yield movement.unmoved_images(self.model, self.plain)
 
     def _where(self, chosen: Callable[[Trial], bool]) -> list[Results]:
         return [results for results in self.trials if chosen(trial_of(results))]

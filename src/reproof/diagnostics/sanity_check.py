@@ -90,6 +90,10 @@ CHECKS: Mapping[str, Check] = {
         "Random answers",
         "The network answers the same image alike, or attacks average over its answers.",
     ),
+    "unmoved_images": Check(
+        "Images left alone",
+        "Each attack moves at least one image.",
+    ),
 }
 """The sanity checks in their order. "White-box attacks" stands for the strongest of those that follow gradients."""
 

@@ -141,6 +141,13 @@ def ensemble(study: Study, model: Model) -> dict[str, Any]:
     }
 
 
+def separated(study: Study, model: Model) -> dict[str, Any]:
+    """Return whose LSS an ensemble's is (measuring.separations.Separated), without seed and margin."""
+    known = ensemble(study, model)
+    own = {"study": study.name, "model": model.name, **identity(study, model)}
+    return {**own, "swept": known["swept"], "at": known["at"]}
+
+
 def plug_ins(study: Study) -> dict[str, Any]:
     """Return what the study's plug-ins say of themselves: a new title is shown, and nothing is trained for it."""
     models = study.models.values()

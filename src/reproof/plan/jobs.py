@@ -292,6 +292,7 @@ class Plan:
         shown = [name for name in self.trained if self.threats_on(name)]
         histories = [(name, seed) for name in shown for seed in self.study.seeds]
         logs = [(name, seed) for name, seed in histories if self.study.models[name].training_log]
+        assembled = [(name, seed) for name in self.assembled for seed in self.study.seeds]
         return self._job(
             "tabulate",
             self.study.name,
@@ -299,6 +300,7 @@ class Plan:
                 "outcomes": tuple(job.outputs["outcomes"] for job in self.outcomes()),
                 "histories": tuple(self.train(*one).outputs["history"] for one in histories),
                 "training_logs": tuple(self.train(*one).outputs["training_log"] for one in logs),
+                "separations": tuple(self.assemble(*one).outputs["separation"] for one in assembled),
             },
             outputs={
                 **{table: self.table_path(table) for table in SCHEMAS},
@@ -310,6 +312,10 @@ class Plan:
                     "histories": list(map(list, histories)),
                     "training_logs": list(map(list, logs)),
                 },
+                "separations": [
+                    {**facts.separated(self.study, self.study.models[name]), "seed": seed}
+                    for name, seed in assembled
+                ],
                 "plug_ins": facts.all_plug_ins(),
                 "titles_of_claims": facts.titles(),
                 "looks": self.study.looks,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from reproof import artifacts, csv_tables
 from reproof.diagnostics import checklist, checklist_case, red_flags
-from reproof.job_tables import HISTORY
+from reproof.job_tables import HISTORY, SEPARATION
 from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
-from reproof.measuring import breakdown, trainings
+from reproof.measuring import breakdown, separations, trainings
 from reproof.measuring import outcomes as measuring_outcomes
 from reproof.measuring.measurements import Cells
+from reproof.measuring.outcomes import Outcomes
 from reproof.plan.job import Job
 from reproof.provenance import Run
 
@@ -21,7 +22,8 @@ def tabulate(job: Job, run: Run) -> None:
     """Do the tabulate job (plan.jobs.Plan.tabulate)."""
     outcomes = measuring_outcomes.read_outcomes(run.read(Path(path)) for path in job.inputs["outcomes"])
     facts = StudyFacts.read(job.slice)
-    made = tables.tabulate(outcomes, facts, others=_of_trainings(job, run))
+    others = (*_of_trainings(job, run), *_of_ensembles(job, run, outcomes))
+    made = tables.tabulate(outcomes, facts, others=others)
     flags = red_flags.find(outcomes, facts.attacks, facts.suite_overrides)
     stated = checklist_case.facts(job.slice["checklist"], facts.attacks)
     frames = {
@@ -55,3 +57,14 @@ def _of_trainings(job: Job, run: Run) -> Iterator[Cells]:
         if "rounds" in artifacts.read_json(path):
             log = csv_tables.ROUNDS.read(run.read(path.with_name("rounds.csv")))
             yield from trainings.rounds(training, csv_tables.ROUNDS.rows(log))
+
+
+def _of_ensembles(job: Job, run: Run, outcomes: Iterable[Outcomes]) -> Iterable[Cells]:
+    """Return the measurements of the ensembles' latent spaces."""
+    clean = {(one.model, one.seed): one.clean for one in outcomes}
+    found = []
+    for known, path in zip(job.slice["separations"], job.inputs["separations"], strict=True):
+        margin = separations.mean_margin(SEPARATION.rows(SEPARATION.read(run.read(Path(path)))))
+        right = clean.get((known["model"], known["seed"]))
+        found.append(separations.Separated(**known, margin=margin, clean=right))
+    return separations.separations(found)

@@ -70,7 +70,7 @@ def craft(
                 labels = trainee(images).argmax(dim=1)
         if adversarial.attack == "carlini_wagner":
             constant = 0.1 if adversarial.constant is None else adversarial.constant
-            rate = 0.01 if adversarial.learning_rate is None else adversarial.learning_rate
+            rate = adversarial.learning_rate or 10 / adversarial.steps
             return carlini_wagner(
                 trainee, images, labels, constant=constant, steps=adversarial.steps, learning_rate=rate
             )

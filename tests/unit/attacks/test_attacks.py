@@ -189,6 +189,29 @@ def test_carlini_wagner_agrees_with_foolbox(curved, constant, searches, failures
     assert (~success).any() == failures
 
 
+class GreyIsOther(nn.Module):
+    """Black and white images are of class 0, those whose mean is a tenth or more away from both of class 1."""
+
+    def forward(self, images):
+        mean = images.flatten(1).mean(dim=1)
+        way = torch.minimum(mean, 1 - mean)
+        return torch.stack([torch.full_like(way, 0.1), way], dim=1) * 1000
+
+
+@pytest.mark.parametrize(
+    ("steps", "rate", "fooled"), [(10, 1, True), (1000, 0.01, True), (10, 0.01, False), (10, 0.4, False)]
+)
+def test_carlini_wagner_moves_black_and_white_pixels_where_its_steps_reach_far_enough(steps, rate, fooled):
+    """A pixel starts at 7.25 before the tanh; ten steps of 0.01 or 0.4 reach 0.1 and 4."""
+    images = torch.cat([torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)])
+    labels = torch.tensor([0, 0])
+    settings = {"constants": [0.1], "steps": steps, "learning_rate": rate}
+    result = attack(GreyIsOther(), "carlini_wagner", images, labels, **settings)
+    assert (only(result.predictions) != labels).tolist() == [fooled] * 2
+    moved = (only(result.images) - images).abs()
+    assert float(moved.min()) > 0.09 if fooled else float(moved.max()) == 0
+
+
 def test_carlini_wagner_by_steps_is_one_constant_with_several_numbers_of_steps(curved):
     net, images, labels = curved
     shared = {"learning_rate": 0.02, "binary_search_steps": 3}

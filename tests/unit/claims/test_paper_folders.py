@@ -56,6 +56,9 @@ TABLE = {"caption": "x", "rows": 1, "columns": 2, "cells": 2}
         ({"tables": {"Table 1": TABLE | {"columns": 1}}}, "tables.Table 1.columns: is 1; claims.csv has 2"),
         ({"tables": {"Table 1": TABLE | {"cells": 3}}}, "tables.Table 1.cells: is 3; claims.csv has 2"),
         ({"tables": {"Table 1": TABLE, "Text": TABLE}}, "tables.Text.rows: is 1; claims.csv has 0"),
+        ({"unmeasurable": [{"claims": ["*"]}]}, "unmeasurable.0.reason"),
+        ({"unmeasurable": [{"claims": ["*"], "reason": ""}]}, "unmeasurable.0.reason"),
+        ({"unmeasurable": [{"claims": [], "reason": "x"}]}, "unmeasurable.0.claims"),
         ({"contradictions": [CONTRADICTION | {"places": []}]}, "contradictions.0.places"),
         ({"contradictions": [CONTRADICTION | {"values": []}]}, "contradictions.0.values"),
         ({"contradictions": [CONTRADICTION | {"papers": ["q"]}]}, "0.papers: there is no other paper 'q'"),
@@ -311,3 +314,23 @@ def test_the_other_papers_read_without_one_of_them(tmp_path, gone):
             (kept[paper.key].statements, paper.statements),
         ):
             assert [one for one in before if one not in left] == [one for one in before if gone in repr(one)]
+
+
+def test_claims_that_no_study_can_measure_carry_the_reason(tmp_path):
+    entries = [
+        {"claims": "table_1.ours.bim", "reason": "lost"},
+        {"claims": ["p.table_1.ours.b*"], "reason": "later"},
+    ]
+    paper = read_paper(tmp_path, CLEAN, BIM, unmeasurable=entries)
+    assert [paper.reason_not_measurable(one) for one in paper.claims] == ["", "lost"]
+
+
+@pytest.mark.parametrize("pattern", ["table_1.ours.bin", "other.table_1.ours.bim"])
+def test_what_cannot_be_measured_is_a_claim_of_the_paper_itself(tmp_path, pattern):
+    write_paper(tmp_path, BIM, key="other")
+    entries = [{"claims": ["table_1.ours.bim", pattern], "reason": "lost"}]
+    write_paper(tmp_path, BIM, key="p", unmeasurable=entries)
+    with pytest.raises(
+        ClaimError, match=rf"unmeasurable\.0\.claims: '{pattern}' fits no claim of this paper"
+    ):
+        papers(tmp_path)

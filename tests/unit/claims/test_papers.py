@@ -65,13 +65,21 @@ COUNTS = {
         "Table 4": 24,
         "Table 5": 18,
         "Table 6": 6,
+        "Figure 1": 3,
+        "Figure 5": 3,
     },
     "seiler_superimposition": {"Table I": 24, "Table II": 72, "Table III": 60},
-    "mirzaeian_dkd": {"Table 2": 132, "Table 3": 140, "Table 4": 72},
+    "mirzaeian_dkd": {"Table 2": 132, "Table 3": 140, "Table 4": 72, "Fig. 5": 8},
     "mirzaeian_gravity": {"Table II": 120, "Table III": 108, "Table IV": 40},
 }
 """What the papers print, counted by rows times columns; the numbers of the prose come on top."""
-PROSE = {"mustafa_pcl": 11, "hassanin_dfl": 3, "seiler_superimposition": 12, "mirzaeian_gravity": 4}
+PROSE = {
+    "mustafa_pcl": 11,
+    "hassanin_dfl": 3,
+    "seiler_superimposition": 12,
+    "mirzaeian_dkd": 2,
+    "mirzaeian_gravity": 4,
+}
 NOTES = {
     "mustafa_pcl": {
         "attack_of_athalye": 2,
@@ -101,8 +109,10 @@ NOTES = {
     },
     "hassanin_dfl": {
         "c_of_mustafa": 6,
-        "depth_study": 3,
+        "depth_study": 9,
         "dynamic": 24,
+        "figure_lost": 3,
+        "losses_shown": 3,
         "mustafa_cifar10": 6,
         "mustafa_mnist": 6,
         "own_attack": 39,
@@ -128,6 +138,7 @@ NOTES = {
         "classifier_unnamed": 36,
         "clean_of_a_row": 4,
         "either_row": 10,
+        "figure_lost": 8,
         "first_row": 12,
         "gain_moved": 20,
         "gain_not_table_3": 3,
@@ -136,6 +147,7 @@ NOTES = {
         "no_defense_network": 12,
         "ri_deepfool": 1,
         "three_of_five": 3,
+        "zeta_of_mnist": 1,
     },
     "mirzaeian_gravity": {
         "chosen_with_pgd": 2,
@@ -170,6 +182,8 @@ SUMS = {
         "Table 4": "811.82",
         "Table 5": "1040.26",
         "Table 6": "465.91",
+        "Figure 1": "0",
+        "Figure 5": "0",
         "Text": "137.3",
     },
     "seiler_superimposition": {
@@ -178,7 +192,13 @@ SUMS = {
         "Table III": "4190.81",
         "Text": "350.50",
     },
-    "mirzaeian_dkd": {"Table 2": "38546.98", "Table 3": "118.5010", "Table 4": "55.6165"},
+    "mirzaeian_dkd": {
+        "Table 2": "38546.98",
+        "Table 3": "118.5010",
+        "Table 4": "55.6165",
+        "Fig. 5": "0",
+        "Text": "1.4",
+    },
     "mirzaeian_gravity": {"Table II": "7329.75", "Table III": "7798.62", "Table IV": "3410.69", "Text": "30"},
 }
 """All printed numbers of a table added up, times such as 6:43m left out."""
@@ -410,9 +430,23 @@ def test_budgets_cover_every_data_set():
         assert set(paper.budgets) == {claim.dataset for claim in paper.claims if not claim.copied}, paper.key
 
 
-def test_every_statement_is_about_cells_with_numbers():
+def test_every_statement_is_about_cells_with_numbers_or_about_a_lost_figure_alone():
     """None is settled by a lack of pairs, and some hold in print while others do not."""
-    found = judge_statements(PAPERS, [])
+    found = {one.statement_id: one for one in judge_statements(PAPERS, [])}
+    of_figures = {
+        f"{paper.key}.{statement.key}"
+        for paper in PAPERS
+        for statement in paper.statements
+        if all(
+            claim.table.startswith("Fig")
+            for claim in select([*statement.left, *statement.right], paper, PAPERS)
+        )
+    }
+    assert {found[one].in_print for one in of_figures} == {"not measured"}, (
+        "their words are all that is there"
+    )
+    assert len(of_figures) == 7
+    found = [one for name, one in found.items() if name not in of_figures]
     assert all(one.print_pairs > 0 and one.in_print in ("holds", "does not hold") for one in found)
     words = collections.Counter(one.in_print for one in found)
     assert min(words["holds"], words["does not hold"]) >= (30 if WHOLE else 0)
@@ -538,4 +572,4 @@ def test_every_note_is_used_as_often_as_counted(key):
 def test_dashes_and_lost_cells_are_few():
     empty = [claim for paper in PAPERS for claim in paper.claims if claim.value is None]
     assert all(claim.printed in (*NOT_CLAIMED, LOST) for claim in empty)
-    assert sum(claim.printed == LOST for claim in empty) <= 10
+    assert sum(claim.printed == LOST for claim in empty if not claim.table.startswith("Fig")) <= 10

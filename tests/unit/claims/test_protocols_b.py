@@ -103,7 +103,7 @@ READ = {
         (f"{HASSANIN_CIFAR10}.dfl.fgsm", "training_images", [50000, 49000], [10000]),
         (f"{HASSANIN_CIFAR10}.pcl.fgsm", "defense.inter_sign", ["minus", "plus"], []),
         (f"{HASSANIN_CIFAR10}.pcl.fgsm", "defense.centre_learning_rate", [0.5, 0.1], [0.01]),
-        (f"{HASSANIN_CIFAR10}.dfl.candw", "training.adversarial.learning_rate", [1], [0.01, None]),
+        (f"{HASSANIN_CIFAR10}.dfl.candw", "training.adversarial.learning_rate", [0.1, 1], [0.01, None]),
         (f"{HASSANIN_CIFAR10}.dfl.candw", "attack.steps", [10, 1000], [100]),
         ("table_3.no_defense.proposed_method_dfl.candw", "attack.learning_rate", [1], [0.01]),
         ("table_6.adversarial_training.wideresnet.fgsm", "architecture.depth", [28], [10, 40]),
@@ -141,6 +141,9 @@ COUNTED = (
     "failed_majorities",
     "fooling_set_accuracy",
     "fooling_set_clean_accuracy",
+    "latent_separation",
+    "separating_weight",
+    "sweep_accuracy_gain",
 )
 """What is measured on all test images; not so training errors, times, and what is of a picture."""
 EPOCHS = {

@@ -44,6 +44,12 @@ def noise(epsilon, standing):
     return trial("white_box", "random_noise", epsilon, standing, kind="random_noise")
 
 
+def unmoved(standing, *, l2=0.0, epsilon=None):
+    """C&W that hands back all images as they were, or nearly so."""
+    like = trial("white_box", "carlini_wagner", epsilon, standing, kind="carlini_wagner")
+    return dataclasses.replace(like, parameters="c=0.1", norm="l2", l2=np.full(COUNT, l2))
+
+
 PROBE = {
     "images": 100,
     "classes": 10,
@@ -188,10 +194,49 @@ def test_a_masked_model_raises_them_all():
         "restarted": trial("white_box", "pgd_restarts", 0.3, 60),
         "autoattack": trial("white_box", "autoattack", 0.3, 3),
         "unbounded": trial("white_box", "pgd", 1.0, 50),
+        "idle": unmoved(95),
     }
     masked = PROBE | {"zero_gradients": 90, "zero_losses": 90, "probabilities": True, "random": True}
     found = flags(changes, probe=masked)
     assert {name: flag.raised for name, flag in found.items()} == dict.fromkeys(CHECKS, True)
+
+
+@pytest.mark.parametrize(
+    ("l2", "epsilon", "clean", "expected"),
+    [
+        (1.7e-5, None, 95, True),  # 6e-7 in each of 784 pixels
+        (0.0019, None, 95, True),  # less than half a grey level in one pixel
+        (0.0020, None, 95, False),
+        (0.0004, 0.001, 95, True),
+        (0.0006, 0.001, 95, False),  # a budget smaller than half a level is used up
+        (1.7e-5, None, 0, None),  # nothing to do on images that are wrong without it
+    ],
+)
+def test_an_attack_that_moves_no_image_is_a_flag(l2, epsilon, clean, expected):
+    idle = unmoved(95, l2=l2, epsilon=epsilon)
+    found = find([outcomes(idle, clean=clean)])[-1]
+    assert (found.check, found.raised) == ("unmoved_images", expected)
+    assert found.rows == (("white_box carlini_wagner c=0.1",) if expected else ())
+
+
+def test_one_image_that_moves_in_one_seed_clears_an_attack_but_no_other():
+    idle = unmoved(95)
+    moved = dataclasses.replace(idle, l2=np.where(np.arange(COUNT) == 7, 0.5, 0.0))
+    assert find([outcomes(idle), outcomes(moved, seed=1)])[-1].raised is False
+    found = find([outcomes(idle, trial("white_box", "fgsm", 0.3, 40)), outcomes(idle, seed=1)])[-1]
+    assert found.raised is True
+    assert found.evidence.startswith("White-box C&W at c = 0.1 leaves all of 200 images as they were:")
+
+
+def test_a_search_and_transferred_images_may_stay_where_they_were():
+    """A search hands back what it cannot fool; what moves on a source says nothing of the target."""
+    still = {
+        "square": dataclasses.replace(trial("white_box", "square", 0.3, 95), l2=np.zeros(COUNT)),
+        "transfer": dataclasses.replace(
+            trial("black_box", "fgsm", 0.3, 95, source="vgg19"), l2=np.zeros(COUNT)
+        ),
+    }
+    assert flags(still)["unmoved_images"].raised is False
 
 
 def test_a_few_images_are_no_flag():
@@ -222,13 +267,15 @@ def test_many_comparisons_are_corrected_for():
 def test_missing_attacks_leave_gates_unchecked():
     flags = find([outcomes(trial("white_box", "fgsm", 0.3, 40))])
     assert [flag.check for flag in flags] == list(CHECKS)
-    assert {flag.raised for flag in flags} == {None}
-    assert all(flag.evidence.startswith("Not checked") and flag.rows == () for flag in flags)
+    *others, moved = flags
+    assert {flag.raised for flag in others} == {None}
+    assert all(flag.evidence.startswith("Not checked") and flag.rows == () for flag in others)
+    assert (moved.check, moved.raised) == ("unmoved_images", False), "which asks nothing but one attack"
 
 
 def test_other_budgets_and_norms_are_not_compared():
     weaker = trial("white_box", "pgd", 0.1, 95)
-    flags = find([outcomes(trial("white_box", "fgsm", 0.3, 40), weaker, noise(0.2, 1))])
+    *flags, _ = find([outcomes(trial("white_box", "fgsm", 0.3, 40), weaker, noise(0.2, 1))])
     assert {flag.raised for flag in flags} == {None}
 
 

@@ -335,6 +335,25 @@ class TestCarliniWagner:
         before, after = (own_probability(model, x, labels) for x in (images, found))
         assert bool((after[inside] < before[inside]).all())
 
+    @pytest.mark.parametrize(
+        ("steps", "rate", "least", "most"), [(10, 1.0, 0.3, 0.7), (1000, 0.01, 0.9, 1.0), (10, 0.01, 0, 1e-6)]
+    )
+    def test_how_far_black_and_white_pixels_move(
+        self, steps: int, rate: float, least: float, most: float
+    ) -> None:
+        """A pixel starts at 7.25 before the tanh, so it needs steps that reach as far: 10 in all, and not 0.1."""
+        images = torch.cat([torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)])
+
+        def logits(given: torch.Tensor) -> torch.Tensor:  # class 0 until the mean has come 0.95 of the way
+            mean = given.flatten(1).mean(dim=1)
+            way = torch.stack([mean[0], 1 - mean[1]])
+            return torch.stack([torch.full_like(way, 0.95), way], dim=1) * 1000
+
+        labels = torch.tensor([0, 0])
+        found = carlini_wagner(logits, images, labels, constant=0.1, steps=steps, learning_rate=rate)
+        moved = (found - images).abs()
+        assert least <= float(moved.min()) <= float(moved.max()) <= most
+
     def test_leaves_its_inputs_and_the_model_and_stays_in_the_pixels_range(self) -> None:
         model = self.model().requires_grad_(True)
         images, labels = self.correct(model)

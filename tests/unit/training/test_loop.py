@@ -637,10 +637,10 @@ class TestCarliniWagnerTraining:
         )
 
     def test_is_the_attack_with_hassanin_s_constants(self) -> None:
-        made, clean, trainee, labels = self.craft()
-        expected = carlini_wagner(trainee.eval(), clean, labels, constant=0.1, steps=30, learning_rate=0.01)
+        made, clean, trainee, labels = self.craft(steps=40)
+        expected = carlini_wagner(trainee.eval(), clean, labels, constant=0.1, steps=40, learning_rate=0.25)
         assert torch.equal(made, expected)
-        given = self.craft(constant=0.1, learning_rate=0.01)[0]
+        given = self.craft(steps=40, constant=0.1, learning_rate=0.25)[0]
         assert torch.equal(made, given)
 
     @pytest.mark.parametrize("changes", [{"constant": 50.0}, {"learning_rate": 0.1}, {"mode": "train"}])
