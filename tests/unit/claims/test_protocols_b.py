@@ -141,6 +141,9 @@ COUNTED = (
     "failed_majorities",
     "fooling_set_accuracy",
     "fooling_set_clean_accuracy",
+    "latent_separation",
+    "separating_weight",
+    "sweep_accuracy_gain",
 )
 """What is measured on all test images; not so training errors, times, and what is of a picture."""
 EPOCHS = {

@@ -19,9 +19,13 @@ from reproof.judging.measured import Measured
 from reproof.judging.study_facts import StudyFacts
 from reproof.plan.jobs import Plan
 from reproof.study import reader
-from tests.unit.study.test_studies import NAMES, ROOT, ledger, measurements, planned
+from tests.ours import WORDS, is_here, needs
+from tests.unit.study.test_studies import NAMES, PAPER, ROOT, ledger, measurements, planned
 
-STUDIES = [*((name, "paper") for name in NAMES), ("paper", "")]
+STUDIES = [*((name, "paper") for name in NAMES), *((name, "") for name in PAPER)]
+MEASURING = [word for word in WORDS if not word.startswith("sections/")]
+WHOLE = all(map(is_here, MEASURING))
+"""Whether nothing was deleted that claims are about: then all of them have their answers."""
 
 ANSWERED = {
     ("mnist", "paper"): 435,
@@ -90,9 +94,17 @@ def differing(found: Iterable[tuple[Claim, Candidate]]) -> dict[tuple[str, ...],
 @pytest.mark.parametrize(("name", "budget"), STUDIES)
 def test_study_is_the_papers_own_experiment(name: str, budget: str) -> None:
     assert differing(answered(name, budget)) == {}
-    assert len(answered(name, budget)) >= ANSWERED[name, budget]
+    assert not WHOLE or len(answered(name, budget)) >= ANSWERED[name, budget]
 
 
+@needs(
+    "datasets/fashion_mnist",
+    "architectures/cnn6",
+    "papers/mustafa_pcl",
+    "attacks/mim",
+    "defenses/prototype_conformity",
+    "defenses/undefended",
+)
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
@@ -122,9 +134,11 @@ def test_study_attacks_all_images_of_the_paper_but_where_it_says_why(name: str, 
         if one.kind == "images"
     }
     papers = {claim.paper for claim, _ in answered(name, budget)}
-    assert fewer == {key for key in FEWER if key[0] in papers}
+    listed = {key for key in FEWER if key[0] in papers}
+    assert fewer == listed if WHOLE else fewer <= listed
 
 
+@needs(*MEASURING)
 def test_every_claim_is_answered_or_says_why_not() -> None:
     """A reason is given for good (`unmeasurable` in paper.yaml), or stands above until the metric is measured."""
     among = candidates("paper", "")
@@ -142,6 +156,7 @@ def test_every_claim_is_answered_or_says_why_not() -> None:
     assert lacking == NOT_YET.keys(), "what is measured by now must leave the list"
 
 
+@needs("papers/mirzaeian_gravity", "papers/mustafa_pcl", "datasets/cifar10", "architectures/resnet")
 def test_a_copy_of_a_copy_is_of_the_paper_that_measured_it() -> None:
     protocols = candidates("paper", "").protocols
     origins = {
