@@ -272,7 +272,7 @@ def test_a_statement_names_its_heaviest_differences_and_counts_the_rest(tree: ma
 def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> None:
     page = open_page()
     fold = page.locator("#protocol-made_up")
-    assert "4 settings printed, 3 read" in fold.locator("summary").inner_text()
+    assert "4 settings printed, 4 read" in fold.locator("summary").inner_text()
     fold.locator("summary").click()
     tables = fold.locator("table")
     assert [" ".join(text.split()) for text in tables.locator("caption").all_inner_texts()] == [
@@ -285,6 +285,7 @@ def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> 
         "training.nesterov no our reading: Not named.",
         "training.weight_decay 0.0001 or, as plausible: 0 or 5e-4 our reading: The Made up 2001 code has it.",
         "images 10,000 Table 1",
+        "training.adversarial.attack PGD or, as plausible: FGSM our reading: Both are named.",
         "training.adversarial.epsilon 8/255 Sec. 5.1 <b>",
         "training.milestones 100, 200 Sec. 5.1",
         "training.gradient_clip none our reading: None is named.",
@@ -299,9 +300,9 @@ def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> 
         ({"dataset": "mnist", "architecture": ["lenet", "cnn6"]}, "Claims about MNIST, LeNet or CNN-6"),
         ({"attack": "none", "setting": "white_box"}, "Claims about no attack, white-box"),
         ({"table": "Text"}, "Claims about numbers in the prose"),
-        ({"table": ["Table 1", "Table 2*"]}, "Claims about Table 1 or table Table 2*"),
+        ({"table": ["Table 1", "Table 2*"]}, "Claims about Table 1 or table <code>Table 2*</code>"),
         ({"parameters": "epsilon=8/255", "dataset": "*"}, "Claims about at ε = 8/255"),
-        ({"evidence": "copied from *"}, "Claims about evidence copied from *"),
+        ({"evidence": "copied from *"}, "Claims about evidence <code>copied from *</code>"),
         ({"dataset": "*"}, "All claims"),
     ],
 )
