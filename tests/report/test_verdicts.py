@@ -17,7 +17,7 @@ from reproof.claims.protocol import Experiment, Grade
 from reproof.judging import equivalence
 from reproof.judging.difference import Difference, dump
 from reproof.judging.verdicts import VerdictWord
-from reproof.report import protocol_words, render, shown_verdict, tally, verdict_words
+from reproof.report import numbers, protocol_words, render, shown_verdict, tally, verdict_words
 from reproof.report.claim_cells import _differences
 from reproof.report.contents import rows
 from reproof.report.reasons import Clause
@@ -205,6 +205,17 @@ def test_stability_and_seeds_of_a_decided_word() -> None:
 )
 def test_margins_are_in_the_unit_of_the_claim(about: dict[str, str], margin: float, words: str) -> None:
     assert facts(row(margin=margin), **about)["margin"] == words
+
+
+def test_a_time_is_told_as_the_ratio_that_was_judged() -> None:
+    """Claimed 3 times the undefended epoch: the margin is a quarter of that."""
+    timed = claim(unit="min:s", metric="epoch_seconds", printed="6:43m", value=403.0)
+    judged = row(measured=2.0, margin=3 * equivalence.TIMES)
+    assert numbers.measured(judged, timed) == "2 times the undefended network’s"
+    assert numbers.claimed_ratio(judged) == pytest.approx(3)
+    alone = row(verdict="not comparable", grade="C", measured=61.0, margin=None)
+    assert numbers.measured(alone, timed) == "1:01 min", "seconds, where there is nothing to compare with"
+    assert numbers.measured(row(measured=0.951), claim()) == "95.1 %"
 
 
 def test_differences_stand_by_grade_as_they_come() -> None:
