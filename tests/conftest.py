@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 # Before torch is imported: test processes share few cores, and idle threads would spin against each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-OWN_RUN = ("test_additions", "test_conda", "test_ensembles", "test_kills", "test_studies", "test_surfaces")
+OWN_RUN = (
+    "test_additions",
+    "test_conda",
+    "test_deletions",
+    "test_ensembles",
+    "test_kills",
+    "test_studies",
+    "test_surfaces",
+)
 """Workflow tests that do not use the fixture `finished`."""
 
 

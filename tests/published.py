@@ -24,6 +24,7 @@ import torchvision.datasets
 
 from reproof import registry
 from reproof.data.dataset import Dataset
+from tests.ours import here
 
 Part = tuple[np.ndarray, np.ndarray]
 """Images (N, C, H, W) and labels."""
@@ -153,6 +154,7 @@ MAKERS: dict[str, Callable[[str, Part, Part], Published]] = {
     "cifar100": make_cifar,
     "svhn": make_svhn,
 }
+MAKERS = {name: MAKERS[name] for name in here("datasets", *MAKERS)}
 
 
 @functools.cache

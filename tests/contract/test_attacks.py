@@ -59,11 +59,6 @@ def run(net, images, labels, kind, settings, seed=0):
     return attacking.run(kind, settings, images, labels, labels)
 
 
-def test_there_are_attacks():
-    strong = {"autoattack", "square"}
-    assert {"fgsm", "bim", "mim", "pgd", "carlini_wagner", "random_noise"} | strong <= set(KINDS)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_settings_round_trip_and_reject_unknown_keys(kind):
     settings = declare(kind)

@@ -22,6 +22,7 @@ from reproof.settings.dataset import DatasetSettings
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Settings
 from reproof.training import adversarial as training_adversarial
+from tests.ours import cases_here
 from tests.tiny_classifier import PlainDefense, TinyClassifier, build_tiny, make_data
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -35,7 +36,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("vgg", {"depth": 16}),
     ("wide_resnet", {"depth": 10, "widening": 1}),
 ]
-ARCHITECTURES = [(name, {}) for name in registry.names("architectures")] + VARIANTS
+ARCHITECTURES = [
+    *((name, {}) for name in registry.names("architectures")),
+    *cases_here("architectures", VARIANTS),
+]
 
 
 def declare(family: registry.Family, name: str, **stanza: Any) -> Any:

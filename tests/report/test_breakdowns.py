@@ -12,6 +12,7 @@ import pytest
 from made_up_study import IMAGES, MODELS, PROSE, frame, least, rows_of
 from playwright.sync_api import Page
 from tests.hand_made_papers import claim
+from tests.ours import needs
 
 from reproof.claims.claim import Claim
 from reproof.claims.paper import PaperTable
@@ -482,6 +483,7 @@ def test_the_prose_says_it_with_the_number(data: ReportData) -> None:
 # The page.
 
 
+@needs("sections/defenses_against_attacks")
 def test_every_grid_of_accuracies_ends_with_the_strongest(open_page: Open) -> None:
     page = open_page()
     last = page.evaluate(
@@ -510,6 +512,7 @@ def test_the_models_table_ends_with_the_strongest(open_page: Open) -> None:
     assert "digits: L∞, ε = 0.3" in table.locator("caption").inner_text()
 
 
+@needs("sections/defenses_against_attacks")
 def test_the_strongest_of_a_row_leads_to_its_card(open_page: Open) -> None:
     page = open_page()
     row = page.locator("#table-made_up-table-1 tbody").nth(0).locator("tr", has_text="Ours")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from made_up_study import frame
 from matplotlib.figure import Figure
+from tests.ours import needs
 
 from reproof.errors import ArtifactError
 from reproof.figures import ensembles as figures_ensembles
@@ -68,6 +69,7 @@ def one(kind: str, *members: str, at: float | None = None) -> DrawnEnsemble:
     return DrawnEnsemble(f"{kind} {at}", kind, members, "zeta" if at is not None else "", at)
 
 
+@needs("defenses/independent_ensemble", "defenses/diverse_ensemble")
 def test_each_set_of_members_is_a_point_once(tmp_path: Path, drawn: list[Figure]) -> None:
     ensembles = {
         "plain": one("independent_ensemble", "a", "b"),
@@ -87,6 +89,7 @@ def test_each_set_of_members_is_a_point_once(tmp_path: Path, drawn: list[Figure]
     }
 
 
+@needs("defenses/independent_ensemble", "defenses/diverse_ensemble")
 def test_a_swept_setting_is_the_axis_and_the_others_lie_across(tmp_path: Path, drawn: list[Figure]) -> None:
     ensembles = {
         "high": one("diverse_ensemble", "a", "h", at=0.9),

@@ -17,6 +17,7 @@ import made_up_study
 import pytest
 from made_up_study import frame, rows_of
 from playwright.sync_api import Browser, Page
+from tests.ours import needs
 
 from reproof import registry
 from reproof.claims import paper as claims_paper
@@ -27,6 +28,7 @@ from reproof.report import DrawnFigure, ReportData, TrailFile, render
 from reproof.report.contents import empty
 
 Open = Callable[..., Page]
+whole_tables = needs("sections/paper_tables", "sections/defenses_against_attacks")
 
 CONTRAST = """
 () => {
@@ -79,6 +81,7 @@ FOCUSABLE = """
 """
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "defenses/prototype_conformity")
 def test_tells_hand_computed_numbers(open_page: Open) -> None:
     page = open_page()
     table = page.locator("#table-made_up-table-1")
@@ -125,6 +128,7 @@ def test_tells_hand_computed_numbers(open_page: Open) -> None:
     assert "Cells without a number: 4 with a dash." in told
 
 
+@whole_tables
 def test_lays_tables_out_as_printed(open_page: Open) -> None:
     page = open_page()
     table = page.locator("#table-made_up-table-1")
@@ -175,6 +179,7 @@ def real_papers(tree: made_up_study.Tree, tmp_path_factory: pytest.TempPathFacto
     return path
 
 
+@whole_tables
 def test_real_papers_are_shown_whole(real_papers: Path, open_page: Open) -> None:
     page = open_page(real_papers)
     papers = claims_paper.papers()
@@ -258,6 +263,7 @@ def test_no_key_stands_where_there_are_words(open_page: Open, page_file: Path, r
         assert sorted({text.strip() for text in texts if form.search(text)}) == []
 
 
+@whole_tables
 def test_every_number_has_its_card(open_page: Open) -> None:
     page = open_page()
     assert page.evaluate(
@@ -299,6 +305,7 @@ def test_every_number_has_its_card(open_page: Open) -> None:
             assert card["value"].removeprefix("L2 ") in card["text"], card["head"]
 
 
+@whole_tables
 def test_card_holds_what_is_behind_a_number(open_page: Open) -> None:
     page = open_page()
     page.locator("#table-made_up-table-1 td.v-lower a.number").first.click()
@@ -336,6 +343,7 @@ def test_card_holds_what_is_behind_a_number(open_page: Open) -> None:
     assert "tree had local changes" in page.locator("dialog .card").inner_text()
 
 
+@whole_tables
 def test_a_card_names_the_source_of_the_paper_where_two_leave_as_much(
     tree: made_up_study.Tree, open_page: Open, tmp_path: Path
 ) -> None:
@@ -370,6 +378,7 @@ def test_a_card_names_the_source_of_the_paper_where_two_leave_as_much(
     assert other not in card
 
 
+@whole_tables
 def test_several_seeds_stand_apart_on_a_card(
     tree: made_up_study.Tree, open_page: Open, tmp_path: Path
 ) -> None:
@@ -399,6 +408,7 @@ def test_several_seeds_stand_apart_on_a_card(
     assert re.search(r"Seed 0 .*correct 2 of 40.* Seed 1 .*correct 11 of 40", text)
 
 
+@whole_tables
 def test_keyboard_reaches_everything_in_order(open_page: Open) -> None:
     page = open_page()
     expected = page.evaluate(f"() => ({FOCUSABLE})().map((e) => e.outerHTML.slice(0, 160))")
@@ -431,6 +441,7 @@ def test_enter_opens_a_card_and_escape_returns(open_page: Open) -> None:
     assert page.evaluate("document.activeElement.hash") == before
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "defenses/prototype_conformity")
 def test_keyboard_sorts_a_matrix(open_page: Open) -> None:
     page = open_page()
     matrix = page.locator('[id="matrix-digits-ε=0.3"]')
@@ -453,6 +464,7 @@ def test_keyboard_sorts_a_matrix(open_page: Open) -> None:
     assert matrix.locator("[aria-sort]").count() == 1
 
 
+@whole_tables
 def test_works_without_script(open_page: Open) -> None:
     page = open_page(java_script_enabled=False)
     link = page.locator("#table-made_up-table-1 td.v-lower a.number")
@@ -476,6 +488,7 @@ def test_an_address_with_a_card_opens_it(open_page: Open) -> None:
     assert not page.locator("dialog").is_visible()
 
 
+@whole_tables
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_fits_a_phone(open_page: Open, scheme: str) -> None:
     page = open_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
@@ -518,6 +531,7 @@ def test_card_text_stands_out_in_the_dark(open_page: Open) -> None:
     assert all(item["ratio"] >= 4.5 for item in result["found"])
 
 
+@whole_tables
 def test_paper_shows_the_cards(open_page: Open) -> None:
     page = open_page()
     assert not page.locator("#cards").is_visible()
@@ -533,13 +547,19 @@ def test_paper_shows_the_cards(open_page: Open) -> None:
     assert page.locator(".scroll").first.evaluate("(e) => getComputedStyle(e).overflowX") == "visible"
 
 
+@needs(
+    "sections/paper_tables",
+    "sections/defenses_against_attacks",
+    "sections/interpretations",
+    "sections/figures",
+)
 def test_markup_in_texts_is_shown_not_run(open_page: Open) -> None:
     page = open_page()
     assert page.locator("table.grid tbody th", has_text=made_up_study.HOSTILE).count() >= 4
     assert page.locator("svg text", has_text=made_up_study.HOSTILE).count() >= 2
     assert page.locator("script").count() == 1
     assert "<b>not bold</b>" in page.locator("#interpretations").inner_text()
-    page.locator("tr", has_text=made_up_study.HOSTILE).locator("a.number").first.click()
+    page.locator("#matrix tr", has_text=made_up_study.HOSTILE).locator("a.number").first.click()
     assert made_up_study.HOSTILE in page.locator("dialog h3").inner_text()
 
 
@@ -570,6 +590,7 @@ def test_policy_forbids_network_and_foreign_scripts(browser: Browser, page_file:
     assert answered == [page_file.as_uri()]
 
 
+@whole_tables
 def test_stale_files_are_marked(tree: made_up_study.Tree, html: str, open_page: Open) -> None:
     page = open_page()
     ((path, reason),) = made_up_study.STALE.items()
@@ -583,6 +604,7 @@ def test_stale_files_are_marked(tree: made_up_study.Tree, html: str, open_page: 
     assert '<span class="stale">' not in fresh
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "sections/figures")
 def test_structure_for_screen_readers(open_page: Open) -> None:
     page = open_page()
     assert page.locator("html").get_attribute("lang") == "en"
@@ -616,6 +638,7 @@ def test_structure_for_screen_readers(open_page: Open) -> None:
     assert words == {*graded, "not comparable grade C", "not measured"}
 
 
+@whole_tables
 def test_same_data_same_bytes_and_small(tree: made_up_study.Tree, html: str) -> None:
     again = render(made_up_study.report_data(tree, made_up_study.STALE))
     assert again == html
@@ -630,6 +653,7 @@ def test_same_data_same_bytes_and_small(tree: made_up_study.Tree, html: str) -> 
     assert sum(map(len, cards)) / len(cards) < 2_000
 
 
+@whole_tables
 def test_a_study_with_nothing_measured_still_has_a_page(open_page: Open, tmp_path: Path) -> None:
     data = ReportData(
         study="empty",
@@ -655,6 +679,7 @@ def test_a_study_with_nothing_measured_still_has_a_page(open_page: Open, tmp_pat
     assert "nothing says how the files behind this page were made" in text
 
 
+@whole_tables
 def test_missing_records_and_rows_are_told(tree: made_up_study.Tree, open_page: Open, tmp_path: Path) -> None:
     data = dataclasses.replace(made_up_study.report_data(tree), records={}, trails=())
     path = tmp_path / "bare.html"
@@ -668,6 +693,7 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+@whole_tables
 def test_overview_counts_what_the_authors_measured_themselves(open_page: Open) -> None:
     page = open_page()
     rows = [
@@ -707,6 +733,7 @@ def cell(page: Page, number: int) -> str:
     return squeezed(page.locator(f"[id='cell-invented_other.{number}']").inner_text())
 
 
+@whole_tables
 def test_numbers_are_in_the_unit_of_their_claim(open_page: Open) -> None:
     page = open_page()
     unseen = " claimed, measured "
@@ -734,6 +761,7 @@ def test_numbers_are_in_the_unit_of_their_claim(open_page: Open) -> None:
     assert "37.5" not in card
 
 
+@whole_tables
 def test_uncertain_and_copied_cells_are_marked_and_explained(open_page: Open) -> None:
     page = open_page()
     caption = squeezed(page.locator("#table-invented_other-table-i caption").inner_text())
@@ -766,6 +794,7 @@ def test_uncertain_and_copied_cells_are_marked_and_explained(open_page: Open) ->
     assert made_up_study.NOTE in card
 
 
+@whole_tables
 def test_a_heading_printed_twice_stands_twice_and_blanks_stay_blank(open_page: Open) -> None:
     page = open_page()
     table = page.locator("#table-invented_other-table-i")
@@ -779,6 +808,7 @@ def test_a_heading_printed_twice_stands_twice_and_blanks_stay_blank(open_page: O
     assert page.locator("#table-invented_other-table-ii td.empty").count() == 2
 
 
+@whole_tables
 def test_numbers_in_the_prose_read_as_a_list(open_page: Open) -> None:
     page = open_page()
     items = page.locator("#table-invented_other-text > li")
@@ -793,6 +823,13 @@ def test_numbers_in_the_prose_read_as_a_list(open_page: Open) -> None:
     ]
 
 
+@needs(
+    "sections/paper_tables",
+    "sections/defenses_against_attacks",
+    "sections/statements",
+    "datasets/mnist",
+    "defenses/diverse_ensemble",
+)
 def test_statements_say_how_they_fall(open_page: Open) -> None:
     page = open_page()
     items = [squeezed(text) for text in page.locator("#statements .statements > li").all_inner_texts()]
@@ -845,6 +882,7 @@ def test_a_statement_without_a_verdict_says_so(
     assert squeezed(page.locator("#overview tbody tr").nth(1).inner_text()).split("0 of 4")[1] == " 0 0 3 3"
 
 
+@needs("sections/contradictions")
 def test_contradictions_are_numbered_placed_and_linked(open_page: Open) -> None:
     page = open_page()
     section = page.locator("#contradictions")
@@ -864,6 +902,7 @@ def test_contradictions_are_numbered_placed_and_linked(open_page: Open) -> None:
     assert section.locator("#contradictions-between").inner_text().startswith("Between papers")
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "sections/contradictions")
 @pytest.mark.parametrize("script", [True, False])
 def test_links_unfold_what_they_point_into(open_page: Open, script: bool) -> None:
     page = open_page(java_script_enabled=script)
@@ -879,6 +918,7 @@ def test_links_unfold_what_they_point_into(open_page: Open, script: bool) -> Non
     assert bar["y"] + bar["height"] <= place["y"] <= 900
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "sections/contradictions")
 def test_a_link_unfolds_again_what_was_folded_after_it(open_page: Open) -> None:
     page = open_page(fragment="#cell-invented_other.16")
     target = page.locator("[id='cell-invented_other.16']")
@@ -889,6 +929,7 @@ def test_a_link_unfolds_again_what_was_folded_after_it(open_page: Open) -> None:
     assert target.is_visible()
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "sections/contradictions")
 def test_the_script_unfolds_where_a_browser_would_not(open_page: Open) -> None:
     page = open_page()
     page.evaluate(
@@ -901,6 +942,7 @@ def test_the_script_unfolds_where_a_browser_would_not(open_page: Open) -> None:
     assert page.evaluate("window.seen") is True
 
 
+@whole_tables
 def test_keyboard_folds_and_unfolds(open_page: Open) -> None:
     page = open_page()
     tables = page.locator("#tables table.paper")
@@ -918,6 +960,7 @@ def test_keyboard_folds_and_unfolds(open_page: Open) -> None:
     assert all(table.is_visible() for table in tables.all())
 
 
+@whole_tables
 def test_the_bar_of_tables_hides_nothing_that_has_the_focus(open_page: Open) -> None:
     page = open_page(viewport={"width": 1400, "height": 500})
     page.locator("[id='cell-made_up.19'] a").focus()
@@ -935,6 +978,7 @@ def test_the_bar_of_tables_hides_nothing_that_has_the_focus(open_page: Open) -> 
     assert stuck > 5
 
 
+@whole_tables
 @pytest.mark.parametrize("script", [True, False])
 def test_paper_shows_what_is_folded(open_page: Open, script: bool) -> None:
     page = open_page(java_script_enabled=script)
@@ -958,6 +1002,7 @@ def test_printing_unfolds_and_folds_again(open_page: Open) -> None:
     assert not all(before)
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "defenses/superimposition")
 def test_unmeasured_claims_share_a_card_and_keep_their_own_part(open_page: Open) -> None:
     page = open_page(fragment="#cell-invented_other.17")
     page.locator("[id='cell-invented_other.17'] a").click()
@@ -985,6 +1030,7 @@ def test_unmeasured_claims_share_a_card_and_keep_their_own_part(open_page: Open)
     assert cell(page, 17) == "44.4 ○ not measured"
 
 
+@whole_tables
 def test_unmeasured_claims_lead_to_their_part_without_script(open_page: Open) -> None:
     page = open_page(java_script_enabled=False, fragment="#cell-invented_other.16")
     page.locator("[id='cell-invented_other.16'] a").click()
@@ -995,6 +1041,7 @@ def test_unmeasured_claims_lead_to_their_part_without_script(open_page: Open) ->
     assert made_up_study.NOTE in part.inner_text()
 
 
+@needs("sections/paper_tables", "sections/defenses_against_attacks", "sections/interpretations")
 def test_interpretations_name_the_setting_that_carries_them(open_page: Open) -> None:
     page = open_page()
     first = squeezed(page.locator("#interpretations-made_up li").inner_text())
@@ -1003,6 +1050,7 @@ def test_interpretations_name_the_setting_that_carries_them(open_page: Open) -> 
     assert page.locator("#interpretations-invented_other dd", has_text="none: it cannot be set").count() == 3
 
 
+@whole_tables
 def test_unfolded_tables_scroll_inside_their_own_box(open_page: Open, real_papers: Path) -> None:
     page = open_page(real_papers, viewport={"width": 390, "height": 844})
     page.get_by_text("Unfold all tables").click()

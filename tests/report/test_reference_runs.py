@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from made_up_study import frame, rows_of
 from playwright.sync_api import Page
+from tests.ours import needs
 
 from reproof import csv_tables
 from reproof.judging.difference import Difference, dump
@@ -170,6 +171,7 @@ def test_of_two_runs_the_comparable_one_stands_beside_the_claim(data: ReportData
         assert (found.verdict.word, found.verdict.grade, found.measured) == ("reproduced", "A", "95.1")
 
 
+@needs("sections/paper_tables")
 def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(data: ReportData) -> None:
     one = large("b")
     three = one.tables["summary"].assign(seeds=3, value_min=0.1, value_max=0.146)
@@ -225,6 +227,7 @@ def test_counts_facts_and_flags(data: ReportData) -> None:
     assert "2 h" in facts["time"]
 
 
+@needs("sections/paper_tables")
 def test_the_page_shows_it_beside_the_claim(
     data: ReportData, open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
@@ -249,6 +252,7 @@ def test_the_page_shows_it_beside_the_claim(
     assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@needs("sections/paper_tables")
 def test_a_verdict_inside_another_ones_cell_keeps_its_own_colour(
     data: ReportData, open_page: Callable[..., Page], tmp_path: Path
 ) -> None:

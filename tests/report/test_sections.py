@@ -13,6 +13,7 @@ from pathlib import Path
 
 import made_up_study
 import pytest
+from tests.ours import needs
 
 from reproof import registry
 from reproof.report import ReportData, render, sections
@@ -64,6 +65,7 @@ def dangling(html: str) -> set[str]:
     return set(re.findall(r'href="#([^"]+)"', html)) - ids
 
 
+@needs("sections/study_run", "sections/claims_overview")
 def test_a_new_section_is_two_files(folder: Path, data: ReportData, monkeypatch: pytest.MonkeyPatch) -> None:
     before = navigation(render(data))
     (folder / "weather.py").write_text(NEW.format(needs='"papers",'), encoding="utf-8")

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from tests.ours import needs
 
 from reproof.csv_tables import ROUNDS as ROUNDS_TABLE
 from reproof.errors import ArtifactError
@@ -377,6 +378,7 @@ HASSANIN = (
 OTHERS = ("cnn6/undefended/clean", "cnn6/adaptive_gravity/clean", "vgg19/undefended/clean")
 
 
+@needs("defenses/pgd_training", "defenses/superimposition")
 @pytest.mark.parametrize(
     ("models", "wanted"),
     [
@@ -411,6 +413,7 @@ def test_networks_that_can_be_compared(models: Sequence[str], wanted: Sequence[s
     assert set(training.comparable(identities(*models))) == set(wanted)
 
 
+@needs("architectures/resnet")
 def test_networks_stand_in_columns_with_and_without(tmp_path: Path) -> None:
     histories = {
         model: history_file(tmp_path / f"{index}.csv", 1.0 + index, 0.5 + 0.1 * index, 0.4 + 0.1 * index)

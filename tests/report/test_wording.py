@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.ours import cases_here, here, needs
 from tests.plugin_copies import copy_without
 
 from reproof import registry, wording
 from reproof.claims import vocabulary
-from reproof.claims.paper import Statement, papers
-from reproof.report.sections.statements import rule
+from reproof.claims.paper import papers
+from reproof.claims.vocabulary import parts_of
 
 
 @pytest.mark.parametrize(
@@ -42,17 +43,19 @@ def test_closed_lists_have_words_too() -> None:
     assert wording.training("carlini_wagner") == "C&W examples"
 
 
+DEFENSES = [
+    ("diverse_ensemble[boosted]", "diverse ensemble (boosted)"),
+    ("superimposition[beta=2,4]", "superimposition (β = 2, 4)"),
+    ("defensive_features+polarised_contrastive", "defensive features with polarised contrastive loss"),
+    ("undefended", "undefended"),
+    ("magnet", "MagNet"),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("diverse_ensemble[boosted]", "diverse ensemble (boosted)"),
-        ("superimposition[beta=2,4]", "superimposition (β = 2, 4)"),
-        (
-            "defensive_features+polarised_contrastive",
-            "defensive features with polarised contrastive loss",
-        ),
-        ("undefended", "undefended"),
-        ("magnet", "MagNet"),
+        *(case for case in DEFENSES if all(here("defenses", part) for part in parts_of("defense", case[0]))),
         ("somebody_else", "somebody else"),
     ],
 )
@@ -68,8 +71,9 @@ def test_defenses_are_called_as_their_files_say(name: str, words: str) -> None:
         ("pgd_converged", "PGD converged", "PGD converged"),
         ("carlini_wagner_searched", "C&W searched", "C&W searched"),
         ("pgd_bpda", "PGD through the purifier", "PGD through the purifier"),
-        ("random_noise", "Random noise", "random noise"),
-        ("square", "Square", "Square"),
+        *cases_here(
+            "attacks", [("random_noise", "Random noise", "random noise"), ("square", "Square", "Square")]
+        ),
         ("pgdx", "pgdx", "pgdx"),
         ("hill_climb", "hill climb", "hill climb"),
     ],
@@ -85,9 +89,15 @@ def test_config_entries_are_called_after_their_kind(name: str, words: str, insid
         ("pgd_converged", "pgd", "PGD converged"),
         ("pgd_bpda", "pgd", "PGD through the purifier"),
         ("carlini_wagner_searched", "carlini_wagner", "C&W searched"),
-        ("pgd_noise", "random_noise", "Random noise (pgd noise)"),
         ("pgdx", "pgd", "PGD (pgdx)"),
-        ("hill_climb", "square", "Square (hill climb)"),
+        *cases_here(
+            "attacks",
+            [
+                ("pgd_noise", "random_noise", "Random noise (pgd noise)"),
+                ("hill_climb", "square", "Square (hill climb)"),
+            ],
+            lambda case: case[1],
+        ),
         ("hill_climb", "unheard_of", "hill climb"),
     ],
 )
@@ -107,10 +117,13 @@ def test_lists_and_counts(words: list[str], text: str) -> None:
     assert wording.counted(len(words), "word") == f"{len(words)} word{'' if len(words) == 1 else 's'}"
 
 
+@needs("papers/mirzaeian_dkd", "papers/mustafa_pcl", "papers/seiler_superimposition")
 def test_what_is_not_built_is_called_as_papers_call_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = copy_without(tmp_path, "attacks/jsma.py", "architectures/vgg.py", "datasets/svhn.py")
+    gone = {"attacks": "jsma", "architectures": "vgg", "datasets": "svhn"}
+    files = [f"{family}/{name}.py" for family, name in gone.items() if here(family, name)]
+    copy = copy_without(tmp_path, *files)
     monkeypatch.setattr(registry, "PACKAGE", copy)
     assert wording.attack("jsma") == "JSMA"
     assert wording.architecture("vgg16") == "VGG16"
@@ -162,49 +175,7 @@ def test_differences_have_a_sign() -> None:
     assert wording.difference(0.012, "fraction") == "+0.012"
 
 
-@pytest.mark.parametrize(
-    ("stated", "unit", "words"),
-    [
-        (
-            {"relation": "more"},
-            "percent",
-            "In every pair the first number is at least as high as the second.",
-        ),
-        (
-            {"relation": "more", "tolerance": 0.005},
-            "percent",
-            "In every pair the first number is at least as high as the second, 0.5 points allowed.",
-        ),
-        (
-            {"relation": "less", "margin": 0.1, "against": "best", "holds_for": "some"},
-            "percent",
-            "In at least one pair the first number is lower by at least 10.0 points than the highest it is "
-            "compared with.",
-        ),
-        (
-            {"relation": "about", "margin": -0.02, "against": "worst", "holds_for": "mean"},
-            "fraction",
-            "On average over the pairs the first number lies 0.020 below the lowest it is compared with, "
-            "give or take 0.005.",
-        ),
-        (
-            {"relation": "more", "margin": 0.414, "scale": "relative"},
-            "percent",
-            "In every pair the first number is higher by at least 41.4 % than the second.",
-        ),
-        (
-            {"relation": "more", "value": 0.9, "right": ()},
-            "percent",
-            "In every pair the first number is at least as high as 90.0 %.",
-        ),
-    ],
-)
-def test_rules_of_statements_read_as_sentences(stated: dict[str, object], unit: str, words: str) -> None:
-    fields = {"key": "k", "place": "p", "words": "w", "left": ("a",), "right": ("b",)} | stated
-    assert rule(Statement.model_validate(fields), unit) == words
-
-
 def test_a_config_entry_that_is_not_named_after_its_kind_is_called_by_both() -> None:
-    assert wording.attack("pgd_noise", "random_noise") == "Random noise (pgd noise)"
+    assert wording.attack("pgd_noise", "carlini_wagner") == "C&W (pgd noise)"
     assert wording.attack("pgd_converged", "pgd") == wording.attack("pgd_converged") == "PGD converged"
     assert wording.attack("pgd_noise", "gone_attack") == "pgd noise"

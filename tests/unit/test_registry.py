@@ -11,6 +11,7 @@ from reproof import registry
 from reproof.errors import StudyError
 from reproof.plan.jobs import Plan
 from reproof.study import reader
+from tests.ours import needs
 from tests.plugin_copies import copy_without
 
 ATTACK = '''"""A made-up attack."""
@@ -42,16 +43,17 @@ def test_an_attack_that_does_not_say_what_it_must_is_refused(
 
 def test_a_file_more_or_less_is_all_that_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert registry.title("attacks", "hill_climb") is None
-    copy = copy_without(tmp_path, "attacks/jsma.py", attacks__hill_climb=ATTACK)
+    copy = copy_without(tmp_path, "attacks/pgd.py", attacks__hill_climb=ATTACK)
     monkeypatch.setattr(registry, "PACKAGE", copy)
     assert registry.title("attacks", "hill_climb") == "Hill climb"
-    assert registry.attack("jsma") is None
-    assert registry.title("attacks", "jsma") is None
+    assert registry.attack("pgd") is None
+    assert registry.title("attacks", "pgd") is None
     monkeypatch.undo()
-    assert registry.title("attacks", "jsma") == "JSMA"
+    assert registry.title("attacks", "pgd") == "PGD"
     assert registry.attack("hill_climb") is None
 
 
+@needs("papers/mirzaeian_dkd")
 def test_terms_of_papers_are_read_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert registry.terms("attacks")["jsma"] == "JSMA"
     assert registry.terms("defenses")["magnet"] == "MagNet"
@@ -79,9 +81,9 @@ def test_what_people_read_of_plugins_stands_in_the_slices_of_the_jobs_that_show_
 
 def test_claims_about_what_the_study_lacks_are_remade_when_its_title_changes() -> None:
     """Page and verdicts name and compare by plug-ins that no model of the study uses."""
-    plan = Plan(reader.load([Path(__file__).parents[2] / "studies/fashion_mnist.yaml"], {"budget": "quick"}))
+    plan = Plan(reader.load([Path(__file__).parents[2] / "config.yaml"]))
     for job in (plan.tabulate(), plan.report()):
         for family in registry.FAMILIES:
             assert set(job.slice["plug_ins"][family]) == set(registry.names(family))
             assert set(job.slice["titles_of_claims"][family]) == set(registry.terms(family))
-    assert set(plan.draw().slice["plug_ins"]["datasets"]) == {"fashion_mnist"}
+    assert set(plan.draw().slice["plug_ins"]["datasets"]) == {"digits"}

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from project import Project, clone
+from tests.ours import needs
 from torch import Tensor
 
 from reproof import artifacts, registry
@@ -19,11 +20,18 @@ from reproof import artifacts, registry
 THERE = registry.names("defenses")
 # Which files the ensembles are made of makes no difference here; one that was deleted breaks nothing.
 TAUGHT, STRENGTH = next(
-    (kind, setting)
-    for kind, setting in (("diverse_ensemble", "zeta"), ("distilled_ensemble", "weight"))
-    if kind in THERE
+    (
+        (kind, setting)
+        for kind, setting in (("diverse_ensemble", "zeta"), ("distilled_ensemble", "weight"))
+        if kind in THERE
+    ),
+    ("", ""),
 )
-ALONE = next(kind for kind in ("independent_ensemble", TAUGHT) if kind in THERE)
+pytestmark = [
+    needs("architectures/lenet", "attacks/gradient_ensemble"),
+    pytest.mark.skipif(not TAUGHT, reason="every ensemble whose members learn beside others was deleted"),
+]
+ALONE = next(kind for kind in ("independent_ensemble", TAUGHT) if kind in (*THERE, ""))
 
 VOTING = f"""\
 study: tiny

@@ -89,7 +89,7 @@ def test_a_new_model_runs_only_its_own_jobs(changeable: Project) -> None:
 
 
 def test_a_new_threat_runs_only_its_own_jobs(changeable: Project) -> None:
-    changeable.edit("config.yaml", "attacks:\n", "attacks:\n  noise: {kind: random_noise, epsilons: [0.3]}\n")
+    changeable.edit("config.yaml", "attacks:\n", "attacks:\n  noise: {kind: fgsm, epsilons: [0.3]}\n")
     changeable.edit("config.yaml", "suites:\n", "suites:\n  extra: {attacks: [noise], images: 10}\n")
     changeable.edit("config.yaml", "threats:\n", "threats:\n  more: {setting: white_box, suite: extra}\n")
     made = changeable.jobs()

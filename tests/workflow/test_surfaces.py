@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from project import Project, clone
+from tests.ours import needs
 
 from reproof import artifacts
+
+pytestmark = needs("architectures/lenet")
 
 STUDY = """\
 study: tiny

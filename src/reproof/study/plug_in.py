@@ -85,6 +85,8 @@ class DefensePlugIn(PlugIn):
     def describe(self, kind: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Return the JSON schema of a defense's config entry."""
         found = super().describe(kind, handler)
+        if not ShapingPlugIn(self.family).kinds():  # an empty choice is no JSON schema
+            return found
         beneath = _Beneath.model_json_schema()["properties"]["built_on"]
         return {**found, "properties": {**found["properties"], "built_on": beneath}}
 

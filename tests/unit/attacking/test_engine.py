@@ -14,6 +14,7 @@ from reproof import registry
 from reproof.attacking import engine, judge, threat_model
 from reproof.errors import BudgetError, ReproofError, StudyError
 from reproof.settings.attack import AttackSettings, EpsilonAttackSettings, Point
+from tests.ours import here
 
 
 class Net(nn.Module):
@@ -271,7 +272,7 @@ def test_inputs_are_not_mutated(net, images, labels):
     assert all(torch.equal(a, b) for a, b in zip(kept, (images, labels, clean), strict=True))
 
 
-@pytest.mark.parametrize("kind", ["pgd", "random_noise"])
+@pytest.mark.parametrize("kind", here("attacks", "pgd", "random_noise"))
 def test_draws_depend_on_seed_and_image_alone(net, images, labels, kind):
     first = craft(net, images, labels, kind).images["epsilon=0.05"]
     torch.rand(7)
@@ -306,7 +307,7 @@ def test_attacks_that_draw_globally_are_seeded_and_disturb_nothing(plug, net, im
     assert torch.equal(every[4:8], first[4:8]), "who is skipped in other batches changes nothing"
 
 
-@pytest.mark.parametrize("kind", ["fgsm", "bim", "mim"])
+@pytest.mark.parametrize("kind", here("attacks", "fgsm", "bim", "mim"))
 def test_batch_size_and_memory_format_do_not_change_deterministic_attacks(net, images, labels, kind):
     first = craft(net, images, labels, kind)
     for options in ({"batch_size": 1}, {"batch_size": 50}, {"channels_last": False}):
@@ -319,7 +320,7 @@ def test_batch_size_and_memory_format_do_not_change_deterministic_attacks(net, i
 def test_views_of_the_wrong_shape_and_attacks_without_one_are_refused(net, images, labels):
     with pytest.raises(StudyError, match="one loss per image"):
         craft(net, images, labels, attack_loss=lambda x, y: net(x))
-    for kind in ("carlini_wagner", "random_noise"):
+    for kind in here("attacks", "carlini_wagner", "random_noise"):
         declared = registry.settings_class("attacks", kind)
         chosen = {"epsilons": [0.1]} if kind == "random_noise" else declared.example
         with pytest.raises(StudyError, match=f"{kind} cannot take a view"):
@@ -331,7 +332,7 @@ def test_views_of_the_wrong_shape_and_attacks_without_one_are_refused(net, image
 def test_a_view_decides_where_the_attack_goes(net, images, labels):
     clean = images.clamp(0.1, 0.9)
     result = craft(
-        net, clean, labels, "bim", attack_loss=lambda x, y: -x.flatten(1).sum(1), skip_misclassified=False
+        net, clean, labels, "fgsm", attack_loss=lambda x, y: -x.flatten(1).sum(1), skip_misclassified=False
     )
     torch.testing.assert_close(result.images["epsilon=0.05"], clean - 0.05)
 
@@ -352,12 +353,13 @@ class Masked(nn.Module):
 def test_the_share_of_zero_gradients_is_measured():
     images = torch.tensor([0.1, 0.2, 0.3, 0.8]).view(4, 1, 1, 1).expand(4, 1, 3, 3).contiguous()
     labels = torch.zeros(4, dtype=torch.long)
-    for kind in ("fgsm", "bim", "mim", "pgd"):
+    for kind in here("attacks", "fgsm", "bim", "mim", "pgd"):
         shares = [
             craft(Masked(s), images, labels, kind, batch_size=2).gradient_zero_share for s in (1.0, 1e4)
         ]
         assert shares == [0.75, 1.0], kind
-    assert craft(Masked(), images, labels, "random_noise").gradient_zero_share is None
+    for kind in here("attacks", "random_noise"):
+        assert craft(Masked(), images, labels, kind).gradient_zero_share is None
 
 
 def test_a_loss_without_gradient_is_refused(net, images, labels):

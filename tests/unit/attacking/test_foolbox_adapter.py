@@ -20,6 +20,7 @@ from reproof.attacking.engine import AttackResult
 from reproof.attacking.foolbox_adapter import adapt
 from reproof.errors import StudyError
 from reproof.settings.attack import AttackSettings, EpsilonAttackSettings, Point
+from tests.ours import here
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,7 @@ LIBRARY = {
     "fgsm": foolbox.attacks.LinfFastGradientAttack(),
     "bim": foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.1, steps=10, random_start=False),
 }
+LIBRARY = {kind: LIBRARY[kind] for kind in here("attacks", *LIBRARY)}
 
 
 @pytest.mark.parametrize("kind", LIBRARY)

@@ -22,6 +22,7 @@ from reproof.errors import StudyError
 from reproof.measuring import outcomes as measuring_outcomes
 from reproof.models.classifier import Classifier
 from reproof.settings.attack import AttackSettings
+from tests.ours import needs
 from tests.tiny_classifier import TinyClassifier
 
 COUNT = 100
@@ -174,6 +175,7 @@ def noisy(images: Tensor) -> Tensor:
     return images + 0.1 * torch.randn_like(images)
 
 
+@needs("attacks/random_noise", "attacks/square")
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
 def test_an_honest_network_raises_none(epsilon: float, tmp_path: Path) -> None:
     found = flags(trained(epsilon=epsilon), tmp_path)
@@ -198,6 +200,7 @@ MASKED: dict[str, tuple[Callable[[Dataset], Classifier], frozenset[str]]] = {
 }
 
 
+@needs("attacks/random_noise", "attacks/square")
 @pytest.mark.parametrize("name", MASKED)
 def test_a_masked_gradient_raises_what_it_should(name: str, tmp_path: Path) -> None:
     build, expected = MASKED[name]
@@ -207,6 +210,7 @@ def test_a_masked_gradient_raises_what_it_should(name: str, tmp_path: Path) -> N
     assert {gate for gate, flag in found.items() if flag.raised is None} == QUIET
 
 
+@needs("attacks/random_noise", "attacks/square")
 def test_softmax_twice_is_a_flag(tmp_path: Path) -> None:
     found = flags(Masked(trained(), digits(), after=lambda logits: logits.softmax(dim=1)), tmp_path)
     assert "probabilities" in raised(found)
@@ -223,6 +227,7 @@ def test_a_random_layer_is_a_flag_unless_an_attack_averages_over_it(tmp_path: Pa
     assert "PGD averaged" in found["randomness"].evidence
 
 
+@needs("attacks/random_noise", "attacks/square")
 def test_a_detached_input_says_what_to_do_and_is_a_flag_under_a_search(tmp_path: Path) -> None:
     """Attacks that climb refuse a loss without gradient; a search alone needs none, and says that there is none."""
     network = Masked(trained(), digits(), before=torch.detach)

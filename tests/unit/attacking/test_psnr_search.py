@@ -12,6 +12,7 @@ from reproof import registry
 from reproof.attacking import engine, judge
 from reproof.attacking.psnr_search import NEAR, RESOLUTION, mean_psnr, psnr, run_all, search
 from reproof.errors import StudyError
+from tests.ours import here
 
 
 class Linear(nn.Module):
@@ -66,7 +67,7 @@ def test_fgsm_far_from_the_edges_has_a_closed_form(grey, wanted):
     assert set(crafted.images) == {"epsilon=0.1", f"psnr={wanted}"}
 
 
-@pytest.mark.parametrize("kind", ["fgsm", "bim", "pgd", "random_noise"])
+@pytest.mark.parametrize("kind", here("attacks", "fgsm", "bim", "pgd", "random_noise"))
 def test_attacks_that_do_not_move_every_pixel_as_far_as_they_may(kind):
     """Near the edges, or with random starts, the budget is above the closed form; the PSNR is the wanted one."""
     images = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(2))

@@ -15,6 +15,7 @@ from reproof.attacking.engine import AttackResult
 from reproof.attacking.gradient import mean_gradient
 from reproof.settings.attack import AttackSettings, Point
 from reproof.settings.gradient_ascent import GradientAscentSettings
+from tests.ours import here, needs
 
 ASCENDING = [
     name
@@ -190,6 +191,7 @@ def test_early_stop_spares_restarts_and_keeps_what_they_fool() -> None:
     assert four.sum() > one.sum()
 
 
+@needs("attacks/bim")
 def test_an_image_that_is_wrong_already_is_attacked_where_the_study_says_so() -> None:
     """The clean image is no iterate: an image is not left before anything was tried."""
     net, images, labels = scene()
@@ -242,6 +244,7 @@ def test_nested_attacks_only_those_that_are_left() -> None:
     assert counts[True] == 4 * sum(left) < counts[False]
 
 
+@needs("attacks/bim")
 def test_nested_reads_the_gradients_of_those_that_are_left() -> None:
     """BIM's first gradient is shared by all epsilons; whose it is must not shift when images leave."""
     net, images, labels = scene()
@@ -321,6 +324,7 @@ def test_samples_count_as_passes_and_change_nothing_where_nothing_is_drawn(kind:
     assert passes == [3, 12]
 
 
+@needs("attacks/bim")
 def test_early_stop_goes_by_the_mean_of_the_samples() -> None:
     """Draws that answer wrongly half of the time fool nobody on average: the images stay."""
 
@@ -360,7 +364,7 @@ def test_the_savings_are_off_unless_asked_for(kind: str) -> None:
 
 
 def test_bim_mim_and_pgd_are_among_them() -> None:
-    assert {"bim", "mim", "pgd"} <= set(ASCENDING)
+    assert set(here("attacks", "bim", "mim", "pgd")) <= set(ASCENDING)
 
 
 def test_the_margin_helps_where_cross_entropy_is_blind() -> None:
@@ -381,7 +385,7 @@ def test_the_margin_helps_where_cross_entropy_is_blind() -> None:
     assert torch.equal(margin.images["epsilon=0.1"], honest.images["epsilon=0.1"])
 
 
-@pytest.mark.parametrize("kind", ["bim", "mim"])
+@pytest.mark.parametrize("kind", here("attacks", "bim", "mim"))
 def test_the_margin_rises_towards_the_runner_up(kind: str) -> None:
     """One step on a linear network ends in the corner that two rows of its weights prescribe."""
     _, images, _ = scene()

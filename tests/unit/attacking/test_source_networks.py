@@ -30,7 +30,9 @@ from reproof.stages.attack import attack
 from reproof.stages.evaluate import evaluate
 from reproof.study import layers, reader
 from reproof.study import model as study_model
+from tests.ours import needs
 
+pytestmark = needs("architectures/lenet", "attacks/gradient_ensemble")
 FILE = "study.yaml"
 PLAIN = {"defense": {"kind": "undefended"}}
 STUDY: dict[str, Any] = {

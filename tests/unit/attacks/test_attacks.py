@@ -14,6 +14,7 @@ from reproof.attacking.batch import Batch
 from reproof.attacking.gradient_ascent import momentum_sign
 from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks.carlini_wagner import FixedConstantAttack
+from tests.ours import cases_here, here, needs
 
 EPSILON = 0.1
 
@@ -92,17 +93,17 @@ def test_fgsm_takes_one_step_along_the_gradients_sign(inside, classes):
     torch.testing.assert_close(found, inside + EPSILON * gradient.sign())
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        ("fgsm", {}),
-        ("bim", {}),
-        ("mim", {}),
-        ("mim", {"decay": 0}),
-        ("pgd", {"steps": 20}),
-        ("bim", {"steps": 25}),
-    ],
-)
+TO_THE_CORNER = [
+    ("fgsm", {}),
+    ("bim", {}),
+    ("mim", {}),
+    ("mim", {"decay": 0}),
+    ("pgd", {"steps": 20}),
+    ("bim", {"steps": 25}),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings"), cases_here("attacks", TO_THE_CORNER))
 def test_attacks_end_in_the_corner_that_a_linear_model_prescribes(linear, inside, kind, settings):
     labels = linear(inside).argmax(1)
     corner = inside + EPSILON * linear.direction(labels).sign()
@@ -113,7 +114,7 @@ def test_attacks_end_in_the_corner_that_a_linear_model_prescribes(linear, inside
     torch.testing.assert_close(margins[1] - margins[0], expected)
 
 
-@pytest.mark.parametrize("kind", ["fgsm", "bim", "mim", "pgd"])
+@pytest.mark.parametrize("kind", here("attacks", "fgsm", "bim", "mim", "pgd"))
 def test_attacks_stop_at_black_and_white(linear, kind):
     images = torch.tensor([0.0, 1.0, 0.04, 0.97]).repeat(4).view(1, 1, 4, 4)
     labels = linear(images).argmax(1)
@@ -123,7 +124,7 @@ def test_attacks_stop_at_black_and_white(linear, kind):
     torch.testing.assert_close(found, corner)
 
 
-@pytest.mark.parametrize("kind", ["bim", "mim"])
+@pytest.mark.parametrize("kind", here("attacks", "bim", "mim"))
 def test_steps_are_fractions_of_epsilon(linear, inside, kind):
     labels = linear(inside).argmax(1)
     found = only(attack(linear, kind, inside, labels, epsilons=[0.2], steps=3, step_size=0.1).images)
@@ -270,22 +271,18 @@ def momentum_by_hand(net, images, labels, epsilon, steps, decay):
     return torch.tensor(np.stack(results)).float()
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings", "library"),
-    [
-        ("fgsm", {}, foolbox.attacks.LinfFastGradientAttack()),
-        (
-            "bim",
-            {},
-            foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.1, steps=10, random_start=False),
-        ),
-        (
-            "pgd",
-            {"steps": 20, "step_size": 0.2},
-            foolbox.attacks.LinfProjectedGradientDescentAttack(rel_stepsize=0.2, steps=20),
-        ),
-    ],
-)
+LIBRARY = [
+    ("fgsm", {}, foolbox.attacks.LinfFastGradientAttack()),
+    ("bim", {}, foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.1, steps=10, random_start=False)),
+    (
+        "pgd",
+        {"steps": 20, "step_size": 0.2},
+        foolbox.attacks.LinfProjectedGradientDescentAttack(rel_stepsize=0.2, steps=20),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "library"), cases_here("attacks", LIBRARY))
 @pytest.mark.parametrize("epsilon", [0.05, 0.15])
 def test_attacks_in_a_ball_are_as_strong_as_foolboxs(curved, monkeypatch, kind, settings, library, epsilon):
     net, images, labels = curved
@@ -301,6 +298,7 @@ def test_attacks_in_a_ball_are_as_strong_as_foolboxs(curved, monkeypatch, kind, 
     torch.testing.assert_close(distances[0], distances[1], rtol=0.02, atol=0)
 
 
+@needs("attacks/mim")
 @pytest.mark.parametrize("decay", [1.0, 0.5])
 def test_mim_is_eq_12_and_not_foolboxs_momentum(curved, decay):
     net, images, labels = curved
@@ -317,6 +315,7 @@ def test_mim_is_eq_12_and_not_foolboxs_momentum(curved, decay):
     assert (found - theirs).abs().max() > 0.01
 
 
+@needs("attacks/mim", "attacks/bim")
 def test_mim_without_memory_is_bim_and_with_it_is_not(curved):
     net, images, labels = curved
     forgetful = only(attack(net, "mim", images, labels, epsilons=[0.3], decay=0).images)
@@ -371,6 +370,7 @@ def test_restarts_keep_what_fools_and_spare_the_rest():
     assert not (fourth & ~second).any()
 
 
+@needs("attacks/random_noise")
 def test_random_noise_keeps_the_first_draw_that_fools():
     model = NarrowModel(target=0.55, radius=0.02)
     images, labels = torch.full((40, 1, 2, 2), 0.5), torch.zeros(40, dtype=torch.long)
@@ -402,7 +402,7 @@ def test_one_gradient_serves_every_epsilon_of_fgsm(linear, inside):
         assert torch.equal(one, found)
 
 
-@pytest.mark.parametrize("kind", ["bim", "mim", "pgd", "random_noise"])
+@pytest.mark.parametrize("kind", here("attacks", "bim", "mim", "pgd", "random_noise"))
 def test_each_epsilon_is_an_attack_of_its_own(curved, kind):
     net, images, labels = curved
     together = attack(net, kind, images, labels, epsilons=[0.3, 0.1]).images
@@ -411,7 +411,7 @@ def test_each_epsilon_is_an_attack_of_its_own(curved, kind):
         assert torch.equal(alone[f"epsilon={epsilon}"], together[f"epsilon={epsilon}"])
 
 
-@pytest.mark.parametrize("kind", ["fgsm", "bim", "mim", "pgd"])
+@pytest.mark.parametrize("kind", here("attacks", "fgsm", "bim", "mim", "pgd"))
 def test_a_view_is_what_is_maximised(linear, inside, kind):
     labels = linear(inside).argmax(1)
 

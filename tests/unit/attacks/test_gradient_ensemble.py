@@ -10,6 +10,7 @@ from reproof import registry
 from reproof.attacking import engine, judge
 from reproof.attacking.source_networks import SourceNetworks, fooled, members_of
 from reproof.attacks.gradient_ensemble import normalise
+from tests.ours import needs
 
 
 class Linear(nn.Module):
@@ -93,6 +94,7 @@ def test_curved_networks_by_a_loop_written_out(images):
     torch.testing.assert_close(made(SourceNetworks(networks), images, labels), x, rtol=0, atol=1e-6)
 
 
+@needs("attacks/bim")
 def test_one_network_is_bim_to_the_bit(images):
     labels = torch.arange(7) % 3
     net = curved(0)
@@ -165,6 +167,7 @@ def test_it_stays_in_the_ball_and_among_images():
     assert not torch.equal(found, images)
 
 
+@needs("attacks/bim")
 def test_the_papers_protocol_is_what_is_left_out():
     """ε = 16 of 255: 20 steps of one level (Sec. III), from the clean image, all sources right on it."""
     settings = registry.settings_class("attacks", "gradient_ensemble")(epsilons=["16/255"])

@@ -20,6 +20,9 @@ from reproof.provenance import Run
 from reproof.stages.attack import attack
 from reproof.stages.evaluate import evaluate
 from reproof.study import reader
+from tests.ours import needs
+
+pytestmark = needs("attacks/random_noise")
 
 STUDY: dict[str, Any] = {
     "study": "noted",

@@ -37,6 +37,7 @@ from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import format_number
 from reproof.study.model import ThreatSettings
+from tests.ours import DELETED, needs
 
 PAPERS = papers()
 TERMS = {
@@ -44,6 +45,8 @@ TERMS = {
     for column, family in FAMILIES.items()
 }
 KEYS = [paper.key for paper in PAPERS]
+WHOLE = not DELETED
+"""Whether nothing is gone that the papers are about, so that sums over all of them hold."""
 COUNTS = {
     "mustafa_pcl": {
         "Table 2": 220,
@@ -214,7 +217,11 @@ def test_every_cell_agrees_with_a_second_transcription(key):
 
 
 def test_the_second_transcription_covers_every_claim():
-    assert sum(map(len, SECOND.values())) == sum(len(paper.claims) for paper in PAPERS) >= 1_450
+    assert (
+        sum(map(len, SECOND.values()))
+        == sum(len(paper.claims) for paper in PAPERS)
+        >= (1_450 if WHOLE else 0)
+    )
     for paper in PAPERS:
         assert {claim.table for claim in paper.claims} == {place[0] for place in SECOND[paper.key]}
 
@@ -224,9 +231,10 @@ def test_counts_per_paper_and_table():
         paper.key: {name: table.cells for name, table in paper.tables.items() if name != TEXT}
         for paper in PAPERS
     }
-    assert found == COUNTS
-    assert list(found) == list(COUNTS), "oldest paper first"
-    assert {paper.key: paper.tables[TEXT].cells for paper in PAPERS if TEXT in paper.tables} == PROSE
+    assert found == {key: COUNTS[key] for key in KEYS}
+    assert list(found) == [key for key in COUNTS if key in KEYS], "oldest paper first"
+    prose = {paper.key: paper.tables[TEXT].cells for paper in PAPERS if TEXT in paper.tables}
+    assert prose == {key: count for key, count in PROSE.items() if key in KEYS}
     text = consistency.summary(PAPERS)
     for paper in PAPERS:
         for name, table in paper.tables.items():
@@ -243,6 +251,7 @@ def test_sums_of_the_printed_numbers():
         assert {name: str(total) for name, total in found.items()} == SUMS[paper.key]
 
 
+@needs("papers/mirzaeian_dkd")
 def test_gains_that_dkd_prints_are_the_differences_that_it_prints():
     """A.I. of Table 2 is boosted less plain accuracy of Table 3 at the largest budget; three cells are on record."""
     (paper,) = [paper for paper in PAPERS if paper.key == "mirzaeian_dkd"]
@@ -269,7 +278,7 @@ def test_gains_that_dkd_prints_are_the_differences_that_it_prints():
 def test_what_cannot_all_be_right_is_on_record():
     assert [str(found) for found in consistency.uncovered(PAPERS)] == []
     kinds = collections.Counter(found.kind for found in consistency.anomalies(PAPERS))
-    assert len(kinds) >= 5, "the checks find something, so that an empty list means something"
+    assert len(kinds) >= 5 or not WHOLE, "the checks find something, so that an empty list means something"
 
 
 def test_a_contradiction_struck_out_leaves_its_anomalies_open():
@@ -302,7 +311,7 @@ PLACE = re.compile(
 
 
 def test_forty_contradictions_with_places_to_be_found():
-    assert sum(len(paper.contradictions) for paper in PAPERS) >= 40
+    assert sum(len(paper.contradictions) for paper in PAPERS) >= (40 if WHOLE else 0)
     for paper in PAPERS:
         assert len(paper.contradictions) >= 8, paper.key
         assert len(paper.readings) >= 10, paper.key
@@ -333,7 +342,7 @@ def test_copied_numbers_equal_their_origin_or_are_on_record():
                 f"{claim.claim_id}: {same[0].claim_id} has another"
             )
             checked += 1
-    assert checked >= 130
+    assert checked >= (130 if WHOLE else 0)
 
 
 def test_settings_of_readings():
@@ -404,7 +413,7 @@ def test_every_statement_is_about_cells_with_numbers():
     found = judge_statements(PAPERS, [])
     assert all(one.print_pairs > 0 and one.in_print in ("holds", "does not hold") for one in found)
     words = collections.Counter(one.in_print for one in found)
-    assert min(words["holds"], words["does not hold"]) >= 30
+    assert min(words["holds"], words["does not hold"]) >= (30 if WHOLE else 0)
     assert {one.measured for one in found} == {"not measured"}
 
 
@@ -433,7 +442,7 @@ def slip(row, column, paper, rng):
             scale = {"percent": 100, "points": 100}.get(row["unit"], 1)
             row["value"] = format_number(float(number) / scale)
     elif column == "paper":
-        row["paper"] = rng.choice([key for key in KEYS if key != paper.key])
+        row["paper"] = rng.choice([key for key in KEYS if key != paper.key] or ["another"])
     elif column == "table":
         row["table"] = rng.choice([name for name in paper.tables if name != row["table"]])
     elif column == "note":

@@ -32,18 +32,16 @@ from reproof.plan import jobs
 from reproof.stages import prepare as stage
 from reproof.study import layers
 from reproof.study import reader as study_reader
+from tests.ours import cases_here, here, needs
 from tests.published import MAKERS, READERS, Published, Server, md5, publish
 
 NAMES = tuple(MAKERS)
+IDX = here("datasets", "mnist", "fashion_mnist")
 FILES = [
     *(
-        (name, f"MNIST/raw/{file}")
-        for name in ("mnist",)
+        (name, f"{READERS[name].__name__}/raw/{file}")
+        for name in IDX
         for file in registry.load("datasets", name).UNPACKED_MD5S
-    ),
-    *(
-        ("fashion_mnist", f"FashionMNIST/raw/{file}")
-        for file in registry.load("datasets", "fashion_mnist").UNPACKED_MD5S
     ),
     *(("cifar10", f"cifar-10-batches-py/data_batch_{number}") for number in range(1, 6)),
     ("cifar10", "cifar-10-batches-py/test_batch"),
@@ -52,6 +50,7 @@ FILES = [
     ("svhn", "train_32x32.mat"),
     ("svhn", "test_32x32.mat"),
 ]
+FILES = cases_here("datasets", FILES)
 
 every_name = pytest.mark.parametrize("name", NAMES)
 every_file = pytest.mark.parametrize(("name", "file"), FILES)
@@ -134,7 +133,7 @@ class TestReading:
         assert snapshot(tmp_path) == before
         assert asked == []
 
-    @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+    @pytest.mark.parametrize("name", IDX)
     def test_packed_files_will_do(
         self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
     ) -> None:
@@ -164,6 +163,7 @@ class TestReading:
         with pytest.raises(OSError, match="Read-only"):
             (tmp_path / "data" / "new").mkdir()
 
+    @needs("datasets/mnist")
     def test_a_home_folder_may_be_written_as_a_tilde(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -172,12 +172,14 @@ class TestReading:
         monkeypatch.setenv("HOME", str(tmp_path))
         assert len(published.prepare(Path("~/sets")).labels) == 210
 
+    @needs("datasets/cifar10")
     def test_a_relative_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         published = publish(monkeypatch, "cifar10")
         published.put(tmp_path / "sets")
         monkeypatch.chdir(tmp_path)
         assert len(published.prepare(Path("sets")).labels) == 210
 
+    @needs("datasets/mnist")
     def test_what_older_torchvisions_left_is_not_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -191,12 +193,14 @@ class TestReading:
         assert len(torchvision.datasets.MNIST(tmp_path).data) == 9
         np.testing.assert_array_equal(published.prepare(tmp_path).images[:150], published.train[0])
 
+    @needs("datasets/svhn")
     def test_zero_is_the_digit_zero_in_svhn(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         published = publish(monkeypatch, "svhn")
         dataset = published.prepare(published.put(tmp_path))
         assert sorted(set(dataset.labels.tolist())) == list(range(10))
         np.testing.assert_array_equal(dataset.labels[:150], published.train[1])
 
+    @needs("datasets/cifar10")
     def test_the_prepare_job_writes_what_read_dataset_reads(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -236,6 +240,7 @@ class TestReading:
             digests.append(hashlib.sha256(file.read_bytes()).hexdigest())
         assert digests[0] == digests[1]
 
+    @needs("datasets/cifar10")
     def test_little_more_memory_than_the_images_take(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -328,7 +333,7 @@ class TestWrongFiles:
         assert sorted(published) == sorted(FILES)
 
     @pytest.mark.parametrize("position", range(4))
-    @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+    @pytest.mark.parametrize("name", IDX)
     def test_a_wrong_packed_file_stops_too(
         self, name: str, position: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -339,6 +344,7 @@ class TestWrongFiles:
         message = refusal(published, tmp_path)
         assert f"{path} has md5 {md5(path.read_bytes())} instead of" in message
 
+    @needs("datasets/mnist")
     def test_a_packed_file_that_holds_another_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -347,6 +353,7 @@ class TestWrongFiles:
         monkeypatch.setitem(published.module.UNPACKED_MD5S, "t10k-labels-idx1-ubyte", "0" * 32)
         assert "t10k-labels-idx1-ubyte.gz does not unpack to the file" in refusal(published, tmp_path)
 
+    @needs("datasets/cifar10")
     def test_every_wrong_file_is_named_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         published = publish(monkeypatch, "cifar10")
         published.put(tmp_path)
@@ -357,6 +364,7 @@ class TestWrongFiles:
         assert "data_batch_4 has" in message
         assert "data_batch_3" not in message
 
+    @needs("datasets/svhn")
     def test_a_wrong_file_stops_although_others_are_missing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
     ) -> None:
@@ -417,8 +425,12 @@ class TestWrongFiles:
 
     def test_class_names_are_torchvisions(self) -> None:
         declared = {name: registry.load("datasets", name).Settings.class_names for name in NAMES}
-        assert list(declared["fashion_mnist"]) == torchvision.datasets.FashionMNIST.classes
-        assert list(declared["mnist"]) == [name[0] for name in torchvision.datasets.MNIST.classes]
+        told = {
+            "fashion_mnist": torchvision.datasets.FashionMNIST.classes,
+            "mnist": [name[0] for name in torchvision.datasets.MNIST.classes],
+        }
+        for name in IDX:
+            assert list(declared[name]) == told[name]
         assert {name: len(set(names)) for name, names in declared.items()} == {
             name: 100 if name == "cifar100" else 10 for name in NAMES
         }
@@ -600,6 +612,7 @@ class TestDownloads:
         assert f"could not be downloaded: {error}" in refusal(published, tmp_path)
         assert leftovers(tmp_path) == []
 
+    @needs("datasets/svhn")
     def test_a_silent_server_is_left_after_a_while(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -686,6 +699,7 @@ class TestDownloads:
         assert found[0] not in [line.split()[0] for line in message.splitlines()[1:]]
         assert leftovers(tmp_path) == []
 
+    @needs("datasets/mnist")
     def test_no_room_to_unpack(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         published = publish(monkeypatch, "mnist")
         published.put(tmp_path, packed=True)
@@ -696,6 +710,7 @@ class TestDownloads:
         monkeypatch.setattr(shutil, "copyfileobj", copy)
         assert "temporary files (TMPDIR): free some space" in refusal(published, tmp_path)
 
+    @needs("datasets/cifar10")
     def test_a_file_where_the_folder_should_be(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
     ) -> None:
@@ -707,6 +722,7 @@ class TestDownloads:
         )
         assert (tmp_path / "sets").read_text() == "notes"
 
+    @needs("datasets/svhn")
     def test_a_folder_where_a_file_should_be(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         published = publish(monkeypatch, "svhn")
         published.put(tmp_path)
@@ -734,6 +750,7 @@ class TestDownloads:
         assert f"{tmp_path / file} cannot be read (Permission denied). Make it a readable file" in message
         assert asked == []
 
+    @needs("datasets/svhn")
     def test_what_killed_downloads_left_is_swept_and_the_living_are_left_alone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
     ) -> None:
@@ -751,6 +768,7 @@ class TestDownloads:
         published.prepare(tmp_path)
         assert sorted(leftovers(tmp_path)) == sorted(alive)
 
+    @needs("datasets/cifar10")
     def test_an_interrupted_download_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
     ) -> None:
@@ -857,6 +875,7 @@ class TestSplits:
         assert torch.equal(one.images, other.images)
         assert not any(torch.equal(one.splits[split], other.splits[split]) for split in one.splits)
 
+    @needs("datasets/mnist")
     def test_the_splits_of_seed_0_are_these(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Pinned, so that no later change moves a validation image into training unseen."""
         published = publish(monkeypatch, "mnist")
@@ -896,13 +915,16 @@ PINNED = {
 class TestSettings:
     @pytest.mark.parametrize(
         ("name", "sizes"),
-        [
-            ("mnist", (55000, 5000, 10000)),
-            ("fashion_mnist", (55000, 5000, 10000)),
-            ("cifar10", (45000, 5000, 10000)),
-            ("cifar100", (45000, 5000, 10000)),
-            ("svhn", (68257, 5000, 26032)),
-        ],
+        cases_here(
+            "datasets",
+            [
+                ("mnist", (55000, 5000, 10000)),
+                ("fashion_mnist", (55000, 5000, 10000)),
+                ("cifar10", (45000, 5000, 10000)),
+                ("cifar100", (45000, 5000, 10000)),
+                ("svhn", (68257, 5000, 26032)),
+            ],
+        ),
     )
     def test_sizes_when_nothing_is_said(self, name: str, sizes: tuple[int, ...]) -> None:
         for declared in (registry.load("datasets", name).Settings, registry.settings_class("datasets", name)):

@@ -15,6 +15,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Progress
 from reproof.settings.training import TrainingSettings
 from reproof.training.loop import train
+from tests.ours import needs
 from tests.tiny_classifier import (
     DESCRIPTION,
     LinearClassifier,
@@ -270,6 +271,7 @@ class TestEveryArchitecture:
 
 
 class TestTaps:
+    @needs("architectures/resnet")
     def test_a_resnet_50_has_four_blocks_at_its_stages(self) -> None:
         stanza = {"depth": 50, "stem": "imagenet", "block": "bottleneck", "width": 1 / 32}
         network = wrapped("resnet", stanza, PHOTOGRAPHS)
@@ -277,6 +279,7 @@ class TestTaps:
         assert len(network.blocks) == 4
         assert network.feature_shapes["defensive"] == (64 + 2 + 8 + 16 + 32, 4, 4)
 
+    @needs("architectures/resnet")
     @pytest.mark.parametrize(
         ("name", "stanza"),
         [
@@ -300,6 +303,7 @@ class TestTaps:
         torch.autograd.backward(blocks.train()(images).square().sum())
         assert [key for key, p in blocks.named_parameters() if p.grad is None] == []
 
+    @needs("architectures/resnet")
     def test_blocks_are_numbered_within_their_stage(self) -> None:
         network = wrapped("resnet", {"depth": 14}, PHOTOGRAPHS, taps="blocks")
         assert list(network.feature_shapes) == [

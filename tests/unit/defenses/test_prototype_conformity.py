@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from reproof.architectures import resnet
+from reproof import registry
 from reproof.claims.paper import papers
 from reproof.claims.vocabulary import variant_of
 from reproof.data.dataset import DataDescription, Dataset, to_unit
@@ -21,6 +21,7 @@ from reproof.models.defense import Progress, Trainee
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.training.loop import train
+from tests.ours import needs
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
 JOINT = Progress(6, 7, 60)
@@ -76,6 +77,7 @@ def batch(count: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def small_resnet(**options: Any) -> tuple[PrototypeConformity, Trainee]:
+    resnet = registry.load("architectures", "resnet")
     settings = resnet.Settings(depth=110, block="bottleneck", hidden=1024, blocks=1, width=1 / 4)
     defense = PrototypeConformity(Settings(**options))
     torch.manual_seed(0)
@@ -377,6 +379,7 @@ class TestTraining:
 class TestAblation:
     """Mustafa's Table 7 on a network like its ResNet-110: one block a stage, a quarter of the width."""
 
+    @needs("architectures/resnet")
     @pytest.mark.parametrize(("layers", "branch_sizes"), [*TABLE_7.items(), (None, (512, 0, 0))])
     def test_gradients_reach_up_to_the_last_named_layer_and_all_below(
         self, layers: tuple[str, ...] | None, branch_sizes: tuple[int, ...]
@@ -401,6 +404,7 @@ class TestAblation:
         assert bool(images.grad.flatten(1).any(dim=1).all())
         assert all(parameter.grad is not None for parameter in trainee.auxiliary.parameters())
 
+    @needs("architectures/resnet")
     @pytest.mark.parametrize(("layers", "branch_sizes"), [*TABLE_7.items(), (None, (512, 0, 0))])
     def test_it_trains_and_draws_features_to_their_own_prototypes(
         self, layers: tuple[str, ...] | None, branch_sizes: tuple[int, ...]
@@ -415,6 +419,7 @@ class TestAblation:
         for layer, share in nearest_is_own(trainee, data).items():
             assert share > max(0.9, before[layer])
 
+    @needs("architectures/resnet")
     def test_branches_are_table_1_s(self) -> None:
         _, trainee = small_resnet(branch_sizes=(512, 0, 0))
         prototypes = trainee.auxiliary

@@ -18,6 +18,7 @@ from reproof.defenses.superimposition import Partners, Settings, Superimposition
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.settings.training import TrainingSettings
 from reproof.training.loop import train
+from tests.ours import needs
 from tests.tiny_classifier import build_tiny, make_data
 
 START = Progress(0, 2, 0)
@@ -343,6 +344,7 @@ class TestSettings:
         settings = Settings(**options)
         assert (settings.key("superimposition"), settings.relative_cost()) == (key, passes)
 
+    @needs("papers/seiler_superimposition")
     def test_every_variant_of_the_paper_s_tables_can_be_named(self) -> None:
         folder = Path(papers.__path__[0]) / "seiler_superimposition"
         with (folder / "claims.csv").open(encoding="utf-8", newline="") as file:

@@ -16,6 +16,7 @@ from reproof.diagnostics.trials import named
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
 from reproof.settings.parameters import PrintedNumber
+from tests.ours import needs
 
 COUNT = 100
 ATTACKS = {
@@ -189,6 +190,7 @@ def test_an_ensemble_is_attacked_as_a_whole_through_all_its_members():
     assert told("end_to_end", member, together, about=ensemble)[0] == "yes"
 
 
+@needs("attacks/autoattack")
 def test_the_strongest_attack_is_named_with_what_it_leaves():
     pgd = white("pgd", "epsilon=0.3", 40)
     assert told("strongest")[0] == "no"
@@ -198,6 +200,7 @@ def test_the_strongest_attack_is_named_with_what_it_leaves():
     assert (word, "leaves a robust accuracy of 30 of 100" in evidence) == ("yes", True)
 
 
+@needs("attacks/random_noise")
 def test_noise_and_images_wrong_from_the_start_are_no_feat_of_an_attack():
     """Image 99 is wrong clean and right under the attack: it does not stand."""
     noise = white("random_noise", "epsilon=0.3", 0)
@@ -270,6 +273,7 @@ def test_per_example_is_the_worst_case_and_not_the_least_mean():
     assert "leaves a robust accuracy of 45 of 100" in evidence
 
 
+@needs("attacks/random_noise")
 def test_ways_of_searching_count_once_each():
     signs = [white(attack, "epsilon=0.3", 5) for attack in ("fgsm", "pgd", "pgd_converged")]
     free = white("carlini_wagner", "c=1", 5, norm="l2")
@@ -279,6 +283,7 @@ def test_ways_of_searching_count_once_each():
     assert told("diverse", *signs, free, white("random_noise", "epsilon=0.3", 5))[0] == "partly"
 
 
+@needs("attacks/random_noise", "attacks/square")
 def test_searches_without_gradients():
     gate, pgd = "white_box_vs_gradient_free", white("pgd", "epsilon=0.3", 20)
     noise, square = white("random_noise", "epsilon=0.3", 80), white("square", "epsilon=0.3", 40)
@@ -311,6 +316,7 @@ def test_randomness_is_what_the_probe_saw():
     assert told("randomness", flags=[raised("randomness", True)], probe={"random": True})[0] == "no"
 
 
+@needs("attacks/random_noise")
 def test_noise_is_asked_for_often():
     gate, noise = "white_box_vs_noise", white("random_noise", "epsilon=0.3", 80)
     assert told("noise", flags=[raised(gate, False)])[0] == "no"
@@ -327,6 +333,7 @@ def test_explored_settings_are_others_than_budgets(monkeypatch):
     assert told("explored", pgd, longer)[0] == "no"
 
 
+@needs("attacks/jsma")
 def test_targeted_and_untargeted_attacks():
     away, towards = white("pgd", "epsilon=0.3", 20), white("jsma", "steps=200", 20, norm="l0")
     assert told("targeted", away)[0] == "partly"
@@ -358,6 +365,7 @@ def test_attacks_must_break_a_similar_undefended_model():
     assert beside(5, architecture="vgg19") == "no"
 
 
+@needs("attacks/random_noise")
 def test_each_kind_of_attack_is_shown_to_work_somewhere():
     """Half of the 95 that are right clean must fall, on any model."""
     weak = white("jsma", "steps=200", 60, norm="l0")
@@ -444,6 +452,7 @@ def test_broader_threats_and_domains_are_what_was_run():
     assert told("provable", one)[0] == "no"
 
 
+@needs("attacks/autoattack")
 def test_budgets_are_told_as_they_were_written():
     attacks = [
         white("pgd", "epsilon=4/255", 50),
@@ -463,6 +472,7 @@ def test_budgets_are_told_as_they_were_written():
     assert "all attacks up to ε = 8/255 together" in evidence["paper_attack_vs_worst_case"]
 
 
+@needs("attacks/random_noise")
 def test_a_config_entry_is_told_by_its_kind_whatever_it_is_called():
     noise = dataclasses.replace(white("random_noise", "epsilon=0.3", 80), attack="pgd_noise")
     assert named(noise) == "white-box random noise (pgd noise) at ε = 0.3"

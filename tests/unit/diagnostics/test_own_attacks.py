@@ -13,6 +13,7 @@ from reproof.diagnostics.checklist import answer
 from reproof.diagnostics.checklist_case import Facts, Subject
 from reproof.diagnostics.trials import kind_of
 from reproof.measuring.outcomes import Outcomes, Trial
+from tests.ours import needs
 from tests.plugin_copies import copy_without
 
 COUNT = 100
@@ -90,6 +91,7 @@ def test_a_search_that_finds_more_than_gradients_raises_the_flag(own, kind):
     assert flags["white_box_vs_gradient_free"].raised is False
 
 
+@needs("attacks/random_noise")
 def test_gradient_free_follows_from_the_results_of_an_own_search(own):
     pgd, noise = trial("pgd", 60), trial("random_noise", 90)
     assert looked_at(pgd)[1]["gradient_free"][0] == "no"

@@ -13,6 +13,7 @@ from reproof.diagnostics.comparison import ALPHA
 from reproof.diagnostics.red_flags import MARGIN, find, table_rows
 from reproof.diagnostics.sanity_check import CHECKS, at_least
 from reproof.measuring.outcomes import Outcomes, Trial
+from tests.ours import needs
 
 COUNT = 100
 
@@ -127,10 +128,12 @@ def only(gate):
     return {name: name == gate for name in CHECKS}
 
 
+@needs("attacks/random_noise")
 def test_an_honest_model_raises_nothing():
     assert raised() == only(None)
 
 
+@needs("attacks/random_noise")
 @pytest.mark.parametrize(
     ("gate", "change", "beaten"),
     [
@@ -172,6 +175,7 @@ def test_each_fact_alone(gate, fact):
     assert {name for name, flag in found.items() if flag.raised} == {gate}
 
 
+@needs("attacks/random_noise")
 def test_a_masked_model_raises_them_all():
     changes = {
         "pgd_high": trial("white_box", "pgd", 0.3, 93),
@@ -203,6 +207,7 @@ def test_pairs_count_not_totals():
     assert raised(pgd_high=unlike, adaptive=None)["iterative_vs_single_step"] is False
 
 
+@needs("attacks/bim", "attacks/mim")
 def test_many_comparisons_are_corrected_for():
     """p = 1/64 (six images to none) is a flag as the only comparison, and none among four."""
     single = trial("white_box", "fgsm", 0.3, 40)
@@ -369,6 +374,7 @@ def test_a_suite_s_own_settings_count():
     assert flags(suite_overrides={("other", *place[1:]): changed})["more_steps"].raised is False
 
 
+@needs("attacks/random_noise")
 def test_what_is_unknown_is_not_checked():
     unknown = {"more_steps", "more_restarts"}
     assert {gate for gate, flag in flags(attacks=None).items() if flag.raised is None} == unknown

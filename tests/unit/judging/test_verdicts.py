@@ -15,6 +15,7 @@ from reproof.judging.study_facts import ModelFacts, StudyFacts
 from reproof.judging.verdicts import Judge, Verdict
 from tests.hand_made_papers import DESCRIPTION, claim
 from tests.hand_made_tables import changed, frame
+from tests.ours import needs
 
 
 def judge(
@@ -350,6 +351,7 @@ SOURCES = [
 ]
 
 
+@needs("defenses/fgsm_training")
 @pytest.mark.parametrize(
     ("claimed", "made_on", "differences"), SOURCES, ids=[f"{c} on {m}" for c, m, _ in SOURCES]
 )
@@ -361,6 +363,7 @@ def test_sources_differ_in_network_defense_training_and_number(claimed, made_on,
     assert (found.grade == "C") == bool(differences) or made_on == "small"
 
 
+@needs("defenses/fgsm_training")
 @pytest.mark.parametrize(
     ("claimed", "chosen"),
     [

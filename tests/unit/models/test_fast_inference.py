@@ -17,6 +17,7 @@ from reproof.data.dataset import DataDescription
 from reproof.models.classifier import Classifier
 from reproof.models.fast_inference import _FrozenPReLU, cheaper
 from reproof.settings.attack import AttackSettings
+from tests.ours import cases_here, needs
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -35,6 +36,7 @@ NETWORKS: list[tuple[str, dict[str, Any], int]] = [
     ("dkd_mnist", {}, 1),
     ("dkd_cifar10", {"width": 1 / 8}, 3),
 ]
+NETWORKS = cases_here("architectures", NETWORKS)
 
 
 def build(kind: str, stanza: dict[str, Any], channels: int) -> Classifier:
@@ -299,6 +301,7 @@ def test_layers_that_are_used_more_than_once() -> None:
     compare(freeze(network), draw(3, 2, 9, 9))
 
 
+@needs("architectures/resnet")
 def test_nothing_is_kept_between_passes() -> None:
     """A network whose weights change while it is attacked is asked as it is."""
     network = freeze(build("resnet", {"depth": 8, "width": 1 / 4}, 1))
@@ -335,6 +338,7 @@ def test_other_kinds_of_numbers_and_wrong_shapes_are_left_to_the_layers() -> Non
         torch.testing.assert_close(slopes(draw(3, 1, 9, 9)), expected)
 
 
+@needs("architectures/resnet")
 def test_all_is_restored_after_an_error() -> None:
     network = freeze(build("resnet", {"depth": 8, "width": 1 / 4}, 1))
     own = network.modules

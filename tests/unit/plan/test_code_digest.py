@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reproof.plan import code_digest
+from tests.ours import here
 
 
 @pytest.fixture
@@ -109,10 +110,10 @@ def test_a_new_setting_of_attacks_by_gradient_ascent_changes_their_own_jobs_alon
             for stage in ("assemble", "surface", "evaluate", "tabulate", "draw")
         },
         "prepare": ["reproof.stages.prepare", "reproof.datasets.digits"],
-        "train": ["reproof.stages.train", "reproof.architectures.cnn6", "reproof.defenses.pgd_training"],
+        "train": ["reproof.stages.train", "reproof.architectures.cnn6", "reproof.defenses.undefended"],
         **{
             kind: ["reproof.stages.attack", f"reproof.attacks.{kind}"]
-            for kind in ("fgsm", "jsma", "bim", "pgd")
+            for kind in here("attacks", "fgsm", "jsma", "bim", "pgd")
         },
     }
 
@@ -129,7 +130,7 @@ def test_a_new_setting_of_attacks_by_gradient_ascent_changes_their_own_jobs_alon
         "    patience: Count = Field(1, description='A new one.')\n\n    def passes(self)",
     )
     after = digests()
-    assert {name for name in jobs if before[name] != after[name]} == {"bim", "pgd"}
+    assert {name for name in jobs if before[name] != after[name]} == set(here("attacks", "bim", "pgd"))
 
 
 @pytest.mark.parametrize("stage", ["prepare", "train", "assemble", "attack", "evaluate", "tabulate", "draw"])

@@ -19,7 +19,9 @@ from reproof.plan.jobs import Plan
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.defense import DefenseSettings
 from reproof.study import reader
+from tests.ours import needs
 
+pytestmark = needs("architectures/lenet")
 ROOT = Path(__file__).parents[3]
 
 

@@ -28,7 +28,9 @@ from reproof.stages.train import train
 from reproof.study import layers, reader
 from reproof.study import model as study_model
 from reproof.training import loop
+from tests.ours import needs
 
+pytestmark = needs("architectures/lenet")
 FILE = "study.yaml"
 
 
