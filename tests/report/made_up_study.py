@@ -333,6 +333,11 @@ def protocol() -> tuple[Experiment, ...]:
             {
                 "of": {"defense": "prototype_conformity", "training": ["fgsm", "pgd"], "dataset": "cifar*"},
                 "settings": {
+                    "training.adversarial.attack": {
+                        "is": "pgd",
+                        "or": ["fgsm"],
+                        "reading": "Both are named.",
+                    },
                     "training.adversarial.epsilon": {"is": "8/255", "place": "Sec. 5.1 <b>"},
                     "training.milestones": {"is": [100, 200], "place": "Sec. 5.1"},
                     "training.gradient_clip": {"is": None, "reading": "None is named."},

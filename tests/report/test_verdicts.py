@@ -17,7 +17,7 @@ from reproof.claims.protocol import Experiment, Grade
 from reproof.judging import equivalence
 from reproof.judging.difference import Difference, dump
 from reproof.judging.verdicts import VerdictWord
-from reproof.report import protocol_words, render, shown_verdict, tally, verdict_words
+from reproof.report import numbers, protocol_words, render, shown_verdict, tally, verdict_words
 from reproof.report.claim_cells import _differences
 from reproof.report.contents import rows
 from reproof.report.reasons import Clause
@@ -207,6 +207,17 @@ def test_margins_are_in_the_unit_of_the_claim(about: dict[str, str], margin: flo
     assert facts(row(margin=margin), **about)["margin"] == words
 
 
+def test_a_time_is_told_as_the_ratio_that_was_judged() -> None:
+    """Claimed 3 times the undefended epoch: the margin is a quarter of that."""
+    timed = claim(unit="min:s", metric="epoch_seconds", printed="6:43m", value=403.0)
+    judged = row(measured=2.0, margin=3 * equivalence.TIMES)
+    assert numbers.measured(judged, timed) == "2 times the undefended network’s"
+    assert numbers.claimed_ratio(judged) == pytest.approx(3)
+    alone = row(verdict="not comparable", grade="C", measured=61.0, margin=None)
+    assert numbers.measured(alone, timed) == "1:01 min", "seconds, where there is nothing to compare with"
+    assert numbers.measured(row(measured=0.951), claim()) == "95.1 %"
+
+
 def test_differences_stand_by_grade_as_they_come() -> None:
     clauses = [
         Clause("network", grade="C"),
@@ -272,7 +283,7 @@ def test_a_statement_names_its_heaviest_differences_and_counts_the_rest(tree: ma
 def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> None:
     page = open_page()
     fold = page.locator("#protocol-made_up")
-    assert "4 settings printed, 3 read" in fold.locator("summary").inner_text()
+    assert "4 settings printed, 4 read" in fold.locator("summary").inner_text()
     fold.locator("summary").click()
     tables = fold.locator("table")
     assert [" ".join(text.split()) for text in tables.locator("caption").all_inner_texts()] == [
@@ -285,6 +296,7 @@ def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> 
         "training.nesterov no our reading: Not named.",
         "training.weight_decay 0.0001 or, as plausible: 0 or 5e-4 our reading: The Made up 2001 code has it.",
         "images 10,000 Table 1",
+        "training.adversarial.attack PGD or, as plausible: FGSM our reading: Both are named.",
         "training.adversarial.epsilon 8/255 Sec. 5.1 <b>",
         "training.milestones 100, 200 Sec. 5.1",
         "training.gradient_clip none our reading: None is named.",
@@ -299,9 +311,9 @@ def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> 
         ({"dataset": "mnist", "architecture": ["lenet", "cnn6"]}, "Claims about MNIST, LeNet or CNN-6"),
         ({"attack": "none", "setting": "white_box"}, "Claims about no attack, white-box"),
         ({"table": "Text"}, "Claims about numbers in the prose"),
-        ({"table": ["Table 1", "Table 2*"]}, "Claims about Table 1 or table Table 2*"),
+        ({"table": ["Table 1", "Table 2*"]}, "Claims about Table 1 or table <code>Table 2*</code>"),
         ({"parameters": "epsilon=8/255", "dataset": "*"}, "Claims about at ε = 8/255"),
-        ({"evidence": "copied from *"}, "Claims about evidence copied from *"),
+        ({"evidence": "copied from *"}, "Claims about evidence <code>copied from *</code>"),
         ({"dataset": "*"}, "All claims"),
     ],
 )

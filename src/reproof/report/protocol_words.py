@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from reproof import wording
 from reproof.claims.paper import Paper
 from reproof.claims.protocol import Experiment, Stated
@@ -32,7 +34,8 @@ class SettingRow:
 class ShownExperiment:
     """One experiment of a paper, or what several have in common."""
 
-    of: str
+    of: Markup
+    """Which claims it is of."""
     rows: tuple[SettingRow, ...]
 
 
@@ -53,8 +56,12 @@ def _rows(experiment: Experiment) -> list[SettingRow]:
 
 
 def _setting(name: str, stated: Stated) -> SettingRow:
-    others = " or ".join(map(value, stated.alternatives))
-    return SettingRow(name, True, value(stated.value), stated.place, stated.reading, others)
+    def worded(one: Any) -> str:
+        named = name.endswith(".attack") and isinstance(one, str)
+        return wording.attack(one) if named else value(one)
+
+    others = " or ".join(map(worded, stated.alternatives))
+    return SettingRow(name, True, worded(stated.value), stated.place, stated.reading, others)
 
 
 def value(stated: Any) -> str:
@@ -88,17 +95,18 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[str], str]]] = {
 """Column of a claim by which an experiment says which claims it is of -> what stands before its words, and these."""
 
 
-def _claims_of(experiment: Experiment) -> str:
+def _claims_of(experiment: Experiment) -> Markup:
     """Return which claims an experiment is of: `Claims about MNIST, adaptive gravity or undefended`."""
     told = [_column(name, words) for name, words in experiment.of.items() if set(words) != {"*"}]
-    return f"Claims about {', '.join(told)}" if told else "All claims"
+    return Markup("Claims about {}").format(Markup(", ").join(told)) if told else Markup("All claims")
 
 
-def _column(name: str, words: Sequence[str]) -> str:
+def _column(name: str, words: Sequence[str]) -> Markup:
+    """Return a column's words; a pattern stands for words that nobody has, and is shown as code."""
     before, worded = _COLUMNS[name]
-    # A pattern stands for words that nobody has: it stays as it is, but for the column's name.
+    called = "data set" if name == "dataset" else name
     told = [
-        f"{'data set' if name == 'dataset' else name} {word}" if "*" in word else worded(word)
+        Markup("{} <code>{}</code>").format(called, word) if "*" in word else escape(worded(word))
         for word in words
     ]
-    return before + " or ".join(told)
+    return escape(before) + Markup(" or ").join(told)

@@ -147,9 +147,8 @@ class Statements:
         for claim_id in (row.measured_left, row.measured_right):
             verdict, claim = self._judged.row(claim_id), self._claims.get(claim_id)
             if verdict is not None and claim is not None:
-                text = wording.printed(numbers.measure(verdict.measured, claim.unit), claim.unit)
-                between = numbers.interval(verdict.low, verdict.high, claim.unit)
-                shown[claim_id] = f"{text} {between}".strip()
+                between = numbers.interval(verdict.low, verdict.high, numbers.judged_in(verdict, claim))
+                shown[claim_id] = f"{numbers.measured(verdict, claim)} {between}".strip()
         tightest = self._tightest(
             paper, statement, row.measured_left, row.measured_right, row.measured_difference, shown
         )
