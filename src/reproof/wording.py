@@ -144,8 +144,10 @@ def measure(value: float | None, unit: str = "percent") -> str:
     """Return a value for people, as claims in this unit are printed: a fraction of 1 in percent is `37.5`."""
     if value is None:
         return "?"
-    if unit in ("percent", "points"):
+    if unit == "percent":
         return f"{100 * value:.1f}"
+    if unit == "points":
+        return f"{100 * value:.2f}"
     if unit == "fraction":
         return f"{value:.3f}"
     if unit == "levels":

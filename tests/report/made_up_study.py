@@ -23,7 +23,8 @@ from safetensors.numpy import save_file
 from reproof import csv_tables
 from reproof.claims.claim import Claim
 from reproof.claims.independent import IndependentMeasurement
-from reproof.claims.paper import Contradiction, HyperParameter, Paper, PaperTable, Reading, Statement
+from reproof.claims.paper import Contradiction, Paper, PaperTable, Reading, Statement
+from reproof.claims.protocol import Experiment
 from reproof.claims.vocabulary import LOST, METRICS
 from reproof.figures import draw
 from reproof.judging.difference import Difference, dump
@@ -301,7 +302,8 @@ def paper() -> Paper:
         notes={"transfer": "transfer from VGG-19"},
         budgets={},
         attacks={},
-        hyper_parameters=(HyperParameter(name="rate", value="0.1", place="Sec. 5"),),
+        hyper_parameters=(),
+        protocol=protocol(),
         readings=(Reading(gap="Eq. 1 has no weight.", choice="1", reason="The simplest.", setting="weight"),),
         contradictions=(
             Contradiction(
@@ -309,6 +311,43 @@ def paper() -> Paper:
             ),
         ),
         claims=tuple(claims),
+    )
+
+
+def protocol() -> tuple[Experiment, ...]:
+    """Return what the first paper says of its experiments: printed, read, with other readings, and beside settings."""
+    return (
+        Experiment.model_validate(
+            {
+                "of": {"table": "*"},
+                "settings": {
+                    "training.epochs": {"is": 350, "place": "Sec. 5"},
+                    "training.nesterov": {"is": False, "reading": "Not named."},
+                    "training.weight_decay": {
+                        "is": 1e-4,
+                        "or": [0, "5e-4"],
+                        "reading": "The made_up code has it.",
+                    },
+                    "images": {"is": 10000, "place": "Table 1"},
+                },
+            }
+        ),
+        Experiment.model_validate(
+            {
+                "of": {"defense": "prototype_conformity", "training": ["fgsm", "pgd"], "dataset": "cifar*"},
+                "settings": {
+                    "training.adversarial.attack": {
+                        "is": "pgd",
+                        "or": ["fgsm"],
+                        "reading": "Both are named.",
+                    },
+                    "training.adversarial.epsilon": {"is": "8/255", "place": "Sec. 5.1 <b>"},
+                    "training.milestones": {"is": [100, 200], "place": "Sec. 5.1"},
+                    "training.gradient_clip": {"is": None, "reading": "None is named."},
+                },
+                "facts": [{"name": "device", "value": "One GPU", "place": "Sec. 5.2"}],
+            }
+        ),
     )
 
 
@@ -476,7 +515,11 @@ def _statement_row(name: str, **told: Any) -> dict[str, str]:
     for kind in ("in_print", "measured"):
         row[kind] = "not measured"
         row |= {f"{kind.removeprefix('in_')}_{end}": "0" if end in ends[:2] else "" for end in ends}
-    return row | {"judgement": "", "differences": ""} | {key: str(value) for key, value in told.items()}
+    return (
+        row
+        | {"judgement": "", "grade": "", "differences": ""}
+        | {key: str(value) for key, value in told.items()}
+    )
 
 
 def _ids(kind: str, pairs: int, holding: int, left: str, right: str, difference: float) -> dict[str, Any]:
@@ -496,6 +539,7 @@ def statements() -> list[dict[str, str]]:
             measured="does not hold",
             **_ids("measured", 2, 1, own + "4", own + "3", 0.05),
             judgement="does not hold",
+            grade="A",
         ),
         _statement_row(
             "trivial_impact",
@@ -515,10 +559,11 @@ def statements() -> list[dict[str, str]]:
         _statement_row(
             "relative_gain",
             in_print="does not hold",
-            **_ids("print", 1, 0, own + "7", "made_up.2", 1.985),
+            **_ids("print", 3, 0, own + "7", "made_up.2", 1.985),
             measured="undecided",
             **_ids("measured", 1, 0, own + "7", "made_up.2", 1.2),
             judgement="undecided",
+            grade="B",
             differences=dump([Difference("pairs", "1", "3")]),
         ),
     ]
@@ -770,10 +815,15 @@ def _count(tree: Tree, model: MadeUpModel, threat: str, table: pa.Table) -> None
             tree.measurements.append(length | dict.fromkeys(("correct", "total", "low", "high"), ""))
 
 
-def least(model: MadeUpModel, budget: float) -> int:
-    """Return how many images withstand all: they are fooled in one order, so it is the least count up to the budget."""
+def least(model: MadeUpModel, budget: float, setting: str = "") -> int:
+    """Return how many images withstand all attacks up to a budget, or all of a setting: the least of their counts.
+
+    They are fooled in one order.
+    """
     reached = [
-        count for (_, _, p), count in model.correct.items() if p.startswith("eps") and float(p[8:]) <= budget
+        count
+        for (where, _, p), count in model.correct.items()
+        if p.startswith("eps") and float(p[8:]) <= budget and setting in ("", where)
     ]
     return min([model.clean, *reached])
 
@@ -837,9 +887,12 @@ def _write_tables(tree: Tree) -> None:
     _break_down(tree)
     for model in MODELS:
         for budget in BUDGETS:
-            place = ("all", "", "worst_case", f"norm=linf epsilon={budget:g}", "accuracy")
-            row = {**_row(model, place, least(model, budget), IMAGES), "seed": str(SEED)}
-            tree.measurements.append(row)
+            settings = sorted({setting for setting, _, p in model.correct if p.startswith("eps")})
+            for setting in ("", *settings):
+                attack = "worst_case_in_setting" if setting else "worst_case"
+                place = (setting or "all", "", attack, f"norm=linf epsilon={budget:g}", "accuracy")
+                left = least(model, budget, setting)
+                tree.measurements.append({**_row(model, place, left, IMAGES), "seed": str(SEED)})
         free = min(count for (_, _, p), count in model.correct.items() if p.startswith("c="))
         place = ("all", "", "worst_case_unbounded", "", "accuracy")
         tree.measurements.append({**_row(model, place, free, IMAGES), "seed": str(SEED)})
@@ -893,7 +946,7 @@ def flags() -> list[dict[str, Any]]:
 
 
 def _verdict(tree: Tree, claim: Claim) -> dict[str, Any]:
-    """Return a verdict by a simple rule that gives every kind; `verdicts.judge` is neither used nor tested."""
+    """Return a verdict by a simple rule that gives every word and grade; `judging` is neither used nor tested."""
     row: dict[str, Any] = {
         "claim_id": claim.claim_id,
         "claimed": claim.value,
@@ -921,36 +974,65 @@ def _verdict(tree: Tree, claim: Claim) -> dict[str, Any]:
     measured = found[0]
     row |= {name: measured[name] for name in csv_tables.KEY}
     if not METRICS[claim.metric].share:
-        return row | {
-            "measured": measured["value"],
-            "verdict": "lower" if claim.value > float(measured["value"]) else "higher",
-        }
-    differences = [Difference("images", "40", "10000")]
-    if claim.dataset != "digits":
-        word = "not comparable"
-        differences.insert(0, Difference("dataset", "digits", claim.dataset))
-    else:
-        low, high = (float(measured[end] or measured["value"]) for end in ("low", "high"))
-        low, high = low - 0.02, high + 0.02
-        word = "lower" if claim.value > high else "higher" if claim.value < low else "reproduced"
-    worst = [
-        s
-        for s in tree.summary
-        if s["model"] == measured["model"] and s["parameters"] == f"norm=linf {claim.parameters}"
-    ]
-    strongest = {}
-    if worst:
-        names = ("attack", "parameters", "value", "low", "high")
-        strongest = {f"strongest_{name}": worst[0][name] for name in names}
-        strongest["strongest_verdict"] = "lower"
-    return row | {
-        "measured": measured["value"],
+        judged = {"grade": "A", "verdict": "lower" if claim.value > float(measured["value"]) else "higher"}
+        if METRICS[claim.metric].compared != "time":
+            return row | judged | {"measured": measured["value"], "margin": claim.value / 10}
+        if claim.metric == "epoch_seconds":  # claimed three times the undefended epoch, measured twice
+            return (
+                row | judged | {"measured": 2.0, "low": 2.0, "high": 2.0, "margin": 0.75, "verdict": "lower"}
+            )
+        without = Difference("undefended", "", "", "C")
+        return row | {"measured": measured["value"], "verdict": "not comparable", "grade": "C",
+                      "differences": dump([without])}  # fmt: skip
+    value = float(measured["value"])
+    row |= {
+        "measured": value,
         "low": measured["low"],
         "high": measured["high"],
-        "verdict": word,
-        "differences": dump(differences),
-        **strongest,
+        **_left(tree, claim, measured["model"]),
     }
+    row |= {"margin": 0.02, "grade": "A", "source_accuracy": 0.95 if claim.setting == "black_box" else None}
+    differences = [Difference("images", "40", "10000", "A")]
+    near = abs(value - claim.value) < 0.1
+    word = "reproduced" if near else "lower" if value < claim.value else "higher"
+    if claim.dataset != "digits":
+        differences.insert(0, Difference("dataset", "digits", claim.dataset, "C"))
+        row |= {"grade": "C", "margin": 0.02}
+        word = "not comparable"
+    elif claim.attack == "carlini_wagner":
+        differences.insert(0, Difference("attack.steps", "100", "1000", "B"))
+        row |= {"grade": "B", "undecided_by": "attack"}
+        word = "undecided"
+    elif claim.training == "fgsm":
+        differences.insert(0, Difference("training.epochs", "12", "350", "B"))
+        row |= {"grade": "B", "training_share": 12 / 350}
+        if claim.parameters == "epsilon=0.2":
+            row |= {"undecided_by": "seeds", "seed_words": "lower, lower, reproduced"}
+            word = "undecided"
+        else:
+            row |= {"seed_words": ", ".join([word] * 3), "stable": "yes"}
+    elif claim.setting == "black_box":
+        differences.insert(0, Difference("source.training.epochs", "3", "200", "B"))
+        row |= {"grade": "B", "stable": "no" if word == "higher" else ""}
+    elif claim.defense == "undefended" and claim.attack == "none" and claim.paper == "made_up":
+        row["undecided_by"] = "images"
+        word = "undecided"
+    return row | {"verdict": word, "differences": dump(differences)}
+
+
+def _left(tree: Tree, claim: Claim, model: str) -> dict[str, Any]:
+    """Return what is left of a model within a claim's budget, in the claim's setting and in all."""
+    found = {}
+    for name, setting in (("strongest", claim.setting), ("overall", "all")):
+        for row in tree.summary:
+            place = (row["model"], row["setting"], row["parameters"])
+            if place == (model, setting, f"norm=linf {claim.parameters}"):
+                ends = ("value", "low", "high") if setting == "all" else ("attack", "parameters", *_ENDS)
+                found |= {f"{name}_{end}": row[end] for end in ends}
+    return found
+
+
+_ENDS = ("value", "low", "high")
 
 
 def report_data(tree: Tree, stale: Mapping[str, str] | None = None) -> ReportData:

@@ -287,21 +287,25 @@ def test_a_study_without_defenses_says_so(data: ReportData) -> None:
 # The strongest at the end of every table.
 
 
-def table_of(data: ReportData, *claims: Claim) -> ShownTable:
-    """Return these claims' table, with the verdicts of a study that measured each that names a model in its note."""
+ALL = "all settings"
+
+
+def table_of(data: ReportData, *claims: Claim, strongest: bool = False) -> ShownTable:
+    """Return these claims' table, with the verdicts of a study that measured each that names a model in its note.
+
+    strongest: say what is left in the claim's own setting too, beside what is left in all.
+    """
     verdicts = [
         {
             **dict.fromkeys(("measured", "low", "high"), 0.5),
             "study": "made_up",
-            "strongest_attack": "worst_case" if each.epsilon else "",
-            "strongest_parameters": f"norm=linf epsilon={each.epsilon}" if each.epsilon else "",
             "claim_id": each.claim_id,
             "verdict": "reproduced",
             "differences": "",
             "model": each.note,
-            "strongest_value": 0.1 if each.epsilon else None,
-            **dict.fromkeys(("strongest_low", "strongest_high"), 0.05),
-            "strongest_verdict": "lower",
+            "strongest_value": 0.1 if strongest and each.epsilon else None,
+            "overall_value": 0.1 if each.epsilon else None,
+            **dict.fromkeys(("overall_low", "overall_high"), 0.05),
         }
         for each in claims
         if each.note
@@ -350,7 +354,11 @@ def test_a_network_along_a_row_has_its_strongest_in_the_last_column(data: Report
     assert [heading.text for heading in table.headings[0]] == ["", "No attack", "FGSM", "PGD", "Strongest"]
     assert table.width == 5
     (group,) = table.groups
-    assert left(group.strongest) == [[(percent("undefended", 0.3), "")], [(percent("hostile", 0.3), "")], []]
+    assert left(group.strongest) == [
+        [(percent("undefended", 0.3), ALL)],
+        [(percent("hostile", 0.3), ALL)],
+        [],
+    ]
     assert group.below == []
     assert group.strongest[1][0].number.card == "card-hostile-all-worst_case-norm-linf-epsilon-0.3"
 
@@ -371,8 +379,8 @@ def test_networks_side_by_side_have_theirs_in_the_last_row_of_their_group(data: 
     assert table.width == 4
     assert [heading.text for heading in table.headings[0]] == ["", *names]
     low, high, clean = table.groups
-    assert left(low.below) == [[(percent(name, 0.1), "")] for name in names]
-    assert left(high.below) == [[(percent(name, 0.3), "")] for name in names]
+    assert left(low.below) == [[(percent(name, 0.1), ALL)] for name in names]
+    assert left(high.below) == [[(percent(name, 0.3), ALL)] for name in names]
     assert clean.below == []
     assert low.strongest == high.strongest == []
 
@@ -395,7 +403,7 @@ def test_groups_that_end_alike_share_one_last_row(data: ReportData) -> None:
         ),
     )
     fgsm, mim, none, pgd, bim = (left(group.below) for group in table.groups)
-    three = [[(percent(name, 0.3), "")] for name in names]
+    three = [[(percent(name, 0.3), ALL)] for name in names]
     assert (fgsm, none) == ([], [])
     assert mim == bim == three
     assert pgd == [*three[:2], []]
@@ -406,13 +414,13 @@ def test_several_budgets_and_networks_in_one_cell_are_named(data: ReportData) ->
     table = table_of(data, *(cell(f"PGD {e}", "Ours", "hostile" if e != "0.2" else "", e) for e in budgets))
     # Each row has one; down the column there would be two.
     assert left(table.groups[0].strongest) == [
-        [(percent("hostile", 0.1), "")],
+        [(percent("hostile", 0.1), ALL)],
         [],
-        [(percent("hostile", 0.3), "")],
+        [(percent("hostile", 0.3), ALL)],
     ]
     across = table_of(data, *(cell("Ours", f"ε = {e}", "hostile", e) for e in budgets))
     assert not across.strongest
-    assert left(across.groups[0].below) == [[(percent("hostile", float(e)), "")] for e in budgets]
+    assert left(across.groups[0].below) == [[(percent("hostile", float(e)), ALL)] for e in budgets]
     square = table_of(
         data,
         cell("A", "1", "hostile", "0.1"),
@@ -421,14 +429,29 @@ def test_several_budgets_and_networks_in_one_cell_are_named(data: ReportData) ->
         cell("B", "2", "hostile", "0.1"),
     )
     assert left(square.groups[0].strongest)[0] == [
-        (percent("hostile", 0.1), f"ε = 0.1, {made_up_study.HOSTILE}"),
-        (percent("undefended", 0.3), "ε = 0.3, undefended"),
+        (percent("hostile", 0.1), f"{ALL}, ε = 0.1, {made_up_study.HOSTILE}"),
+        (percent("undefended", 0.3), f"{ALL}, ε = 0.3, undefended"),
     ]
 
 
 def test_a_lone_measured_budget_is_named_where_its_row_prints_several(data: ReportData) -> None:
     table = table_of(data, cell("Ours", "0.1", "hostile", "0.1"), cell("Ours", "0.3", "", "0.3"))
-    assert left(table.groups[0].strongest) == [[(percent("hostile", 0.1), "ε = 0.1")]]
+    assert left(table.groups[0].strongest) == [[(percent("hostile", 0.1), f"{ALL}, ε = 0.1")]]
+
+
+def test_what_the_claims_own_settings_leave_stands_before_what_all_leave(data: ReportData) -> None:
+    """Of prototype conformity FGSM and PGD leave 15, transfer 24, the adaptive attack 4 of the 40 images."""
+    ours = {"model": "prototype_conformity", "defense": "prototype_conformity"}
+    cells = [
+        cell("Ours", "White", **ours),
+        cell("Ours", "Black", **ours, setting="black_box", source="vgg19"),
+        cell("Ours", "Grey", "prototype_conformity", setting="adaptive"),
+    ]
+    table = table_of(data, *cells, strongest=True)
+    expected = [("37.5", "white-box"), ("60.0", "black-box"), ("10.0", "adaptive and all settings")]
+    assert left(table.groups[0].strongest) == [expected]
+    plain = table_of(data, cell("Plain", "White", "undefended"), strongest=True)
+    assert left(plain.groups[0].strongest) == [[("0.0", "white-box and all settings")]], "said once"
 
 
 def test_tables_without_a_measured_budget_stay_as_printed(data: ReportData) -> None:
@@ -442,7 +465,7 @@ def test_numbers_that_are_no_accuracy_have_no_strongest(data: ReportData) -> Non
     gain = cell("Gain", "Ours", "hostile", metric="accuracy_gain", unit="points", value="0.01")
     assert not table_of(data, gain).strongest
     table = table_of(data, gain, cell("PGD", "Ours", "hostile"))
-    assert left(table.groups[0].strongest) == [[], [(percent("hostile", 0.3), "")]]
+    assert left(table.groups[0].strongest) == [[], [(percent("hostile", 0.3), ALL)]]
 
 
 def test_percent_is_said_where_the_table_is_in_fractions(data: ReportData) -> None:
@@ -454,7 +477,7 @@ def test_percent_is_said_where_the_table_is_in_fractions(data: ReportData) -> No
 def test_the_prose_says_it_with_the_number(data: ReportData) -> None:
     table = table_of(data, cell("Sec. 5 · ours", "Claim", "hostile", table=PROSE))
     assert table.strongest
-    assert left(table.groups[0].strongest) == [[(percent("hostile", 0.3), "")]]
+    assert left(table.groups[0].strongest) == [[(percent("hostile", 0.3), ALL)]]
 
 
 # The page.
@@ -493,11 +516,24 @@ def test_the_models_table_ends_with_the_strongest(open_page: Open) -> None:
 def test_the_strongest_of_a_row_leads_to_its_card(open_page: Open) -> None:
     page = open_page()
     row = page.locator("#table-made_up-table-1 tbody").nth(0).locator("tr", has_text="Ours")
-    assert row.locator("td").last.inner_text().split() == ["10.0", "[4.0–23.1]"]
-    row.locator("td").last.locator("a.number").click()
+    shown = [
+        " ".join(each.inner_text().split()) for each in row.locator("td").last.locator(".one-left").all()
+    ]
+    assert shown == [
+        "37.5 [24.2–53.0] white-box",
+        "60.0 [44.6–73.7] black-box",
+        "10.0 [4.0–23.1] all settings",
+    ]
+    row.locator("td").last.locator("a.number").last.click()
     text = re.sub(r"\s+", " ", page.locator("dialog .card").inner_text())
     assert "prototype conformity, Worst case, L∞, ε = 0.3, all attacks" in text
     assert "4 of 40 images" in text
+    page.keyboard.press("Escape")
+    row.locator("td").last.locator("a.number").first.click()
+    text = re.sub(r"\s+", " ", page.locator("dialog .card").inner_text())
+    assert "prototype conformity, Worst case of one setting, L∞, ε = 0.3, white-box" in text
+    assert "outcomes/prototype_conformity/seed0/white_box.parquet" in text, "the attacks of its setting"
+    assert "adaptive" not in text
 
 
 def test_a_cell_of_a_class_leads_to_its_card(open_page: Open) -> None:

@@ -71,7 +71,7 @@ def accuracy(model: str, value: float, attack: str = "worst_case", parameters: s
 def told(
     *,
     claims: Sequence[Claim] = (),
-    verdicts: Mapping[int, str] | None = None,
+    verdicts: Mapping[int, Mapping[str, Any]] | None = None,
     rows: Sequence[Mapping[str, Any]] = (),
     seconds: Mapping[str, Sequence[float]] | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
@@ -96,10 +96,7 @@ def told(
         *("s", "S", "", {}, {}, (0,), made, [], [], frame("summary", rows), empty("measurements")),
         verdicts=frame(
             "verdicts",
-            [
-                {"claim_id": f"mustafa_pcl.{number}", "verdict": word}
-                for number, word in (verdicts or {}).items()
-            ],
+            [{"claim_id": f"mustafa_pcl.{number}", **row} for number, row in (verdicts or {}).items()],
         ),
         papers=[paper(claims)],
         trails=trails,
@@ -110,30 +107,54 @@ def told(
     return {each.term: re.sub(r"<[^>]*>", "", str(each.words)) for each in found.findings}
 
 
-def test_claims_under_attack_are_counted_by_verdict() -> None:
+def fell(*rows: str) -> dict[int, dict[str, Any]]:
+    """Return verdicts written `word, grade, share, stable`, numbered from 0."""
+    names = ("verdict", "grade", "training_share", "stable")
+    return {number: dict(zip(names, row.split(", "), strict=False)) for number, row in enumerate(rows)}
+
+
+def test_grade_a_alone_is_the_headline_and_b_is_counted_apart() -> None:
     claims = [
-        *(claim(number) for number in range(6)),
-        claim(6, dataset="mnist"),
-        claim(7, dataset="mnist"),
-        claim(8, evidence="copied from X"),
-        claim(9, attack="none", parameters=""),
-        claim(10, value=None),
+        *(claim(number) for number in range(9)),
+        claim(9, dataset="mnist"),
+        claim(10, dataset="mnist"),
+        claim(11, evidence="copied from X"),
+        claim(12, attack="none", parameters=""),
+        claim(13, value=None),
     ]
-    words = dict(enumerate(["reproduced", "reproduced", "lower", "lower", "lower", "not measured"]))
-    words |= {6: "not comparable", 7: "not measured", 8: "reproduced", 9: "reproduced", 10: "reproduced"}
+    words = fell(
+        "reproduced, A",
+        "lower, A",
+        "lower, A",
+        "undecided, A",
+        "higher, B, 0.01, yes",
+        "reproduced, B, 0.15, no",
+        "higher, B, 0.04",
+        "undecided, B",
+    )
+    words |= {8: {"verdict": "not measured"}, 9: {"verdict": "not comparable", "grade": "C"}}
+    words |= {number: {"verdict": "reproduced", "grade": "A"} for number in (11, 12, 13)}
     assert told(claims=claims, verdicts=words)["Under its own attacks"] == (
-        "2 of 5 comparable claims reproduced, 3 lower, 0 higher; of 8 own claims under attack, 6 are on digits "
-        "(1 of these not measured); 1 measured on another data set, network or source, and not judged."
+        "1 of 4 claims of grade A reproduced, 2 lower, 0 higher, 1 undecided; grade B at 1 % to 15 % of the paper’s "
+        "epochs (3 of them): 1 reproduced, 2 higher, 1 undecided (1 stable, 1 not stable, 1 not tried at half of "
+        "that training). Of 11 own claims under attack, 9 are on digits (1 of these not measured). 1 more is of "
+        "grade C: another experiment was measured, shown and not judged."
+    )
+
+
+def test_grade_b_is_no_headline() -> None:
+    found = told(claims=[claim(0)], verdicts=fell("reproduced, B, 0.5"))["Under its own attacks"]
+    assert found.startswith(
+        "No claim was judged at grade A; grade B at 50 % of the paper’s epochs: 1 reproduced "
+        "(none of them tried at half of that training). "
     )
 
 
 def test_a_paper_of_other_data_has_no_comparable_claim() -> None:
-    claims = [claim(1, dataset="cifar10"), claim(2, dataset="cifar10")]
-    assert told(claims=claims, verdicts={1: "not comparable", 2: "not measured"})[
-        "Under its own attacks"
-    ] == (
-        "No claim could be compared; of 2 own claims under attack, 0 are on digits; "
-        "1 measured on another data set, network or source, and not judged."
+    claims = [claim(0, dataset="cifar10"), claim(1, dataset="cifar10")]
+    assert told(claims=claims, verdicts=fell("not comparable, C"))["Under its own attacks"] == (
+        "No claim was judged at grade A. Of 2 own claims under attack, 0 are on digits. 1 more is of grade C: "
+        "another experiment was measured, shown and not judged."
     )
 
 

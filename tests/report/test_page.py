@@ -90,7 +90,7 @@ def test_tells_hand_computed_numbers(open_page: Open) -> None:
     assert cell.locator(".claimed").inner_text() == "60.00"
     assert cell.locator(".value").inner_text() == "37.5"
     assert cell.locator(".interval").inner_text() == "[24.2–53.0]"
-    assert cell.locator(".verdict").inner_text() == "▼ lower"
+    assert squeezed(cell.locator(".verdict").inner_text()) == "▼ lower grade A"
     # 4 of 40 in the adaptive attack, which is also the worst case per image: 10 %, Wilson [4.0, 23.1].
     matrix = page.locator('[id="matrix-digits-ε=0.3"]')
     row = matrix.locator("tbody tr", has_text="prototype conformity, clean images").locator("td")
@@ -104,16 +104,25 @@ def test_tells_hand_computed_numbers(open_page: Open) -> None:
     assert free.inner_text().split() == ["0.0", "[0.0–8.8]", "L2", "2.5"]
     counts = page.locator("#paper-made_up ul.counts li").all_inner_texts()
     assert [re.sub(r"\s+", " ", text).strip() for text in counts] == [
-        "✓ reproduced 7",
-        "▼ lower 3",
-        "▲ higher 1",
-        "≠ not comparable 9",
+        "✓ reproduced grade A 3",
+        "▼ lower grade A 1",
+        "▲ higher grade A 1",
+        "◐ undecided grade A 1",
+        "✓ reproduced grade B 1",
+        "▼ lower grade B 1",
+        "▲ higher grade B 1",
+        "◐ undecided grade B 2",
+        "≠ not comparable grade C 9",
         "○ not measured 3",
     ]
     told = re.sub(r"\s+", " ", page.locator("#paper-made_up").inner_text())
     assert (
         "27 claims, 23 of them the authors’ own; 20 of 23 measured in this study; no statements; "
         "1 contradiction; 1 interpretation." in told
+    )
+    assert (
+        "Grade B, at 3.4 % of the paper’s epochs (2 of them): 1 stable, 1 not stable, 1 not tried at half"
+        in told
     )
     assert "Not counted: 4 numbers copied from the first paper." in told
     assert "Cells without a number: 4 with a dash." in told
@@ -299,7 +308,7 @@ def test_every_number_has_its_card(open_page: Open) -> None:
 @whole_tables
 def test_card_holds_what_is_behind_a_number(open_page: Open) -> None:
     page = open_page()
-    page.locator("#table-made_up-table-1 td.v-lower a.number").click()
+    page.locator("#table-made_up-table-1 td.v-lower a.number").first.click()
     text = re.sub(r"\s+", " ", page.locator("dialog .card").inner_text())
     for part in (
         "claimed 60.00",
@@ -315,7 +324,11 @@ def test_card_holds_what_is_behind_a_number(open_page: Open) -> None:
         "took 3.0 s",
         "python 3.11.2, torch 2.14.1",
         "data → model → adversarial → outcome → table",
-        "under the strongest 10.0 % [4.0–23.1]",
+        "verdict lower, grade A",
+        "margin ± 2.0 points",
+        "differs, A images: 40 of 10,000",
+        "strongest, white-box 37.5 % [24.2–53.0]",
+        "strongest, all settings 10.0 % [4.0–23.1]",
     ):
         assert part in text
     page.locator("dialog .chain a", has_text="adversarial").click()
@@ -615,8 +628,14 @@ def test_structure_for_screen_readers(open_page: Open) -> None:
     page.keyboard.press("Enter")
     assert page.url.endswith("#main")
     # Every kind of verdict is told by a word, not by colour alone.
-    words = {re.sub(r"[^a-z ]", "", text).strip() for text in page.locator("td .verdict").all_text_contents()}
-    assert words == {"reproduced", "lower", "higher", "not comparable", "not measured"}
+    words = {
+        re.sub(r"[^A-Za-z ]", "", text).strip()
+        for text in page.locator("table.paper td .verdict").all_text_contents()
+    }
+    graded = {
+        f"{word} grade {grade}" for word in ("reproduced", "lower", "higher", "undecided") for grade in "AB"
+    }
+    assert words == {*graded, "not comparable grade C", "not measured"}
 
 
 @whole_tables
@@ -682,17 +701,26 @@ def test_overview_counts_what_the_authors_measured_themselves(open_page: Open) -
         for row in page.locator("#overview tbody tr").all()
     ]
     assert [" | ".join(row) for row in rows] == [
-        "Made up 2001 | 27 | 4 | 23 | 7 | 3 | 1 | 9 | 3 | 0 of 0 | 0 | 0 | 1 | 0 | 1",
-        "Invented other 2002 | 18 | 5 | 13 | 4 | 3 | 2 | 0 | 4 | 2 of 4 | 0 | 1 | 1 | 2 | 3",
-        "All papers | 45 | 9 | 36 | 11 | 6 | 3 | 9 | 7 | 2 of 4 | 0 | 1 | 2 | 2 | 4",
+        "Made up 2001 | 27 | 23 | 3 | 1 | 1 | 1 | 5 | 1 | 9 | 3 | 0 of 0 | 0 | 0 | 1 | 1",
+        "Invented other 2002 | 18 | 13 | 4 | 3 | 1 | 0 | 0 | 0 | 1 | 4 | 2 of 4 | 0 | 1 | 3 | 3",
+        "All papers | 45 | 36 | 7 | 4 | 2 | 1 | 5 | 1 | 10 | 7 | 2 of 4 | 0 | 1 | 4 | 4",
     ]
     # The same, counted from the cells of the tables: those that are copied are no evidence.
-    words = ("reproduced", "lower", "higher", "not-comparable", "not-measured")
+    words = ("reproduced", "lower", "higher", "undecided")
     for key, row in zip(("made_up", "invented_other"), rows, strict=False):
         cells = page.locator(f"#tables-{key}")
-        own = [cells.locator(f".claim.v-{word}:not(.copied-cell)").count() for word in words]
-        assert [str(number) for number in own] == row[4:9]
-        assert str(cells.locator(".claim.copied-cell").count()) == row[2]
+        own = {
+            (word, grade): cells.locator(
+                f".claim.v-{word}:not(.copied-cell) > .verdict > .grade", has_text=re.compile(f"{grade}$")
+            ).count()
+            for word in words
+            for grade in "AB"
+        }
+        assert [str(own[word, "A"]) for word in words] == row[3:7]
+        assert str(sum(own[word, "B"] for word in words)) == row[7]
+        for word, count in (("not-comparable", row[9]), ("not-measured", row[10])):
+            assert str(cells.locator(f".claim.v-{word}:not(.copied-cell)").count()) == count
+        assert int(row[1]) - cells.locator(".claim.copied-cell").count() == int(row[2])
         assert cells.locator(".claim").count() == int(row[1])
     told = squeezed(page.locator("#paper-invented_other").inner_text())
     assert "Not counted: 5 numbers copied from Made up 2001 (3) and Yu et al. [43] (2)." in told
@@ -709,15 +737,15 @@ def cell(page: Page, number: int) -> str:
 def test_numbers_are_in_the_unit_of_their_claim(open_page: Open) -> None:
     page = open_page()
     unseen = " claimed, measured "
-    assert cell(page, 1).replace(unseen, " ").startswith("0.9500 → 0.950 [0.835–0.986] ✓ reproduced")
+    assert cell(page, 1).replace(unseen, " ").startswith("0.9500 → 0.950 [0.835–0.986] ✓ reproduced grade A")
     assert cell(page, 4).replace(unseen, " ").startswith("0.6000 → 0.375 [0.242–0.530] ▼ lower")
     texts = [cell(page, number).replace(unseen, " ") for number in range(10, 16)]
     assert texts == [
-        "12 → 3 ▼ lower",
+        "12 → 3 ▼ lower grade A",
         "7 ○ not measured no CIFAR-10 here",
-        "1.52 → 3.1 percentage points ✓ reproduced",
-        "6:43m → 1:01 minutes:seconds ▼ lower",
-        "00:59h → 02:01 hours:minutes ▲ higher",
+        "1.52 → 3.10 percentage points ✓ reproduced grade A",
+        "6:43m → 2 claimed 3, as ratios to the undefended network’s time ▼ lower grade A",
+        "00:59h → 02:01 hours:minutes ≠ not comparable grade C",
         "-/- the paper prints a dash",
     ]
     assert "Accuracy in fractions of 1." in page.locator("#table-invented_other-table-i caption").inner_text()
@@ -758,7 +786,7 @@ def test_uncertain_and_copied_cells_are_marked_and_explained(open_page: Open) ->
     page.locator("[id='cell-invented_other.0'] a").click()
     card = squeezed(page.locator("dialog .card").inner_text())
     assert "copied from Made up 2001: no evidence of its own" in card
-    assert "reproduced, not counted: the number is copied" in card
+    assert "reproduced, grade A, not counted: the number is copied" in card
     page.keyboard.press("Escape")
     page.locator("[id='cell-invented_other.4'] a").click()
     card = squeezed(page.locator("dialog .card").inner_text())
@@ -788,7 +816,7 @@ def test_numbers_in_the_prose_read_as_a_list(open_page: Open) -> None:
     assert fold.locator("summary").inner_text().startswith("Numbers in the prose")
     assert fold.locator("table").count() == 0
     assert [squeezed(text) for text in items.all_inner_texts()] == [
-        "Abstract clean accuracy of ours 95.0 % → claimed, measured 95.0 [83.5–98.6] ✓ reproduced",
+        "Abstract clean accuracy of ours 95.0 % → claimed, measured 95.0 [83.5–98.6] ✓ reproduced grade A",
         "Sec. 5 grey levels at which one step is best 16 of 255 ○ not measured no CIFAR-10 here",
         "Sec. 5 what Yu reach 83.1 % ○ not measured decision surface regularisation was not built "
         "copied from Yu et al. [43]",
@@ -810,7 +838,7 @@ def test_statements_say_how_they_fall(open_page: Open) -> None:
         "judged In every pair the first number is higher by at least 0.100 than the second. "
         "in print ✓ holds (2 of 2 pairs hold). Tightest pair: Table I: FGSM · ε = 0.2, Ours* 0.5500 "
         "against Table I: FGSM · ε = 0.2, Baseline 0.2000 (+0.350). "
-        "measured ✗ does not hold (1 of 2 pairs hold). Tightest pair: Table I: FGSM · ε = 0.3, Ours* "
+        "measured ✗ does not hold grade A (1 of 2 pairs hold). Tightest pair: Table I: FGSM · ε = 0.3, Ours* "
         "0.375 [0.242–0.530] against Table I: FGSM · ε = 0.3, Baseline 0.050 [0.014–0.165] (+0.050).",
         "Abstract no loss of clean accuracy "
         "judged In every pair the first number equals the highest it is compared with, give or take 0.005. "
@@ -818,7 +846,7 @@ def test_statements_say_how_they_fall(open_page: Open) -> None:
         "against Table I: No Attacks, Baseline 0.9750 (−0.025). "
         "measured ≠ not comparable (1 of 1 pair holds). Tightest pair: Table I: No Attacks, Ours* "
         "0.950 [0.835–0.986] against Table I: No Attacks, Baseline 0.975 [0.871–0.996] (−0.001). "
-        "On what was measured it would hold; data set: digits, not MNIST.",
+        "On what was measured it would hold; 0 of 1 pair can be compared; data set: digits, not MNIST.",
         "Sec. 6 the boosted vote is wrong on fewer than ten images "
         "judged In at least one pair the first number is at most as high as 10 images. "
         "in print ✓ holds (1 of 1 pair holds). Tightest pair: Table II: Failed majorities, Boosted 7 images "
@@ -827,11 +855,11 @@ def test_statements_say_how_they_fall(open_page: Open) -> None:
         "Sec. 7 <i>three times</i> the accuracy of the older paper "
         "judged On average over the pairs the first number is higher by at least 200.0 % than the lowest it "
         "is compared with. "
-        "in print ✗ does not hold (0 of 1 pair holds). Tightest pair: Table I: PGD · ε = 0.3, Ours* 0.1990 "
+        "in print ✗ does not hold (0 of 3 pairs hold). Tightest pair: Table I: PGD · ε = 0.3, Ours* 0.1990 "
         "against Made up 2001, Table 1: Digits (ε = 0.3, c = 10) · Softmax, White-Box · PGD 0.0 % (+198.5 %). "
-        "measured ? undecided (0 of 1 pair holds). Tightest pair: Table I: PGD · ε = 0.3, Ours* "
+        "measured ◐ undecided grade B (0 of 1 pair holds). Tightest pair: Table I: PGD · ε = 0.3, Ours* "
         "0.425 [0.285–0.578] against Made up 2001, Table 1: Digits (ε = 0.3, c = 10) · Softmax, "
-        "White-Box · PGD 0.0 % [0.0–8.8] (+120.0 %). 1 of 3 pairs were measured.",
+        "White-Box · PGD 0.0 % [0.0–8.8] (+120.0 %). 1 of 3 pairs can be compared.",
     ]
     head = squeezed(page.locator("#statements-invented_other summary").inner_text())
     assert head == (
@@ -851,7 +879,7 @@ def test_a_statement_without_a_verdict_says_so(
     path.write_text(render(data), encoding="utf-8")
     page = open_page(path)
     assert page.locator(".statements dd", has_text="No verdict was recorded").count() == 8
-    assert squeezed(page.locator("#overview tbody tr").nth(1).inner_text()).split("0 of 4")[1] == " 0 0 1 2 3"
+    assert squeezed(page.locator("#overview tbody tr").nth(1).inner_text()).split("0 of 4")[1] == " 0 0 3 3"
 
 
 @needs("sections/contradictions")
@@ -960,7 +988,7 @@ def test_paper_shows_what_is_folded(open_page: Open, script: bool) -> None:
     box = target.bounding_box()
     assert box is not None
     assert box["height"] > 5
-    assert page.locator("[id='stated-made_up'] td").first.is_visible()
+    assert page.locator("[id='protocol-made_up'] td").first.is_visible()
     assert not page.locator("nav.sub").first.is_visible()
 
 

@@ -99,14 +99,22 @@ def large(name: str = "large", **told: Any) -> Reference:
     one_step = summary("white_box", "", "fgsm", "epsilon=0.3", 0.123)
     transferred = summary("black_box", "vgg19", "pgd", "epsilon=0.3", 0.5)
     other = summary("black_box", "vgg13", "pgd", "epsilon=0.3", 0.5)
-    epochs = dump([Difference("epochs", "20", "350")])
-    strongest = {"strongest_value": 0.01, "strongest_low": 0.005, "strongest_high": 0.02}
+    epochs = dump([Difference("training.epochs", "20", "350", "B")])
+    strongest = {"strongest_value": 0.03, "strongest_low": 0.02, "strongest_high": 0.04}
+    strongest |= {"overall_value": 0.01, "overall_low": 0.005, "overall_high": 0.02}
+    three = {"seed_words": "lower, lower, lower", "training_share": 20 / 350, "stable": "yes", "margin": 0.02}
     tables = {
         "summary": [clean, one_step, other, transferred],
         "verdicts": [
-            verdict(first, clean, low=0.94, high=0.96, verdict="reproduced"),
-            verdict(fgsm, one_step, low=0.11, high=0.13, verdict="lower", differences=epochs, **strongest),
-            verdict(black, transferred, low=0.4, high=0.6, verdict="lower"),
+            verdict(first, clean, low=0.94, high=0.96, verdict="reproduced", grade="A"),
+            verdict(
+                fgsm,
+                one_step,
+                **{"low": 0.11, "high": 0.13, "verdict": "lower", "grade": "B", "differences": epochs},
+                **strongest,
+                **three,
+            ),
+            verdict(black, transferred, low=0.4, high=0.6, verdict="lower", grade="A"),
             verdict("made_up.15", transferred, verdict="not comparable"),  # of MNIST
             verdict("gone.1", transferred, verdict="lower"),
         ],
@@ -155,12 +163,12 @@ def test_a_claim_leads_to_the_file_it_was_counted_in(data: ReportData) -> None:
 def test_of_two_runs_the_comparable_one_stands_beside_the_claim(data: ReportData) -> None:
     other = large("another")
     (first, *rest) = rows_of(other.tables["verdicts"])
-    incomparable = {**first, "verdict": "not comparable", "measured": 0.2}
+    incomparable = {**first, "verdict": "not comparable", "grade": "C", "measured": 0.2}
     other = with_table(other, "verdicts", frame("verdicts", [incomparable, *rest]))
     for order in ((large(), other), (other, large())):
         found = ReferenceClaims(with_runs(data, *order)).best("made_up.5")
         assert found is not None
-        assert (found.verdict, found.measured) == ("reproduced", "95.1")
+        assert (found.verdict.word, found.verdict.grade, found.measured) == ("reproduced", "A", "95.1")
 
 
 @needs("sections/paper_tables")
@@ -172,7 +180,7 @@ def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(
         found = ReferenceClaims(with_runs(data, *order)).best("made_up.6")
         assert found is not None
         assert found.seeds == "3 seeds: 10.0 to 14.6"
-    one = with_table(one, "verdicts", one.tables["verdicts"].assign(verdict="not comparable"))
+    one = with_table(one, "verdicts", one.tables["verdicts"].assign(verdict="not comparable", grade="C"))
     found = ReferenceClaims(with_runs(data, one, large("a"))).best("made_up.6")
     assert found is not None
     assert found.seeds == "", "seeds make no run comparable"
@@ -202,9 +210,14 @@ def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -
 def test_counts_facts_and_flags(data: ReportData) -> None:
     (view,) = build(Shared(with_runs(data, large())))["runs"]
     assert view.title == "Large digits, budget paper"
-    ((key, _, counts, listed),) = view.papers
-    assert (key, counts) == ("made_up", [("reproduced", 1), ("lower", 2)])
-    assert [one.claim for one in listed] == ["made_up.5", "made_up.6", "made_up.9"]
+    (paper,) = view.papers
+    assert (paper.key, paper.tally.same, paper.tally.near) == (
+        "made_up",
+        (("reproduced", 1), ("lower", 1)),
+        (("lower", 1),),
+    )
+    assert (paper.tally.of_training, paper.tally.stability) == ("5.7 % of the paper’s epochs", "1 stable")
+    assert [one.claim for one, _ in paper.claims] == ["made_up.5", "made_up.6", "made_up.9"]
     assert (view.flags, view.checked) == ([("Ours, large", "One step beats ten.")], 2)
     facts = dict(view.facts)
     assert facts["models"] == "2, of 20 to 350 epochs"
@@ -224,12 +237,14 @@ def test_the_page_shows_it_beside_the_claim(
     cell = page.locator("[id='cell-made_up.6'] a.larger")
     text = " ".join(cell.inner_text().split())
     assert "12.3" in text
-    assert "lower" in text
+    assert "▼ lower grade B 3 of 3 seeds; stable" in text
     assert page.locator("[id='cell-made_up.7'] a.larger").count() == 0
     target = page.locator(f"[id='{(cell.get_attribute('href') or '#')[1:]}']")
     row = target.inner_text() if target.is_visible() else target.text_content() or ""
     assert "outcomes/ours/seed0/white.parquet" in row
-    assert "epochs: 20 of 350" in row
+    for part in ("epochs: 20 of 350", "3 of 3 seeds, each judged by itself, say so", "margin: ± 2.0 points"):
+        assert part in row
+    assert "3.0 % [2.0–4.0]white-box1.0 % [0.5–2.0]all settings" in row
     section = page.locator("#references")
     assert "Large digits, budget paper" in section.inner_text()
     assert "Nothing <b>is</b> left." in (section.text_content() or ""), "text is text, never markup"
@@ -261,6 +276,30 @@ def test_a_verdict_inside_another_ones_cell_keeps_its_own_colour(
     )
     assert inner.evaluate(colour) == alike
     assert inner.evaluate(colour) != cell.locator("> a .verdict, > .verdict").first.evaluate(colour)
+
+
+def test_a_better_grade_stands_beside_the_claim_whatever_the_seeds(data: ReportData) -> None:
+    many = large("many")
+    many = with_table(many, "summary", many.tables["summary"].assign(seeds=3, value_min=0.1, value_max=0.146))
+    same = large("same")
+    rows = [{**row, "grade": "A", "measured": 0.2} for row in rows_of(same.tables["verdicts"])]
+    same = with_table(same, "verdicts", frame("verdicts", rows))
+    found = ReferenceClaims(with_runs(data, many, same)).best("made_up.6")
+    assert found is not None
+    assert (found.verdict.grade, found.measured) == ("A", "20.0")
+
+
+def test_what_all_claims_of_a_model_differ_in_is_said_once(data: ReportData) -> None:
+    run = large()
+    first = Difference("training.epochs", "20", "350", "B")
+    own = [[first], [first, Difference("images", "40", "100", "A")], [first]]
+    rows = [
+        {**row, "differences": dump(more)}
+        for row, more in zip(rows_of(run.tables["verdicts"]), own, strict=False)
+    ]
+    (view,) = build(Shared(with_runs(data, with_table(run, "verdicts", frame("verdicts", rows)))))["runs"]
+    assert view.papers[0].models == [("Ours, large", "epochs: 20 of 350")]
+    assert [differences for _, differences in view.papers[0].claims] == ["", "images: 40 of 100", ""]
 
 
 def test_a_page_without_reference_runs_has_no_such_section(data: ReportData) -> None:

@@ -136,7 +136,7 @@ def test_what_is_not_built_is_called_as_papers_call_it(
     [
         (0.98849, "percent", "98.8"),
         (0.98849, "fraction", "0.988"),
-        (-0.0152, "points", "-1.5"),
+        (-0.0152, "points", "-1.52"),
         (12.0, "images", "12"),
         (12.4, "images", "12.4"),
         (403.4, "min:s", "6:43"),

@@ -15,6 +15,7 @@ from reproof.claims.vocabulary import METRICS
 from reproof.report import numbers
 from reproof.report.contents import DrawnFigure, MeasuredRow, ReportData, Trail, TrailFile, key_of, rows
 from reproof.report.numbers import LinkedNumber
+from reproof.settings.table_words import WORST_IN_SETTING
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
 _SHOWN_VERSIONS = ("python", "torch", "foolbox", "numpy")
@@ -277,10 +278,12 @@ class Cards:
             )
 
     def _fitting(self, row: MeasuredRow, seed: int) -> list[Trail]:
-        """Return the trails behind a row: one, none where none fits, or for the worst case every one of the model."""
+        """Return the trails behind a row: one, none where none fits, or for a worst case every one of its settings."""
         trails = self._trails.get((row.model, seed), [])
         if row.setting == "all":
             return trails
+        if row.attack == WORST_IN_SETTING:
+            return [trail for trail in trails if trail.setting == row.setting]
         if row.attack == "none":  # counted under every threat alike
             own = [trail for trail in trails if trail.setting == row.setting]
             return (own or trails)[:1]

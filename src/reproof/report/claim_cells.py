@@ -12,12 +12,13 @@ from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import LOST, MEMBERS, METRICS, TEXT
-from reproof.report import numbers, others, reasons
+from reproof.report import numbers, others, reasons, shown_verdict
 from reproof.report.cards import Cards
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.numbers import LinkedNumber
 from reproof.report.reasons import Clause
-from reproof.report.verdict_words import CERTAINTIES, VERDICTS
+from reproof.report.shown_verdict import ShownVerdict
+from reproof.report.verdict_words import CERTAINTIES
 
 IN_PROSE = "Numbers in the prose"
 
@@ -28,8 +29,7 @@ class ClaimCell:
 
     id: str
     printed: str
-    verdict: str
-    symbol: str
+    verdict: ShownVerdict
     measured: LinkedNumber | None = None
     card: str = ""
     """Where its card begins; empty for a dash of which nothing more is known."""
@@ -56,7 +56,7 @@ class ClaimCells:
 
         said: what the table says of all its cells that were not measured. usual: metric and unit of most of them.
         """
-        verdict = self.judged.verdict(claim)
+        verdict = self.judged.shown(claim)
         unit, printed = "", claim.printed
         if claim.table == TEXT:
             printed = wording.printed(claim.printed, claim.unit)
@@ -68,11 +68,10 @@ class ClaimCells:
             f"cell-{claim.claim_id}",
             printed,
             verdict,
-            VERDICTS.get(verdict, ("?", ""))[0],
             copied=f"copied from {self.judged.origin(claim)}" if claim.copied else "",
             unit=unit,
         )
-        if verdict == "not claimed" and claim.printed != LOST and not claim.note:
+        if verdict.word == "not claimed" and claim.printed != LOST and not claim.note:
             return cell
         cell = replace(cell, doubt="" if claim.certainty == "certain" else claim.certainty)
         row = self.judged.row(claim.claim_id)
@@ -83,7 +82,7 @@ class ClaimCells:
     def _unmeasured(self, cell: ClaimCell, paper: Paper, claim: Claim, said: Sequence[Clause]) -> ClaimCell:
         clauses = self.judged.clauses(claim)
         reason = ""
-        if cell.verdict == "not claimed":
+        if cell.verdict.word == "not claimed":
             why = "not legible" if claim.printed == LOST else "the paper prints a dash"
         else:
             why = "; ".join(clause.words for clause in clauses) or "no reason was recorded"
@@ -101,10 +100,18 @@ class ClaimCells:
         return replace(cell, card=anchor, ordinal=card.ordinal, reason=reason)
 
     def _measured(self, cell: ClaimCell, paper: Paper, claim: Claim, row: Any) -> ClaimCell:
-        facts = [*self._facts(paper, claim), *self._judged(claim, row)]
+        facts = [
+            *self._facts(paper, claim),
+            *shown_verdict.facts(row, claim),
+            *_differences(self.judged.clauses(claim)),
+        ]
         title = f"{self._where(paper, claim)}: {_label(claim)}"
         card = self.cards.of_claim(facts, claim.claim_id, title, self.judged.measured(claim), claim.unit)
-        number = card.number(row.measured, row.low, row.high, claim.unit)
+        unit = numbers.judged_in(row, claim)
+        number = card.number(row.measured, row.low, row.high, unit)
+        if unit == numbers.RATIO:
+            claimed = numbers.measure(numbers.claimed_ratio(row), unit)
+            cell = replace(cell, unit=f"claimed {claimed}, as ratios to the undefended network’s time")
         return replace(cell, measured=number, card=card.id, ordinal=card.ordinal)
 
     def _where(self, paper: Paper, claim: Claim) -> str:
@@ -126,19 +133,14 @@ class ClaimCells:
             yield "note", self.judged.worded(paper.note(claim))
         yield from others.facts(claim, self.cards.data.independent, self.judged.names)
 
-    def _judged(self, claim: Claim, row: Any) -> Iterable[tuple[str, str]]:
-        """Yield what its measurement adds."""
-        yield "verdict", f"{row.verdict}, not counted: the number is copied" if claim.copied else row.verdict
-        if clauses := self.judged.clauses(claim):
-            yield "differences", "; ".join(clause.words for clause in clauses)
-        if pd.notna(row.strongest_value):
-            left = wording.printed(numbers.measure(row.strongest_value, claim.unit), claim.unit)
-            between = numbers.interval(row.strongest_low, row.strongest_high, claim.unit)
-            yield (
-                "under the strongest",
-                f"{left} {between}: what is left under every attack within the same budget together "
-                f"({row.strongest_verdict})",
-            )
+
+def _differences(clauses: Iterable[Clause]) -> Iterable[tuple[str, str]]:
+    """Yield how a measurement differs from its claim, a line for each grade, the one that weighs most first."""
+    lines: dict[str, list[str]] = {}
+    for clause in clauses:
+        lines.setdefault(clause.grade, []).append(clause.words)
+    for grade, words in lines.items():
+        yield f"differs, {grade}" if grade else "differs", "; ".join(words)
 
 
 def _label(claim: Claim) -> str:

@@ -16,9 +16,8 @@ from reproof.report.contents import MeasuredRow, ReportData, ShownModel, rows
 from reproof.report.grids import Grids
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.shared import Shared
+from reproof.report.tally import told as in_words
 from reproof.settings.table_words import WORST_CASE as WORST
-
-COMPARABLE = ("reproduced", "lower", "higher")
 
 
 @dataclass(frozen=True)
@@ -85,28 +84,17 @@ class Conclusions:
             if claim.value is not None and not claim.copied and claim.attack != "none"
         ]
         here = [claim for claim in attacked if claim.dataset in self._datasets]
-        fell = [self._judged.verdict(claim) for claim in attacked]
-        counts = {word: fell.count(word) for word in (*COMPARABLE, "not comparable")}
-        comparable = sum(counts[word] for word in COMPARABLE)
-        sentences = []
-        if comparable:
-            sentences.append(
-                f"{counts['reproduced']} of {comparable} comparable claims reproduced, {counts['lower']} lower, "
-                f"{counts['higher']} higher"
-            )
-        else:
-            sentences.append("no claim could be compared")
+        tally = self._judged.tally(attacked)
         places = wording.listed([wording.dataset(name) for name in self._datasets])
-        sentences.append(
+        sentences = [
+            in_words(tally),
             f"of {len(attacked)} own claims under attack, {len(here)} are on {places}"
-            f"{self._still_open(here) if here else ''}"
-        )
-        if counts["not comparable"]:
-            sentences.append(
-                f"{counts['not comparable']} measured on another data set, network or source, and not judged"
-            )
-        text = "; ".join(sentences)
-        return escape(f"{text[0].upper()}{text[1:]}.")
+            f"{self._still_open(here) if here else ''}",
+        ]
+        if tally.other:
+            others = f"{tally.other} more {'is' if tally.other == 1 else 'are'}"
+            sentences.append(f"{others} of grade C: another experiment was measured, shown and not judged")
+        return escape(" ".join(f"{text[0].upper()}{text[1:]}." for text in sentences))
 
     def _still_open(self, claims: Sequence[Claim]) -> str:
         left = sum(self._judged.verdict(claim) == "not measured" for claim in claims)

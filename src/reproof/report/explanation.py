@@ -8,7 +8,7 @@ from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.judging.candidates import Candidate
 from reproof.judging.verdicts import Judge, Verdict
-from reproof.report import numbers, reasons
+from reproof.report import numbers, reasons, shown_verdict
 
 SHOWN = 8
 """Candidates that are listed."""
@@ -57,11 +57,9 @@ def _why(claim: Claim, verdict: Verdict) -> str:
         return "; ".join(found) or "the paper prints no number here"
     if verdict.verdict == "not comparable":
         return "a difference of grade C makes it another experiment; it is shown, and not judged"
-    between = wording.interval(verdict.low, verdict.high, claim.unit)
-    within = wording.measure(verdict.margin, claim.unit)
-    facts = (
-        f"{wording.measure(verdict.measured, claim.unit)} {between}, claimed {claim.printed}, margin {within}"
-    )
+    between = wording.interval(verdict.low, verdict.high, numbers.judged_in(verdict, claim))
+    measured = f"{numbers.measured(verdict, claim)} {between}"
+    facts = f"{measured}, claimed {claim.printed}, margin {shown_verdict.margin(verdict, claim)}"
     if verdict.undecided_by == "attack":
         return f"{facts}; the attack was not the paper's in strength, and does not support a word"
     if verdict.undecided_by == "seeds":

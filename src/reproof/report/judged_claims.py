@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,10 @@ from reproof.judging.difference import Difference
 from reproof.report import reasons
 from reproof.report.contents import MeasuredRow, ReportData, key_of, rows
 from reproof.report.reasons import Clause
-from reproof.report.verdict_words import VERDICTS
+from reproof.report.shown_verdict import ShownVerdict
+from reproof.report.tally import Tally
+from reproof.settings.parameters import Parameters
+from reproof.settings.table_words import WORST_CASE, WORST_IN_SETTING
 
 NO_VERDICT = Clause("no verdict was recorded")
 
@@ -41,6 +43,11 @@ class JudgedClaims:
         self._clauses: dict[str, tuple[Clause, ...]] = {}
         keys = data.summary[list(csv_tables.KEY)].itertuples(index=False, name=None)
         self._summary: dict[tuple[str, ...], MeasuredRow] = dict(zip(keys, rows(data.summary), strict=True))
+        self._worst_cases: dict[tuple[str, str, str, Parameters], MeasuredRow] = {
+            (row.study, row.model, row.setting, Parameters.parse(row.parameters)): row
+            for row in self._summary.values()
+            if row.attack in (WORST_CASE, WORST_IN_SETTING) and row.metric == "accuracy"
+        }
 
     def row(self, claim_id: str) -> Any | None:
         """Return a claim's row of verdicts.csv; None where there is none."""
@@ -52,6 +59,13 @@ class JudgedClaims:
             return "not claimed"
         row = self.row(claim.claim_id)
         return row.verdict if row is not None else "not measured"
+
+    def shown(self, claim: Claim) -> ShownVerdict:
+        """Return the same with its grade and what a cell has room for."""
+        row = self.row(claim.claim_id)
+        if claim.value is None or row is None:
+            return ShownVerdict.of_word(self.verdict(claim))
+        return ShownVerdict.of_row(row, claim)
 
     def differences(self, claim: Claim) -> tuple[Difference, ...]:
         """Return how its measurement differs from a claim, or why there is none, as data."""
@@ -71,20 +85,25 @@ class JudgedClaims:
         row = self.row(claim.claim_id)
         return None if row is None else self._summary.get(key_of(row))
 
-    def strongest(self, claim: Claim) -> MeasuredRow | None:
-        """Return what is left of the model of a claim's measurement under every attack within the claim's budget."""
+    def strongest(self, claim: Claim) -> dict[str, MeasuredRow]:
+        """Return what is left of a measurement's model within the claim's budget: by setting, the claim's and `all`."""
         row = self.row(claim.claim_id)
-        if row is None or pd.isna(row.strongest_value):
-            return None
-        place = ("all", "", row.strongest_attack, row.strongest_parameters, "accuracy")
-        return self._summary.get((row.study, row.model, *place))
+        epsilon = Parameters.parse(claim.parameters).number("epsilon")
+        if row is None or epsilon is None:
+            return {}
+        budget = Parameters.of(norm="linf", epsilon=epsilon)
+        judged = {claim.setting: row.strongest_value, "all": row.overall_value}
+        found = {
+            setting: self._worst_cases.get((row.study, row.model, setting, budget))
+            for setting, value in judged.items()
+            if pd.notna(value)
+        }
+        return {setting: left for setting, left in found.items() if left is not None}
 
-    def counts(self, claims: Iterable[Claim]) -> tuple[tuple[str, int], ...]:
+    def tally(self, claims: Iterable[Claim]) -> Tally:
         """Return how the claims fell that their authors measured: a copied number is no evidence of theirs."""
-        words = Counter(
-            self.verdict(claim) for claim in claims if claim.value is not None and not claim.copied
-        )
-        return tuple((word, words[word]) for word in VERDICTS if words[word])
+        own = [claim for claim in claims if claim.value is not None and not claim.copied]
+        return Tally.of(self.row(claim.claim_id) for claim in own)
 
     # Words.
 

@@ -10,7 +10,12 @@ from typing import Any
 import pandas as pd
 
 from reproof import wording
+from reproof.claims.claim import Claim
 from reproof.claims.vocabulary import METRICS
+from reproof.judging import equivalence
+
+RATIO = "ratio"
+"""The unit of a time as it is judged: how many times the undefended network's."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,34 @@ def measure(value: float, unit: str = "percent") -> str:
 
 
 def interval(low: float, high: float, unit: str = "percent") -> str:
-    """Return `[24.2–53.0]`, or nothing where no interval was computed."""
+    """Return `[24.2–53.0]`, or nothing where no interval was computed, or a value is exact and its own interval."""
+    if low == high:
+        return ""
     return wording.interval(given(low), given(high), unit)
 
 
 def unit_of(metric: str) -> str:
     """Return the unit in which a metric is shown where no claim says another."""
     return METRICS[metric].units[0] if metric in METRICS else "distance"
+
+
+def judged_in(row: Any, claim: Claim) -> str:
+    """Return the unit of what a row of verdicts.csv measured: the claim's, or RATIO of a time that was judged."""
+    timed = METRICS[claim.metric].compared == "time" and not math.isnan(row.margin)
+    return RATIO if timed else claim.unit
+
+
+def claimed_ratio(row: Any) -> float:
+    """Return the ratio that a paper's times claim, of a row of verdicts.csv that measured one."""
+    return float(row.margin) / equivalence.TIMES
+
+
+def measured(row: Any, claim: Claim) -> str:
+    """Return what a row of verdicts.csv measured, with its unit: `95.1 %`, `1.53 times the undefended network’s`."""
+    unit = judged_in(row, claim)
+    if unit == RATIO:
+        return f"{measure(row.measured, unit)} times the undefended network’s"
+    return wording.printed(measure(row.measured, unit), unit)
 
 
 def of_seeds(row: Any, unit: str) -> str:

@@ -17,6 +17,7 @@ from reproof.report.grids import Heading, levels
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.reasons import Clause
 from reproof.report.strongest_cells import StrongestCell, StrongestCells
+from reproof.report.tally import Tally
 from reproof.report.verdict_words import CERTAINTIES
 
 STRONGEST = "Strongest"
@@ -54,8 +55,8 @@ class ShownTable:
     groups: list[Group]
     notes: tuple[str, ...]
     width: int
-    counts: tuple[tuple[str, int], ...]
-    """Verdict, number of claims of the authors' own; only verdicts that occur."""
+    tally: Tally
+    """How the claims of the authors' own fell."""
     copied: int
     doubts: tuple[tuple[str, str, int], ...]
     """Mark, what it means, how many cells have it."""
@@ -121,7 +122,7 @@ class PaperTables:
             groups,
             notes,
             len(columns) + 1 + bool(beside),
-            self.judged.counts(claims),
+            self.judged.tally(claims),
             sum(claim.copied for claim in claims),
             tuple((mark, words, doubts[mark]) for mark, words in CERTAINTIES.items() if doubts[mark]),
             _enough([self.judged.verdict(claim) for claim in claims if claim.value is not None]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -23,6 +25,8 @@ _AMOUNTS = {
 """Differences that are said as so much of so much."""
 _SETTINGS = {"architecture": "network’s", "defense": "defense’s", "training": "training’s"}
 """The first part of a difference in a setting, in words."""
+_VALUES = {"true": "yes", "false": "no", "[]": "none"}
+"""Values of settings that tables write otherwise."""
 _MEMBERS = {
     "": "a whole ensemble",
     MEMBER: "single members of an ensemble",
@@ -38,6 +42,8 @@ class Clause(NamedTuple):
     """The data set that it says is lacking; empty where it says something else."""
     short: str = ""
     """The words for a cell with little room; empty where they are the same."""
+    grade: str = ""
+    """The best grade of an experiment that differs so; empty where nothing was measured."""
 
 
 def clauses(text: str, claim: Claim | None) -> tuple[Clause, ...]:
@@ -47,6 +53,7 @@ def clauses(text: str, claim: Claim | None) -> tuple[Clause, ...]:
             clause(each, claim),
             wording.dataset(each.there) if each.kind == "lacks.dataset" else "",
             "" if _unknown(each, claim) or each.kind not in _SHORT else _SHORT[each.kind](each.there, claim),
+            each.grade,
         )
         for each in difference.load(text)
     )
@@ -66,13 +73,11 @@ def clause(each: Difference, claim: Claim | None = None) -> str:
     if kind.startswith("source."):
         return f"of the source, {clause(each._replace(kind=kind.removeprefix('source.')), claim)}"
     if kind.startswith("attack."):
-        *named, setting = kind.split(".")[1:]  # a statement's kinds name their attack
-        attack = wording.attack(named[0]) if named else _attack(claim)
-        return f"{attack} {setting.replace('_', ' ')}: {_other(here, there)}"
-    if kind in _AMOUNTS and there:
-        return f"{_AMOUNTS[kind]}: {_grouped(here)} of {_grouped(there)}"
+        return _of_attack(each, claim)
+    if kind in _AMOUNTS:
+        return f"{_AMOUNTS[kind]}: {_amount(here, there)}"
     if kind.partition(".")[0] in _SETTINGS and "." in kind:
-        return f"{_SETTINGS[kind.partition('.')[0]]} {_setting(kind)}: {_other(here, there)}"
+        return f"{_SETTINGS[kind.partition('.')[0]]} {_setting(kind)}: {_other(kind, here, there)}"
     if _unknown(each, claim):
         return f"{_TITLES[kind.removeprefix('lacks.')](there)} is not built here"
     if kind in _LACKING:
@@ -80,6 +85,15 @@ def clause(each: Difference, claim: Claim | None = None) -> str:
     if kind not in _CLAUSES:
         raise ValueError(f"{kind!r} is no kind of difference")
     return _CLAUSES[kind](here, there)
+
+
+def _of_attack(each: Difference, claim: Claim | None) -> str:
+    """Return a difference in a setting of the attack; a statement's kinds name their attack, a claim has its own."""
+    *named, setting = each.kind.split(".")[1:]
+    if setting == "kind":
+        return f"attack: {wording.attack(each.here)}, not {wording.attack(each.there)}"
+    attack = wording.attack(named[0]) if named else _attack(claim)
+    return f"{attack} {setting.replace('_', ' ')}: {_other(setting, each.here, each.there)}"
 
 
 def _unknown(each: Difference, claim: Claim | None) -> bool:
@@ -117,8 +131,38 @@ def _setting(kind: str) -> str:
     return kind.partition(".")[2].replace("built_on.", "").replace(".", " ").replace("_", " ")
 
 
-def _other(here: str, there: str) -> str:
-    return f"{here}, not {there}" if there else f"{here}, which the paper does not print"
+def _other(setting: str, here: str, there: str) -> str:
+    """Return a setting's value beside the paper's: `0.01, not 0.1`."""
+    own, stated = _value(setting, here), _value(setting, there)
+    if not there:
+        return f"{own}, which the paper does not print"
+    return f"{own}, where the paper has none" if there == "none" else f"{own}, not {stated}"
+
+
+def _value(setting: str, text: str) -> str:
+    """Return a setting's value for people: a budget of 8/255 as such, an attack by its name, true as `yes`."""
+    if text in _VALUES:
+        return _VALUES[text]
+    name = setting.rpartition(".")[2]
+    if name == "attack" and text != "none":
+        return wording.attack(text)
+    if name in ("epsilon", "epsilons", "step_size"):
+        text = re.sub(r"\d\.\d{5,}", lambda found: _levels(found.group()), text)
+    return _grouped(text).replace("_", " ")
+
+
+def _levels(text: str) -> str:
+    """Return a decimal with more digits than anybody chooses as grey levels of 255: 0.0313725 is `8/255`."""
+    levels = 255 * float(text)
+    return f"{round(levels)}/255" if math.isclose(levels, round(levels), abs_tol=1e-3) else text
+
+
+def _amount(here: str, there: str) -> str:
+    """Return `120 of 10,000`; where it is no part of the paper's, `200, not 100`."""
+    if not there:
+        return f"{_grouped(here)}, which the paper does not print"
+    part = here.isdigit() and there.isdigit() and int(here) < int(there)
+    return f"{_grouped(here)}{' of ' if part else ', not '}{_grouped(there)}"
 
 
 def _grouped(number: str) -> str:
@@ -199,20 +243,20 @@ _CLAUSES: Mapping[str, Callable[[str, str], str]] = {
     "dataset": lambda here, there: f"data set: {wording.dataset(here)}, not {wording.dataset(there)}",
     "architecture": lambda here, there: f"network: {network(here)}, not {network(there)}",
     "source": lambda here, there: f"source: {sources(here)}, not {sources(there)}",
-    "protocol": lambda _here, _there: "what the paper says of its training is not on record",
-    "training_images": lambda here, _: f"training images: {here}, which the paper does not print",
+    "protocol": lambda _here, _there: "what the paper says of its training is not typed in here",
     "undefended": lambda _here, _there: (
         "a time is compared as the ratio to the undefended network’s, and there is none to compare with"
     ),
     "lacks.model": lambda here, _: (
-        f"{here} stands for the cells of one model in the paper, and did not meet this attack"
+        f"{here.replace('_', ' ')} stands for all cells that the paper measured on one model, and did not meet "
+        "this attack"
     ),
     "lacks.metric": lambda _, there: f"{METRICS[there].words} was not measured",
     "lacks.fooling_set": lambda _, there: (
         f"no image fools all the sources of {wording.attack(there)}, so nothing can be counted"
     ),
     "lacks.dataset": lambda _, there: f"data set {wording.dataset(there)} is not in this study",
-    "pairs": lambda here, there: f"{here} of {there} pairs were measured",
+    "pairs": lambda here, there: f"{here} of {there} pairs can be compared",
     "compared": lambda _here, _there: "not all that it is compared with was measured",
     "zero_share": lambda _here, _there: "a share of a measured 0 is no number",
 }

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import pandas as pd
 
 from reproof import csv_tables
 from reproof.claims.claim import Claim
 from reproof.plan.paths import Paths
 from reproof.reference import Reference
-from reproof.report import numbers, reasons
+from reproof.report import numbers, reasons, shown_verdict
 from reproof.report.cards import slug
 from reproof.report.contents import ReportData, key_of, rows
-from reproof.report.verdict_words import VERDICTS
+from reproof.report.shown_verdict import ShownVerdict
 from reproof.settings.source_names import AGGREGATED, MEMBER, parts
 
 
@@ -32,11 +30,13 @@ class ReferenceClaim:
     interval: str
     seeds: str
     """Over how many seeds the mean was taken, and from where to where they lie; empty of one seed."""
-    verdict: str
-    symbol: str
-    strongest: str
-    """What is left under every attack in the same budget, with its interval; empty where it was not measured."""
-    differences: str
+    verdict: ShownVerdict
+    strongest: tuple[tuple[str, str], ...]
+    """Setting, and what is left under every attack of it in the same budget, with its interval; `all settings` last."""
+    facts: tuple[tuple[str, str], ...]
+    """What else its verdict rests on: why it is undecided, seeds, margin, source."""
+    differences: tuple[str, ...]
+    """How it differs from what the claim is about, the heaviest first."""
     model: str
     files: tuple[str, ...]
     """The files that it was counted in, one for each seed; none where the run's records do not tell."""
@@ -72,7 +72,7 @@ class ReferenceClaims:
                     self._best[claim.claim_id] = told
 
     def best(self, claim_id: str) -> ReferenceClaim | None:
-        """Return the reference run's measurement of a claim; of several, one that can be compared, of several seeds."""
+        """Return the reference run's measurement of a claim; of several, that of the best grade, of several seeds."""
         return self._best.get(claim_id)
 
 
@@ -82,34 +82,37 @@ def anchor(run: Reference) -> str:
 
 
 def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> ReferenceClaim:
-    unit = claim.unit
+    unit = numbers.judged_in(verdict, claim)
+    ratio = unit == numbers.RATIO
     return ReferenceClaim(
         id=f"{anchor(run)}-{claim.claim_id}",
         claim=claim.claim_id,
         where=f"{claim.table}: {claim.row}, {claim.column}",
-        claimed=claim.printed,
-        measured=numbers.measure(verdict.measured, unit),
+        claimed=f"{claim.printed} ({numbers.measure(numbers.claimed_ratio(verdict), unit)} times)"
+        if ratio
+        else claim.printed,
+        measured=f"{numbers.measure(verdict.measured, unit)}{' times' if ratio else ''}",
         interval=numbers.interval(verdict.low, verdict.high, unit),
-        seeds=numbers.of_seeds(row, unit) if row is not None else "",
-        verdict=verdict.verdict,
-        symbol=VERDICTS[verdict.verdict][0],
-        strongest=_strongest(verdict, unit),
-        differences="; ".join(reasons.sentences(verdict.differences, claim)),
+        seeds=numbers.of_seeds(row, claim.unit) if row is not None else "",
+        verdict=ShownVerdict.of_row(verdict, claim),
+        strongest=tuple(shown_verdict.strongest(verdict, claim)),
+        facts=tuple(_facts(verdict, claim)),
+        differences=reasons.sentences(verdict.differences, claim),
         model=run.about["models"].get(verdict.model, {}).get("title", verdict.model),
         files=_origin(run, verdict),
     )
 
 
-def _strongest(verdict: Any, unit: str) -> str:
-    if pd.isna(verdict.strongest_value):
-        return ""
-    left = numbers.measure(verdict.strongest_value, unit)
-    return f"{left} {numbers.interval(verdict.strongest_low, verdict.strongest_high, unit)}"
+def _facts(verdict: Any, claim: Claim) -> Iterator[tuple[str, str]]:
+    """Yield what a card says of the verdict and no column of the table does."""
+    for term, text in shown_verdict.facts(verdict, claim):
+        if term in ("undecided", "seeds", "margin", "source"):
+            yield term, text
 
 
-def _rank(told: ReferenceClaim) -> tuple[bool, bool, str]:
-    other = told.verdict == "not comparable"
-    return other, not other and not told.seeds, told.id
+def _rank(told: ReferenceClaim) -> tuple[str, bool, str]:
+    other = told.verdict.grade == "C"
+    return told.verdict.grade, not other and not told.seeds, told.id
 
 
 def _origin(run: Reference, verdict: Any) -> tuple[str, ...]:

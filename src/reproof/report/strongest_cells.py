@@ -19,7 +19,7 @@ class StrongestCell:
 
     number: LinkedNumber
     label: str
-    """Which budget, or which network, where the cell's neighbours in its row or column have several."""
+    """Of which settings' attacks; which budget or network too, where its row or column has several."""
 
 
 class StrongestCells:
@@ -51,8 +51,8 @@ class StrongestCells:
             [[cells[row, column] for row in names if (row, column) in cells] for column in columns]
             for names in rows
         ]
-        widest = max((len(self._budgets(line)) for group in across for line in group), default=0)
-        longest = max((len(self._budgets(line)) for group in down for line in group), default=0)
+        widest = max((self._several(line) for group in across for line in group), default=0)
+        longest = max((self._several(line) for group in down for line in group), default=0)
         if widest > 0 and (prose or widest <= longest):
             return [[self._of_line(line) for line in group] for group in across], []
         below = [[self._of_line(line) for line in group] for group in down]
@@ -63,22 +63,37 @@ class StrongestCells:
             told = below[position] or told
         return [], below
 
-    def _budgets(self, claims: Iterable[Claim]) -> dict[tuple[str, str], MeasuredRow]:
-        """Return model and epsilon of every measured accuracy in a budget, each once, with what is left there."""
-        found: dict[tuple[str, str], MeasuredRow] = {}
+    def _several(self, claims: Iterable[Claim]) -> int:
+        """Return how many networks and budgets were measured of some claims, whatever the setting."""
+        return len({key[:2] for key in self._budgets(claims)})
+
+    def _budgets(self, claims: Iterable[Claim]) -> dict[tuple[str, str, str], MeasuredRow]:
+        """Return model, epsilon and setting of every measured accuracy in a budget, with what is left there.
+
+        Each stands once: the claims' own settings, and `all`, of which the models' rows come last.
+        """
+        found: dict[tuple[str, str, str], MeasuredRow] = {}
         for claim in claims:
-            if claim.epsilon and claim.metric == "accuracy" and (left := self._judged.strongest(claim)):
-                found.setdefault((left.model, claim.epsilon), left)
-        return found
+            if claim.epsilon and claim.metric == "accuracy":
+                for setting, left in self._judged.strongest(claim).items():
+                    found.setdefault((left.model, claim.epsilon, setting), left)
+        return dict(sorted(found.items(), key=lambda item: item[0][2] == "all"))
 
     def _of_line(self, claims: Sequence[Claim]) -> list[StrongestCell]:
         budgets = self._budgets(claims)
         several_epsilons = len({claim.epsilon for claim in claims if claim.epsilon}) > 1
-        several_models = len({model for model, _ in budgets}) > 1
+        several_models = len({model for model, _, _ in budgets}) > 1
         unit = next((claim.unit for claim in claims if claim.epsilon), "percent")
         found = []
-        for (model, epsilon), row in budgets.items():
-            words = [wording.parameters(f"epsilon={epsilon}")] if several_epsilons else []
+        for (model, epsilon, setting), row in budgets.items():
+            settings = [setting]
+            if setting == "all":  # said once, where one setting leaves as little as all of them together
+                same = [key for key in budgets if key[:2] == (model, epsilon) and _same(budgets[key], row)]
+                settings = [name for _, _, name in same]
+            elif (overall := budgets.get((model, epsilon, "all"))) is not None and _same(overall, row):
+                continue
+            words = [wording.listed(map(_setting, settings))]
+            words += [wording.parameters(f"epsilon={epsilon}")] if several_epsilons else []
             words += [self._titles.get(model, model)] if several_models else []
             found.append(StrongestCell(self._number(row, unit), ", ".join(words)))
         return found
@@ -87,3 +102,11 @@ class StrongestCells:
         after = "" if unit == "percent" else wording.UNITS["percent"][1]
         card = self._cards.of_summary(row)
         return card.number(row.value, row.low, row.high, "percent", after)
+
+
+def _setting(name: str) -> str:
+    return "all settings" if name == "all" else wording.setting(name).lower()
+
+
+def _same(one: MeasuredRow, other: MeasuredRow) -> bool:
+    return bool((one.correct, one.total, one.value) == (other.correct, other.total, other.value))

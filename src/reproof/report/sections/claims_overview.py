@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from reproof import wording
 from reproof.claims.paper import Paper, Reading, Statement
 from reproof.claims.vocabulary import LOST
 from reproof.report.cards import Card
@@ -16,10 +17,10 @@ from reproof.report.contents import TrailFile
 from reproof.report.contradictions import ShownContradiction
 from reproof.report.section import Section
 from reproof.report.shared import Shared
-from reproof.report.verdict_words import VERDICTS
+from reproof.report.tally import Tally
+from reproof.report.verdict_words import JUDGED
 
 SECTION = Section("fell", "How the claims fell", order=40)
-FELL = tuple(word for word in VERDICTS if word != "not claimed")
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,12 @@ class PaperCounts:
     """Author and year."""
     title: str
     citation: str
-    counts: tuple[tuple[str, int], ...]
-    """Verdict, number of claims that the authors measured; only verdicts that occur."""
+    tally: Tally
+    """How the claims fell that the authors measured."""
     claimed: int
     """Cells with a number."""
     own: int
     """Of these, measured by the authors."""
-    measured: int
-    """Of the authors' own, measured in this study, comparable or not."""
     copied: tuple[tuple[str, int], ...]
     """Where the other numbers come from, and how many."""
     dashes: int
@@ -56,16 +55,17 @@ class PaperCounts:
     @property
     def overview(self) -> tuple[int, ...]:
         """Return its numbers for the table of all papers, so that they can be added up."""
-        fell = dict(self.counts)
         return (
             self.claimed,
-            self.claimed - self.own,
             self.own,
-            *(fell.get(word, 0) for word in FELL),
+            *self.tally.of_each_word(),
+            self.tally.total("B"),
+            self.tally.stable,
+            self.tally.other,
+            self.tally.unmeasured,
             len(self.statements),
             *self.fell,
-            len(self.within),
-            len(self.between),
+            len(self.within) + len(self.between),
             len(self.interpretations),
         )
 
@@ -76,28 +76,27 @@ def build(shared: Shared) -> dict[str, Any]:
     overview = [(paper.key, paper.name, paper.overview) for paper in papers]
     if len(overview) > 1:
         overview.append(("", "All papers", tuple(map(sum, zip(*(row[2] for row in overview), strict=True)))))
-    return {"papers": papers, "overview": overview, "fell": FELL}
+    return {"papers": papers, "overview": overview, "judged": JUDGED}
 
 
 def _counts(shared: Shared, paper: Paper) -> PaperCounts:
     judged = shared.paper_tables.judged
     claims = [claim for claim in paper.claims if claim.value is not None]
-    counts = judged.counts(claims)
+    tally = judged.tally(claims)
     copied = Counter(judged.origin(claim) for claim in claims if claim.copied)
     return PaperCounts(
         key=paper.key,
         name=judged.names[paper.key],
         title=paper.title,
         citation=paper.citation,
-        counts=counts,
+        tally=tally,
         claimed=len(claims),
         own=len(claims) - copied.total(),
-        measured=sum(count for word, count in counts if word != "not measured"),
         copied=tuple(copied.items()),
         dashes=sum(claim.value is None and claim.printed != LOST for claim in paper.claims),
         lost=sum(claim.printed == LOST for claim in paper.claims),
         doubtful=sum(claim.certainty != "certain" for claim in claims),
-        card=_card(shared, paper, counts),
+        card=_card(shared, paper, tally),
         statements=paper.statements,
         fell=_statements(shared.data.statements, paper),
         within=shared.contradictions.within(paper),
@@ -112,11 +111,15 @@ def _statements(statements: pd.DataFrame, paper: Paper) -> tuple[int, int, int]:
     return int(holds.sum()), int((measured == "holds").sum()), int((measured == "does not hold").sum())
 
 
-def _card(shared: Shared, paper: Paper, counts: Sequence[tuple[str, int]]) -> Card | None:
+def _card(shared: Shared, paper: Paper, tally: Tally) -> Card | None:
     """Return the card behind a paper's counts of verdicts; None without a table of verdicts."""
     path = shared.data.tables.get("verdicts")
     if path is None:
         return None
-    facts = [(verdict, f"{count} claims") for verdict, count in counts]
+    facts = [
+        (f"{word}, {grade}" if grade in ("A", "B") else word, wording.counted(count, "claim"))
+        for word, grade, count in tally.parts
+    ]
+    facts += [("grade B", text) for text in (tally.of_training, tally.stability) if text]
     title = f"Verdicts on what {shared.data.paper_names[paper.key]} measured"
     return shared.cards.of_file(["counts", paper.key], title, facts, TrailFile("table", path))

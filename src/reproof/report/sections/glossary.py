@@ -6,11 +6,11 @@ from typing import Any
 
 from reproof.report.section import Section
 from reproof.report.shared import Shared
-from reproof.report.verdict_words import CERTAINTIES, VERDICTS
+from reproof.report.verdict_words import CERTAINTIES
 
 SECTION = Section("glossary", "Glossary", order=170)
 
 
 def build(shared: Shared) -> dict[str, Any]:
-    """Return the verdicts and marks, whatever the study."""
-    return {"verdicts": VERDICTS, "certainties": CERTAINTIES}
+    """Return the marks, whatever the study; verdicts have a section of their own."""
+    return {"certainties": CERTAINTIES}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +14,23 @@ from reproof.report.contents import rows
 from reproof.report.reference_claims import ReferenceClaim, anchor
 from reproof.report.section import Section
 from reproof.report.shared import Shared
-from reproof.report.verdict_words import VERDICTS
+from reproof.report.tally import Tally
 
 SECTION = Section("references", "Reference runs", order=20, needs=("references",))
+
+
+@dataclass(frozen=True)
+class PaperView:
+    """What a run measured of one paper."""
+
+    key: str
+    name: str
+    tally: Tally
+    """How the authors' own claims fell."""
+    models: Sequence[tuple[str, str]]
+    """Model's title, and what tells all its measurements from the claims beside them; only where there is any."""
+    claims: Sequence[tuple[ReferenceClaim, str]]
+    """Every claim that was measured, and its own differences beyond its model's."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +43,7 @@ class RunView:
     facts: Sequence[tuple[str, str]]
     found: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     """Paper's name, and the sentences that were computed from the run: what each is about, and its words."""
-    papers: Sequence[tuple[str, str, Sequence[tuple[str, int]], Sequence[ReferenceClaim]]]
-    """Paper's key and name, verdict -> number of the authors' own claims, and all claims that were measured."""
+    papers: Sequence[PaperView]
     flags: Sequence[tuple[str, str]]
     """Model's title and the evidence of each red flag that was raised."""
     checked: int
@@ -63,7 +75,7 @@ def _view(run: Reference, shared: Shared) -> RunView:
             for key, sentences in run.about.get("found", {}).items()
             if key in names
         ],
-        [(paper.key, names[paper.key], _counts(paper, found), claims) for paper, claims in papers if claims],
+        [_paper(run, paper, names[paper.key], claims) for paper, claims in papers if claims],
         [
             (models.get(row.model, {}).get("title", row.model), row.evidence)
             for row in rows(flags[flags["raised"].fillna(False)])
@@ -73,14 +85,28 @@ def _view(run: Reference, shared: Shared) -> RunView:
     )
 
 
-def _counts(paper: Paper, found: Mapping[str, ReferenceClaim]) -> list[tuple[str, int]]:
-    """Return how the authors' own claims fell; a copied number is no evidence of theirs."""
-    words = Counter(
-        found[claim.claim_id].verdict
-        for claim in paper.claims
-        if claim.claim_id in found and not claim.copied
+def _paper(run: Reference, paper: Paper, name: str, claims: Sequence[ReferenceClaim]) -> PaperView:
+    judged = {row.claim_id: row for row in rows(run.tables["verdicts"])}
+    own = {claim.claim_id for claim in paper.claims if not claim.copied}
+    common = {
+        model: _shared([one.differences for one in claims if one.model == model])
+        for model in dict.fromkeys(one.model for one in claims)
+    }
+    return PaperView(
+        paper.key,
+        name,
+        Tally.of(judged[one.claim] for one in claims if one.claim in own),  # a copied number is no evidence
+        [(model, "; ".join(words)) for model, words in common.items() if words],
+        [
+            (one, "; ".join(word for word in one.differences if word not in common[one.model]))
+            for one in claims
+        ],
     )
-    return [(word, words[word]) for word in VERDICTS if words[word]]
+
+
+def _shared(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Return what all of several lists hold, in the order of the first; nothing of a single one."""
+    return [word for word in lists[0] if all(word in other for other in lists)] if len(lists) > 1 else []
 
 
 def _facts(run: Reference) -> Iterator[tuple[str, str]]:

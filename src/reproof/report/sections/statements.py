@@ -17,19 +17,20 @@ from reproof.report.contents import rows
 from reproof.report.judged_claims import CellLink, JudgedClaims
 from reproof.report.section import Section
 from reproof.report.shared import Shared
+from reproof.report.verdict_words import VERDICTS
 
 SECTION = Section("statements", "Statements of the prose", order=60)
 ROUNDING = 0.0005
 """A tolerance that only forgives rounding, and needs no words."""
+DIFFERENCES = 6
+"""So many differences are said of one statement, the heaviest; the rest are counted: cards of its cells have them."""
 JUDGEMENTS = {
     "holds": "✓",
     "does not hold": "✗",
-    "undecided": "?",
-    "not comparable": "≠",
-    "not measured": "○",
+    **{word: VERDICTS[word][0] for word in ("undecided", "not comparable", "not measured")},
 }
-
-
+_WEIGHT = ("", "C", "B", "A")
+"""Grades of differences, what is said first before what is said last."""
 WOULD = {
     "holds": "on what was measured it would hold",
     "does not hold": "on what was measured it would not hold",
@@ -60,6 +61,8 @@ class StatementJudgement:
     tightest: Tightest | None
     reason: str
     """What the word leaves open: why it was not measured, or how it would fall."""
+    grade: str = ""
+    """The last grade of the verdicts that it is judged on; empty in print, and where none can be compared."""
 
 
 @dataclass(frozen=True)
@@ -144,17 +147,20 @@ class Statements:
         for claim_id in (row.measured_left, row.measured_right):
             verdict, claim = self._judged.row(claim_id), self._claims.get(claim_id)
             if verdict is not None and claim is not None:
-                text = wording.printed(numbers.measure(verdict.measured, claim.unit), claim.unit)
-                between = numbers.interval(verdict.low, verdict.high, claim.unit)
-                shown[claim_id] = f"{text} {between}".strip()
+                between = numbers.interval(verdict.low, verdict.high, numbers.judged_in(verdict, claim))
+                shown[claim_id] = f"{numbers.measured(verdict, claim)} {between}".strip()
         tightest = self._tightest(
             paper, statement, row.measured_left, row.measured_right, row.measured_difference, shown
         )
         parts = self._differences(row.differences, [*left, *select(statement.right, paper, self._papers)])
+        if compared := _compared(row):
+            parts.insert(0, compared)
         if word == "not comparable" and row.judgement in WOULD:
             parts.insert(0, WOULD[row.judgement])
         pairs = _pairs(row.measured_pairs, row.measured_holding)
-        return StatementJudgement(word, JUDGEMENTS.get(word, "?"), pairs, tightest, "; ".join(parts))
+        return StatementJudgement(
+            word, JUDGEMENTS.get(word, "?"), pairs, tightest, "; ".join(parts), row.grade
+        )
 
     def _differences(self, text: str, claims: Sequence[Claim]) -> list[str]:
         """Return a statement's differences in words, each as said of the first of its claims that has it."""
@@ -162,7 +168,13 @@ class Statements:
         for claim in claims:
             for each in self._judged.differences(claim):
                 about.setdefault(each, claim)
-        return [reasons.clause(each, about.get(each)) for each in difference.load(text)]
+        told = [each for each in difference.load(text) if each.kind != "pairs"]  # `_compared` says it
+        told.sort(key=lambda each: _WEIGHT.index(each.grade))
+        words = list(dict.fromkeys(reasons.clause(each, about.get(each)) for each in told))
+        more = len(words) - DIFFERENCES
+        return (
+            words if more < 2 else [*words[:DIFFERENCES], f"and {more} more differences, on its cells’ cards"]
+        )
 
     def _tightest(
         self,
@@ -195,6 +207,16 @@ def _told(words: Mapping[str, int]) -> str:
     return ", ".join(
         f"{count} {many.get(word, word) if count > 1 else word}" for word, count in words.items()
     )
+
+
+def _compared(row: Any) -> str:
+    """Return `1 of 3 pairs can be compared`; empty where all can, or nothing was measured."""
+    if row.measured == "not measured" or row.measured_pairs == 0:
+        return ""
+    pairs = 0 if row.measured == "not comparable" else row.measured_pairs
+    if pairs == row.print_pairs:
+        return ""
+    return f"{pairs} of {wording.counted(row.print_pairs, 'pair')} can be compared"
 
 
 def _pairs(pairs: int, holding: int) -> str:
