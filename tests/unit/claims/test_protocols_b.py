@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from typing import Annotated, Any
 
 import pytest
 from pydantic import TypeAdapter
 
 from reproof import registry
-from reproof.claims.claim import Claim
+from reproof.claims.claim import Claim, TransferSource
 from reproof.claims.paper import Paper, papers
 from reproof.claims.protocol import Stated, normal
 from reproof.settings.adversarial_training import AdversarialTraining
@@ -362,7 +361,7 @@ def test_networks_that_images_were_made_on_have_a_protocol_too() -> None:
     for claim, _ in _measured():
         if claim.setting != "black_box":
             continue
-        for source in re.findall(r"[a-z]+[0-9]*", re.sub(r"\*[0-9]+", "", claim.source)):
+        for source in (one.architecture for one in TransferSource.read(claim.source)):
             values = {"architecture": source, "defense": "undefended", "training": "clean"}
             itself = {"setting": "white_box", "source": "", "attack": "none", "parameters": ""}
             stated = _papers()[claim.paper].protocol_of(dataclasses.replace(claim, **values, **itself))
@@ -371,7 +370,7 @@ def test_networks_that_images_were_made_on_have_a_protocol_too() -> None:
             asked.add((claim.paper, source))
     assert asked == {
         *(("mirzaeian_dkd", source) for source in ("lenet", "vgg16")),
-        *(("seiler_superimposition", source) for source in ("vgg13", "resnet32", "resnet50")),
+        *(("seiler_superimposition", source) for source in ("vgg13", "resnet32", "resnet50_7x7")),
     }
 
 
