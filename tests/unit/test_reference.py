@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reproof import cli, reference
@@ -47,8 +48,12 @@ def test_every_verdict_leads_to_the_one_row_that_it_judged(name: str) -> None:
     summary, verdicts = tables["summary"], tables["verdicts"]
     assert not summary.duplicated(list(KEY)).any()
     both = verdicts.merge(summary, on=list(KEY), how="left", suffixes=("", "_of_row"), validate="many_to_one")
-    assert both["value"].equals(verdicts["measured"])
-    assert both["low"].equals(both["low_of_row"])
+    # A count stands among as many images as the paper's; every other value is the row's, within its exact interval.
+    plain = both[~both["metric"].isin(["failed_majorities"])]
+    assert len(plain) > 0.8 * len(both)
+    assert np.allclose(plain["value"], plain["measured"], rtol=0, atol=1e-12)
+    assert (both["low"] <= both["measured"]).all()
+    assert (both["measured"] <= both["high"]).all()
     kinds = Counter(difference.kind for text in verdicts["differences"] for difference in load(text))
     assert kinds["images"]
     assert not [kind for kind in kinds if kind.startswith("lacks.")], "what was not measured is left out"
@@ -75,10 +80,13 @@ def test_the_command_judges_anew_and_says_what_changed(
     assert cli.main(["reference", "--judge", name]) == 0
     assert capsys.readouterr().out == f"{reference.FOLDER}/{name}: no file changed\n"
     about = json.loads((copy / reference.ABOUT).read_text(encoding="utf-8"))
-    about["settings"]["tolerance"] = 0.2
+    about["settings"]["looks"] = 50
     (copy / reference.ABOUT).write_text(json.dumps(about), encoding="utf-8")
     assert cli.main(["reference", "--judge", name]) == 0
     assert "about.json, verdicts.csv changed" in capsys.readouterr().out
-    assert reference.read(copy).tables["verdicts"]["verdict"].eq("reproduced").sum() > 12
+    undecided = [
+        reference.read(one).tables["verdicts"]["verdict"].eq("undecided").sum() for one in (ROOT / name, copy)
+    ]
+    assert undecided[1] > undecided[0], "wider intervals decide less"
     assert cli.main(["reference", "--judge", "nothing"]) == 1
     assert "about.json is missing" in capsys.readouterr().err

@@ -53,17 +53,11 @@ class Candidates:
         self.protocols = Protocols(papers)
         self._measured = measured
         self._facts = facts
-        self._groups = {
-            claim.claim_id: _group(paper, claim)
-            for paper in papers
-            for claim in paper.claims
-            if claim.value is not None
-        }
+        self._groups = {claim.claim_id: _group(paper, claim) for paper in papers for claim in paper.claims}
         self._members: dict[Group, list[Claim]] = defaultdict(list)
         for paper in papers:
             for claim in paper.claims:
-                if claim.value is not None:
-                    self._members[self._groups[claim.claim_id]].append(claim)
+                self._members[self._groups[claim.claim_id]].append(claim)
         self._chosen: dict[Group, str | None] = {}
 
     def all(self, claim: Claim) -> list[Candidate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -92,6 +92,7 @@ def judge_statements(papers: Sequence[Paper], verdicts: Iterable[Verdict]) -> li
     wherever the two lie in theirs, does not hold when it holds nowhere, and is undecided between. The best of
     several, some of which were not measured, may be as large as it likes. The pairs count whose claims are judged
     (grades A and B): where there is none, the statement is `not comparable`, and `judgement` says how it would fall.
+    A statement all of whose numbers are lost stands in words alone: no pair of it is in print, and all of them count.
     """
     by_claim = {verdict.claim_id: verdict for verdict in verdicts}
     return [_judge(statement, paper, papers, by_claim) for paper in papers for statement in paper.statements]
@@ -102,35 +103,35 @@ def _judge(
 ) -> StatementVerdict:
     left = select(statement.left, paper, papers)
     right = select(statement.right, paper, papers) if statement.right else []
-    printed = {
-        claim.claim_id: _Side(claim.claim_id, claim.value, claim.value, claim.value)
-        for claim in (*left, *right)
-        if claim.value is not None
+    printed, asked_of, sides = _sides((*left, *right), verdicts)
+    comparable = {
+        key: side
+        for key, side in sides.items()
+        if verdicts[key].verdict != "not comparable" and verdicts[key].grade != "C"
     }
-    sides = {
-        claim.claim_id: side
-        for claim in (*left, *right)
-        if claim.value is not None and (side := _measured(claim, verdicts.get(claim.claim_id))) is not None
-    }
-    comparable = {key: side for key, side in sides.items() if verdicts[key].verdict != "not comparable"}
     in_print = _gaps(statement, _pairs(statement, left, right, printed, printed))
     shown = _tightest(statement, in_print)
-    judged = _pairs_of(statement, left, right, comparable, printed, in_print)
-    everything = _pairs_of(statement, left, right, sides, printed, in_print)
+    claimed = {
+        _key(statement, pair)
+        for pair in ([one.pair for one in in_print] or _pairs(statement, left, right, asked_of, asked_of))
+    }
+    judged = _pairs_of(statement, left, right, comparable, asked_of, claimed)
+    everything = _pairs_of(statement, left, right, sides, asked_of, claimed)
     here = judged or everything
     seen = _tightest(statement, here)
-    judgement = _over_all(statement, here, len(in_print)) if here else ""
+    wanted = len(in_print) or len(claimed)
+    judgement = _over_all(statement, here, wanted) if here else ""
     used = [
         verdicts[key] for key in sorted({side for each in here for side in each.pair.ids} & set(verdicts))
     ]
     word: StatementWord = "not measured"
     if judgement:
         word = judgement if judged else "not comparable"
-    differences = _differences(statement, here, used, len(in_print))
+    differences = _differences(statement, here, used, wanted)
     if not here:
         asked = [verdicts[claim.claim_id] for claim in (*left, *right) if claim.claim_id in verdicts]
         differences = list(min((v.differences for v in asked if v.verdict == "not measured"), default=()))
-        if _pairs(statement, left, right, sides, printed) and not differences:
+        if _pairs(statement, left, right, sides, asked_of) and not differences:
             differences = [Difference("zero_share", "", "")]
     return StatementVerdict(
         statement_id=f"{paper.key}.{statement.key}",
@@ -154,6 +155,21 @@ def _judge(
     )
 
 
+def _sides(
+    claims: Sequence[Claim], verdicts: Mapping[str, Verdict]
+) -> tuple[dict[str, _Side], dict[str, _Side], dict[str, _Side]]:
+    """Return the claims as printed, those that are compared (all, where no number is in print), and as measured."""
+    printed = {
+        claim.claim_id: _Side(claim.claim_id, claim.value, claim.value, claim.value)
+        for claim in claims
+        if claim.value is not None
+    }
+    asked_of = printed or {one.claim_id: _Side(one.claim_id, 0.0, 0.0, 0.0) for one in claims}
+    found = {one.claim_id: _measured(one, verdicts.get(one.claim_id)) for one in claims}
+    sides = {key: side for key, side in found.items() if key in asked_of and side is not None}
+    return printed, asked_of, sides
+
+
 def _measured(claim: Claim, verdict: Verdict | None) -> _Side | None:
     """Return what was measured of a claim, with its interval; None where nothing was."""
     if verdict is None or verdict.measured is None:
@@ -168,12 +184,11 @@ def _pairs_of(
     left: Sequence[Claim],
     right: Sequence[Claim],
     sides: Mapping[str, _Side],
-    printed: Mapping[str, _Side],
-    in_print: Sequence[_Gap],
+    asked_of: Mapping[str, _Side],
+    claimed: Set[tuple[str, str]],
 ) -> list[_Gap]:
-    """Return the measured differences of the pairs that stand in print too."""
-    claimed = {_key(statement, each.pair) for each in in_print}
-    found = _gaps(statement, _pairs(statement, left, right, sides, printed))
+    """Return the measured differences of the pairs that the paper compares."""
+    found = _gaps(statement, _pairs(statement, left, right, sides, asked_of))
     return [each for each in found if _key(statement, each.pair) in claimed]
 
 

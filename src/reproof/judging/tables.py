@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reproof.claims.paper import Paper
 from reproof.claims.paper import papers as all_papers
+from reproof.claims.vocabulary import LOST
 from reproof.csv_tables import STATEMENTS, VERDICTS
 from reproof.judging.measured import Measured
 from reproof.judging.statements import judge_statements
@@ -55,13 +56,15 @@ def judge_claims(
 
     StudyError where two models of the study fit the same claims alike.
 
-    Cells where the paper prints a dash, or that are lost, get no verdict.
+    Cells where the paper prints a dash, or that are lost, get no verdict; statements are told what was measured of
+    lost ones.
     """
     chosen = all_papers() if papers is None else papers
     judge = Judge(Measured(summary, measurements), facts, chosen)
     judged = [judge.verdict(claim) for paper in chosen for claim in paper.claims if claim.value is not None]
     judged.sort(key=lambda verdict: verdict.claim_id)
-    statements = judge_statements(chosen, judged)
+    lost = [judge.verdict(claim) for paper in chosen for claim in paper.claims if claim.printed == LOST]
+    statements = judge_statements(chosen, [*judged, *lost])
     return (
         VERDICTS.frame(verdict.cells() for verdict in judged),
         STATEMENTS.frame(statement.cells() for statement in statements),

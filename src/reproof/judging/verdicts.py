@@ -9,7 +9,7 @@ from typing import Any, Literal
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.claims.protocol import Grade
-from reproof.claims.vocabulary import METRICS
+from reproof.claims.vocabulary import LOST, METRICS
 from reproof.csv_tables import KEY
 from reproof.judging import equivalence, experiment
 from reproof.judging.candidates import Candidate, Candidates, halves
@@ -112,14 +112,31 @@ class Judge:
     def verdict(self, claim: Claim) -> Verdict:
         """Return a claim's verdict; StudyError where two models of the study fit it alike.
 
-        Grade C is shown and not judged. A dash or a lost cell is not claimed.
+        Grade C is shown and not judged. A dash or a lost cell is not claimed; what was measured of a lost one is told
+        all the same, for statements about it.
         """
         if claim.value is None:
-            return _verdict(claim, verdict="not claimed")
+            return self._of_lost(claim) if claim.printed == LOST else _verdict(claim, verdict="not claimed")
         chosen = self.candidates.of(claim)
         if chosen is None:
             return _verdict(claim, verdict="not measured", differences=self._lacking(claim))
         return self.of_candidate(claim, chosen)
+
+    def _of_lost(self, claim: Claim) -> Verdict:
+        """Return what was measured of a lost cell, beside no claim."""
+        chosen = self.candidates.of(claim)
+        if chosen is None:
+            return _verdict(claim, verdict="not claimed")
+        return _verdict(
+            claim,
+            verdict="not claimed",
+            grade=experiment.grade(chosen.differences),
+            differences=chosen.differences,
+            measured=chosen.row.value,
+            low=chosen.row.low,
+            high=chosen.row.high,
+            **dict(zip(KEY, chosen.row.key, strict=True)),
+        )
 
     def of_candidate(self, claim: Claim, chosen: Candidate) -> Verdict:
         """Return the verdict by one row of the summary that answers the claim."""

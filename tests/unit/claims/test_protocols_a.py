@@ -175,7 +175,7 @@ ALTERED: list[tuple[str, str, str, Any, str]] = [
     ("mustafa_pcl", "table_6.vgg_19.vgg_19", "training.epochs", 3, "B"),
     ("mirzaeian_gravity", "table_ii.no_attacks.gravity", "architecture.block", "bottleneck", "C"),
     ("mirzaeian_gravity", "table_ii.no_attacks.gravity", "architecture.hidden", 1024, "C"),
-    ("mirzaeian_gravity", "table_iii.no_attacks.gravity", "defense.rounds", 15, "C"),
+    ("mirzaeian_gravity", "table_iii.no_attacks.gravity", "defense.rounds", 15, "B"),
     ("mirzaeian_gravity", "table_iii.no_attacks.gravity", "defense.gravity", [200, 300], "C"),
     ("mirzaeian_gravity", "table_iii.no_attacks.gravity", "defense.target", "teacher", "C"),
     ("mirzaeian_gravity", "table_iii.no_attacks.gravity", "defense.round", 8, "C"),

@@ -465,3 +465,38 @@ def test_pairs_agree_in_parameters_whatever_their_print(tmp_path):
     write_paper(tmp_path, *made, statements=[statement])
     (found,) = judge_statements(papers(tmp_path), [])
     assert (found.in_print, found.print_pairs) == ("holds", 1)
+
+
+LOST_TWO = {"ours.pgd": "?", "second.pgd": "?", "third.pgd": "40.0"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "grade", "word"),
+    [(0.5, "A", "holds"), (0.1, "B", "does not hold"), (0.5, "C", "not comparable")],
+)
+def test_a_statement_on_lost_numbers_alone_is_judged_as_measured(tmp_path, ours, grade, word):
+    verdicts = [
+        verdict("ours.pgd", ours, word="not claimed", grade=grade),
+        verdict("second.pgd", 0.3, word="not claimed", grade="A"),
+    ]
+    found = judged(tmp_path, LOST_TWO, *verdicts, right=["table_1.second.*"])
+    assert (found.in_print, found.print_pairs) == ("not measured", 0)
+    assert (found.measured, found.measured_pairs) == (word, 1)
+    assert (found.measured_left, found.measured_right) == ("p.table_1.ours.pgd", "p.table_1.second.pgd")
+
+
+def test_beside_printed_numbers_a_lost_one_makes_no_pair(tmp_path):
+    verdicts = [
+        verdict("ours.pgd", 0.5, word="not claimed", grade="A"),
+        verdict("third.pgd", 0.4),
+    ]
+    found = judged(tmp_path, LOST_TWO, *verdicts)
+    assert (found.measured, found.measured_pairs) == ("not measured", 0)
+
+
+def test_half_of_a_statement_on_lost_numbers_is_undecided(tmp_path):
+    printed = {"ours.pgd": "?", "ours.fgsm": "?", "second.pgd": "?", "second.fgsm": "?"}
+    verdicts = [verdict("ours.pgd", 0.5, word="not claimed"), verdict("second.pgd", 0.3, word="not claimed")]
+    found = judged(tmp_path, printed, *verdicts, right=["table_1.second.*"], pair_by=["attack"])
+    assert (found.measured, found.measured_pairs) == ("undecided", 1)
+    assert Difference("pairs", "1", "2") in found.differences

@@ -528,11 +528,20 @@ def test_nothing_measured_at_all():
     assert judge(claim(), []).verdict == "not measured"
 
 
-@pytest.mark.parametrize(("printed", "certainty"), [("-", "certain"), ("-/-", "certain"), ("?", "lost")])
-def test_a_dash_or_a_lost_cell_is_no_claim(printed, certainty):
-    verdict = judge(claim(printed=printed, certainty=certainty), [measured()])
+@pytest.mark.parametrize("printed", ["-", "-/-"])
+def test_a_dash_is_no_claim(printed):
+    verdict = judge(claim(printed=printed), [measured()])
     assert (verdict.verdict, verdict.claimed, verdict.measured) == ("not claimed", None, None)
     assert verdict.differences == ()
+
+
+def test_a_lost_cell_is_no_claim_and_tells_what_was_measured():
+    lost = claim(printed="?", certainty="lost")
+    verdict, there = judge(lost, [measured()]), judge(claim(), [measured()])
+    assert (verdict.verdict, verdict.claimed) == ("not claimed", None)
+    assert (verdict.measured, verdict.model, verdict.grade) == (there.measured, there.model, there.grade)
+    nothing = judge(lost, [])
+    assert (nothing.verdict, nothing.measured, nothing.differences) == ("not claimed", None, ())
 
 
 def worst(correct, setting="", **changes):

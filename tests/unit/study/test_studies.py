@@ -158,6 +158,7 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "pgd_training": 12,
             "prototype_conformity": 12,
             "undefended": 17,
+            "adaptive_gravity": 54,
         },
     },
     ("cifar10", "paper"): {
@@ -246,7 +247,12 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
             "independent_ensemble": 42,
             "undefended": 14,
         },
-        "mirzaeian_gravity": {"undefended": 17, "fgsm_training": 12, "prototype_conformity": 10},
+        "mirzaeian_gravity": {
+            "undefended": 17,
+            "fgsm_training": 12,
+            "prototype_conformity": 10,
+            "adaptive_gravity": 35,
+        },
         "mustafa_pcl": {"undefended": 23, "prototype_conformity": 47, "fgsm_training": 12},
         "hassanin_dfl": {"undefended": 6, "prototype_conformity": 12},
     },
