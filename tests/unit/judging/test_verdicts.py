@@ -218,6 +218,19 @@ def test_what_a_paper_measured_on_one_model_is_judged_on_one(layout, model):
     assert judge(claim(), rows, models=models, paper=paper, also=[bim]).model == "near"
 
 
+def test_of_models_of_one_grade_the_one_that_answers_most_of_a_row_stands_for_it():
+    bim = claim(column="BIM", attack="bim")
+    rows = [measured(model="near"), measured(model="far"), measured(model="far", attack="bim")]
+    farther = {"training.learning_rate": 1}
+    models = {"near": facts("near", epochs=5), "far": facts("far", epochs=5, settings=farther)}
+    paper = stated(PROTOCOL, **table("row"))
+    for one, other in ((bim, claim()), (claim(), bim)):
+        found = judge(one, rows, models=models, paper=paper, also=[other])
+        assert (found.model, found.grade) == ("far", "B")
+    models["near"] = facts("near")
+    assert judge(claim(), rows, models=models, paper=paper, also=[bim]).model == "near", "grade A first"
+
+
 def test_a_model_trained_half_as_long_answers_nothing_and_tells_what_is_stable():
     models = {
         "pcl": facts(epochs=100),

@@ -257,8 +257,8 @@ MEASURABLE: dict[tuple[str, str], dict[str, dict[str, int]]] = {
         "hassanin_dfl": {"undefended": 6, "prototype_conformity": 12},
     },
 }
-"""At least so many of each paper's claims can be judged. A narrow network (cpu), and Gravity of fewer rounds than the
-paper's (cpu; CIFAR-10, quick), can only be shown beside a claim."""
+"""At least so many of each paper's claims can be judged. A narrow network, and Gravity trained on a shorter PGD
+than the paper's, can only be shown beside a claim (cpu)."""
 MEASURABLE = {key: papers for key, papers in MEASURABLE.items() if key[0] in NAMES}
 
 
