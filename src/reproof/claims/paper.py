@@ -56,7 +56,7 @@ class Contradiction(Settings):
 
 
 class Unmeasurable(Settings):
-    """Claims that no study can measure, and the lasting reason: of the paper, not of what is built here."""
+    """Claims that no study measures, and why: the paper says too little of them, or nothing here counts it."""
 
     claims: Names
     """Patterns of claim ids of this paper, `*` for any text."""
