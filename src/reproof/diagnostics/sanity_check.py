@@ -78,6 +78,14 @@ CHECKS: Mapping[str, Check] = {
         "Zero gradients",
         "Images have a gradient to follow.",
     ),
+    "broken_gradients": Check(
+        "Broken gradients",
+        "Gradients are finite numbers, at every step of every attack.",
+    ),
+    "unmoved_images": Check(
+        "Unmoved images",
+        "Attacks within a budget move the images that they attack.",
+    ),
     "saturated_loss": Check(
         "Saturated loss",
         "The loss is not rounded to zero.",
