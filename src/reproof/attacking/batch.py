@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reproof.attacking.gradient import mean_gradient
 from reproof.attacking.image_noise import ImageNoise
+from reproof.attacking.judge import decided
 from reproof.errors import StudyError
 from reproof.models.attack_loss import AttackLoss
 
@@ -54,6 +55,8 @@ class Batch:
     attack_loss: AttackLoss | None = None
     """What to maximise in place of the attack's own loss; None for that one."""
     first_gradients: FirstGradients = field(default_factory=FirstGradients)
+    random: bool = False
+    """Whether two passes over the same images differ: then one of them decides nothing for good."""
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the classifier's logits (n, K) on any images; they have a graph only if the images want a gradient."""
@@ -62,8 +65,9 @@ class Batch:
         return logits
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return the classes (n,) that decide whether an attack leaves an image as fooled."""
-        return self.logits(images).argmax(dim=1)
+        """Return the deployed classifier's classes (n,), which decide whether an attack leaves an image as fooled."""
+        with torch.no_grad():
+            return decided(self.classifier, images)
 
     def require_epsilon(self) -> float:
         """Return the budget; StudyError where the point has none."""

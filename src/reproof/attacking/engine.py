@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,17 @@ from torch import Tensor, nn
 from reproof import registry
 from reproof.attacking import threat_model
 from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.gradient import Tally, counting
 from reproof.attacking.image_noise import ImageNoise
-from reproof.attacking.judge import frozen, judge, predict
+from reproof.attacking.judge import classes, draws_at_random, frozen, judge
 from reproof.errors import StudyError
 from reproof.models.attack_loss import AttackLoss
 from reproof.models.fast_inference import cheaper
 from reproof.settings.attack import AttackSettings, Point
 from reproof.settings.values import Norm, format_number
+
+PROBED = 8
+"""Images by which an engine tells whether a classifier draws random numbers."""
 
 
 @dataclass
@@ -46,6 +50,8 @@ class AttackResult:
     zero_gradients: int | None = None
     """Attacked images whose gradient was exactly zero where the first point's attack began; None for attacks that
     follow none."""
+    gradients: Tally = field(default_factory=Tally)
+    """The gradients that the attack took, and how many of them were broken."""
 
     @classmethod
     def of_clean(cls, images: Tensor, labels: Tensor, points: Sequence[Point]) -> AttackResult:
@@ -68,6 +74,11 @@ class AttackResult:
         """
         return None if self.zero_gradients is None else self.zero_gradients / self.attacked
 
+    @property
+    def gradient_broken_share(self) -> float | None:
+        """Return the share of the gradients that were no finite numbers; None for attacks that took none."""
+        return self.gradients.broken / self.gradients.taken if self.gradients.taken else None
+
     def keep(self, point: Point, rows: Tensor, images: Tensor, predictions: Tensor) -> None:
         """Put the images of some rows, and their classes, in their places."""
         self.images[point.parameters][rows] = images.cpu()
@@ -79,6 +90,8 @@ class AttackResult:
         self.predictions.update(other.predictions)
         self.seconds.update(other.seconds)
         self.unchanged.update(other.unchanged)
+        self.gradients.taken += other.gradients.taken
+        self.gradients.broken += other.gradients.broken
 
 
 @dataclass(frozen=True)
@@ -157,9 +170,10 @@ class AttackEngine:
             for predictions in result.predictions.values():
                 predictions[skipped] = wrong
         result.attacked = int(active.sum())
+        random = getattr(settings, "early_stop", False) and self._draws_at_random(images)
         done, rows = 0, torch.arange(len(images))
         for part in torch.split(rows, self.batch_size):
-            batch = self._batch(images, labels, part[active[part]])
+            batch = replace(self._batch(images, labels, part[active[part]]), random=random)
             for point, attack in task.attacks:
                 started = time.perf_counter()
                 if len(batch.images):
@@ -196,9 +210,17 @@ class AttackEngine:
     ) -> tuple[Tensor, Tensor]:
         """Return the rows of images that the classifier gets wrong, as was claimed, and its classes for them."""
         (claimed,) = (clean_predictions != labels).nonzero(as_tuple=True)
-        found = predict(self.classifier, images[claimed], self.batch_size, self.device).argmax(dim=1)
+        if not len(claimed):
+            return claimed, claimed
+        found = classes(self.classifier, images[claimed], self.batch_size, self.device)
         wrong = found != labels[claimed]
         return claimed[wrong], found[wrong]
+
+    def _draws_at_random(self, images: Tensor) -> bool:
+        """Say whether the classifier answers the same images otherwise when it is asked again."""
+        shown = images[:PROBED].to(self.device)
+        with frozen(self.classifier, channels_last=False), _seeded(f"{self.seed}/probe", self.device):
+            return len(shown) > 0 and draws_at_random(self.classifier, shown)
 
     def _batch(self, images: Tensor, labels: Tensor, rows: Tensor) -> Batch:
         return Batch(
@@ -224,8 +246,11 @@ class AttackEngine:
             frozen(self.classifier, self.channels_last),
             cheaper(self.classifier),
             _seeded(f"{key}/{first}", self.device),
+            counting() as gradients,
         ):
             found = attack.perturb(batch).detach()
+        result.gradients.taken += gradients.taken
+        result.gradients.broken += gradients.broken
         found, predicted = judge(batch, found, task.norm, where)
         result.keep(point, positions, found, predicted)
         result.unchanged[point.parameters] += int((found == batch.images).flatten(1).all(dim=1).sum())

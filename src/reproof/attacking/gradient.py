@@ -1,6 +1,15 @@
-"""The gradient that attacks follow: taken to the images only, leaving nothing in any parameter's `.grad`."""
+"""The gradient that attacks follow: taken to the images only, leaving nothing in any parameter's `.grad`.
+
+A gradient that is no finite number would stop an attack in silence: a step along it goes nowhere, and a momentum
+never forgets it. It counts as no gradient, and is counted (`counting`).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,8 +18,41 @@ from reproof.errors import StudyError
 from reproof.models.attack_loss import AttackLoss
 
 
+@dataclass
+class Tally:
+    """Gradients that attacks took, an image each."""
+
+    taken: int = 0
+    broken: int = 0
+    """Those with a NaN or an infinite number in them."""
+
+
+_TALLY: ContextVar[Tally | None] = ContextVar("tally", default=None)
+
+
+@contextmanager
+def counting() -> Iterator[Tally]:
+    """Count the gradients that are taken meanwhile."""
+    tally = Tally()
+    token = _TALLY.set(tally)
+    try:
+        yield tally
+    finally:
+        _TALLY.reset(token)
+
+
+def usable(gradients: Tensor) -> Tensor:
+    """Return gradients (N, ...) with 0 in place of NaN and 1 or -1 of what is infinite; count them, and the broken."""
+    broken = ~gradients.isfinite().flatten(1).all(dim=1)
+    tally = _TALLY.get()
+    if tally is not None:
+        tally.taken += len(gradients)
+        tally.broken += int(broken.sum())
+    return gradients.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0) if broken.any() else gradients
+
+
 def differentiate(loss: Tensor, images: Tensor) -> Tensor:
-    """Return a scalar loss's gradient with respect to the images, zero where it does not depend on them.
+    """Return a scalar loss's gradient with respect to the images, zero where it does not depend on them (`usable`).
 
     StudyError when the loss has no gradient at all.
     """
@@ -20,7 +62,7 @@ def differentiate(loss: Tensor, images: Tensor) -> Tensor:
             "attack a view that the defense declares, or use an attack without gradients"
         )
     (gradient,) = torch.autograd.grad(loss, images, materialize_grads=True)
-    return gradient
+    return usable(gradient)
 
 
 def mean_gradient(loss: AttackLoss, images: Tensor, labels: Tensor, samples: int = 1) -> Tensor:

@@ -100,9 +100,11 @@ def maximise(
 
     step_size: as a fraction of epsilon. start: images of the ball; None starts at the clean ones. samples: passes that
     each gradient is the mean of. shared: the loss at the clean images is the same at every point (Batch.gradient).
-    leave: the logits that `loss` asks; with them an image stays at its first
-    misclassified iterate, its start included, the clean image not. The pass that the gradient needs tells who that
-    is; after the last step nobody is asked: that iterate counts in any case.
+    leave: the logits that `loss` asks; with them an image stays at its first misclassified iterate, its start
+    included, the clean image not. The pass that the gradient needs nominates it, and the deployed classifier, which may
+    purify, vote or refuse, decides. Of a network that draws random numbers nobody leaves, unless the answers are
+    averaged (samples): one lucky draw is no misclassified image. After the last step nobody is asked: that iterate
+    counts in any case.
     """
     clean, labels, epsilon = batch.images, batch.labels, batch.require_epsilon()
     moved = clean if start is None else start
@@ -113,7 +115,7 @@ def maximise(
             leave.forget()
         gradients = batch.gradient(loss, moved, labels, samples=samples, shared=shared)
         if leave is not None and moved is not batch.images:
-            stays = leave.predict(moved, samples) == labels
+            stays = ~_fooled(batch, leave, moved, labels, samples)
             if not stays.all():
                 best[left[~stays]] = moved[~stays]
                 left = left[stays]
@@ -126,6 +128,16 @@ def maximise(
         moved = (clean + (moved - clean).clamp(-epsilon, epsilon)).clamp(0, 1)
     best[left] = moved
     return best
+
+
+def _fooled(batch: Batch, cache: LogitCache, moved: Tensor, labels: Tensor, samples: int) -> Tensor:
+    """Return which images leave, bool (n,): those that the deployed classifier gets wrong."""
+    if batch.random and samples == 1:
+        return torch.zeros_like(labels, dtype=torch.bool)
+    fooled = cache.predict(moved, samples) != labels
+    if fooled.any() and not batch.random:
+        fooled[fooled.clone()] = batch.predict(moved[fooled]) != labels[fooled]
+    return fooled
 
 
 @dataclass(frozen=True)

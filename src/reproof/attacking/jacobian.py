@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reproof.attacking.gradient import usable
 from reproof.errors import StudyError
 
 
@@ -24,4 +25,4 @@ def differentiate_each(values: Tensor, images: Tensor) -> Tensor:
         torch.autograd.grad(column.sum(), images, retain_graph=number < last, materialize_grads=True)[0]
         for number, column in enumerate(values.unbind(dim=1))
     ]
-    return torch.stack(gradients, dim=1)
+    return usable(torch.stack(gradients, dim=1))

@@ -17,7 +17,7 @@ from reproof.attacking import judge
 LIMIT = 128
 """How many images are looked at, at most."""
 TOLERANCE = 1e-4
-"""How far two passes may lie apart, as a share of the largest logit, and how far from 1 a sum of probabilities."""
+"""How far from 1 a sum of probabilities may lie."""
 
 
 def probe(
@@ -70,7 +70,7 @@ def probe(
             (first >= 0).all() and (first <= 1).all() and ((sums - 1).abs() <= TOLERANCE).all()
         ),
         "difference": difference,
-        "random": difference > TOLERANCE * max(1.0, float(first.abs().max())),
+        "random": difference > judge.ROUNDING * max(1.0, float(first.abs().max())),
         "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
     }
 

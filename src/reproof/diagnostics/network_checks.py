@@ -30,8 +30,7 @@ def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedF
     if probes:
         counted[""] = ("Of the clean images", "", *_probed(probes, "zero_gradients"))
     for results in plain:
-        noted = [one.notes.get(t.threat, {}).get(t.source, {}).get(t.attack, {}) for t, one in results]
-        known = [n for n in noted if n.get("gradient_zero_share") is not None and n.get("attacked")]
+        known = [n for n in _notes(results) if n.get("gradient_zero_share") is not None and n.get("attacked")]
         first = trial_of(results)
         attack = first.attack
         if known and attack not in counted:
@@ -51,6 +50,32 @@ def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedF
         f"{100 * ZERO_GRADIENTS:.0f} % are harmless (p = {p_value:.2g})."
     )
     return RedFlag(model, check, p_value < ALPHA, evidence, (name,) if name else ())
+
+
+def broken_gradients(model: str, attacked: Sequence[Results]) -> RedFlag:
+    """Check that gradients are finite numbers. attacked: white-box and adaptive attacks of every kind."""
+    check = "broken_gradients"
+    found: dict[str, tuple[float, str]] = {}
+    for results in attacked:
+        first = trial_of(results)
+        shares = [
+            share for note in _notes(results) if (share := note.get("gradient_broken_share")) is not None
+        ]
+        if shares and first.attack not in found:
+            found[first.attack] = (max(shares), first.name)
+    if not found:
+        return unchecked(model, check, "no attack that follows gradients noted what they were")
+    share, name = max(found.values())
+    evidence = (
+        f"Of the gradients that {name} took, {100 * share:.3g} % were NaN or infinite; an attack can only pass such "
+        "an image by, so any at all are a fault."
+    )
+    return RedFlag(model, check, share > 0, evidence, (name,))
+
+
+def _notes(results: Results) -> list[Mapping[str, Any]]:
+    """Return what was noted of an attack, one for each seed."""
+    return [one.notes.get(t.threat, {}).get(t.source, {}).get(t.attack, {}) for t, one in results]
 
 
 def saturated_loss(model: str, plain: Sequence[Results], probes: Probes) -> RedFlag:

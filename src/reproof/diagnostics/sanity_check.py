@@ -78,6 +78,10 @@ CHECKS: Mapping[str, Check] = {
         "Zero gradients",
         "Images have a gradient to follow.",
     ),
+    "broken_gradients": Check(
+        "Broken gradients",
+        "Gradients are finite numbers, at every step of every attack.",
+    ),
     "saturated_loss": Check(
         "Saturated loss",
         "The loss is not rounded to zero.",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.models.attack_loss import AttackLoss
-from reproof.models.classifier import Classifier
+from reproof.models.classifier import Answers, Classifier
 from reproof.settings.defense import DefenseSettings
 
 if TYPE_CHECKING:  # a new setting of adversarial training changes nothing of how networks are attacked
@@ -34,6 +34,10 @@ class Trainee(nn.Module):
         """Return the deployed classifier's logits (N, K)."""
         logits: Tensor = self.classifier(images)
         return logits
+
+    def answers(self, images: Tensor) -> Answers:
+        """Return the deployed classifier's decisions."""
+        return self.classifier.answers(images)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def attack(job: Job, run: Run) -> None:
         )
         for victim in (_members(source.classifier) if aggregated else [trainee])
     ]
-    clean = judge.predict(trainee, images, facts["batch_size"], chosen).argmax(1)
+    clean = judge.classes(trainee, images, facts["batch_size"], chosen)
     tensors: dict[str, torch.Tensor] = {"labels": labels}
     notes: dict[str, dict[str, Any]] = {}
     for name, entry in facts["attacks"].items():
@@ -132,7 +132,7 @@ def _fooling_set(
 
     def classes(shown: torch.Tensor) -> list[torch.Tensor]:
         networks = members_of(trainee)
-        return [judge.predict(one, shown, engine.batch_size, engine.device).argmax(1) for one in networks]
+        return [judge.classes(one, shown, engine.batch_size, engine.device) for one in networks]
 
     before = classes(images)
     return {
@@ -146,10 +146,12 @@ def _note(
 ) -> dict[str, Any]:
     """Return what is noted of an attack on so many images, summed over the members where it was made on each."""
     shares = [result.gradient_zero_share for result in made]
+    broken = [result.gradient_broken_share for result in made]
     return {
         "seconds": _sum(result.seconds for result in made),
         "unchanged": _sum(result.unchanged for result in made),
         "gradient_zero_share": max((share for share in shares if share is not None), default=None),
+        "gradient_broken_share": max((share for share in broken if share is not None), default=None),
         "images": count,
         "attacked": sum(result.attacked for result in made),
         **({"budgets": {point: asdict(found) for point, found in budgets.items()}} if budgets else {}),

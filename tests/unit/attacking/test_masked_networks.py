@@ -119,7 +119,12 @@ def made_on(
             classifier, seed=0, batch_size=COUNT, device="cpu", skip_misclassified=True
         ).run(stanza["kind"], settings_of(stanza), images, labels, clean)
         tensors |= {f"{name}/{parameters}": found for parameters, found in crafted.images.items()}
-        notes[name] = {"attacked": crafted.attacked, "gradient_zero_share": crafted.gradient_zero_share}
+        notes[name] = {
+            "attacked": crafted.attacked,
+            "gradient_zero_share": crafted.gradient_zero_share,
+            "gradient_broken_share": crafted.gradient_broken_share,
+            "unchanged": crafted.unchanged,
+        }
     return tensors, notes
 
 
@@ -208,6 +213,23 @@ def test_a_masked_gradient_raises_what_it_should(name: str, tmp_path: Path) -> N
     # Restarts may or may not find clearly more where a gradient is left at a few pixels.
     assert raised(found) - {"more_restarts"} == expected
     assert {gate for gate, flag in found.items() if flag.raised is None} == QUIET
+
+
+def test_gradients_that_are_no_numbers_are_a_flag(tmp_path: Path) -> None:
+    """The answers are those of an honest network; every fifth row of its gradient is NaN."""
+
+    class Poison(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, logits: Tensor) -> Tensor:
+            return logits.clone()
+
+        @staticmethod
+        def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+            return gradient.masked_fill(torch.arange(len(gradient))[:, None] % 5 == 0, torch.nan)
+
+    found = flags(Masked(trained(), digits(), after=Poison.apply), tmp_path)
+    assert {"broken_gradients", "zero_gradients"} <= raised(found)
+    assert "NaN or infinite" in found["broken_gradients"].evidence
 
 
 @needs("attacks/random_noise", "attacks/square")

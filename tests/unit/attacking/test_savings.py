@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reproof import registry
 from reproof.attacking import engine, judge
-from reproof.attacking.engine import AttackResult
+from reproof.attacking.engine import PROBED, AttackResult
 from reproof.attacking.gradient import mean_gradient
 from reproof.settings.attack import AttackSettings, Point
 from reproof.settings.gradient_ascent import GradientAscentSettings
@@ -132,15 +132,17 @@ def test_early_stop_leaves_the_fooled_out_of_the_passes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ASCENDING)
-def test_early_stop_asks_nobody_twice(kind: str) -> None:
-    """The pass that the gradient needs tells who is fooled: no pass forward is added."""
+def test_early_stop_asks_again_only_of_those_who_seem_fooled(kind: str) -> None:
+    """The pass that the gradient needs nominates them; the deployed classifier decides, once for each."""
     net, images, labels = scene()
     forwards = []
     for early_stop in (False, True):
         net.forwards = 0
         craft(net, kind, images, labels, epsilons=[0.06, 0.1], steps=5, early_stop=early_stop)
         forwards.append(net.forwards)
-    assert forwards[0] == forwards[1] == 3 * IMAGES, "the clean images, and each epsilon's to judge"
+    assert forwards[0] == 3 * IMAGES, "the clean images, and each epsilon's to judge"
+    probed = 2 * min(PROBED, IMAGES)
+    assert forwards[0] + probed < forwards[1] <= forwards[0] + probed + 2 * IMAGES
 
 
 @pytest.mark.parametrize("kind", ASCENDING)
