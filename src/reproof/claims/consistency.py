@@ -71,7 +71,7 @@ def _counts(paper: Paper, claims: Sequence[Claim]) -> tuple[int, ...]:
         copied,
         sum(claim.certainty != "certain" for claim in claims),
         sum(claim.value is None for claim in claims),
-        sum(bool(paper.reason_not_measurable(claim)) for claim in claims),
+        sum(claim.value is not None and bool(paper.reason_not_measurable(claim)) for claim in claims),
     )
 
 
