@@ -83,7 +83,7 @@ PROSE = {
 NOT_MEASURABLE = {
     "mustafa_pcl": 1,
     "hassanin_dfl": 12,
-    "seiler_superimposition": 40,
+    "seiler_superimposition": 42,
     "mirzaeian_dkd": 0,
     "mirzaeian_gravity": 0,
 }
