@@ -144,8 +144,10 @@ def of_source(
 ) -> list[Difference]:
     """Return how the networks that images were made on differ from the claim's: their kind, and their training."""
     names = parts(row.source)
-    if claim.setting != "black_box" or any(name not in models for name in names):
+    if claim.setting != "black_box":
         return []
+    if any(name not in models for name in names):
+        return [Difference("source", row.source, claim.source, "C")]
     made_on = [models[name] for name in names]
     kinds = Counter((one.architecture, one.defense, one.training) for one in made_on)
     here = [TransferSource(*kind, networks=number) for kind, number in kinds.items()]
@@ -192,16 +194,22 @@ def of_attack(
     return differences
 
 
-def strength(differences: Iterable[Difference], attack: str) -> Strength:
-    """Return how strong the attack is beside the paper's: one that differs both ways, or by a rate, is other."""
-    declared = registry.attack(attack)
+def strength(differences: Iterable[Difference], claim: Claim) -> Strength:
+    """Return how strong the attack is beside the paper's: one that differs both ways, or by a rate, is other.
+
+    So is every one that differs where more of it need not leave less: of images shown to another network than the one
+    they were made on, which more steps may fit to that one alone, and of every quantity but accuracy (failed
+    majorities, gains, distances).
+    """
+    declared = registry.attack(claim.attack)
+    one_sided = claim.metric == "accuracy" and claim.setting != "black_box"
     grows_with = () if declared is None else declared.strengthened_by
     found: set[Strength] = set()
     for one in differences:
         family, _, name = one.kind.partition(".")
         if family == "attack":
             here, there = _number(one.here), _number(one.there)
-            known = name in grows_with and here is not None and there is not None
+            known = one_sided and name in grows_with and here is not None and there is not None
             found.add(("stronger" if here > there else "weaker") if known else "other")  # type: ignore[operator]
     return found.pop() if len(found) == 1 else "other" if found else "same"
 

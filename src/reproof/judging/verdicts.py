@@ -171,7 +171,7 @@ class Judge:
         verdict = replace(verdict, margin=margin * scale, **shown)
         if grade == "C":
             return verdict
-        word, reason = _decided(words, experiment.strength(chosen.attack, claim.attack))
+        word, reason = _decided(words, experiment.strength(chosen.attack, claim))
         return replace(
             verdict,
             verdict=word,

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reproof.plan.facts import identity
+from reproof.settings.baseline import UNDEFENDED
+from reproof.settings.defense import VotingSettings
 from reproof.settings.values import Settings
 from reproof.study.model import Choice, Model, Study
 
@@ -13,12 +15,16 @@ Setting = tuple[str, Any, bool]
 """A setting's name, its value as JSON has it, and whether it is not the default."""
 IDLE = ("validation", "checkpoint_seconds", "channels_last")
 """Settings of training that change no experiment: what is measured on the way, kept, and how memory is laid out."""
+OF_THE_VOTE = tuple(f"defense.{name}" for name in VotingSettings.model_fields)
+"""Settings of an ensemble's own entry; all others of its defense are what its members were trained with."""
 
 
 def experiment(study: Study, model: Model) -> dict[str, Any]:
     """Return what a verdict asks of a model (judging.study_facts.ModelFacts), plain JSON values.
 
-    An ensemble that is put together has its members' training; where they do not agree, all their values.
+    An ensemble that is put together has its members' training and their defense's settings, whatever its own entry
+    says of them; where they do not agree, all their values. `defense.trained_as` and `defense.beside` are there only
+    where a member is of another defense, or was not trained beside all those before it.
     """
     found = _settings(study, model)
     return {
@@ -36,11 +42,29 @@ def _settings(study: Study, model: Model) -> list[Setting]:
     own = _of_defense(model, model.defense)
     if not model.members:
         return [*architecture, *own, *_of_training(study, model)]
-    known = {name for name, _, _ in own}
     members = [study.models[name] for name in model.members]
+    vote = [one for one in own if one[0] in OF_THE_VOTE]
     several = [[*_of_defense(one, one.defense), *_of_training(study, one)] for one in members]
-    joined = [one for one in _joined(several) if one[0] not in known]
-    return [*architecture, *own, *joined, ("defense.members", len(members), True)]
+    joined = [one for one in _joined(several) if one[0] not in OF_THE_VOTE]
+    return [
+        *architecture,
+        *vote,
+        *joined,
+        *_of_company(model, members),
+        ("defense.members", len(members), True),
+    ]
+
+
+def _of_company(model: Model, members: Sequence[Model]) -> Iterable[Setting]:
+    """Yield what is unusual in how members came about: other defenses, and peers other than all earlier members."""
+    kinds = sorted({one.defense.kind for one in members} - {model.defense.kind, UNDEFENDED})
+    if kinds:
+        yield "defense.trained_as", kinds, True
+    beside = [sorted(one.beside) for one in members]
+    if any(beside) or model.defense.settings.learns_beside:
+        earlier = [sorted(model.members[:place]) for place in range(len(members))]
+        if beside != earlier:
+            yield "defense.beside", [len(peers) for peers in beside], True
 
 
 def _of_training(study: Study, model: Model) -> list[Setting]:

@@ -101,7 +101,7 @@ def why(row: Any, claim: Claim) -> str:
 
 def strength(row: Any, claim: Claim) -> str:
     """Return how strong the attack was beside the paper's: weaker, stronger or other."""
-    found = experiment.strength(difference.load(row.differences), claim.attack)
+    found = experiment.strength(difference.load(row.differences), claim)
     return found if found in STRENGTHS else "other"
 
 

@@ -283,6 +283,32 @@ def test_an_attack_s_strength_limits_what_may_be_said(settings, differences, wor
         assert found.undecided_by == ("attack" if word == "undecided" else "")
 
 
+@pytest.mark.parametrize("steps", [5, 50])
+@pytest.mark.parametrize(
+    ("asked", "row"),
+    [
+        ({"setting": "black_box", "source": "vgg19"}, {"setting": "black_box", "source": "vgg"}),
+        ({"metric": "nearest_prototype_accuracy"}, {"metric": "nearest_prototype_accuracy"}),
+        ({"metric": "refused"}, {"metric": "refused"}),
+    ],
+    ids=["black box", "nearest prototype", "refused"],
+)
+def test_only_of_accuracy_on_its_own_network_is_a_longer_attack_the_stronger(asked, row, steps):
+    """More steps may fit images to their source alone, and they raise what is refused."""
+    paper = stated(PROTOCOL, {"of": {"attack": "pgd"}, "settings": values(attack__steps=10)})
+    attacks = {"pgd": {"kind": "pgd", "epsilons": [0.3], "steps": steps}}
+    models = {**A, "vgg": facts("vgg", architecture="vgg19", defense="undefended")}
+    for claimed in (0.1, 0.2, 0.3):
+        found = judge(
+            claim(value=claimed, **asked),
+            [measured(2_000, 10_000, **row)],
+            models=models,
+            paper=paper,
+            attacks=attacks,
+        )
+        assert (found.verdict, found.undecided_by, found.grade) == ("undecided", "attack", "B")
+
+
 def test_an_attack_of_another_kind_under_the_same_name_is_another_experiment():
     found = judge(claim(), [measured()], models=A, attacks={"pgd": {"kind": "fgsm", "epsilons": [0.3]}})
     assert (found.verdict, said(found)[0]) == ("not comparable", "attack.kind: fgsm | pgd")
@@ -336,6 +362,11 @@ def test_transfer_from_another_source_is_another_quantity():
         "not comparable",
         ["source: lenet | vgg19", "images: 300 | 10000"],
     )
+
+
+def test_a_source_of_which_nothing_is_known_is_another_experiment():
+    found = judge(claim(setting="black_box", source="vgg19"), [transferred(60, "unknown")], models=MODELS)
+    assert (found.verdict, said(found)[0]) == ("not comparable", "source: unknown | vgg19")
 
 
 def test_a_source_trained_less_than_its_protocol_is_grade_b():

@@ -100,6 +100,33 @@ def test_an_ensemble_has_the_training_of_its_members_and_their_number() -> None:
     assert "defense.members" in found["alike"]["chosen"]
 
 
+def test_an_ensemble_s_members_say_how_they_were_trained_whatever_its_own_entry_says() -> None:
+    """Only the vote is the ensemble's: ζ of its entry trains nobody."""
+    pytest.importorskip("reproof.defenses.diverse_ensemble")
+    pytest.importorskip("reproof.defenses.independent_ensemble")
+    trained = {"defense": {"kind": "diverse_ensemble", "zeta": 0.1}}
+    votes = {"kind": "diverse_ensemble", "zeta": 0.9, "boosted": True, "ties": "error"}
+    found = told(
+        second={**trained, "beside": ["plain"]},
+        third={**trained, "beside": ["plain", "second"]},
+        shallow={**trained, "beside": ["plain"]},
+        diverse={"defense": votes, "members": ["plain", "second", "third"]},
+        half={"defense": votes, "members": ["plain", "second", "shallow"]},
+        none={"defense": votes, "members": ["plain", "other"]},
+        foreign={"defense": {"kind": "independent_ensemble"}, "members": ["plain", "second", "third"]},
+    )
+    diverse, half, none, foreign = (found[name] for name in ("diverse", "half", "none", "foreign"))
+    assert diverse["settings"]["defense.zeta"] == 0.1
+    assert "defense.zeta" in diverse["chosen"]
+    assert (diverse["settings"]["defense.boosted"], diverse["settings"]["defense.ties"]) == (True, "error")
+    assert not {"defense.beside", "defense.trained_as"} & set(diverse["settings"])
+    assert half["settings"]["defense.beside"] == [0, 1, 1], "the third was trained beside the first alone"
+    assert "defense.zeta" not in none["settings"], "none of its members was trained to be diverse"
+    assert none["settings"]["defense.beside"] == [0, 0]
+    assert foreign["settings"]["defense.trained_as"] == ["diverse_ensemble"]
+    assert {"defense.trained_as"} <= set(foreign["chosen"])
+
+
 def test_what_a_method_is_built_on_is_told_beneath_it() -> None:
     pytest.importorskip("reproof.defenses.polarised_contrastive")
     pytest.importorskip("reproof.defenses.defensive_features")
