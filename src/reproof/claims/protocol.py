@@ -29,6 +29,7 @@ GRADES: Mapping[str, Grade] = {
     "training": "B",
     "source": "B",
     "attack": "B",
+    "dataset": "C",
     "architecture": "C",
     "defense": "C",
 }
@@ -83,7 +84,8 @@ class Experiment(Settings):
     """One experiment of a paper, or what several have in common: the claims it is of, and its settings.
 
     Settings are named as in a study: `training.epochs`, `architecture.depth`, `defense.distance`,
-    `defense.built_on.kernel`, `attack.steps`. Beside them: `training_images`, `images` (test images), `seeds`.
+    `defense.built_on.kernel`, `dataset.image_size`, `attack.steps`, and `attack.view`, the attack loss (a suite's).
+    Beside them: `training_images`, `images` (test images), `seeds`.
     """
 
     of: dict[str, Names] = Field(min_length=1)

@@ -28,7 +28,8 @@ FOOLING_SET = "fooling_set"
 """What the metrics begin with that count only the images that fool all their sources."""
 POINTS = ("kind", "images", "epsilons", "psnrs", "constants")
 """Settings of an attack that say where it is measured, or on how many images; the claim's own parameters say it."""
-ARMS = {"weaker": -1, "stronger": 1}
+VIEW, LOGITS = "view", "logits"
+"""What a suite calls the attack loss, and the usual one: cross-entropy on the logits."""
 
 
 class Protocols:
@@ -119,7 +120,10 @@ def _of_settings(
 
 
 def _is_a_model_s(name: str) -> bool:
-    return name.partition(".")[0] in ("architecture", "defense", "training", "training_images")
+    return name.partition(".")[0] in (
+        *("dataset", "architecture", "defense"),
+        *("training", "training_images"),
+    )
 
 
 def _epochs(stated: Mapping[str, Stated]) -> float | None:
@@ -158,7 +162,7 @@ def of_source(
         stated = protocols.of_source(claim, source)
         for found in _of_settings(source, stated):
             family = found.kind.partition(".")[0]
-            worst: Grade = "C" if family in ("architecture", "defense") else "B"
+            worst: Grade = "C" if family in ("dataset", "architecture", "defense") else "B"
             differences.append(found._replace(kind=f"source.{found.kind}", grade=worst))
     return list(dict.fromkeys(differences))
 
@@ -180,8 +184,9 @@ def of_attack(
     kind = str(settings.get("kind", row.attack))
     declared = registry.attack(kind)
     defaults = {} if declared is None else {name: f.default for name, f in declared.model_fields.items()}
-    own = {*POINTS, *Parameters.parse(claim.parameters).names}
+    own = {*POINTS, VIEW, *Parameters.parse(claim.parameters).names}
     differences = [Difference("attack.kind", kind, claim.attack, "C")] if kind != claim.attack else []
+    differences += _of_view(claim, str(settings.get(VIEW, LOGITS)), stated.get(f"attack.{VIEW}"))
     for name in sorted(settings.keys() - own):
         here, known = settings[name], stated.get(f"attack.{name}")
         if known is None:
@@ -192,6 +197,15 @@ def of_attack(
                 Difference(f"attack.{name}", text(here), text(known.value), grade_of("attack", known))
             )
     return differences
+
+
+def _of_view(claim: Claim, here: str, known: Stated | None) -> Iterator[Difference]:
+    """Yield that another loss was maximised; of an adaptive attack of which none is stated, any may be meant."""
+    if known is None:
+        if here != LOGITS and claim.setting != "adaptive":
+            yield Difference(f"attack.{VIEW}", here, LOGITS, "B")
+    elif not known.allows(here):
+        yield Difference(f"attack.{VIEW}", here, text(known.value), grade_of("attack", known))
 
 
 def strength(differences: Iterable[Difference], claim: Claim) -> Strength:

@@ -15,6 +15,12 @@ Setting = tuple[str, Any, bool]
 """A setting's name, its value as JSON has it, and whether it is not the default."""
 IDLE = ("validation", "checkpoint_seconds", "channels_last")
 """Settings of training that change no experiment: what is measured on the way, kept, and how memory is laid out."""
+AMOUNTS = (
+    *("train_images", "validation_images", "test_images", "split_seed"),
+    *("images_per_class", "test_share", "validation_share"),
+)
+"""Settings of a data set that say how many images there are of it, and which; what `training_images` and the rows of
+the tables say."""
 OF_THE_VOTE = tuple(f"defense.{name}" for name in VotingSettings.model_fields)
 """Settings of an ensemble's own entry; all others of its defense are what its members were trained with."""
 
@@ -38,16 +44,20 @@ def experiment(study: Study, model: Model) -> dict[str, Any]:
 
 
 def _settings(study: Study, model: Model) -> list[Setting]:
-    architecture = _of("architecture", model.architecture.settings)
+    data = study.datasets[model.dataset].settings
+    network = [
+        *(one for one in _of("dataset", data) if one[0].partition(".")[2] not in AMOUNTS),
+        *_of("architecture", model.architecture.settings),
+    ]
     own = _of_defense(model, model.defense)
     if not model.members:
-        return [*architecture, *own, *_of_training(study, model)]
+        return [*network, *own, *_of_training(study, model)]
     members = [study.models[name] for name in model.members]
     vote = [one for one in own if one[0] in OF_THE_VOTE]
     several = [[*_of_defense(one, one.defense), *_of_training(study, one)] for one in members]
     joined = [one for one in _joined(several) if one[0] not in OF_THE_VOTE]
     return [
-        *architecture,
+        *network,
         *vote,
         *joined,
         *_of_company(model, members),

@@ -81,20 +81,25 @@ def subject(study: Study, model: Model) -> dict[str, Any]:
 
 
 def suite_overrides(study: Study, threats: Threats) -> list[dict[str, Any]]:
-    """Return the attacks whose suite sets them otherwise than their config entry, and whom they meet where."""
+    """Return the attacks whose suite sets them otherwise than their config entry, and whom they meet where.
+
+    A suite's attack loss is one of the settings, `view`, where it is not the logits' cross-entropy.
+    """
     found = []
     for target in study.models:
         for threat in threats.threats_on(target).values():
             sources = threats.sources(target, threat)
+            view = study.suites[threat.suite].view
+            loss = {} if view == "logits" else {"view": view}
             for attack, choice in threats.attacks_on(sources[0], threat.suite).items():
-                if choice != study.attacks[attack]:
+                if loss or choice != study.attacks[attack]:
                     found += [
                         {
                             "model": target,
                             "setting": threat.setting,
                             "source": threats.source_name(source, threat),
                             "attack": attack,
-                            "settings": choice.dump(),
+                            "settings": {**choice.dump(), **loss},
                         }
                         for source in (*sources, *([MEMBER] if threat.source == MEMBER else []))
                     ]

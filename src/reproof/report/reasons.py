@@ -23,7 +23,12 @@ _AMOUNTS = {
     "training.epochs": "epochs",
 }
 """Differences that are said as so much of so much."""
-_SETTINGS = {"architecture": "network’s", "defense": "defense’s", "training": "training’s"}
+_SETTINGS = {
+    "dataset": "data set’s",
+    "architecture": "network’s",
+    "defense": "defense’s",
+    "training": "training’s",
+}
 """The first part of a difference in a setting, in words."""
 _VALUES = {"true": "yes", "false": "no", "[]": "none"}
 """Values of settings that tables write otherwise."""
@@ -90,6 +95,8 @@ def clause(each: Difference, claim: Claim | None = None) -> str:
 def _of_attack(each: Difference, claim: Claim | None) -> str:
     """Return a difference in a setting of the attack; a statement's kinds name their attack, a claim has its own."""
     *named, setting = each.kind.split(".")[1:]
+    if setting == "view":
+        return f"attack loss: {each.here.replace('_', ' ')}, not {each.there.replace('_', ' ')}"
     if setting == "kind":
         return f"attack: {wording.attack(each.here)}, not {wording.attack(each.there)}"
     attack = wording.attack(named[0]) if named else _attack(claim)

@@ -21,7 +21,7 @@ from reproof.settings.training import TrainingSettings
 KEYS = ("mustafa_pcl", "mirzaeian_gravity")
 ALL = {paper.key: paper for paper in papers()}
 PLACE = re.compile(r"\b(Sec\.|Eq\.|Fig\.|Table|Tables|Algorithm) ?[\dIVX]")
-OUTSIDE = ("training_images", "images", "seeds")
+OUTSIDE = ("training_images", "images", "seeds", "attack.view")
 """Settings that belong to no plug-in."""
 CHANGE_NOTHING = ("validation", "checkpoint_seconds", "channels_last")
 READING = ""
@@ -378,6 +378,8 @@ def test_settings_are_fields_with_values_that_they_can_have(key):
                 "training.adversarial": AdversarialTraining,
                 **{name: settings for name, (_, settings) in plug_ins.items()},
             }
+            if setting == "attack.view":
+                assert {one.value, *one.alternatives} <= set(plug_ins["defense"][1].attack_losses)
             if setting in OUTSIDE:
                 continue
             adapter = TypeAdapter(owners[family].model_fields[field].rebuild_annotation())

@@ -255,11 +255,13 @@ def _kind(family: registry.Family, key: str) -> str:
 
 def _sections(claim: Claim) -> dict[str, tuple[str, type[Settings]]]:
     """Return the sections of a claim's protocol: prefix -> the plug-in's name in claims, and its settings."""
-    return _sections_of(claim.architecture, claim.defense, claim.attack)
+    return _sections_of(claim.dataset, claim.architecture, claim.defense, claim.attack)
 
 
 @functools.cache
-def _sections_of(architecture: str, name: str, attack: str) -> dict[str, tuple[str, type[Settings]]]:
+def _sections_of(
+    dataset: str, architecture: str, name: str, attack: str
+) -> dict[str, tuple[str, type[Settings]]]:
     *beneath, defense = name.split("+")
     plug_ins: dict[str, tuple[registry.Family, str]] = {
         "architecture": ("architectures", architecture),
@@ -275,6 +277,7 @@ def _sections_of(architecture: str, name: str, attack: str) -> dict[str, tuple[s
     }
     return {
         **found,
+        "dataset": ("", registry.settings_class("datasets", dataset)),
         "training": ("", TrainingSettings),
         "training.adversarial": ("", AdversarialTraining),
     }

@@ -309,6 +309,34 @@ def test_only_of_accuracy_on_its_own_network_is_a_longer_attack_the_stronger(ask
         assert (found.verdict, found.undecided_by, found.grade) == ("undecided", "attack", "B")
 
 
+@pytest.mark.parametrize(
+    ("setting", "view", "stated_view", "difference"),
+    [
+        ("white_box", "joint", None, "attack.view: joint | logits"),
+        ("white_box", None, None, None),
+        ("adaptive", "prototypes", None, None),
+        ("adaptive", "joint", "joint", None),
+        ("adaptive", "prototypes", "joint", "attack.view: prototypes | joint"),
+        ("adaptive", None, "joint", "attack.view: logits | joint"),
+    ],
+)
+def test_another_attack_loss_is_another_attack_of_which_nobody_knows_which_is_stronger(
+    setting, view, stated_view, difference
+):
+    own = {"of": {"setting": "adaptive"}, "settings": values(attack__view=stated_view)}
+    paper = stated(PROTOCOL, *([own] if stated_view else []))
+    loss = {"view": view} if view else {}
+    found = judge(
+        claim(setting=setting),
+        [measured(1_990, 10_000, setting=setting)],
+        models=A,
+        paper=paper,
+        overrides={("pcl", setting, "pcl", "pgd"): {"kind": "pgd", **loss}},
+    )
+    assert said(found) == ([difference] if difference else [])
+    assert (found.grade, found.verdict) == (("B", "undecided") if difference else ("A", "reproduced"))
+
+
 def test_an_attack_of_another_kind_under_the_same_name_is_another_experiment():
     found = judge(claim(), [measured()], models=A, attacks={"pgd": {"kind": "fgsm", "epsilons": [0.3]}})
     assert (found.verdict, said(found)[0]) == ("not comparable", "attack.kind: fgsm | pgd")

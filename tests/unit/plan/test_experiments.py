@@ -82,6 +82,19 @@ def test_adversarial_training_is_told_only_where_there_is_some() -> None:
     assert not [name for name in found["plain"]["settings"] if "adversarial" in name]
 
 
+def test_what_images_are_is_told_and_how_many_there_are_only_once() -> None:
+    source = {
+        **STUDY,
+        "datasets": {"digits": {**STUDY["datasets"]["digits"], "image_size": 14, "split_seed": 3}},
+    }
+    study = reader.parse(source, [("study", source)])
+    found = experiment(study, study.models["plain"])
+    of_data = {name: value for name, value in found["settings"].items() if name.startswith("dataset.")}
+    assert of_data == {"dataset.image_size": 14, "dataset.resize": "bilinear"}
+    assert "dataset.image_size" in found["chosen"]
+    assert not any(name.startswith("dataset.") for name in told()["plain"]["chosen"])
+
+
 def test_an_ensemble_has_the_training_of_its_members_and_their_number() -> None:
     pytest.importorskip("reproof.defenses.independent_ensemble")
     same = {"defense": {"kind": "undefended"}, "seed_offset": 5}

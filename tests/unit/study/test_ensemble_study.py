@@ -348,11 +348,11 @@ class TestWhoAttacksWhom:
         assert "aggregated" not in made.attack("plain", 0, "papers").slice
 
     def test_narrowed_settings_are_found_by_what_tables_call_the_source(self) -> None:
-        found = plan({"suites": {"papers": {"settings": {"fgsm": {"epsilons": [0.2]}}}}}).tabulate()
+        made = plan({"suites": {"papers": {"settings": {"fgsm": {"epsilons": [0.2]}}}}}).tabulate()
         places = {
             (row["model"], row["setting"], row["source"])
-            for row in found.slice["suite_overrides"]
-            if row["model"] == "plain"
+            for row in made.slice["suite_overrides"]
+            if row["model"] == "plain" and row["setting"] != "adaptive"
         }
         assert places == {
             ("plain", "white_box", "plain"),
@@ -363,8 +363,18 @@ class TestWhoAttacksWhom:
             ("plain", "black_box", "second"),
         }
         narrower = {"suites": {"together": {"settings": {"fgsm": {"epsilons": [0.2]}}}}}
-        (row,) = [r for r in plan(narrower).tabulate().slice["suite_overrides"] if r["model"] == "plain"]
+        found = {
+            r["setting"]: r
+            for r in plan(narrower).tabulate().slice["suite_overrides"]
+            if r["model"] == "plain"
+        }
+        row = found.pop("white_box")
         assert (row["source"], row["attack"], row["settings"]["epsilons"]) == ("members", "fgsm", [0.2])
+        assert "view" not in row["settings"]
+        assert found.keys() == {"adaptive"}
+        assert found["adaptive"]["settings"]["view"] == "votes", (
+            "another loss is another setting of the attack"
+        )
 
 
 class TestJobs:
