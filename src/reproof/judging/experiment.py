@@ -28,6 +28,7 @@ FOOLING_SET = "fooling_set"
 """What the metrics begin with that count only the images that fool all their sources."""
 POINTS = ("kind", "images", "epsilons", "psnrs", "constants")
 """Settings of an attack that say where it is measured, or on how many images; the claim's own parameters say it."""
+WIDTH = "architecture.width"
 VIEW, LOGITS = "view", "logits"
 """What a suite calls the attack loss, and the usual one: cross-entropy on the logits."""
 
@@ -103,6 +104,9 @@ def _of_settings(
     if "training.epochs" not in stated:
         yield Difference("protocol", "", "", "B")
         if not stated:
+            width = model.settings.get(WIDTH, 1)
+            if normal(width) != normal(1):  # whatever a network is called after, it is as wide as published
+                yield Difference(WIDTH, text(width), "", "C")
             return
     for name in sorted({*model.chosen, *(name for name in stated if _is_a_model_s(name))}):
         if name.startswith("architecture.") and not same_network:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper, Statement, select
 from reproof.claims.protocol import Grade
+from reproof.claims.vocabulary import METRICS
+from reproof.judging import experiment
 from reproof.judging.difference import Difference, dump
 from reproof.judging.verdicts import Verdict
 from reproof.settings.parameters import Parameters
@@ -63,6 +65,25 @@ class _Side:
     value: float
     low: float
     high: float
+    strength: experiment.Strength = "same"
+    """Of the attack beside the paper's."""
+    attack: tuple[Difference, ...] = ()
+    """How the attack differs from the paper's."""
+    range: tuple[float, float] = (0.0, math.inf)
+    """Within which the quantity lies, whatever was measured."""
+    incomplete: bool = False
+    """The best or worst of several, some of which were not measured."""
+
+    def beside(self, others: Iterable[_Side]) -> _Side:
+        """Return it as wide as it is beside sides that met another attack: a weaker one leaves more than the paper's.
+
+        Where all met an attack that differs alike, they are compared as they are.
+        """
+        if all(other.attack == self.attack for other in others):
+            return self
+        low = self.range[0] if self.strength in ("weaker", "other") else self.low
+        high = self.range[1] if self.strength in ("stronger", "other") else self.high
+        return replace(self, low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -89,7 +110,9 @@ def judge_statements(papers: Sequence[Paper], verdicts: Iterable[Verdict]) -> li
     """Return every statement's verdict, in the order of papers and statements.
 
     In print a value stands for itself. Measured values carry their intervals: a comparison holds when it holds
-    wherever the two lie in theirs, does not hold when it holds nowhere, and is undecided between. The best of
+    wherever the two lie in theirs, does not hold when it holds nowhere, and is undecided between. Where the two met
+    attacks that differ from the paper's otherwise, a weaker one bounds its side from above alone, a stronger one from
+    below, and one of unknown strength not at all. The best of
     several, some of which were not measured, may be as large as it likes. The pairs count whose claims are judged
     (grades A and B): where there is none, the statement is `not comparable`, and `judgement` says how it would fall.
     A statement all of whose numbers are lost stands in words alone: no pair of it is in print, and all of them count.
@@ -176,7 +199,12 @@ def _measured(claim: Claim, verdict: Verdict | None) -> _Side | None:
         return None
     low = verdict.measured if verdict.low is None else verdict.low
     high = verdict.measured if verdict.high is None else verdict.high
-    return _Side(claim.claim_id, verdict.measured, low, high)
+    of_attack = tuple(one for one in verdict.differences if one.kind.startswith("attack."))
+    strength = experiment.strength(of_attack, claim)
+    metric = METRICS[claim.metric]
+    return _Side(
+        claim.claim_id, verdict.measured, low, high, strength, of_attack, (metric.lower, metric.upper)
+    )
 
 
 def _pairs_of(
@@ -199,7 +227,7 @@ def _differences(
     differences = list(dict.fromkeys(part for verdict in used for part in _named(verdict)))
     if 0 < len(here) < wanted:
         differences.insert(0, Difference("pairs", str(len(here)), str(wanted)))
-    if any(math.isinf(bound) for each in here for bound in (each.pair.right.low, each.pair.right.high)):
+    if any(each.pair.right.incomplete for each in here):
         differences.insert(0, Difference("compared", "", ""))
     return differences
 
@@ -230,7 +258,8 @@ def _pairs(
         if own is None:
             continue
         if statement.value is not None:
-            pairs.append(_Pair(own, _Side("", statement.value, statement.value, statement.value)))
+            number = _Side("", statement.value, statement.value, statement.value)
+            pairs.append(_Pair(own.beside([number]), number))
             continue
         ids = [
             other.claim_id
@@ -240,9 +269,12 @@ def _pairs(
             and all(_agree(other, claim, name) for name in statement.pair_by)
         ]
         others = [sides[one] for one in ids if one in sides]
-        if others and statement.against != "each":
-            others = [_extreme(others, statement.against, complete=len(others) == len(ids))]
-        pairs += [_Pair(own, other) for other in others]
+        if statement.against == "each":
+            pairs += [_Pair(own.beside([other]), other.beside([own])) for other in others]
+        elif others:
+            beside = [other.beside([own]) for other in others]
+            extreme = _extreme(beside, statement.against, complete=len(others) == len(ids))
+            pairs.append(_Pair(own.beside(others), extreme))
     return pairs
 
 
@@ -257,10 +289,12 @@ def _extreme(sides: Sequence[_Side], which: Literal["best", "worst"], *, complet
     if which == "best":
         first = max(sides, key=lambda side: side.value)
         low, high = max(side.low for side in sides), max(side.high for side in sides)
-        return _Side(first.claim_id, first.value, low, high if complete else math.inf)
+        return _Side(
+            first.claim_id, first.value, low, high if complete else math.inf, incomplete=not complete
+        )
     first = min(sides, key=lambda side: side.value)
     low, high = min(side.low for side in sides), min(side.high for side in sides)
-    return _Side(first.claim_id, first.value, low if complete else -math.inf, high)
+    return _Side(first.claim_id, first.value, low if complete else -math.inf, high, incomplete=not complete)
 
 
 def _gaps(statement: Statement, pairs: Iterable[_Pair]) -> list[_Gap]:

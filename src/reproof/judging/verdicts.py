@@ -193,6 +193,8 @@ class Judge:
         value = equivalence.claimed_share(claim)
         if metric.compared in ("accuracy", "error"):
             return value, [self._of_share(seed.value, seed) for seed in seeds]
+        if metric.compared == "difference":
+            return value, [self._of_difference(seed) for seed in seeds]
         return value, [_as_it_is(seed) for seed in seeds]
 
     def _of_share(self, share: float, seed: SeedRow) -> Measurement:
@@ -201,6 +203,11 @@ class Judge:
             return Measurement(share, share, share)
         low, high = intervals.clopper_pearson(round(share * seed.total), seed.total, self._level)
         return Measurement(share, low, high)
+
+    def _of_difference(self, seed: SeedRow) -> Measurement:
+        """Return a difference with its paired interval, as wide as the number of looks asks for."""
+        found = _as_it_is(seed)
+        return Measurement(found.value, *intervals.widened((found.low, found.high), self._level))
 
     def _ratios(self, claim: Claim, row: SummaryRow) -> tuple[float, list[Measurement]] | None:
         """Return a time as a ratio to the undefended network's: the claimed one, and what was measured."""

@@ -79,6 +79,16 @@ def paired(only_first: int, only_second: int, total: int, level: float = LEVEL) 
     return max(centre - reach, -1.0), min(centre + reach, 1.0)
 
 
+def widened(interval: Interval, level: float) -> Interval:
+    """Return a paired interval of confidence LEVEL at another one, about the same centre, within [-1, 1]."""
+    if level == LEVEL:
+        return interval
+    normal = statistics.NormalDist()
+    scale = normal.inv_cdf((1 + level) / 2) / normal.inv_cdf((1 + LEVEL) / 2)
+    centre, reach = (interval[0] + interval[1]) / 2, scale * (interval[1] - interval[0]) / 2
+    return max(centre - reach, -1.0), min(centre + reach, 1.0)
+
+
 def mcnemar_one_sided(only_first: int, only_second: int) -> float:
     """Return the exact probability that so many discordant images, or more, fall to the first by chance (McNemar).
 

@@ -331,6 +331,60 @@ def test_a_foreign_rival_leaves_open_what_only_it_could_settle(tmp_path):
     assert (found.measured, found.differences) == ("undecided", (COMPARED,))
 
 
+WEAKER = Difference("attack.steps", "5", "10", "B")
+STRONGER = Difference("attack.steps", "50", "10", "B")
+UNKNOWN = Difference("attack.step_size", "0.5", "0.1", "B")
+
+
+@pytest.mark.parametrize(
+    ("ours", "others", "left", "right", "word"),
+    [
+        (0.5, 0.3, (), (), "holds"),
+        (0.5, 0.3, (WEAKER,), (WEAKER,), "holds"),  # alike, as they are
+        (0.5, 0.3, (WEAKER,), (), "undecided"),  # the paper's attack may leave less of ours
+        (0.3, 0.5, (WEAKER,), (), "does not hold"),  # and less still
+        (0.5, 0.3, (), (WEAKER,), "holds"),
+        (0.5, 0.3, (STRONGER,), (), "holds"),
+        (0.3, 0.5, (STRONGER,), (), "undecided"),
+        (0.5, 0.3, (), (STRONGER,), "undecided"),
+        (0.5, 0.3, (UNKNOWN,), (), "undecided"),
+        (0.3, 0.5, (UNKNOWN,), (), "undecided"),
+        (0.5, 0.3, (WEAKER,), (STRONGER,), "undecided"),
+    ],
+)
+@pytest.mark.parametrize("against", ["each", "best", "worst"])
+def test_sides_that_met_attacks_of_another_strength_bound_what_can_be_said(
+    tmp_path, ours, others, left, right, word, against
+):
+    found = judged(
+        tmp_path,
+        TWO,
+        verdict("ours.pgd", ours, ours - 0.01, ours + 0.01, differences=left, grade="B"),
+        verdict("second.pgd", others, others - 0.01, others + 0.01, differences=right, grade="B"),
+        left=["table_1.ours.pgd"],
+        right=["table_1.second.pgd"],
+        against=against,
+    )
+    assert found.measured == word
+    assert COMPARED not in found.differences
+
+
+@pytest.mark.parametrize(
+    ("differences", "relation", "word"),
+    [
+        ((), "more", "holds"),
+        ((WEAKER,), "more", "undecided"),
+        ((STRONGER,), "more", "holds"),
+        ((WEAKER,), "less", "undecided"),
+        ((STRONGER,), "less", "does not hold"),
+    ],
+)
+def test_a_number_is_no_measurement_under_the_same_attack(tmp_path, differences, relation, word):
+    left = verdict("ours.pgd", 0.5, 0.49, 0.51, differences=differences, grade="B")
+    found = judged(tmp_path, TWO, left, left=["table_1.ours.pgd"], value=0.4, relation=relation)
+    assert found.measured == word
+
+
 def test_says_why_nothing_was_measured(tmp_path):
     found = judged(
         tmp_path,

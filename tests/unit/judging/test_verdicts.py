@@ -529,6 +529,25 @@ def test_gains_are_compared_by_half_of_the_claim(value, low, high, word):
     assert judge(asked, [gain], models=A).verdict == word
 
 
+def test_a_look_more_widens_the_interval_of_a_gain_too():
+    asked = claim(metric="accuracy_gain", unit="points", printed="1.2", value=0.012)
+    gain = changed(plain(0.012, metric="accuracy_gain"), total=300, low=0.0062, high=0.0178)
+    once, twice = (judge(asked, [gain], models=A, looks=looks) for looks in (1, 2))
+    assert (once.verdict, once.low, once.high) == ("reproduced", 0.0062, 0.0178)
+    assert twice.verdict == "undecided", "at 97.5 % the interval reaches over half of the claimed gain"
+    assert twice.high - twice.low == pytest.approx(0.0116 * 2.241403 / 1.959964, rel=1e-5)
+    assert twice.low + twice.high == pytest.approx(0.024)
+
+
+def test_a_copied_number_of_an_unknown_protocol_is_no_claim_about_a_narrow_network():
+    """Nothing is stated of it; but a network a quarter as wide is not what anybody publishes under its name."""
+    asked = claim(evidence="copied from X et al. 2019")
+    for width, word, grade in ((1.0, "reproduced", "B"), (0.25, "not comparable", "C")):
+        models = {"pcl": facts(settings={"architecture.width": width})}
+        found = judge(asked, [measured(1990, 10_000)], models=models)
+        assert (found.verdict, found.grade) == (word, grade)
+
+
 def timed(seconds, **changes) -> SimpleNamespace:
     return plain(seconds, metric="epoch_seconds", attack="none", parameters="", source="", **changes)
 
