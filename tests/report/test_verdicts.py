@@ -322,6 +322,18 @@ def test_an_experiment_says_which_claims_it_is_of(of: dict[str, Any], words: str
     assert [one.of for one in protocol_words.experiments(paper)] == [words]
 
 
+def test_readings_that_go_together_are_shown_so() -> None:
+    rate = {
+        "is": 0.05,
+        "or": [0.1, 0.001],
+        "reading": "usual ones",
+        "where": {"training.optimizer": {"sgd": [0.05, 0.1], "adam": [0.001]}},
+    }
+    own = Experiment.model_validate({"of": {"dataset": "*"}, "settings": {"training.learning_rate": rate}})
+    (shown,) = protocol_words.experiments(made_up_study.paper().model_copy(update={"protocol": (own,)}))
+    assert shown.rows[0].alternatives == "0.1 or 0.001 (optimizer: 0.05 or 0.1 with sgd; 0.001 with adam)"
+
+
 def test_a_page_without_protocols_has_no_heading_of_them(tree: made_up_study.Tree) -> None:
     data = made_up_study.report_data(tree)
     papers = [paper.model_copy(update={"protocol": ()}) for paper in data.papers]

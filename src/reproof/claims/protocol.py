@@ -46,6 +46,8 @@ class Stated(Settings):
     """Why it is read so, where the paper does not print it."""
     alternatives: tuple[Any, ...] = Field((), alias="or")
     """Other readings, as plausible: with any of them it is still the paper's experiment."""
+    where: dict[str, dict[str, tuple[Any, ...]]] = Field(default_factory=dict)
+    """Another setting -> its value, as text -> those of the readings that go together with it: an optimiser's rates."""
     grade: Literal["B", "C"] | None = None
     """The grade of an experiment with another value, where it is not the one of the setting's family (GRADES)."""
 
@@ -53,7 +55,7 @@ class Stated(Settings):
     @classmethod
     def _know_every_key(cls, data: Any) -> Any:
         """Refuse an unknown key; the names of Python are not those of the file."""
-        known = ("is", "place", "reading", "or", "grade")
+        known = ("is", "place", "reading", "or", "where", "grade")
         for key in data if isinstance(data, dict) else ():
             if key not in known:
                 raise ValueError(f"unknown key {key!r}{nearest(str(key), known)}")
@@ -65,11 +67,30 @@ class Stated(Settings):
             raise ValueError("needs either place, where the paper prints it, or reading, why it is read so")
         if self.alternatives and self.place:
             raise ValueError("or: a printed value has no other readings")
+        mine = [normal(one) for one in self.readings()]
+        for other, cases in self.where.items():
+            for case, values in cases.items():
+                if unknown := [one for one in values if normal(one) not in mine]:
+                    raise ValueError(f"where.{other}.{case}: {unknown[0]!r} is none of the readings")
         return self
 
-    def allows(self, value: Any) -> bool:
-        """Say whether a study's value is the paper's, or one of the readings."""
-        return normal(value) in [normal(one) for one in (self.value, *self.alternatives)]
+    def readings(self, beside: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
+        """Return the value and the other readings; those alone that go together with what other settings are.
+
+        beside: settings, named as in a study; None: whatever they are.
+        """
+        found: tuple[Any, ...] = (self.value, *self.alternatives)
+        for other, cases in self.where.items():
+            values = {normal(case): values for case, values in cases.items()}
+            here = normal(beside[other]) if beside is not None and other in beside else None
+            if here in values:
+                together = [normal(one) for one in values[here]]
+                found = tuple(one for one in found if normal(one) in together)
+        return found
+
+    def allows(self, value: Any, beside: Mapping[str, Any] | None = None) -> bool:
+        """Say whether a study's value is the paper's, or one of the readings. beside: see `readings`."""
+        return normal(value) in [normal(one) for one in self.readings(beside)]
 
 
 class Fact(Settings):

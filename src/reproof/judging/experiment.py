@@ -116,11 +116,11 @@ def _of_settings(
             yield Difference(name, text(here), "", grade_of(name))
         elif name in model.settings or known.value is not None:
             share = _share_of_epochs(name, here, model.epochs)
+            readings = known.readings(model.settings)
             if not any(
-                normal(share) == normal(_share_of_epochs(name, there, _epochs(stated)))
-                for there in (known.value, *known.alternatives)
+                normal(share) == normal(_share_of_epochs(name, there, _epochs(stated))) for there in readings
             ):
-                yield Difference(name, text(here), text(known.value), grade_of(name, known))
+                yield Difference(name, text(here), text(readings[0]), grade_of(name, known))
 
 
 def _is_a_model_s(name: str) -> bool:
@@ -191,15 +191,15 @@ def of_attack(
     own = {*POINTS, VIEW, *Parameters.parse(claim.parameters).names}
     differences = [Difference("attack.kind", kind, claim.attack, "C")] if kind != claim.attack else []
     differences += _of_view(claim, str(settings.get(VIEW, LOGITS)), stated.get(f"attack.{VIEW}"))
+    beside = {f"attack.{name}": value for name, value in settings.items()}
     for name in sorted(settings.keys() - own):
         here, known = settings[name], stated.get(f"attack.{name}")
         if known is None:
             if name in defaults and normal(here) != normal(defaults[name]):
                 differences.append(Difference(f"attack.{name}", text(here), "", "B"))
-        elif not known.allows(here):
-            differences.append(
-                Difference(f"attack.{name}", text(here), text(known.value), grade_of("attack", known))
-            )
+        elif not known.allows(here, beside):
+            there = text(known.readings(beside)[0])
+            differences.append(Difference(f"attack.{name}", text(here), there, grade_of("attack", known)))
     return differences
 
 

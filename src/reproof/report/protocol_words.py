@@ -61,7 +61,15 @@ def _setting(name: str, stated: Stated) -> SettingRow:
         return wording.attack(one) if named else value(one)
 
     others = " or ".join(map(worded, stated.alternatives))
+    for other, cases in stated.where.items():
+        together = ("{} with {}".format(" or ".join(map(worded, ones)), case) for case, ones in cases.items())
+        others += f" ({_last(other)}: {'; '.join(together)})"
     return SettingRow(name, True, worded(stated.value), stated.place, stated.reading, others)
+
+
+def _last(name: str) -> str:
+    """Return a setting's own name in words: `training.epochs` is `epochs`."""
+    return name.rpartition(".")[2].replace("_", " ")
 
 
 def value(stated: Any) -> str:

@@ -334,6 +334,29 @@ def test_other_ways_to_write_a_value_and_other_readings_are_the_paper_s_too(key,
     assert ALL[key].protocol_of(claim_of(ALL[key], pattern))[setting].allows(other)
 
 
+def test_readings_that_go_together_are_no_others():
+    rate = {
+        "is": 0.05,
+        "or": [0.1, 0.001],
+        "reading": "usual ones",
+        "where": {
+            "training.optimizer": {"sgd": [0.05, 0.1], "adam": [0.001]},
+            "training.epochs": {"1/7": [0.1]},
+        },
+    }
+    stated = Stated.model_validate(rate)
+    assert all(stated.allows(one) for one in (0.05, 0.1, 0.001)), "whatever the others are"
+    for optimizer, allowed in (("sgd", [0.05, 0.1]), ("adam", [0.001]), ("other", [0.05, 0.1, 0.001])):
+        beside = {"training.optimizer": optimizer, "training.epochs": [1, 2]}
+        assert [one for one in (0.05, 0.1, 0.001) if stated.allows(one, beside)] == allowed
+        assert stated.readings(beside)[0] == allowed[0]
+    both = {"training.optimizer": "sgd", "training.epochs": 1 / 7}
+    assert stated.readings(both) == (0.1,)
+    wrong = {**rate, "where": {"training.optimizer": {"adam": [0.01]}}}
+    with pytest.raises(ValidationError, match="adam: 0.01 is none of the readings"):
+        Stated.model_validate(wrong)
+
+
 def test_a_printed_value_has_no_other_readings():
     with pytest.raises(ValidationError, match="a printed value has no other readings"):
         Stated.model_validate({"is": "euclidean", "or": [None], "place": "Eq. 5"})

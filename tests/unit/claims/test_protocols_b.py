@@ -104,7 +104,7 @@ READ = {
         (f"{HASSANIN_CIFAR10}.pcl.fgsm", "defense.centre_learning_rate", [0.5, 0.1], [0.01]),
         (f"{HASSANIN_CIFAR10}.dfl.candw", "training.adversarial.learning_rate", [0.1, 1], [0.01, None]),
         (f"{HASSANIN_CIFAR10}.dfl.candw", "attack.steps", [10, 1000], [100]),
-        ("table_3.no_defense.proposed_method_dfl.candw", "attack.learning_rate", [1], [0.01]),
+        ("table_3.no_defense.proposed_method_dfl.candw", "attack.learning_rate", [1, 0.01], [0.1]),
         ("table_6.adversarial_training.wideresnet.fgsm", "architecture.depth", [28], [10, 40]),
         ("table_6.adversarial_training.wideresnet.fgsm", "architecture.widening", [10], [1]),
         ("table_4.adversarial_training.dynamic_53.fgsm", "defense.epsilon", ["0.03", "8/255"], [0.3]),
