@@ -219,6 +219,43 @@ def halves_are_of_models(study: Study) -> Iterator[Mistake]:
                 f"trains {model.training.epochs} epochs; half of {model.half_of!r} are "
                 f"{other.training.epochs / 2:g}",
             )
+        elif model.members and not _members_are_halves(study, model, other):
+            yield (
+                ["models", name, "members"],
+                f"should be those of {model.half_of!r}, in their order, each trained half as long (its `half_of`)",
+            )
+        elif changed := _otherwise(model, other):
+            yield (
+                ["models", name, *changed],
+                f"differs from {model.half_of!r} by more than the length of training",
+            )
+
+
+def _members_are_halves(study: Study, model: Model, whole: Model) -> bool:
+    """Say whether an ensemble's members are another one's, each trained half as long."""
+    return [study.models[name].half_of for name in model.members] == list(whole.members)
+
+
+def _otherwise(model: Model, whole: Model) -> list[str]:
+    """Return where two models differ by more than how long they are trained; nothing where they do not."""
+    if model.architecture != whole.architecture:
+        return ["architecture"]
+    if _without_lengths(model.defense.dump()) != _without_lengths(whole.defense.dump()):
+        return ["defense"]
+    own, others = (one.training.model_dump(mode="json") for one in (model, whole))
+    differing = [
+        key for key in own if _without_lengths({key: own[key]}) != _without_lengths({key: others[key]})
+    ]
+    return ["training", differing[0]] if differing and not model.members else []
+
+
+def _without_lengths(dumped: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without those that are counted in epochs, or in rounds of several."""
+    return {
+        key: _without_lengths(value) if isinstance(value, dict) else value
+        for key, value in dumped.items()
+        if not any(word in key for word in ("epochs", "rounds", "milestones", "checkpoint"))
+    }
 
 
 def _kind(study: Study, model: Model) -> tuple[str, ...]:

@@ -353,7 +353,7 @@ def test_readings_that_go_together_are_no_others():
     both = {"training.optimizer": "sgd", "training.epochs": 1 / 7}
     assert stated.readings(both) == (0.1,)
     wrong = {**rate, "where": {"training.optimizer": {"adam": [0.01]}}}
-    with pytest.raises(ValidationError, match="adam: 0.01 is none of the readings"):
+    with pytest.raises(ValidationError, match=r"adam: 0\.01 is none of the readings"):
         Stated.model_validate(wrong)
 
 

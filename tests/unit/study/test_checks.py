@@ -145,6 +145,9 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         (model(half_of="x"), "models.x.half_of", "there is no other model 'x'"),
         (model(half_of="elsewhere"), "models.x.half_of", "'elsewhere' is another kind of model"),
         (model(half_of="main"), "models.x.half_of", "half of 'main' are"),
+        (model(half_of="main", training={"epochs": 4, "batch_size": 32}), "models.x.training.batch_size", "by more than the length"),
+        (model(half_of="main", training={"epochs": 4}, architecture={"kind": NETWORK, "width": 0.5}), "models.x.architecture", "by more than the length"),
+        (model(half_of="votes", defense={"kind": VOTES}, members=["main", "taught"]), "models.x.members", "those of 'votes', in their order"),
     ],
     "ensembles_are_only_put_together": [
         (model(defense={"kind": VOTES}, members=["main"]), "models.x.members", "an ensemble has at least two members"),
