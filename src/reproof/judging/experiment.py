@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -95,12 +95,14 @@ def of_model(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> l
         here, there = getattr(model, kind), getattr(claim, kind)
         if here != there:
             differences.append(Difference(kind, here, there, "C"))
-    return [*differences, *_of_settings(model, stated, same_network=model.architecture == claim.architecture)]
+    other = {one.kind for one in differences}
+    return [*differences, *_of_settings(model, stated, other)]
 
 
 def _of_settings(
-    model: ModelFacts, stated: Mapping[str, Stated], *, same_network: bool = True
+    model: ModelFacts, stated: Mapping[str, Stated], other: Collection[str] = ()
 ) -> Iterator[Difference]:
+    """Yield how a model's settings differ. other: `dataset`, `architecture`: another one has other settings."""
     if "training.epochs" not in stated:
         yield Difference("protocol", "", "", "B")
         if not stated:
@@ -109,8 +111,8 @@ def _of_settings(
                 yield Difference(WIDTH, text(width), "", "C")
             return
     for name in sorted({*model.chosen, *(name for name in stated if _is_a_model_s(name))}):
-        if name.startswith("architecture.") and not same_network:
-            continue  # another network has other settings
+        if name.partition(".")[0] in other:
+            continue
         known, here = stated.get(name), model.settings.get(name)
         if known is None:
             yield Difference(name, text(here), "", grade_of(name))

@@ -175,6 +175,16 @@ def test_another_data_set_or_network_is_shown_and_not_judged():
     assert said(found) == ["dataset: digits | mnist", "architecture.width: 0.25 | ", "images: 300 | 10000"]
 
 
+def test_images_of_another_size_are_another_data_set_and_another_data_set_has_its_own():
+    paper = stated(PROTOCOL, {"of": {"dataset": "mnist"}, "settings": values(dataset__image_size=128)})
+    small = {"pcl": facts(settings={"dataset.image_size": 32})}
+    found = judge(claim(), [measured(1990, 10_000)], models=small, paper=paper)
+    assert (found.grade, said(found)) == ("C", ["dataset.image_size: 32 | 128"])
+    digits = {"pcl": facts(dataset="digits", settings={"dataset.image_size": 32})}
+    found = judge(claim(), [measured(1990, 10_000, dataset="digits")], models=digits, paper=paper)
+    assert (found.grade, said(found)) == ("C", ["dataset: digits | mnist"])
+
+
 def test_the_nearest_model_is_chosen_whatever_the_order():
     rows = [
         measured(dataset="digits", model="a", total=10_000, correct=2_000),
