@@ -27,6 +27,11 @@ KINDS = [
         "source: VGG-19 (width 0.0625) with PGD training, not VGG-13 and 3 ResNet-32",
     ),
     (
+        Difference("source.twin", "vgg_2", "vgg_1"),
+        {},
+        "of the source, vgg 2 is vgg 1 again, with the same seed",
+    ),
+    (
         Difference("source", "member", "members"),
         {},
         "source: one member at a time, not all members together",

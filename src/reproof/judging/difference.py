@@ -21,6 +21,7 @@ class Difference(NamedTuple):
     | architecture.NAME, defense.NAME, training.NAME, training_images | the study's value of a setting | the paper's |
     | source | what images were made on, as claims write it | the claim's |
     | source.KIND | the same as KIND, of what images were made on | the paper's |
+    | source.twin | a network that images were made on | another one, or the target, with the same weights |
     | protocol | nothing: what the paper says of its training is not typed in | nothing |
     | attack.NAME | the study's value of the attack's setting NAME | the paper's |
     | attack.ATTACK.NAME | the same of a statement, which may be about several attacks | the paper's |

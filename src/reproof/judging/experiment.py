@@ -152,7 +152,10 @@ def _share_of_epochs(name: str, value: Any, epochs: float | None) -> Any:
 def of_source(
     claim: Claim, row: SummaryRow, models: Mapping[str, ModelFacts], protocols: Protocols
 ) -> list[Difference]:
-    """Return how the networks that images were made on differ from the claim's: their kind, and their training."""
+    """Return how the networks that images were made on differ from the claim's: their kind, and their training.
+
+    None of them has the weights of another one or of the target, as one trained alike with the same seed would.
+    """
     names = parts(row.source)
     if claim.setting != "black_box":
         return []
@@ -164,6 +167,11 @@ def of_source(
     differences = []
     if set(here) != set(TransferSource.read(claim.source)):
         differences.append(Difference("source", " + ".join(map(_notation, here)), claim.source, "C"))
+    met = [models[row.model], *made_on] if row.model in models else made_on
+    for place, one in enumerate(met):
+        for other in met[:place]:
+            if one.is_twin_of(other):
+                differences.append(Difference("source.twin", one.model, other.model, "C"))
     for source in made_on:
         stated = protocols.of_source(claim, source)
         for found in _of_settings(source, stated):

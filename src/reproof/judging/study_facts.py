@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reproof.settings.baseline import CLEAN, UNDEFENDED
@@ -29,6 +29,12 @@ class ModelFacts:
     """Patterns of the ids of the claims that it is meant for, where several models of a study fit."""
     half_of: str = ""
     """The model that it is, trained half as long; empty for a model of its own."""
+    seed_offset: int = 0
+    """What is added to the study's seeds for it."""
+
+    def is_twin_of(self, other: ModelFacts) -> bool:
+        """Say whether it is another model again: the same experiment with the same seed has the same weights."""
+        return bool(self.settings) and replace(self, model=other.model, stands_for=other.stands_for) == other
 
     @property
     def epochs(self) -> float | None:

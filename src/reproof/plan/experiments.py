@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reproof.plan.facts import identity
@@ -29,8 +30,9 @@ def experiment(study: Study, model: Model) -> dict[str, Any]:
     """Return what a verdict asks of a model (judging.study_facts.ModelFacts), plain JSON values.
 
     An ensemble that is put together has its members' training and their defense's settings, whatever its own entry
-    says of them; where they do not agree, all their values. `defense.trained_as` and `defense.beside` are there only
-    where a member is of another defense, or was not trained beside all those before it.
+    says of them; where they do not agree, all their values. `defense.trained_as`, `defense.beside` and
+    `defense.twins` are there only where a member is of another defense, was not trained beside all those before it,
+    or is another one again, with the same seed.
     """
     found = _settings(study, model)
     return {
@@ -40,6 +42,7 @@ def experiment(study: Study, model: Model) -> dict[str, Any]:
         "chosen": sorted(name for name, _, chosen in found if chosen),
         "stands_for": list(model.stands_for),
         "half_of": model.half_of,
+        "seed_offset": model.seed_offset,
     }
 
 
@@ -70,6 +73,9 @@ def _of_company(model: Model, members: Sequence[Model]) -> Iterable[Setting]:
     kinds = sorted({one.defense.kind for one in members} - {model.defense.kind, UNDEFENDED})
     if kinds:
         yield "defense.trained_as", kinds, True
+    trainings = [replace(one, name="", title="", stands_for=(), half_of="") for one in members]
+    if twins := sum(one in trainings[:place] for place, one in enumerate(trainings)):
+        yield "defense.twins", twins, True
     beside = [sorted(one.beside) for one in members]
     if any(beside) or model.defense.settings.learns_beside:
         earlier = [sorted(model.members[:place]) for place in range(len(members))]

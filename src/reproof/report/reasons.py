@@ -75,7 +75,7 @@ def clause(each: Difference, claim: Claim | None = None) -> str:
     claim: what is lacking is named by it; None where no claim is known.
     """
     kind, here, there, _ = each
-    if kind.startswith("source."):
+    if kind.startswith("source.") and kind not in _CLAUSES:
         return f"of the source, {clause(each._replace(kind=kind.removeprefix('source.')), claim)}"
     if kind.startswith("attack."):
         return _of_attack(each, claim)
@@ -250,6 +250,9 @@ _CLAUSES: Mapping[str, Callable[[str, str], str]] = {
     "dataset": lambda here, there: f"data set: {wording.dataset(here)}, not {wording.dataset(there)}",
     "architecture": lambda here, there: f"network: {network(here)}, not {network(there)}",
     "source": lambda here, there: f"source: {sources(here)}, not {sources(there)}",
+    "twin": lambda here, there: (
+        f"{here.replace('_', ' ')} is {there.replace('_', ' ')} again, with the same seed"
+    ),
     "protocol": lambda _here, _there: "what the paper says of its training is not typed in here",
     "undefended": lambda _here, _there: (
         "a time is compared as the ratio to the undefended network’s, and there is none to compare with"

@@ -407,6 +407,19 @@ def test_a_source_of_which_nothing_is_known_is_another_experiment():
     assert (found.verdict, said(found)[0]) == ("not comparable", "source: unknown | vgg19")
 
 
+def test_a_source_with_the_weights_of_the_target_or_of_another_source_is_no_other_network():
+    plain = {"architecture": "vgg19", "defense": "undefended"}
+    own = {**plain, "model": "vgg_own"}
+    asked = claim(setting="black_box", **plain, source="vgg19")
+    for offset, twin in ((0, True), (1, False)):
+        models = {**MODELS, "vgg_own": facts("vgg_own", **plain, seed_offset=offset)}
+        found = judge(asked, [changed(transferred(60, "vgg"), **own)], models=models)
+        assert ("source.twin: vgg | vgg_own" in said(found), found.grade) == (twin, "C" if twin else "A")
+    models = {**MODELS, "again": facts("again", **plain)}
+    found = judge(claim(setting="black_box", source="vgg19*2"), [transferred(60, "again+vgg")], models=models)
+    assert (found.grade, said(found)[0]) == ("C", "source.twin: vgg | again")
+
+
 def test_a_source_trained_less_than_its_protocol_is_grade_b():
     models = {**MODELS, "vgg": facts("vgg", architecture="vgg19", defense="undefended", epochs=3)}
     clean = measured(
@@ -688,9 +701,9 @@ def test_nothing_is_strongest_without_an_epsilon_or_of_other_metrics():
 
 JOINED = {
     **MODELS,
-    "vgg_too": facts("vgg_too", architecture="vgg19", defense="undefended"),
-    "lenet2": facts("lenet2", architecture="lenet", defense="undefended"),
-    "lenet3": facts("lenet3", architecture="lenet", defense="undefended"),
+    "vgg_too": facts("vgg_too", architecture="vgg19", defense="undefended", seed_offset=1),
+    "lenet2": facts("lenet2", architecture="lenet", defense="undefended", seed_offset=1),
+    "lenet3": facts("lenet3", architecture="lenet", defense="undefended", seed_offset=2),
 }
 
 

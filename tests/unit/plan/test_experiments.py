@@ -140,6 +140,21 @@ def test_an_ensemble_s_members_say_how_they_were_trained_whatever_its_own_entry_
     assert {"defense.trained_as"} <= set(foreign["chosen"])
 
 
+def test_members_that_are_one_network_again_are_told() -> None:
+    pytest.importorskip("reproof.defenses.independent_ensemble")
+    same, votes = {"defense": {"kind": "undefended"}}, {"defense": {"kind": "independent_ensemble"}}
+    found = told(
+        again=same,
+        offset={**same, "seed_offset": 100},
+        twins={**votes, "members": ["plain", "again", "offset"]},
+        apart={**votes, "members": ["plain", "offset"]},
+    )
+    assert found["twins"]["settings"]["defense.twins"] == 1
+    assert "defense.twins" in found["twins"]["chosen"]
+    assert "defense.twins" not in found["apart"]["settings"]
+    assert (found["again"]["seed_offset"], found["offset"]["seed_offset"]) == (0, 100)
+
+
 def test_what_a_method_is_built_on_is_told_beneath_it() -> None:
     pytest.importorskip("reproof.defenses.polarised_contrastive")
     pytest.importorskip("reproof.defenses.defensive_features")
