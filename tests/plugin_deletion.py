@@ -158,6 +158,10 @@ def _still_holds(threat: dict[str, Any], gone: Names) -> bool:
     )
 
 
+UNUSED = ("no threat has this suite", "no model meets it", "no attack loss of a defense is called")
+"""What is said of suites and threats that nobody meets any more."""
+
+
 def _delete_unused(files: list[Path]) -> None:
     """Delete what nothing needs any more: suites and threats that nobody meets, networks trained for others alone."""
     for budget in read_yaml(files[-1]).get("budgets") or [None]:
@@ -166,8 +170,8 @@ def _delete_unused(files: list[Path]) -> None:
                 study = load(files, {"budget": budget} if budget else {})
             except StudyError as error:
                 place, _, rest = str(error).partition(": ")
-                section, name = rest.partition(":")[0].split(".")[-2:]
-                if not any(words in rest for words in ("no threat has this suite", "no model meets it")):
+                section, name = rest.partition(":")[0].removesuffix(".view").split(".")[-2:]
+                if not any(words in rest for words in UNUSED):
                     raise
                 unused = {section: {name}}
             else:

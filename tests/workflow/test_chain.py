@@ -59,6 +59,7 @@ def test_denominators_are_the_images_that_the_study_asked_for(finished: Project)
         ("pgd", 20),
         ("carlini_wagner", 10),
         ("worst_case", 20),
+        ("worst_case_in_setting", 20),
         ("worst_case_unbounded", 10),
     } == totals
 

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from reproof.attacking.decisions import decided
 from reproof.attacking.gradient import mean_gradient
 from reproof.attacking.image_noise import ImageNoise
-from reproof.attacking.judge import decided
 from reproof.errors import StudyError
 from reproof.models.attack_loss import AttackLoss
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from reproof import registry
 from reproof.attacking import threat_model
 from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.decisions import draws_at_random
 from reproof.attacking.gradient import Tally, counting
 from reproof.attacking.image_noise import ImageNoise
-from reproof.attacking.judge import classes, draws_at_random, frozen, judge
+from reproof.attacking.judge import classes, frozen, judge
 from reproof.errors import StudyError
 from reproof.models.attack_loss import AttackLoss
 from reproof.models.fast_inference import cheaper

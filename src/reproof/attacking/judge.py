@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from reproof.attacking import threat_model
-from reproof.errors import ReproofError
-from reproof.models.classifier import Answers
+from reproof.attacking.batch import Batch
+from reproof.attacking.decisions import decided, finite
 from reproof.settings.values import Norm
-
-if TYPE_CHECKING:
-    from reproof.attacking.batch import Batch
-
-ROUNDING = 1e-4
-"""How far two passes over the same image may lie apart, as a share of the largest logit."""
 
 
 def predict(classifier: nn.Module, images: Tensor, batch_size: int, device: torch.device | str) -> Tensor:
@@ -29,7 +22,7 @@ def predict(classifier: nn.Module, images: Tensor, batch_size: int, device: torc
     with frozen(classifier, channels_last=False), torch.inference_mode():
         parts = [classifier(part.to(device)).float().cpu() for part in torch.split(images, batch_size)]
     logits = torch.cat(parts)
-    _finite(logits)
+    finite(logits)
     return logits
 
 
@@ -42,33 +35,6 @@ def classes(classifier: nn.Module, images: Tensor, batch_size: int, device: torc
     with frozen(classifier, channels_last=False), torch.inference_mode():
         parts = [decided(classifier, part.to(device)).cpu() for part in torch.split(images, batch_size)]
     return torch.cat(parts)
-
-
-def decided(classifier: nn.Module, images: Tensor) -> Tensor:
-    """Return the deployed classifier's classes (N,) of one batch, on its device. ReproofError as of `predict`."""
-    answers = getattr(classifier, "answers", None)
-    if answers is None:
-        logits: Tensor = classifier(images)
-        _finite(logits)
-        return logits.argmax(dim=1)
-    found: Answers = answers(images)
-    _finite(found.logits)
-    return found.classes
-
-
-def _finite(logits: Tensor) -> None:
-    broken = ~logits.isfinite()
-    if broken.any():
-        image = int(broken.any(dim=1).nonzero()[0])
-        said = "NaN" if logits[image].isnan().any() else "an infinite logit"
-        raise ReproofError(f"the classifier answers image {image} with {said}; it cannot be judged")
-
-
-def draws_at_random(classifier: nn.Module, images: Tensor) -> bool:
-    """Say whether two passes over the same images (N, C, H, W) differ by more than rounding."""
-    with torch.inference_mode():
-        first, second = (classifier(images).float() for _ in range(2))
-    return bool((first - second).abs().max() > ROUNDING * max(1.0, float(first.abs().max())))
 
 
 def judge(batch: Batch, found: Tensor, norm: Norm | None, where: str) -> tuple[Tensor, Tensor]:

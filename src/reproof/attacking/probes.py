@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproof.attacking import judge
+from reproof.attacking import decisions, judge
 
 LIMIT = 128
 """How many images are looked at, at most."""
@@ -70,7 +70,7 @@ def probe(
             (first >= 0).all() and (first <= 1).all() and ((sums - 1).abs() <= TOLERANCE).all()
         ),
         "difference": difference,
-        "random": difference > judge.ROUNDING * max(1.0, float(first.abs().max())),
+        "random": difference > decisions.ROUNDING * max(1.0, float(first.abs().max())),
         "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
     }
 

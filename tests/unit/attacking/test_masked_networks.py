@@ -195,12 +195,12 @@ HARDLY = frozenset(
 MASKED: dict[str, tuple[Callable[[Dataset], Classifier], frozenset[str]]] = {
     "logits times 1,000": (
         lambda data: Masked(trained(), data, after=lambda logits: 1000 * logits),
-        HARDLY | {"zero_gradients", "saturated_loss"},
+        HARDLY | {"zero_gradients", "saturated_loss", "unmoved_images"},
     ),
     "steepened sigmoid": (lambda data: Masked(trained(levels=True), data, before=steep_sigmoid), HARDLY),
     "rounded input": (
         lambda data: Masked(trained(levels=True), data, before=through_levels),
-        HARDLY | {"zero_gradients", "white_box_vs_noise"},
+        HARDLY | {"zero_gradients", "white_box_vs_noise", "unmoved_images"},
     ),
 }
 

@@ -120,7 +120,13 @@ ATTACKS = {
 }
 
 
+def noted(share=0.0):
+    """Return what an attack noted of its gradients: so many of them were no numbers."""
+    return {"white_box": {"net": {"pgd": {"gradient_broken_share": share}}}}
+
+
 def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, suite_overrides=None):
+    notes = noted() if notes is None else notes
     trials = [t for t in {**HONEST, **(changes or {})}.values() if t is not None]
     found = find([outcomes(*trials, probe=probe, notes=notes)], attacks, suite_overrides)
     return {flag.check: flag for flag in found}
@@ -197,7 +203,7 @@ def test_a_masked_model_raises_them_all():
         "idle": unmoved(95),
     }
     masked = PROBE | {"zero_gradients": 90, "zero_losses": 90, "probabilities": True, "random": True}
-    found = flags(changes, probe=masked)
+    found = flags(changes, probe=masked, notes=noted(0.2))
     assert {name: flag.raised for name, flag in found.items()} == dict.fromkeys(CHECKS, True)
 
 
@@ -428,6 +434,14 @@ def test_what_is_unknown_is_not_checked():
     facts = {"unbounded_budget", "zero_gradients", "saturated_loss", "probabilities", "randomness"}
     assert {gate for gate, flag in flags(probe={}).items() if flag.raised is None} == facts
     assert flags({"unbounded": None})["unbounded_budget"].raised is None
+    assert flags(notes={})["broken_gradients"].raised is None
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, False), (0.001, True), (1.0, True)])
+def test_any_gradient_that_is_no_number_is_a_flag(share, expected):
+    flag = flags(notes=noted(share))["broken_gradients"]
+    assert flag.raised is expected
+    assert f"{100 * share:.3g} % were NaN or infinite" in flag.evidence
 
 
 @pytest.mark.parametrize(("left", "share", "expected"), [(15, 0.1, False), (16, 0.1, True), (16, 0.2, False)])
@@ -511,19 +525,19 @@ def test_a_few_zero_gradients_are_harmless(zero, expected):
 
 
 def test_what_attacks_noted_of_their_gradients_counts():
-    noted = {
+    told = {
         "pgd": {"attacked": 90, "gradient_zero_share": 0.2},
         "random_noise": {"gradient_zero_share": None},
     }
-    flag = flags(notes={"white_box": {"net": noted}})["zero_gradients"]
+    flag = flags(notes={"white_box": {"net": told}})["zero_gradients"]
     assert flag.raised is True
     assert "PGD" in flag.evidence
     assert "18 of 90" in flag.evidence
     assert flag.rows == ("white_box pgd epsilon=0.1",)
     for elsewhere in (
-        {"white_box": {"other": noted}},
-        {"adaptive": {"net": noted}},
-        {"black_box": {"net": noted}},
+        {"white_box": {"other": told}},
+        {"adaptive": {"net": told}},
+        {"black_box": {"net": told}},
     ):
         assert flags(notes=elsewhere)["zero_gradients"].raised is False
 
