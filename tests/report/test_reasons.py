@@ -27,6 +27,16 @@ KINDS = [
         "source: VGG-19 (width 0.0625) with PGD training, not VGG-13 and 3 ResNet-32",
     ),
     (
+        Difference("dataset.image_size", "32", "128"),
+        {},
+        "data set’s image size: 32, not 128",
+    ),
+    (
+        Difference("attack.view", "joint", "logits"),
+        {},
+        "attack loss: joint, not logits",
+    ),
+    (
         Difference("source.twin", "vgg_2", "vgg_1"),
         {},
         "of the source, vgg 2 is vgg 1 again, with the same seed",

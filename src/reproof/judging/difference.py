@@ -18,7 +18,8 @@ class Difference(NamedTuple):
     | kind | here | there |
     |---|---|---|
     | dataset, architecture | what was measured on | the claim's |
-    | architecture.NAME, defense.NAME, training.NAME, training_images | the study's value of a setting | the paper's |
+    | dataset.NAME, architecture.NAME, defense.NAME | the study's value of a setting | the paper's |
+    | training.NAME, training_images | the same | the paper's |
     | source | what images were made on, as claims write it | the claim's |
     | source.KIND | the same as KIND, of what images were made on | the paper's |
     | source.twin | a network that images were made on | another one, or the target, with the same weights |
