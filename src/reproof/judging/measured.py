@@ -10,7 +10,6 @@ from reproof.claims.claim import Claim
 from reproof.claims.vocabulary import MEMBERS
 from reproof.csv_tables import KEY, MEASUREMENTS, SUMMARY
 from reproof.measuring.worst_case import worst_case_place
-from reproof.settings.baseline import CLEAN, UNDEFENDED
 from reproof.settings.parameters import Parameters
 from reproof.settings.table_words import NO_ATTACK
 
@@ -129,16 +128,3 @@ class Measured:
     def clean(self, model: str) -> SummaryRow | None:
         """Return a model's accuracy on clean images."""
         return self._by_place.get((model, "white_box", "", NO_ATTACK, Parameters(), "accuracy"))
-
-    def undefended(self, row: SummaryRow) -> SummaryRow | None:
-        """Return the same quantity of the undefended model of a row's data set and network; None without one."""
-        return next(
-            (
-                other
-                for other in self._by_defense[UNDEFENDED]
-                if (other.dataset, other.architecture, other.training)
-                == (row.dataset, row.architecture, CLEAN)
-                and (other.metric, other.parameters) == (row.metric, row.parameters)
-            ),
-            None,
-        )

@@ -146,6 +146,8 @@ class Judge:
         found = self._compared(claim, row, images)
         if found is None:
             differences = (Difference("undefended", "", "", "C"), *differences)
+        elif METRICS[claim.metric].compared == "time" and (base := self._base(claim, row)) is not None:
+            differences = tuple(dict.fromkeys((*differences, *base.differences)))
         grade = experiment.grade(differences)
         verdict = _verdict(
             claim,
@@ -212,13 +214,25 @@ class Judge:
     def _ratios(self, claim: Claim, row: SummaryRow) -> tuple[float, list[Measurement]] | None:
         """Return a time as a ratio to the undefended network's: the claimed one, and what was measured."""
         base = self._undefended.get((claim.paper, claim.table, claim.column))
-        other = self._measured.undefended(row)
-        if base is None or not base.value or base is claim or claim.value is None:
+        other = self._base(claim, row)
+        if base is None or other is None or not base.value or not other.row.value or claim.value is None:
             return None
-        if other is None or not other.value or other.model == row.model:
+        own, bases = row.by_seed, other.row.by_seed
+        ratios = [row.value / other.row.value]
+        if len(own) == len(bases) and all(one.value for one in bases):
+            ratios = [one.value / its.value for one, its in zip(own, bases, strict=True)] or ratios
+        return claim.value / base.value, [Measurement(ratio, ratio, ratio) for ratio in ratios]
+
+    def _base(self, claim: Claim, row: SummaryRow) -> Candidate | None:
+        """Return what a time is compared with: what stands for its table's undefended network, if that is a row's."""
+        base = self._undefended.get((claim.paper, claim.table, claim.column))
+        if base is None or base is claim:
             return None
-        ratio = row.value / other.value
-        return claim.value / base.value, [Measurement(ratio, ratio, ratio)]
+        found = self.candidates.of(base)
+        if found is None or found.row.model == row.model:
+            return None
+        alike = (found.row.dataset, found.row.architecture) == (row.dataset, row.architecture)
+        return found if alike else None
 
     def _beside(self, claim: Claim, row: SummaryRow) -> dict[str, Any]:
         """Return what a verdict says of the strongest attacks, and of the network that images were made on."""

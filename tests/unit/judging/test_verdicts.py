@@ -590,6 +590,30 @@ def test_times_are_ratios_to_the_undefended_network(own, word):
     alone = judge(asked, rows[:1], models=models, also=[base])
     assert (alone.verdict, said(alone)[0]) == ("not comparable", "undefended:  | ")
     assert judge(base, rows, models=models, also=[asked]).verdict == "not comparable", "its own measure"
+    half = facts("half", defense="undefended", epochs=175, half_of="base")
+    slow = [timed(own), timed(1.0, defense="undefended", model="half"), rows[1]]
+    found = judge(asked, slow, models={**models, "half": half}, also=[base])
+    assert (found.verdict, found.grade) == (word, "A"), "one trained half as long stands for nothing"
+    narrow = {**models, "base": facts("base", defense="undefended", settings={"architecture.width": 0.5})}
+    found = judge(asked, rows, models=narrow, also=[base])
+    assert (found.grade, said(found)[0]) == ("C", "architecture.width: 0.5 | ")
+
+
+def test_each_seed_s_time_is_a_ratio_of_its_own():
+    time = {"metric": "epoch_seconds", "unit": "min:s", "attack": "none", "parameters": "", "column": "Time"}
+    asked = claim(printed="9:00m", value=540, **time)
+    base = claim(printed="6:00m", value=360, row="Base", **{**time, "defense": "undefended"})
+    own, plain_row = timed(15.0, seeds=2), timed(10.0, seeds=2, defense="undefended", model="base")
+    own.by_seed = [changed(timed(10.0), seed=0), changed(timed(20.0), seed=1)]
+    base_seed = {"defense": "undefended", "model": "base"}
+    plain_row.by_seed = [changed(timed(10.0, **base_seed), seed=seed) for seed in (0, 1)]
+    models = {**A, "base": facts("base", defense="undefended")}
+    found = judge(asked, [own, plain_row], models=models, also=[base])
+    assert (found.verdict, found.undecided_by, found.seed_words) == (
+        "undecided",
+        "seeds",
+        ("lower", "higher"),
+    )
 
 
 @pytest.mark.parametrize(
