@@ -10,7 +10,7 @@ import pytest
 from project import Project
 
 from reproof import artifacts, reference
-from reproof.csv_tables import RED_FLAGS, SUMMARY, VERDICTS
+from reproof.csv_tables import MEASUREMENTS, RED_FLAGS, SUMMARY, VERDICTS
 from reproof.errors import ArtifactError
 
 
