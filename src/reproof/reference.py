@@ -38,6 +38,8 @@ RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate")
 """The rules whose records are kept, as far as a study has such jobs; those that make the page add no number."""
 PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""
+OWN_ATTACKS = "Under its own attacks"
+"""What a finding is about that counts verdicts. A reference keeps none: rules change, and the page counts anew."""
 RecordRow = Mapping[str, Any]
 """A row of records.csv, by column."""
 
@@ -82,7 +84,7 @@ def collect(plan: Plan, found: Mapping[str, Sequence[tuple[str, str]]]) -> dict[
     rows = RECORDS.frame(_brief(path, record) for path, record in records.items())
     texts[f"{RECORDS.name}.csv"] = RECORDS.text(rows)
     jobs = list({id(record): record for record in records.values()}.values())
-    return _with_about(texts, {**_about(plan, jobs), "found": found})
+    return _with_about(texts, {**_about(plan, jobs), "found": _lasting(found)})
 
 
 def judge(folder: Path) -> dict[str, str]:
@@ -99,7 +101,16 @@ def judge(folder: Path) -> dict[str, str]:
     facts = StudyFacts.read(Plan(study).tabulate().slice)
     verdicts, statements, _ = tables.judge_claims(summary, measured, facts)
     judged = {"verdicts": verdicts, "statements": statements}
-    return _with_about({**files, **{f"{kind}.csv": _text(kind, judged[kind]) for kind in judged}}, about)
+    texts = {**files, **{f"{kind}.csv": _text(kind, judged[kind]) for kind in judged}}
+    return _with_about(texts, {**about, "found": _lasting(about["found"])})
+
+
+def _lasting(found: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, list[list[str]]]:
+    """Return what a run found without what counts verdicts."""
+    return {
+        key: [list(finding) for finding in findings if finding[0] != OWN_ATTACKS]
+        for key, findings in found.items()
+    }
 
 
 def _text(kind: str, table: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from reproof import registry, wording
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.figures import parameters
+from reproof.reference import OWN_ATTACKS
 from reproof.report.budgets import GREY
 from reproof.report.contents import MeasuredRow, ReportData, ShownModel, rows
 from reproof.report.grids import Grids
@@ -62,7 +63,7 @@ class Conclusions:
         ]
 
     def _findings(self, paper: Paper) -> Iterator[Finding]:
-        yield Finding("Under its own attacks", self._own_attacks(paper))
+        yield Finding(OWN_ATTACKS, self._own_attacks(paper))
         own = [model for model in self._data.models if _proposed(model) == paper.key]
         if not own:
             yield Finding("Its defenses", Markup("None of its own defenses is in this study."))
