@@ -30,6 +30,8 @@ OURS = {
     "transfer",
 }
 WORDS = [f"{family}/{name}" for family, names in OURS.items() for name in names.split()]
+EXPERIMENTS = [word for word in WORDS if not word.startswith("sections/")]
+"""All that claims and protocols are about."""
 PACKAGE = registry.PACKAGE
 
 

@@ -11,6 +11,9 @@ from reproof.claims.independent import COLUMNS, FILE, NO, nearest_claim, read_in
 from reproof.claims.paper import papers
 from reproof.errors import ClaimError
 from tests.hand_made_papers import claim
+from tests.ours import EXPERIMENTS, needs
+
+pytestmark = needs(*EXPERIMENTS)
 
 ROW = {
     **{

@@ -37,7 +37,7 @@ from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import format_number
 from reproof.study.model import ThreatSettings
-from tests.ours import DELETED, needs
+from tests.ours import DELETED, EXPERIMENTS, needs
 
 PAPERS = papers()
 TERMS = {
@@ -308,6 +308,7 @@ def test_gains_that_dkd_prints_are_the_differences_that_it_prints():
     ]
 
 
+@needs(*EXPERIMENTS)
 def test_what_cannot_all_be_right_is_on_record():
     assert [str(found) for found in consistency.uncovered(PAPERS)] == []
     kinds = collections.Counter(found.kind for found in consistency.anomalies(PAPERS))

@@ -17,6 +17,9 @@ from reproof.claims.protocol import Stated, grade_of, normal
 from reproof.claims.vocabulary import variant_of
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
+from tests.ours import EXPERIMENTS, needs
+
+pytestmark = needs(*EXPERIMENTS)
 
 KEYS = ("mustafa_pcl", "mirzaeian_gravity")
 ALL = {paper.key: paper for paper in papers()}

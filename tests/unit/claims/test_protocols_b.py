@@ -16,6 +16,9 @@ from reproof.claims.protocol import Stated, normal
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import Settings
+from tests.ours import EXPERIMENTS, needs
+
+pytestmark = needs(*EXPERIMENTS)
 
 KEYS = ("hassanin_dfl", "mirzaeian_dkd", "seiler_superimposition")
 BESIDE = ("images", "seeds", "training_images", "defense.members")

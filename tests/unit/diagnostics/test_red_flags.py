@@ -15,6 +15,8 @@ from reproof.diagnostics.sanity_check import CHECKS, at_least
 from reproof.measuring.outcomes import Outcomes, Trial
 from tests.ours import needs
 
+pytestmark = needs("attacks/autoattack", "attacks/mim", "attacks/square", "attacks/random_noise")
+
 COUNT = 100
 
 

@@ -25,7 +25,10 @@ from reproof.judging.verdicts import Judge, Verdict
 from reproof.plan.experiments import experiment
 from reproof.settings.source_names import parts
 from reproof.study.model import Choice, Model, Study
+from tests.ours import EXPERIMENTS, needs
 from tests.unit.study.test_studies import ledger, measurements, planned
+
+pytestmark = needs(*EXPERIMENTS)
 
 FILE = Path(__file__).with_name("altered_experiments.csv")
 with FILE.open(encoding="utf-8", newline="") as opened:

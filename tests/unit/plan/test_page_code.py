@@ -10,10 +10,12 @@ from reproof.claims import independent
 from reproof.plan import page_code
 from reproof.plan.jobs import Plan
 from reproof.study import reader
+from tests.ours import EXPERIMENTS, needs
 
 ROOT = Path(__file__).parents[3]
 
 
+@needs(*EXPERIMENTS)
 def test_what_others_found_is_data_of_the_page_alone() -> None:
     plan = Plan(reader.load([ROOT / "config.yaml"]))
     assert independent.FILE in plan.report().data_files

@@ -19,12 +19,11 @@ from reproof.judging.measured import Measured
 from reproof.judging.study_facts import StudyFacts
 from reproof.plan.jobs import Plan
 from reproof.study import reader
-from tests.ours import WORDS, is_here, needs
+from tests.ours import EXPERIMENTS, is_here, needs
 from tests.unit.study.test_studies import NAMES, PAPER, ROOT, ledger, measurements, planned
 
 STUDIES = [*((name, "paper") for name in NAMES), *((name, "") for name in PAPER)]
-MEASURING = [word for word in WORDS if not word.startswith("sections/")]
-WHOLE = all(map(is_here, MEASURING))
+WHOLE = all(map(is_here, EXPERIMENTS))
 """Whether nothing was deleted that claims are about: then all of them have their answers."""
 
 ANSWERED = {
@@ -83,6 +82,7 @@ def differing(found: Iterable[tuple[Claim, Candidate]]) -> dict[tuple[str, ...],
     return dict(listed)
 
 
+@needs(*EXPERIMENTS)
 @pytest.mark.parametrize(("name", "budget"), STUDIES)
 def test_study_is_the_papers_own_experiment(name: str, budget: str) -> None:
     assert differing(answered(name, budget)) == {}
@@ -130,7 +130,7 @@ def test_study_attacks_all_images_of_the_paper_but_where_it_says_why(name: str, 
     assert fewer == listed if WHOLE else fewer <= listed
 
 
-@needs(*MEASURING)
+@needs(*EXPERIMENTS)
 def test_every_claim_is_answered_or_says_why_not() -> None:
     """The reason stands in paper.yaml (`unmeasurable`); one of a claim that is answered by now must leave it."""
     among = candidates("paper", "")

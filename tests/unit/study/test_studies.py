@@ -27,7 +27,7 @@ from reproof.study import layers as study_layers
 from reproof.study import model as study_model
 from reproof.study import reader
 from reproof.study import schema as study_schema
-from tests.ours import here, needs
+from tests.ours import EXPERIMENTS, here, needs
 
 ROOT = Path(__file__).parents[3]
 USUAL = {"mnist": "cnn6", "fashion_mnist": "cnn6", "cifar10": "resnet", "cifar100": "resnet", "svhn": "resnet",
@@ -549,6 +549,7 @@ def described(plan: Plan, prefix: str = "") -> dict[tuple[str, ...], Any]:
     return found
 
 
+@needs(*EXPERIMENTS)
 @paper_study
 def test_paper_study_is_the_paper_budgets_of_all_the_others() -> None:
     absent = tuple(f"{name}_" for name in USUAL if name not in NAMES)
