@@ -237,8 +237,10 @@ def strength(differences: Iterable[Difference], claim: Claim) -> Strength:
         family, _, name = one.kind.partition(".")
         if family == "attack":
             here, there = _number(one.here), _number(one.there)
-            known = one_sided and name in grows_with and here is not None and there is not None
-            found.add(("stronger" if here > there else "weaker") if known else "other")  # type: ignore[operator]
+            if here is None or there is None or not (one_sided and name in grows_with):
+                found.add("other")
+            else:
+                found.add("stronger" if here > there else "weaker")
     return found.pop() if len(found) == 1 else "other" if found else "same"
 
 
