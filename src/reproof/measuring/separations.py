@@ -13,6 +13,9 @@ from reproof.measuring.measurements import Cells
 from reproof.measuring.outcomes import Bools
 from reproof.settings.table_words import BOOSTED, NO_ATTACK
 
+SWEEP = 3
+"""Values of a swept setting that make a sweep: of two the larger LSS says which side, and not where."""
+
 
 @dataclass(frozen=True)
 class Separated:
@@ -47,9 +50,9 @@ def separations(ensembles: Sequence[Separated]) -> Iterable[Cells]:
     """Yield `latent_separation` of each ensemble, and `separating_weight` of those that differ in a swept setting.
 
     `separating_weight` is the value of that setting (ζ of DKD) at which LSS is largest, the smaller of two that are
-    equal. `sweep_accuracy_gain` is how much more accurate the vote is there than at the smallest value, on the same
-    images. Both stand at the first of the ensembles that a study lists; neither does where LSS is 0 at all of them. A
-    boosted vote has the members of a plain one, and no rows of its own.
+    equal, of SWEEP values at least. `sweep_accuracy_gain` is how much more accurate the vote is there than at the
+    smallest value, on the same images. Both stand at the first of the ensembles that a study lists; neither does where
+    LSS is 0 at all of them. A boosted vote has the members of a plain one, and no rows of its own.
     """
     sweeps: dict[tuple[Any, ...], list[Separated]] = defaultdict(list)
     for one in ensembles:
@@ -62,7 +65,7 @@ def separations(ensembles: Sequence[Separated]) -> Iterable[Cells]:
     for swept in sweeps.values():
         best = min(swept, key=lambda one: (-one.margin, one.at))
         least = min(swept, key=lambda one: one.at or 0.0)
-        if best.at is None or best.margin <= 0 or len({one.at for one in swept}) == 1:
+        if best.at is None or best.margin <= 0 or len({one.at for one in swept}) < SWEEP:
             continue
         yield _row(swept[0], "separating_weight", best.at)
         if best.clean is not None and least.clean is not None:

@@ -96,8 +96,14 @@ def test_the_gain_in_accuracy_is_counted_from_the_smallest_weight_to_the_separat
 
 
 def test_without_outcomes_no_gain_is_counted() -> None:
-    sweep = [DIVERSE, ensemble("low", 0.1, 1.0, clean=right("11"))]
+    sweep = [DIVERSE, ensemble("low", 0.1, 1.0, clean=right("11")), ensemble("middle", 0.5, 1.5)]
     assert {metric for metric, *_ in found(*sweep)} == {"latent_separation", "separating_weight"}
+
+
+def test_two_values_are_no_sweep() -> None:
+    """The larger of two would reproduce whichever of them the paper names."""
+    sweep = [DIVERSE, ensemble("low", 0.1, 1.0), ensemble("low_too", 0.1, 1.1)]
+    assert {metric for metric, *_ in found(*sweep)} == {"latent_separation"}
 
 
 def test_a_boosted_vote_has_no_separation_of_its_own() -> None:
