@@ -90,8 +90,8 @@ class AttackResult:
     def note(self, point: Point, taken: Taken, fooled: Sequence[int]) -> None:
         """Note which parts of a composed attack were tried, and which of them took the images that count as fooled."""
         kept = self.taken.get(point.parameters, Taken())
-        for part in taken.parts:
-            kept.note(part, [position for position in fooled if taken.by.get(position) == part])
+        for part, access in taken.parts.items():
+            kept.note(part, access, [position for position in fooled if taken.by.get(position) == part])
 
     def add_points(self, other: AttackResult) -> None:
         """Take over what another result of this attack has at other points."""
