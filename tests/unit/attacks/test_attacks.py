@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import foolbox
 import numpy as np
 import pytest
@@ -210,6 +212,23 @@ def test_carlini_wagner_moves_black_and_white_pixels_where_its_steps_reach_far_e
     assert (only(result.predictions) != labels).tolist() == [fooled] * 2
     moved = (only(result.images) - images).abs()
     assert float(moved.min()) > 0.09 if fooled else float(moved.max()) == 0
+
+
+@pytest.mark.parametrize("searches", [1, 3])
+def test_carlini_wagner_takes_an_image_as_far_whatever_else_is_in_its_batch(curved, searches):
+    """Foolbox stops all images when the sum of their losses rests; here an image alone ends where it does among 60."""
+    net, images, labels = curved
+    net, images = copy.deepcopy(net).double(), images.double()
+    run = FixedConstantAttack(constant=0.3, steps=150, learning_rate=0.05, binary_search_steps=searches)
+
+    def perturb(rows):
+        chosen = Batch(net, images[rows], labels[rows], ImageNoise("", rows.tolist()))
+        return run.perturb(chosen)
+
+    together = perturb(torch.arange(60))
+    assert (together != images).flatten(1).any(dim=1).sum() > 5
+    for rows in torch.arange(60).split([1, 1, 5, 53]):
+        torch.testing.assert_close(perturb(rows), together[rows], rtol=0, atol=1e-9)
 
 
 def test_carlini_wagner_by_steps_is_one_constant_with_several_numbers_of_steps(curved):
