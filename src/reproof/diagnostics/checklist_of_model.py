@@ -12,6 +12,7 @@ from reproof.diagnostics.checklist_case import (
     Case,
     Found,
     accuracy_under,
+    answered,
     correct_under,
     distance_of,
     in_budget,
@@ -20,7 +21,6 @@ from reproof.diagnostics.checklist_case import (
     robust_accuracy,
 )
 from reproof.diagnostics.comparison import ALPHA
-from reproof.diagnostics.sanity_check import RedFlag
 from reproof.diagnostics.trials import (
     Results,
     budget_of,
@@ -123,16 +123,9 @@ def _checked(name: str, lacking: str) -> Callable[[Case], Found]:
         flag = case.flags.get(name)
         if flag is None:
             return "no", f"Not checked: {lacking}."
-        return _answered(flag), flag.told
+        return answered(flag), flag.told
 
     return read
-
-
-def _answered(flag: RedFlag) -> Answer:
-    """Return `partly` where a check has too few images to tell, or leaves attacks out."""
-    if flag.state == "passed" and not flag.left_out:
-        return "yes"
-    return "no" if flag.state in ("raised", "not checked") else "partly"
 
 
 def _steps(case: Case) -> Found:
@@ -144,7 +137,7 @@ def _steps(case: Case) -> Found:
     ]
     if not flags:
         return "no", "Not checked: no such sanity check was made."
-    answers = {_answered(flag) for flag in flags}
+    answers = {answered(flag) for flag in flags}
     words = " ".join(flag.told for flag in flags)
     if any(flag.raised for flag in flags) or answers == {"no"}:
         return "no", words
@@ -154,7 +147,7 @@ def _steps(case: Case) -> Found:
 def _restarts(case: Case) -> Found:
     flag = case.flags.get("more_restarts")
     if flag is not None and flag.raised is not None:
-        return _answered(flag), flag.told
+        return answered(flag), flag.told
     most: dict[str, int] = {}
     others: set[str] = set()
     for results in case.chosen("white_box", "adaptive"):
@@ -289,7 +282,7 @@ def _gradient_free(case: Case) -> Found:
     if flag is None or flag.raised is None:
         return "partly", f"{told}; no attack by gradients is compared with it."
     words = f"{flag.told} {'One' if labels else 'None'} asks for labels alone."
-    return ("no" if flag.raised else _answered(flag) if labels else "partly"), words
+    return ("no" if flag.raised else answered(flag) if labels else "partly"), words
 
 
 def _substitute(case: Case) -> Found:
@@ -351,7 +344,7 @@ def _noise_item(case: Case) -> Found:
     if flag.raised:
         return "no", flag.evidence
     words = f"Up to {max(draws)} draws per image. {flag.told}"
-    return (_answered(flag) if max(draws) >= MANY_DRAWS else "partly"), words
+    return (answered(flag) if max(draws) >= MANY_DRAWS else "partly"), words
 
 
 def _targeted(case: Case) -> Found:

@@ -128,12 +128,12 @@ class _Evidence:
             f"an adaptive and a plain white-box attack{budget}",
         )
         ensembles = " or ".join(titles(lambda kind: kind.ensemble)) or "an ensemble of attacks"
-        yield far(
+        yield self._each_loss(
             "plain_vs_adaptive",
             adaptive.against_plain(self.trials, self.plain, self._settings),
             f"an attack on the method's own loss and the same on the logits{budget}",
         )
-        yield far(
+        yield self._each_loss(
             "adaptive_vs_strongest",
             adaptive.against_ensembles(self.trials, self._settings),
             f"an iterative attack on the method's own loss and {ensembles}{budget}",
@@ -290,6 +290,14 @@ class _Evidence:
         suspicious = [c for c in comparisons if c.is_far_weaker(count)]
         noticed = power.of_comparisons(comparisons, Comparison.is_far_weaker)
         return RedFlag(self.model, check, bool(suspicious), evidence, _rows(suspicious or [worst]), noticed)
+
+    def _each_loss(self, check: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
+        """Judge attacks on the method's own losses, and tell of each how far it is from the other one."""
+        flag = self._far_weaker(check, comparisons, needed)
+        if len(comparisons) < 2:
+            return flag
+        each = wording.listed(f"{c.first.words} {_points(c.excess)}" for c in comparisons)
+        return replace(flag, evidence=f"{flag.evidence} Left beyond it, in points: {each}.")
 
     def _unbounded(self) -> RedFlag:
         check = "unbounded_budget"
