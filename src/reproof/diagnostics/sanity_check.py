@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 TOO_COARSE = 0.25
-"""A check that may miss a larger difference shows nothing by not being raised: a quarter of all images. 48 images are
-enough for five comparisons, 100 for any number of them; 24 are too few for one."""
+"""A check that may miss a larger difference, in whole points, shows nothing by not being raised: a quarter of all
+images. 48 images are enough for eight comparisons, 100 for hundreds; 24 are too few for one."""
 State = Literal["raised", "too few images to tell", "passed", "not checked"]
 
 
@@ -34,7 +34,7 @@ def state(raised: bool | None, difference: float | None) -> State:
         return "not checked"
     if raised:
         return "raised"
-    return "passed" if difference is None or difference <= TOO_COARSE else "too few images to tell"
+    return "passed" if difference is None or round(difference, 2) <= TOO_COARSE else "too few images to tell"
 
 
 @dataclass(frozen=True)

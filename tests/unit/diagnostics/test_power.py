@@ -126,8 +126,8 @@ def test_so_few_images_notice_nothing() -> None:
     [
         (None, None, "not checked"),
         (True, 0.6, "raised"),
-        (False, 0.25, "passed"),
-        (False, 0.26, "too few images to tell"),
+        (False, 0.254, "passed"),
+        (False, 0.256, "too few images to tell"),
         (False, None, "passed"),
     ],
 )
@@ -139,6 +139,22 @@ def test_a_check_that_may_miss_much_is_not_passed(
     flag = RedFlag("net", "more_steps", raised, "It says so.", (), seen)
     assert flag.state == expected
     assert flag.told.endswith("at 48 images.") == (raised is False and difference is not None)
+
+
+@pytest.mark.parametrize(
+    ("total", "comparisons", "expected"),
+    [
+        (24, 1, "too few images to tell"),
+        (48, 8, "passed"),
+        (48, 9, "too few images to tell"),
+        (100, 300, "passed"),
+    ],
+)
+def test_as_many_images_are_enough_as_is_said(total: int, comparisons: int, expected: str) -> None:
+    several = [comparison(0, 0, total, both=total)] * comparisons
+    found = power.of_comparisons(several, Comparison.is_far_weaker)
+    assert found is not None
+    assert state(False, found.difference) == expected
 
 
 def test_shares_are_held_against_what_is_harmless() -> None:

@@ -251,6 +251,13 @@ def test_one_image_that_moves_in_one_seed_clears_an_attack_but_no_other():
     assert found.evidence.startswith("White-box C&W at c = 0.1 leaves all of 200 images as they were:")
 
 
+def test_an_adaptive_attack_that_moves_nothing_is_a_flag_too():
+    idle = dataclasses.replace(trial("adaptive", "pgd", 0.3, 95, view="joint"), l2=np.zeros(COUNT))
+    found = flags({"adaptive": idle})["unmoved_images"]
+    assert found.raised is True
+    assert found.rows == ("adaptive pgd epsilon=0.3",)
+
+
 def test_a_search_and_transferred_images_may_stay_where_they_were():
     """A search hands back what it cannot fool; what moves on a source says nothing of the target."""
     still = {
