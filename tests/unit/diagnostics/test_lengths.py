@@ -193,5 +193,9 @@ def test_every_adaptive_loss_is_held_against_the_ensembles_of_attacks() -> None:
     other = trial("another", range(15, 40), images=100, kind="autoattack")
     both = flags(adaptive("pgd", 0.6, 100), ensemble, other)["adaptive_vs_strongest"]
     assert "all ensembles of attacks at ε = 0.1 together leave 5" in both.evidence
-    elsewhere = trial("any_name", 20, images=100, kind="autoattack", source="member_1")
-    assert flags(adaptive("pgd", 0.6, 100), elsewhere)["adaptive_vs_strongest"].raised is None
+    for change in ({"source": "member_1"}, {"epsilon": 0.2}, {"norm": "l2"}):
+        elsewhere = trial("any_name", **{"standing": 20, "images": 100, "kind": "autoattack", **change})
+        assert flags(adaptive("pgd", 0.6, 100), elsewhere)["adaptive_vs_strongest"].raised is None, change
+    for change in ({"kind": "fgsm"}, {"view": "logits"}, {"source": "member_1"}):
+        weaker = adaptive("pgd", 0.6, 100, **change)
+        assert flags(weaker, ensemble)["adaptive_vs_strongest"].raised is None, change
