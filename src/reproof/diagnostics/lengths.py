@@ -50,12 +50,9 @@ class Length:
             return None
         names = {*self.counts, *other.counts}
         growth = {name: other.counts.get(name, 1) - self.counts.get(name, 1) for name in names}
-        more = {name for name, growth_of in growth.items() if growth_of > 0}
-        if (
-            not more
-            or min(growth.values()) < 0
-            or (self.step_size != other.step_size and "steps" not in more)
-        ):
+        more = {name for name, by in growth.items() if by > 0}
+        other_steps = self.step_size != other.step_size and "steps" not in more
+        if not more or min(growth.values()) < 0 or other_steps:
             return None
         if more == {"restarts"}:
             return "more_restarts"
@@ -78,7 +75,7 @@ def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> L
         if name in strengthened_by:
             if isinstance(value, list | tuple):
                 counts[name] = int(swept.get(name, 1))
-            elif not isinstance(value, bool):
+            elif value is not None and not isinstance(value, bool):
                 counts[name] = int(value)
         elif name not in _NO_LENGTH:
             besides[name] = value
