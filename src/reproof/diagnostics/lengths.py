@@ -41,8 +41,8 @@ class Length:
 
     @property
     def cost(self) -> int:
-        """Return the product of all that makes it long."""
-        return math.prod(self.counts.values())
+        """Return the product of all that makes it long; a part that is left out, 0 of it, counts as the least."""
+        return math.prod(max(1, count) for count in self.counts.values())
 
     def grows(self, other: Length) -> str | None:
         """Return the check that compares it with a longer run; None where the other one is no longer run of it."""

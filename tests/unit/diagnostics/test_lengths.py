@@ -157,6 +157,21 @@ def test_a_point_stands_for_a_setting_that_is_swept() -> None:
     assert one.grows(other) is None
 
 
+@needs("attacks/autoattack")
+def test_ensembles_of_attacks_have_a_length_too() -> None:
+    """Of one that leaves a part out, 0 queries are the least."""
+    attacks = {
+        f"all_{queries}": {"kind": "autoattack", "queries": queries, "version": "standard"}
+        for queries in (0, 5000)
+    }
+    pair = [
+        trial(name, left, images=100, kind="autoattack") for name, left in zip(attacks, (60, 20), strict=True)
+    ]
+    flag = flags(*pair, attacks=attacks)["more_queries"]
+    assert flag.raised is True
+    assert flag.rows == ("white_box all_0 epsilon=0.1", "white_box all_5000 epsilon=0.1")
+
+
 def test_an_adaptive_attack_is_held_against_the_same_one_on_the_logits() -> None:
     """Joint loss, fixed α + KL: 24 % where cross-entropy leaves none; by the same steps, not by fewer or more."""
     plain = trial("pgd", 0, images=100)
