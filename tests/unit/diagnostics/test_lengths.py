@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from reproof import registry
 from reproof.diagnostics import lengths
 from reproof.diagnostics.red_flags import find
 from reproof.diagnostics.sanity_check import RedFlag
+from reproof.diagnostics.trials import kind_named
 from reproof.measuring.outcomes import Trial
 from tests.ours import needs
 from tests.unit.diagnostics.made_up_trials import outcomes, trial
@@ -188,6 +190,14 @@ def test_an_adaptive_attack_is_held_against_the_same_one_on_the_logits() -> None
     )
     assert flags(trial("pgd_margin", 0, images=100), long_joint)["plain_vs_adaptive"].raised is None
     assert flags(plain, adaptive("pgd", 0.05, 100))["plain_vs_adaptive"].raised is False
+
+
+@pytest.mark.parametrize("kind", [name for name in registry.names("attacks") if kind_named(name).ensemble])
+def test_an_adaptive_attack_is_held_against_whatever_declares_itself_an_ensemble(kind: str) -> None:
+    pair = adaptive("pgd", 0.64, 100), trial("of_any_name", 32, images=100, kind=kind)
+    flag = flags(*pair)["adaptive_vs_strongest"]
+    assert flag.raised is True
+    assert flag.rows == ("adaptive pgd epsilon=0.1", "white_box of_any_name epsilon=0.1")
 
 
 @needs("attacks/autoattack")
