@@ -296,7 +296,7 @@ class _Evidence:
         flag = self._far_weaker(check, comparisons, needed)
         if len(comparisons) < 2:
             return flag
-        each = wording.listed(f"{c.first.words} {_points(c.excess)}" for c in comparisons)
+        each = wording.listed(f"{_points(c.excess)} by {c.first.words}" for c in comparisons)
         return replace(flag, evidence=f"{flag.evidence} Left beyond it, in points: {each}.")
 
     def _unbounded(self) -> RedFlag:

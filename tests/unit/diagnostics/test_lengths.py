@@ -213,7 +213,7 @@ def test_every_adaptive_loss_is_held_against_the_ensembles_of_attacks() -> None:
     assert flag.rows == ("adaptive pgd_votes epsilon=0.1", "white_box any_name epsilon=0.1")
     assert "corrected for 2 comparisons" in flag.evidence
     assert flag.evidence.endswith(
-        "Left beyond it, in points: adaptive PGD longer at ε = 0.1 5.0 and adaptive PGD votes at ε = 0.1 40.0."
+        "Left beyond it, in points: 5.0 by adaptive PGD longer at ε = 0.1 and 40.0 by adaptive PGD votes at ε = 0.1."
     )
     other = trial("another", range(15, 40), images=100, kind="autoattack")
     both = flags(adaptive("pgd", 0.6, 100), ensemble, other)["adaptive_vs_strongest"]
