@@ -78,6 +78,10 @@ RED_FLAGS = Schema(
         Column("raised", "flag", "missing: not checked"),
         Column("evidence", "text", "a sentence"),
         Column("rows", "text", "names of trials, joined by `; `"),
+        Column(
+            "detectable", "real", "smallest difference noticed, a fraction; missing: no question of numbers"
+        ),
+        Column("images", "whole", "on which that is noticed"),
     ),
 )
 """One row per model and check."""
