@@ -18,7 +18,7 @@ DELETED: tuple[str, ...] = ()
 """What was deleted from this project, as `attacks/jsma`."""
 OURS = {
     "architectures": "cnn6 dkd_cifar10 dkd_mnist lenet resnet vgg wide_resnet",
-    "attacks": "autoattack bim carlini_wagner deepfool fgsm gradient_ensemble jsma mim pgd random_noise square",
+    "attacks": "apgd autoattack bim carlini_wagner deepfool fgsm fmn gradient_ensemble jsma mim pgd random_noise square",
     "datasets": "cifar10 cifar100 digits fashion_mnist ilsvrc mnist svhn",
     "defenses": "adaptive_diversity adaptive_gravity decision_surface defense_gan defensive_features "
     "distilled_ensemble diverse_ensemble domain_adaptation dynamic_training fgsm_training independent_ensemble "
