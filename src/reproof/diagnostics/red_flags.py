@@ -200,7 +200,7 @@ class _Evidence:
         for results in self.trials:
             trial = trial_of(results)
             if trial.epsilon is not None and not _unbounded(trial):
-                curves[trial.setting, trial.elsewhere, trial.attack].append(results)
+                curves[trial.setting, trial.elsewhere, trial.attack, trial.norm].append(results)
         return [
             comparison
             for key in sorted(curves)
@@ -323,7 +323,11 @@ def _besides(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _more(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> int:
-    return int(other.get(name, 1)) - int(one.get(name, 1))
+    """Return how much more another entry has of a setting; of a list of numbers the largest counts."""
+    own, others = (settings.get(name, 1) for settings in (one, other))
+    return int(max(others) if isinstance(others, list | tuple) else others) - int(
+        max(own) if isinstance(own, list | tuple) else own
+    )
 
 
 def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
@@ -335,7 +339,7 @@ def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
 
 
 def _at(trial: Trial) -> str:
-    return wording.budget(trial.epsilon or 0.0)
+    return wording.budget(trial.epsilon or 0.0, trial.norm)
 
 
 def _points(share: float) -> str:
