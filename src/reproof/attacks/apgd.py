@@ -29,10 +29,7 @@ from torch import Tensor
 
 from reproof.attacking import ball
 from reproof.attacking.batch import Attack, Batch
-from reproof.attacking.gradient_ascent import LOSSES, LogitCache, Logits, fooled, random_start, restarted
-from reproof.attacking.margin import excess
-from reproof.errors import StudyError
-from reproof.models.attack_loss import AttackLoss
+from reproof.attacking.gradient_ascent import LogitCache, fooled, loss_of, random_start, restarted
 from reproof.settings.attack import Access, BallSettings, Point
 from reproof.settings.values import Count, Norm
 
@@ -59,27 +56,14 @@ class Settings(BallSettings):
     restarts: Count = 1
     """Runs from different random points; later ones only on images that are still classified correctly."""
     loss: Literal["cross_entropy", "margin", "dlr"] = "cross_entropy"
-    """What is maximised where a suite names no view: cross-entropy, the largest other logit minus the label's, or that
-    margin over the difference of the first and the third largest logit (dlr)."""
+    """What is maximised of the logits, or of a suite's attack loss: cross-entropy, the largest other logit minus the
+    label's, or that margin over the first less the third largest logit (dlr)."""
     samples: Count = 1
     """Passes over which each gradient is averaged, for networks that draw random numbers when they are asked."""
 
     def passes(self) -> float:
         """Return the gradients of an image that survives, at one point: an upper bound, as the others leave early."""
         return float((self.steps + 1) * self.restarts * self.samples)
-
-
-def dlr(logits: Logits) -> AttackLoss:
-    """Return the difference of logits ratio of each image (Eq. 6); StudyError for fewer than three classes."""
-
-    def loss(images: Tensor, labels: Tensor) -> Tensor:
-        answer = logits(images)
-        if answer.shape[1] < 3:
-            raise StudyError(f"the loss dlr needs at least three classes, not {answer.shape[1]}")
-        largest = answer.topk(3, dim=1).values
-        return -excess(answer, labels) / (largest[:, 0] - largest[:, 2] + 1e-12)
-
-    return loss
 
 
 @dataclass
@@ -189,7 +173,7 @@ class AutoPGD:
 
     def _measure(self, batch: Batch, cache: LogitCache) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return what tells of images and labels the loss (n,) and its gradients, the means over all samples."""
-        loss = batch.attack_loss or {**LOSSES, "dlr": dlr}[self.loss](cache)
+        loss = loss_of(batch, self.loss, cache)
         values: list[Tensor] = []
 
         def noted(images: Tensor, labels: Tensor) -> Tensor:

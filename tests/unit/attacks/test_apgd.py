@@ -17,6 +17,7 @@ from reproof.attacking.gradient_ascent import random_start
 from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks import apgd
 from reproof.errors import StudyError
+from reproof.models.attack_loss import FORMS, logits_ratio
 from reproof.settings.values import Norm
 from tests.digits_network import trained
 
@@ -80,8 +81,8 @@ def test_an_image_that_survives_goes_the_authors_way(norm: Norm, epsilon: float,
     right = right.bool()
     assert 20 < right.sum() < 64
     assert torch.equal(net(found).argmax(1) == labels, right)
-    value = {"dlr": apgd.dlr(net), "cross_entropy": losses}[loss]
-    gaps = (value(found, labels) - value(best, labels)).abs()[right]
+    values = [FORMS[loss](net(one), labels) for one in (found, best)]
+    gaps = (values[0] - values[1]).abs()[right]
     apart = (found - best).flatten(1).abs().amax(dim=1)[right]
     for distance in (gaps, apart):
         assert distance.sort().values[int(0.9 * len(distance))] < 1e-4, "rounding may turn a few paths"
@@ -99,10 +100,9 @@ def test_the_ratio_of_logits_equals_that_computed_by_hand_and_has_no_scale() -> 
     labels = torch.tensor([0, 1, 3])
     expected = torch.tensor([-(3 - 1) / 3, -(1 - 3) / 3, -(8 - 2) / 6])
     for scale in (1.0, 1e6):
-        loss = apgd.dlr(lambda images, scale=scale: scale * logits)  # type: ignore[misc]
-        torch.testing.assert_close(loss(torch.zeros(3), labels), expected)
+        torch.testing.assert_close(logits_ratio(scale * logits, labels), expected)
     with pytest.raises(StudyError, match="at least three classes, not 2"):
-        apgd.dlr(lambda images: logits[:, :2])(torch.zeros(3), labels)
+        logits_ratio(logits[:, :2], labels)
 
 
 class Recorded(nn.Module):
