@@ -187,7 +187,7 @@ def test_a_broken_l1_budget_raises(net: nn.Module, images: Tensor, user_attack: 
     ("declared", "attack"),
     [
         (InL2, foolbox.attacks.L2DeepFoolAttack(steps=20)),
-        (InL1, foolbox.attacks.EADAttack(steps=30, binary_search_steps=2)),
+        (InL1, foolbox.attacks.L1FMNAttack(steps=40)),
     ],
 )
 def test_one_that_minimises_fails_where_it_goes_farther(
@@ -202,7 +202,7 @@ def test_one_that_minimises_fails_where_it_goes_farther(
     norm = declared.norms[0]
     lengths = threat_model.distances(images, free.images["steps=20"])[norm]
     fooled = lengths > 0
-    assert fooled.sum() >= 4
+    assert fooled.sum() >= 7
     budget = round(float(lengths[fooled].median()) + 1e-3, 4)
     held = run(net, images, "theirs", declared(epsilons=(budget,)))
     (found,), (predicted,) = held.images.values(), held.predictions.values()
