@@ -14,11 +14,8 @@ from torch import Tensor
 from reproof.attacking import ball
 from reproof.attacking.batch import Batch
 from reproof.errors import StudyError
-from reproof.models.attack_loss import FORMS, AttackLoss, Loss, on_logits
+from reproof.models.attack_loss import FORMS, AttackLoss, Logits, Loss, on_logits
 from reproof.settings.values import Norm
-
-Logits = Callable[[Tensor], Tensor]
-"""Images (n, C, H, W) to logits (n, K)."""
 
 StepRule = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """Gradients (n, C, H, W), and what the rule keeps of earlier ones, to the direction of a step and what it keeps now."""
