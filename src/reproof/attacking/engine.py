@@ -4,6 +4,7 @@ It predicts again on the images that come back, raises where a budget is broken,
 attacks without a budget their original back, and saves work that changes no result: no gradients of
 parameters, no attack on images that are misclassified already, one gradient at the clean images for all
 epsilons. Where the settings ask for it, an image that a smaller epsilon fooled is not attacked again (`nested`).
+An attack that looks for the nearest image knows no budget: where there is one, what it moved farther has failed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from reproof.attacking.judge import classes, frozen, judge
 from reproof.errors import StudyError
 from reproof.models.attack_loss import Loss
 from reproof.models.fast_inference import cheaper
-from reproof.settings.attack import AttackSettings, Point
+from reproof.settings.attack import AttackSettings, MinimalAttackSettings, Point
 from reproof.settings.values import Norm, format_number
 
 PROBED = 8
@@ -113,6 +114,8 @@ class _Task:
     attacks: Sequence[tuple[Point, Attack]]
     nested: Sequence[Point]
     """The points, smallest first, of which a fooled image keeps its image at all larger ones."""
+    minimal: bool
+    """Whether it goes as far as it must, whatever the budget."""
 
 
 class AttackEngine:
@@ -223,7 +226,10 @@ class AttackEngine:
         nested.sort(key=lambda point: point.value)
         order = [*(point for point in points if point not in nested), *nested]
         attacks = [(point, _build(kind, settings, point)) for point in order]
-        return _Task(kind, settings.norm, attacks, nested)
+        minimal = isinstance(settings, MinimalAttackSettings) or any(
+            getattr(attack, "minimal", False) for _, attack in attacks
+        )
+        return _Task(kind, settings.budget_norm, attacks, nested, minimal)
 
     def _misclassified(
         self, images: Tensor, labels: Tensor, clean_predictions: Tensor
@@ -275,6 +281,9 @@ class AttackEngine:
             found = attack.perturb(batch).detach()
         result.gradients.taken += gradients.taken
         result.gradients.broken += gradients.broken
+        if task.minimal and task.norm is not None and point.epsilon is not None:
+            near = threat_model.within(batch.images, found, task.norm, point.epsilon)
+            found = torch.where(near[:, None, None, None], found, batch.images)
         found, predicted = judge(batch, found, task.norm, where)
         result.keep(point, positions, found, predicted)
         result.note(point, batch.taken, positions[(predicted != batch.labels).cpu()].tolist())

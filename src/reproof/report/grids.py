@@ -163,9 +163,9 @@ class Grids:
     ) -> Grid:
         inside = attacked[(attacked["epsilon"] == epsilon) & (attacked["rest"] == rest)]
         columns, found = self._columns(inside), self._cells(inside)
-        # The attacks are L-infinity attacks where their parameters name no norm: that budget first.
+        norm = parameters.budget_norm(rest)
         worst = summary[(summary["attack"] == WORST) & (summary["epsilon"] == epsilon)]
-        worst = worst.sort_values("rest", key=lambda text: text != "norm=linf", kind="stable")
+        worst = worst[worst["rest"].map(parameters.budget_norm) == norm]
         clean = summary[(summary["attack"] == "none") & (summary["metric"] == "accuracy")]
         first, last = (self.by_model(_as_summary(frame)) for frame in (clean, worst))
         body = []

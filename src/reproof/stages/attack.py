@@ -131,7 +131,7 @@ def _summed(
     found = {}
     for point in settings.points():
         moved = [result.images[point.parameters] for result in made]
-        found[point.parameters] = aggregate(images, moved, settings.norm, point.epsilon)
+        found[point.parameters] = aggregate(images, moved, settings.budget_norm, point.epsilon)
     return found
 
 
