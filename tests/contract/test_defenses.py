@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 from project import JOINT, TINY
+from torch import nn
 
 from reproof import registry
 from reproof.data.dataset import to_unit
 from reproof.errors import StudyError
 from reproof.models import build
+from reproof.models.attack_loss import AttackLoss, margin, targeted_margin
 from reproof.models.classifier import REFUSED
 from reproof.models.defense import Defense, Progress, Trainee
 from reproof.models.purifier import Purified
@@ -153,6 +155,42 @@ class TestEveryDefense:
             (gradient,) = torch.autograd.grad(loss.sum(), images)
             assert bool(torch.isfinite(gradient).all())
             assert bool((gradient.flatten(1) != 0).any(dim=1).all())
+
+    def test_its_attack_losses_take_other_forms(self, name: str) -> None:
+        """The margin of a view's logits, plus what the view adds, and the same towards a target; images climb it."""
+        trainee = attacked(make(name))
+        for view in make(name).attack_losses(trainee).values():
+            assert isinstance(view, AttackLoss)
+            images, labels = batch()
+            images.requires_grad_(True)
+            logits, added = view.parts(images, labels)
+            assert logits.shape == (12, DESCRIPTION.classes)
+            assert added is None or added.shape == (12,)
+            rest = 0 if added is None else added
+            others = logits.masked_fill(nn.functional.one_hot(labels, logits.shape[1]).bool(), -torch.inf)
+            lead = others.max(dim=1)
+            expected = lead.values - logits[torch.arange(12), labels] + rest
+            aims = torch.stack([labels, lead.indices], dim=1)
+            found = view.with_form(margin)(images, labels)
+            torch.testing.assert_close(found, expected)
+            torch.testing.assert_close(view.with_form(targeted_margin)(images, aims), expected)
+            (gradient,) = torch.autograd.grad(found.sum(), images)
+            assert bool(torch.isfinite(gradient).all())
+            assert bool((gradient.flatten(1) != 0).any(dim=1).all())
+
+    def test_surrogates_of_a_purifier_judge_as_it_does(self, name: str) -> None:
+        """The logits that stand in for what cannot be differentiated are those of the deployed answers."""
+        if not declared(name).purifies:
+            return
+        trainee = attacked(make(name))
+        images, labels = batch()
+        deployed = trainee.classifier.logits_and_features(images)[0]
+        for surrogate in declared(name).surrogates:
+            view = make(name).attack_losses(trainee)[surrogate]
+            assert isinstance(view, AttackLoss)
+            logits, added = view.parts(images.clone().requires_grad_(True), labels)
+            assert added is None
+            torch.testing.assert_close(logits, deployed)
 
     def test_declared_training_is_the_method_s(self, name: str) -> None:
         chosen = make(name).adversarial_training()

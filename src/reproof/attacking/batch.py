@@ -12,7 +12,7 @@ from reproof.attacking.decisions import decided
 from reproof.attacking.gradient import mean_gradient
 from reproof.attacking.image_noise import ImageNoise
 from reproof.errors import StudyError
-from reproof.models.attack_loss import AttackLoss
+from reproof.models.attack_loss import Loss
 
 
 class Attack(Protocol):
@@ -52,7 +52,7 @@ class Batch:
     noise: ImageNoise
     epsilon: float | None = None
     """The budget in pixels' [0, 1]; None for attacks without one."""
-    attack_loss: AttackLoss | None = None
+    attack_loss: Loss | None = None
     """What to maximise in place of the attack's own loss; None for that one."""
     first_gradients: FirstGradients = field(default_factory=FirstGradients)
     random: bool = False
@@ -76,7 +76,7 @@ class Batch:
         return self.epsilon
 
     def gradient(
-        self, loss: AttackLoss, images: Tensor, labels: Tensor, *, samples: int = 1, shared: bool = False
+        self, loss: Loss, images: Tensor, labels: Tensor, *, samples: int = 1, shared: bool = False
     ) -> Tensor:
         """Return each image's gradient of its loss, the mean over `samples` passes, shaped like the images.
 

@@ -25,7 +25,7 @@ from reproof.attacking.gradient import Tally, counting
 from reproof.attacking.image_noise import ImageNoise
 from reproof.attacking.judge import classes, frozen, judge
 from reproof.errors import StudyError
-from reproof.models.attack_loss import AttackLoss
+from reproof.models.attack_loss import Loss
 from reproof.models.fast_inference import cheaper
 from reproof.settings.attack import AttackSettings, Point
 from reproof.settings.values import Norm, format_number
@@ -126,7 +126,7 @@ class AttackEngine:
         batch_size: int,
         seed: int,
         skip_misclassified: bool,
-        attack_loss: AttackLoss | None = None,
+        attack_loss: Loss | None = None,
         channels_last: bool | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reproof.errors import StudyError
-from reproof.models.attack_loss import AttackLoss
+from reproof.models.attack_loss import Loss
 
 
 @dataclass
@@ -65,7 +65,7 @@ def differentiate(loss: Tensor, images: Tensor) -> Tensor:
     return usable(gradient)
 
 
-def mean_gradient(loss: AttackLoss, images: Tensor, labels: Tensor, samples: int = 1) -> Tensor:
+def mean_gradient(loss: Loss, images: Tensor, labels: Tensor, samples: int = 1) -> Tensor:
     """Return each image's gradient of its own loss, shaped like the images, as the mean over `samples` passes.
 
     More than one pass is for networks that draw random numbers: the gradient of the expected loss (Athalye,
@@ -78,8 +78,8 @@ def mean_gradient(loss: AttackLoss, images: Tensor, labels: Tensor, samples: int
     return gradient / samples if samples > 1 else gradient
 
 
-def _gradient(loss: AttackLoss, leaf: Tensor, labels: Tensor) -> Tensor:
+def _gradient(loss: Loss, leaf: Tensor, labels: Tensor) -> Tensor:
     losses = loss(leaf, labels)
-    if losses.shape != labels.shape:
+    if losses.shape != labels.shape[:1]:
         raise StudyError(f"a view should return one loss per image, not shape {tuple(losses.shape)}")
     return differentiate(losses.sum(), leaf)

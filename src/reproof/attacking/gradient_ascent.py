@@ -5,15 +5,15 @@ It can leave an image as soon as it is fooled, average gradients over a network'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reproof.attacking.batch import Batch
-from reproof.attacking.margin import excess
-from reproof.models.attack_loss import AttackLoss
+from reproof.errors import StudyError
+from reproof.models.attack_loss import FORMS, AttackLoss, Loss, on_logits
 
 Logits = Callable[[Tensor], Tensor]
 """Images (n, C, H, W) to logits (n, K)."""
@@ -42,17 +42,23 @@ def momentum_sign(decay: float) -> StepRule:
     return rule
 
 
-def cross_entropy(logits: Logits) -> AttackLoss:
-    """Return the cross-entropy of each image's logits."""
-    return lambda images, labels: nn.functional.cross_entropy(logits(images), labels, reduction="none")
+OWN_FORM = "cross_entropy"
+"""The form with which an attack loss is what the defense declares."""
 
 
-def margin(logits: Logits) -> AttackLoss:
-    """Return the largest other logit minus the label's, which has a gradient where cross-entropy's vanishes."""
-    return lambda images, labels: -excess(logits(images), labels)
+def loss_of(batch: Batch, form: str, logits: Logits) -> Loss:
+    """Return what an attack maximises: a form (a key of FORMS) of the logits, or of the batch's attack loss.
 
-
-LOSSES: dict[str, Callable[[Logits], AttackLoss]] = {"cross_entropy": cross_entropy, "margin": margin}
+    An attack loss with its own form is taken as the defense declares it. StudyError where it takes no other.
+    """
+    chosen = batch.attack_loss
+    if chosen is None:
+        return on_logits(logits).with_form(FORMS[form])
+    if form == OWN_FORM:
+        return chosen
+    if not isinstance(chosen, AttackLoss):
+        raise StudyError(f"the attack loss takes no {form}; return an AttackLoss, or leave `loss` out")
+    return chosen.with_form(FORMS[form])
 
 
 class LogitCache:
@@ -84,12 +90,13 @@ class LogitCache:
 
 def maximise(
     batch: Batch,
-    loss: AttackLoss,
+    loss: Loss,
     *,
     steps: int,
-    step_size: float,
+    step_size: float | Sequence[float],
     rule: StepRule = sign,
     start: Tensor | None = None,
+    aims: Tensor | None = None,
     samples: int = 1,
     shared: bool = False,
     leave: LogitCache | None = None,
@@ -98,8 +105,9 @@ def maximise(
 
     x_m = clip(x_0 + clip(x_{m-1} + step direction(∇x loss) - x_0, -ε, ε), 0, 1).
 
-    step_size: as a fraction of epsilon. start: images of the ball; None starts at the clean ones. samples: passes that
-    each gradient is the mean of. shared: the loss at the clean images is the same at every point (Batch.gradient).
+    step_size: as a fraction of epsilon, of all steps or of each. start: images of the ball; None starts at the clean
+    ones. aims: what a targeted loss is given in place of labels, (N, 2). samples: passes that each gradient is the mean
+    of. shared: the loss at the clean images is the same at every point (Batch.gradient).
     leave: the logits that `loss` asks; with them an image stays at its first misclassified iterate, its start
     included, the clean image not. The pass that the gradient needs nominates it, and the deployed classifier, which may
     purify, vote or refuse, decides. Of a network that draws random numbers nobody leaves, unless the answers are
@@ -108,12 +116,14 @@ def maximise(
     """
     clean, labels, epsilon = batch.images, batch.labels, batch.require_epsilon()
     moved = clean if start is None else start
+    sizes = [step_size] * steps if isinstance(step_size, float | int) else step_size
+    aims = labels if aims is None else aims
     best, left = clean.clone(), torch.arange(len(clean), device=clean.device)
     kept: Tensor | None = None
-    for _ in range(steps):
+    for size in sizes:
         if leave is not None:
             leave.forget()
-        gradients = batch.gradient(loss, moved, labels, samples=samples, shared=shared)
+        gradients = batch.gradient(loss, moved, aims, samples=samples, shared=shared)
         if leave is not None and moved is not batch.images:
             stays = ~_fooled(batch, leave, moved, labels, samples)
             if not stays.all():
@@ -121,10 +131,12 @@ def maximise(
                 left = left[stays]
                 if not len(left):
                     return best
-                clean, moved, labels, gradients = (x[stays] for x in (clean, moved, labels, gradients))
+                clean, moved, labels, aims, gradients = (
+                    x[stays] for x in (clean, moved, labels, aims, gradients)
+                )
                 kept = None if kept is None else kept[stays]
         direction, kept = rule(gradients, kept)
-        moved = moved + step_size * epsilon * direction
+        moved = moved + size * epsilon * direction
         moved = (clean + (moved - clean).clamp(-epsilon, epsilon)).clamp(0, 1)
     best[left] = moved
     return best
@@ -151,8 +163,8 @@ class GradientAscent:
     random_start: bool = False
     """Start at a uniform point of the ball, another one at each restart."""
     restarts: int = 1
-    loss: str = "cross_entropy"
-    """What is maximised where the batch names no loss: a key of LOSSES."""
+    loss: str = OWN_FORM
+    """The form of what is maximised: a key of FORMS."""
     samples: int = 1
     early_stop: bool = False
     """Leave an image at its first misclassified iterate."""
@@ -173,7 +185,7 @@ class GradientAscent:
         """Return the images where one restart ends."""
         start = random_start(batch, restart) if self.random_start else None
         cache = LogitCache(batch.logits) if self.early_stop else None
-        loss = batch.attack_loss or LOSSES[self.loss](cache or batch.logits)
+        loss = loss_of(batch, self.loss, cache or batch.logits)
         return maximise(
             batch,
             loss,

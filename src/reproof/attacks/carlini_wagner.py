@@ -22,7 +22,7 @@ from torch import Tensor
 
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import differentiate
-from reproof.attacking.margin import excess
+from reproof.models.attack_loss import excess
 from reproof.settings.attack import Access, AttackSettings, Point
 from reproof.settings.values import Count, NonNegative, Norm, Positive
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient_ascent import maximise, random_start
 from reproof.attacking.source_networks import members_of
-from reproof.models.attack_loss import AttackLoss
+from reproof.models.attack_loss import Loss
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 from reproof.settings.values import Count, Positive, Switch
 
@@ -60,7 +60,7 @@ class GradientEnsembleAttack:
         return maximise(batch, loss, steps=self.steps, step_size=self.step_size, start=start, shared=True)
 
 
-def summed_cross_entropy(networks: Sequence[nn.Module]) -> AttackLoss:
+def summed_cross_entropy(networks: Sequence[nn.Module]) -> Loss:
     """Return the sum of the networks' cross-entropies; its gradient is the sum of Eq. 3, not their plain sum."""
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:

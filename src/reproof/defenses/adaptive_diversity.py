@@ -21,7 +21,7 @@ from reproof.errors import StudyError
 from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress, Trainee
-from reproof.models.voting import Ensemble, log_mean_softmax, mean_logits_loss
+from reproof.models.voting import Ensemble, log_mean_softmax, mean_logits_loss, member_logits
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import NonNegative, Whole
 
@@ -85,20 +85,23 @@ class AdaptiveDiversity(Defense[Settings]):
             raise TypeError("the trainee was not built by adaptive_diversity")
         logits = ensemble.member_logits(images)
         cross_entropies = [nn.functional.cross_entropy(one, labels, reduction="none") for one in logits]
+        return torch.stack(cross_entropies).sum(dim=0) - self._promoted(logits, labels)
+
+    def _promoted(self, logits: Tensor, labels: Tensor) -> Tensor:
         settings = self.settings
-        promoted = settings.alpha * mean_entropy(logits) + settings.beta * log_diversity(logits, labels)
-        return torch.stack(cross_entropies).sum(dim=0) - promoted
+        return settings.alpha * mean_entropy(logits) + settings.beta * log_diversity(logits, labels)
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, and `mean_logits`; cross-entropy is taken of the mean softmax."""
 
+        def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            logits = member_logits(trainee.classifier, images)
+            return log_mean_softmax(logits), -self._promoted(logits, labels)
+
         def joint(images: Tensor, labels: Tensor) -> Tensor:
             return self.joint(trainee, images, labels)
 
-        def mean_logits(images: Tensor, labels: Tensor) -> Tensor:
-            return mean_logits_loss(trainee.classifier, images, labels)
-
-        return {"joint": joint, "mean_logits": mean_logits}
+        return {"joint": AttackLoss(parts, joint), "mean_logits": mean_logits_loss(trainee.classifier)}
 
 
 def mean_entropy(logits: Tensor) -> Tensor:

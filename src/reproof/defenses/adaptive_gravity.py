@@ -406,7 +406,18 @@ class AdaptiveGravity(Defense[Settings]):
         return self.rounds.log()
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
-        """Return `joint`, Eq. 4 with the chosen round's targets and γ, and `centroids`, Eq. 6 alone."""
+        """Return `joint`, Eq. 4 with the chosen round's targets and γ, and `centroids`, Eq. 6 alone.
+
+        Another form takes the cross-entropy's place in Eq. 4; beside Eq. 6 alone it has the weight 1.
+        """
+
+        def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            logits, features = trainee.classifier.logits_and_features(images)
+            return logits, self.pull(_targets_of(trainee), features, labels)
+
+        def weighted(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            (logits, pull), targets = parts(images, labels), _targets_of(trainee)
+            return (1 - targets.gamma) * targets.cross_entropy_weight * logits, targets.gamma * pull
 
         def joint(images: Tensor, labels: Tensor) -> Tensor:
             return self.joint(trainee, images, labels)
@@ -414,7 +425,7 @@ class AdaptiveGravity(Defense[Settings]):
         def centroids(images: Tensor, labels: Tensor) -> Tensor:
             return self.pull(_targets_of(trainee), trainee.classifier.features(images), labels)
 
-        return {"joint": joint, "centroids": centroids}
+        return {"joint": AttackLoss(weighted, joint), "centroids": AttackLoss(parts, centroids)}
 
 
 def _head_and_tail(settings: Settings, classifier: Classifier) -> tuple[str, str]:

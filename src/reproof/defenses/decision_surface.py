@@ -8,6 +8,7 @@ cross-entropy, the surface's slope at an image and, where asked for, the slope's
 
 from __future__ import annotations
 
+import functools
 from typing import ClassVar, Literal
 
 import torch
@@ -77,19 +78,23 @@ class DecisionSurface(Defense[Settings]):
 
     def joint(self, trainee: Trainee, images: Tensor, labels: Tensor) -> Tensor:
         """Return the whole loss per image (N,); its gradient reaches the images if they ask for one."""
+        logits, added = self._parts(trainee, images, labels)
+        return nn.functional.cross_entropy(logits, labels, reduction="none") + added
+
+    def _parts(self, trainee: Trainee, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (N, K), and the weighted slope and curvature per image (N,)."""
         if not images.requires_grad:
             images = images.detach().requires_grad_(True)
         logits = trainee(images).float()
         gradient = self._gradient(logits, labels, images)
-        loss = nn.functional.cross_entropy(logits, labels, reduction="none")
-        loss = loss + self.settings.slope_weight * _squared_norm(gradient)
+        slope = self.settings.slope_weight * _squared_norm(gradient)
         if self.settings.curvature_weight == 0:
-            return loss
+            return logits, slope
         downhill = -1 if self.settings.surface == "margin" else 1
         neighbours = images + downhill * self.settings.reach * gradient.detach().sign()
         with crafting_mode(trainee, training=trainee.training):
             bent = self._gradient(trainee(neighbours).float(), labels, neighbours)
-        return loss + self.settings.curvature_weight * _squared_norm(bent - gradient)
+        return logits, slope + self.settings.curvature_weight * _squared_norm(bent - gradient)
 
     def _gradient(self, logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
         """Return the surface's gradient (N, C, H, W) at the images that the logits were computed from."""
@@ -103,7 +108,7 @@ class DecisionSurface(Defense[Settings]):
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, slope and curvature included."""
-        return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
+        return {"joint": AttackLoss(functools.partial(self._parts, trainee))}
 
 
 def _squared_norm(gradient: Tensor) -> Tensor:

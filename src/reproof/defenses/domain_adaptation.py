@@ -109,9 +109,14 @@ class DomainAdaptation(Defense[Settings]):
 
     def joint(self, trainee: Trainee, images: Tensor, labels: Tensor) -> Tensor:
         """Return L_C + λ L_margin per image."""
-        logits = trainee(images).float()
-        cross_entropy = nn.functional.cross_entropy(logits, labels, reduction="none")
-        return cross_entropy + self.settings.weight * self.margin(logits, labels, _centres_of(trainee))
+        return self._attack_loss(trainee)(images, labels)
+
+    def _attack_loss(self, trainee: Trainee) -> AttackLoss:
+        def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            logits = trainee(images).float()
+            return logits, self.settings.weight * self.margin(logits, labels, _centres_of(trainee))
+
+        return AttackLoss(parts)
 
     def mmd(self, clean: Tensor, adversarial: Tensor) -> Tensor:
         """Return L_MMD: the mean absolute difference of the domains' mean logits. Both: (N, K)."""
@@ -148,11 +153,7 @@ class DomainAdaptation(Defense[Settings]):
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the part of the loss that an image has without its batch."""
-
-        def joint(images: Tensor, labels: Tensor) -> Tensor:
-            return self.joint(trainee, images, labels)
-
-        return {"joint": joint}
+        return {"joint": self._attack_loss(trainee)}
 
 
 def _centres_of(trainee: Trainee) -> Centres:

@@ -62,14 +62,22 @@ class InputGradient(Defense[Settings]):
 
     def joint(self, trainee: Trainee, images: Tensor, labels: Tensor) -> Tensor:
         """Return the whole loss per image (N,); its gradient reaches the images if they ask for one."""
-        if not images.requires_grad:
-            images = images.detach().requires_grad_(True)
-        logits = trainee(images).float()
-        loss = nn.functional.cross_entropy(logits, labels, reduction="none")
-        penalised = loss if self.settings.target == "labels" else -logits.log_softmax(dim=1).mean(dim=1)
-        (gradient,) = torch.autograd.grad(penalised.sum(), images, create_graph=True)
-        return loss + self.settings.weight * gradient.float().square().flatten(1).sum(dim=1)
+        return self._attack_loss(trainee)(images, labels)
+
+    def _attack_loss(self, trainee: Trainee) -> AttackLoss:
+        def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            if not images.requires_grad:
+                images = images.detach().requires_grad_(True)
+            logits = trainee(images).float()
+            if self.settings.target == "labels":
+                penalised = nn.functional.cross_entropy(logits, labels, reduction="none")
+            else:
+                penalised = -logits.log_softmax(dim=1).mean(dim=1)
+            (gradient,) = torch.autograd.grad(penalised.sum(), images, create_graph=True)
+            return logits, self.settings.weight * gradient.float().square().flatten(1).sum(dim=1)
+
+        return AttackLoss(parts)
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with: maximising it takes third derivatives of the network."""
-        return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
+        return {"joint": self._attack_loss(trainee)}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
-from reproof.models.attack_loss import AttackLoss
+from reproof.models.attack_loss import AttackLoss, on_logits
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
@@ -218,12 +218,7 @@ class MagNet(PurifiedDefense[Settings]):
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `bpda`, which takes the reformer for the identity, and `joint`, which differentiates it."""
-        reformed = reformed_of(trainee)
-
-        def joint(images: Tensor, labels: Tensor) -> Tensor:
-            return nn.functional.cross_entropy(reformed.joint_logits(images), labels, reduction="none")
-
-        return {**super().attack_losses(trainee), "joint": joint}
+        return {**super().attack_losses(trainee), "joint": on_logits(reformed_of(trainee).joint_logits)}
 
 
 def highest_allowed(scores: Tensor, share: float) -> Tensor:

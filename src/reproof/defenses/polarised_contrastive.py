@@ -181,13 +181,14 @@ class PolarisedContrastive(Defense[Settings]):
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, Eq. 5 with the learned centroids, and `polarised`, the same without L_CE."""
 
-        def joint(images: Tensor, labels: Tensor) -> Tensor:
-            return self.joint(trainee, images, labels)
+        def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            logits, features = trainee.classifier.logits_and_features(images)
+            return logits, self._polarised(trainee, features, labels)
 
         def polarised(images: Tensor, labels: Tensor) -> Tensor:
             return self._polarised(trainee, trainee.classifier.features(images), labels)
 
-        return {"joint": joint, "polarised": polarised}
+        return {"joint": AttackLoss(parts), "polarised": AttackLoss(parts, polarised)}
 
 
 def _mean_over_others(values: Tensor, own: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ no way across.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -199,9 +200,15 @@ class PrototypeConformity(Defense[Settings]):
         prototypes = _prototypes_of(trainee)
         embedded = prototypes.embed(features)
         loss = nn.functional.cross_entropy(logits, labels, reduction="none")
+        loss = self._with_heads(loss, prototypes, embedded, labels)
+        return loss + self.conformity(prototypes, embedded, labels)
+
+    def _with_heads(
+        self, loss: Tensor, prototypes: Prototypes, embedded: dict[str, Tensor], labels: Tensor
+    ) -> Tensor:
         for layer, head in prototypes.heads.items():
             loss = loss + nn.functional.cross_entropy(head(embedded[layer]), labels, reduction="none")
-        return loss + self.conformity(prototypes, embedded, labels)
+        return loss
 
     def conformity(self, prototypes: Prototypes, embedded: dict[str, Tensor], labels: Tensor) -> Tensor:
         """Return Σ L_PC over the layers, weighted, per image. embedded: f^l (N, D) of each layer."""
@@ -270,6 +277,13 @@ class PrototypeConformity(Defense[Settings]):
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss of Table 3 with the learned prototypes, and `prototypes`, L_PC alone."""
 
+        def parts(images: Tensor, labels: Tensor, *, heads: bool) -> tuple[Tensor, Tensor]:
+            logits, features = trainee.classifier.logits_and_features(images)
+            prototypes = _prototypes_of(trainee)
+            embedded = prototypes.embed(features)
+            added = self.conformity(prototypes, embedded, labels)
+            return logits, self._with_heads(added, prototypes, embedded, labels) if heads else added
+
         def joint(images: Tensor, labels: Tensor) -> Tensor:
             return self.joint(trainee, images, labels)
 
@@ -277,7 +291,10 @@ class PrototypeConformity(Defense[Settings]):
             prototypes = _prototypes_of(trainee)
             return self.conformity(prototypes, prototypes.embed(trainee.classifier.features(images)), labels)
 
-        return {"joint": joint, "prototypes": conformity}
+        return {
+            "joint": AttackLoss(functools.partial(parts, heads=True), joint),
+            "prototypes": AttackLoss(functools.partial(parts, heads=False), conformity),
+        }
 
 
 def _loss_points(settings: Settings, classifier: Classifier) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ inner maximisation.
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -204,22 +205,31 @@ class Superimposition(Defense[Settings]):
         The mean over the partners; method 3 gives each an α of its own, evenly spread quantiles of B(p, q). Of an
         image, it depends on nothing but the image. Gradients flow through all predictions.
         """
+        logits, added = self._parts(trainee, images, labels)
+        loss = nn.functional.nll_loss(logits, labels, reduction="none")
+        return loss if added is None else added + loss
+
+    def _parts(self, trainee: Trainee, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return log-probabilities (N, K), of method 1 the partners' mean, and the weighted divergence (N,)."""
         partners = to_unit(_partners_of(trainee).images)
         alphas = self.view_alphas(len(partners)).to(images.device)
-        clean = None if self.settings.method_number == 1 else _log_probabilities(trainee(images))
-        terms = []
-        for partner, alpha in zip(partners, alphas, strict=True):
-            other = _log_probabilities(trainee(superimpose(images, partner, alpha)))
-            if clean is None:
-                terms.append(nn.functional.nll_loss(other, labels, reduction="none"))
-            else:
-                terms.append(self.settings.weight * self._divergence(clean, other))
-        loss = torch.stack(terms).mean(dim=0)
-        return loss if clean is None else loss + nn.functional.nll_loss(clean, labels, reduction="none")
+        others = [
+            _log_probabilities(trainee(superimpose(images, partner, alpha)))
+            for partner, alpha in zip(partners, alphas, strict=True)
+        ]
+        if self.settings.method_number == 1:
+            return torch.stack(others).mean(dim=0), None
+        clean = _log_probabilities(trainee(images))
+        terms = [self.settings.weight * self._divergence(clean, other) for other in others]
+        return clean, torch.stack(terms).mean(dim=0)
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, over partners that are always the same."""
-        return {"joint": lambda images, labels: self.joint(trainee, images, labels)}
+        return {
+            "joint": AttackLoss(
+                functools.partial(self._parts, trainee), functools.partial(self.joint, trainee)
+            )
+        }
 
     def view_alphas(self, count: int) -> Tensor:
         """Return the α (count,) of the view: the fixed one, or the (k + 1/2) / count quantiles of B(p, q)."""

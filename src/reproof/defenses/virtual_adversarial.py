@@ -74,7 +74,8 @@ class VirtualAdversarial(Defense[Settings]):
     def loss(self, trainee: Trainee, images: Tensor, labels: Tensor, progress: Progress) -> Tensor:
         """Return L_CE + λ KL(p(x) ‖ p(x + r)) per image (Eq. 4); r starts from torch's global generator."""
         start = torch.randn_like(images)
-        return self._joint(trainee, images, labels, start, constant=self.settings.stop_gradient)
+        clean, added = self._parts(trainee, images, start, constant=self.settings.stop_gradient)
+        return nn.functional.nll_loss(clean, labels, reduction="none") + added
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `joint`, the loss trained with, every image's iteration starting from the same direction.
@@ -82,23 +83,27 @@ class VirtualAdversarial(Defense[Settings]):
         Gradients flow through both predictions, since an attacker maximises the value; r is constant.
         """
 
-        def joint(images: Tensor, labels: Tensor) -> Tensor:
+        def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             generator = torch.Generator().manual_seed(0)
             start = torch.randn(images.shape[1:], generator=generator).to(images).expand_as(images)
-            return self._joint(trainee, images, labels, start, constant=False)
+            return self._parts(trainee, images, start, constant=False)
 
-        return {"joint": joint}
+        def joint(images: Tensor, labels: Tensor) -> Tensor:
+            clean, added = parts(images, labels)
+            return nn.functional.nll_loss(clean, labels, reduction="none") + added
 
-    def _joint(
-        self, trainee: Trainee, images: Tensor, labels: Tensor, start: Tensor, *, constant: bool
-    ) -> Tensor:
+        return {"joint": AttackLoss(parts, joint)}
+
+    def _parts(
+        self, trainee: Trainee, images: Tensor, start: Tensor, *, constant: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities (N, K) and λ KL(p(x) ‖ p(x + r)) per image (N,)."""
         clean = _log_probabilities(trainee(images))
         with crafting_mode(trainee, training=trainee.training):
             perturbation = self.perturbation(trainee, images, clean, start)
             other = _log_probabilities(trainee(images + perturbation))
         smoothness = _kullback_leibler(clean.detach() if constant else clean, other)
-        loss = nn.functional.nll_loss(clean, labels, reduction="none")
-        return loss + self.settings.weight * smoothness
+        return clean, self.settings.weight * smoothness
 
     def perturbation(self, classify: nn.Module, images: Tensor, clean: Tensor, start: Tensor) -> Tensor:
         """Return r (N, C, H, W) of length ε in the direction that a power iteration finds (Miyato, Sec. 3.3).

@@ -147,5 +147,8 @@ class Defense(Generic[S]):
         return None
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
-        """Return the adaptive attacker's losses, one for each name in `Settings.attack_losses`."""
+        """Return the adaptive attacker's losses, one for each name in `Settings.attack_losses`.
+
+        An attacker combines them with other forms (margin, targeted margin) than their own.
+        """
         return {}

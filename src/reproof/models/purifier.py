@@ -11,10 +11,10 @@ from abc import ABC, abstractmethod
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reproof.data.dataset import DataDescription
-from reproof.models.attack_loss import AttackLoss
+from reproof.models.attack_loss import AttackLoss, on_logits
 from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Trainee
 from reproof.settings.defense import DefenseSettings
@@ -77,12 +77,7 @@ class PurifiedDefense(Defense[S]):
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `bpda`: the cross-entropy of the logits that `bpda_logits` gives."""
-        purified = purified_of(trainee)
-
-        def bpda(images: Tensor, labels: Tensor) -> Tensor:
-            return nn.functional.cross_entropy(purified.bpda_logits(images), labels, reduction="none")
-
-        return {"bpda": bpda}
+        return {"bpda": on_logits(purified_of(trainee).bpda_logits)}
 
 
 def purified_of(trainee: Trainee) -> Purified:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
-from reproof.models.attack_loss import AttackLoss
+from reproof.models.attack_loss import AttackLoss, on_logits
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Defense, Trainee
 from reproof.settings.defense import VotingSettings
@@ -182,10 +182,21 @@ def member_logits(classifier: Classifier, images: Tensor) -> Tensor:
     return logits.float().unsqueeze(0)
 
 
-def mean_logits_loss(classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy (N,) of the mean of the members' logits."""
-    mean = member_logits(classifier, images).mean(dim=0)
-    return nn.functional.cross_entropy(mean, labels, reduction="none")
+def mean_logits_loss(classifier: Classifier) -> AttackLoss:
+    """Return the attack loss on the mean of the members' logits (N, K)."""
+    return on_logits(lambda images: member_logits(classifier, images).mean(dim=0))
+
+
+def elected_scores(logits: Tensor) -> Tensor:
+    """Return how near each class is to a majority of first choices (N, K), at most 0. logits: (M, N, K).
+
+    A member's vote for a class becomes the logarithm of the sigmoid of the class's margin over all others; the score
+    is the sum over the members that are nearest to it, as many as elect.
+    """
+    two, order = logits.topk(2, dim=2)
+    is_first = nn.functional.one_hot(order[:, :, 0], logits.shape[2]).bool()
+    first = nn.functional.logsigmoid(logits - torch.where(is_first, two[:, :, 1:], two[:, :, :1]))
+    return first.topk(len(logits) // 2 + 1, dim=0).values.sum(dim=0)
 
 
 def lost_vote(logits: Tensor, labels: Tensor, *, boosted: bool, candidates: int, ties: Ties) -> Tensor:
@@ -202,10 +213,7 @@ def lost_vote(logits: Tensor, labels: Tensor, *, boosted: bool, candidates: int,
     """
     count, _, classes = logits.shape
     is_label = nn.functional.one_hot(labels, classes).bool()
-    two, order = logits.topk(2, dim=2)
-    is_first = nn.functional.one_hot(order[:, :, 0], classes).bool()
-    first = nn.functional.logsigmoid(logits - torch.where(is_first, two[:, :, 1:], two[:, :, :1]))
-    elected = first.topk(count // 2 + 1, dim=0).values.sum(dim=0).masked_fill(is_label, -math.inf)
+    elected = elected_scores(logits).masked_fill(is_label, -math.inf)
 
     named = min(candidates, classes - 1) if boosted else 1
     others = logits.masked_fill(is_label, -math.inf).topk(named, dim=2).values[:, :, -1]
@@ -236,12 +244,13 @@ class VotingDefense(Defense[V]):
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `mean_logits` and `votes`; plain cross-entropy already is that of the mean softmax.
 
-        A network alone has the same attack losses, as an ensemble of one.
+        A network alone has the same attack losses, as an ensemble of one. Another form of `votes` is taken of how
+        near each class is to a majority (elected_scores).
         """
         settings = self.settings
 
-        def mean_logits(images: Tensor, labels: Tensor) -> Tensor:
-            return mean_logits_loss(trainee.classifier, images, labels)
+        def elected(images: Tensor, labels: Tensor) -> tuple[Tensor, None]:
+            return elected_scores(member_logits(trainee.classifier, images)), None
 
         def votes(images: Tensor, labels: Tensor) -> Tensor:
             return lost_vote(
@@ -252,4 +261,4 @@ class VotingDefense(Defense[V]):
                 ties=settings.ties,
             )
 
-        return {"mean_logits": mean_logits, "votes": votes}
+        return {"mean_logits": mean_logits_loss(trainee.classifier), "votes": AttackLoss(elected, votes)}

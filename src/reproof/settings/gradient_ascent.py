@@ -25,8 +25,9 @@ class GradientAscentSettings(EpsilonAttackSettings):
     )
     loss: Literal["cross_entropy", "margin"] = Field(
         "cross_entropy",
-        description="What is maximised where a suite names no view: cross-entropy, or the largest other logit minus "
-        "the label's: its gradient does not vanish where the network is sure (Carlini and Wagner 2017, f of Sec. IV).",
+        description="The form of what is maximised: cross-entropy, or the largest other logit minus the label's, "
+        "whose gradient does not vanish where the network is sure (Carlini and Wagner 2017, f of Sec. IV). In an "
+        "attack loss that a suite's view names, the margin takes the place of its cross-entropy.",
     )
     samples: Count = Field(
         1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,7 @@ from reproof.attacking.batch import Batch
 from reproof.attacking.gradient_ascent import (
     LogitCache,
     StepRule,
-    cross_entropy,
-    margin,
+    loss_of,
     maximise,
     momentum_sign,
     random_start,
@@ -19,6 +20,7 @@ from reproof.attacking.gradient_ascent import (
 )
 from reproof.attacking.image_noise import ImageNoise
 from reproof.errors import StudyError
+from reproof.models.attack_loss import FORMS, AttackLoss, on_logits, targeted_margin
 
 RULES: dict[str, StepRule] = {"sign": sign, "momentum": momentum_sign(1.0)}
 
@@ -53,10 +55,10 @@ def test_it_goes_up_any_loss_as_far_as_the_steps_and_the_ball_reach(rule: str) -
         torch.testing.assert_close(found, given.images + distance)
 
 
-@pytest.mark.parametrize("loss", [cross_entropy, margin])
-def test_its_losses_rise_where_the_label_loses(loss: type) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_its_losses_rise_where_the_label_loses(form: str) -> None:
     given = batch()
-    own = loss(given.logits)
+    own = loss_of(given, form, given.logits)
     found = maximise(given, own, steps=5, step_size=0.2)
     assert (own(found, given.labels) > own(given.images, given.labels)).all()
     assert own(found, given.labels).shape == (7,)
@@ -94,12 +96,12 @@ def test_an_image_is_left_at_its_first_wrong_iterate_and_nobody_asks_again() -> 
     assert isinstance(net, Linear)
     cache = LogitCache(given.logits)
     net.asked = 0
-    found = maximise(given, cross_entropy(cache), steps=6, step_size=1 / 6, leave=cache)
+    found = maximise(given, on_logits(cache), steps=6, step_size=1 / 6, leave=cache)
     asked, left, expected = net.asked, torch.ones(7, dtype=torch.bool), given.images.clone()
     passes = 0
     for steps in range(1, 7):
         passes += int(left.sum())
-        one = maximise(given, cross_entropy(given.logits), steps=steps, step_size=1 / 6)
+        one = maximise(given, on_logits(given.logits), steps=steps, step_size=1 / 6)
         expected[left] = one[left]
         # The pass that nominates an image is one more for it, and one that decides.
         passes += 2 * int((left & (given.predict(one) != given.labels)).sum()) if steps < 6 else 0
@@ -117,7 +119,57 @@ def test_a_ball_needs_an_epsilon() -> None:
 def test_what_it_is_given_stays_as_it_was() -> None:
     given = batch()
     kept = given.images.clone(), given.labels.clone()
-    maximise(given, cross_entropy(given.logits), steps=3, step_size=0.5, leave=LogitCache(given.logits))
+    maximise(given, on_logits(given.logits), steps=3, step_size=0.5, leave=LogitCache(given.logits))
     assert torch.equal(given.images, kept[0])
     assert torch.equal(given.labels, kept[1])
     assert all(parameter.grad is None for parameter in given.classifier.parameters())
+
+
+def test_the_margin_takes_the_place_of_an_attack_loss_s_cross_entropy() -> None:
+    """What the attack loss adds stays; one that names no logits takes no margin, and nobody is silent about it."""
+    given = batch()
+    brightness = AttackLoss(lambda images, labels: (given.logits(images), 3 * images.flatten(1).sum(dim=1)))
+    images, labels = given.images, given.labels
+    logits, added = given.logits(images), 3 * images.flatten(1).sum(dim=1)
+    cross_entropy = nn.functional.cross_entropy(logits, labels, reduction="none")
+    own = logits.gather(1, labels[:, None]).squeeze(1)
+    others = logits.clone()
+    others[torch.arange(len(labels)), labels] = -torch.inf
+    for form, expected in (
+        ("cross_entropy", cross_entropy + added),
+        ("margin", others.amax(1) - own + added),
+    ):
+        loss = loss_of(replace(given, attack_loss=brightness), form, given.logits)
+        torch.testing.assert_close(loss(images, labels), expected)
+    plain = replace(given, attack_loss=brighter)
+    assert loss_of(plain, "cross_entropy", given.logits) is brighter
+    with pytest.raises(StudyError, match="takes no margin"):
+        loss_of(plain, "margin", given.logits)
+
+
+def test_it_goes_towards_the_aims_of_the_images_that_are_left() -> None:
+    """Images that leave take their aims along: each of the others goes where it would go alone."""
+    given = batch()
+    logits = given.logits(given.images)
+    order = logits.argsort(dim=1, descending=True)
+    labels = order[:, 0]
+    aims = torch.stack([labels, order[:, 2]], dim=1)
+    given = replace(given, labels=labels, epsilon=0.2)
+    loss = on_logits(given.logits).with_form(targeted_margin)
+    cache = LogitCache(given.logits)
+    together = maximise(given, loss, steps=8, step_size=0.25, aims=aims, leave=cache)
+    left = 0
+    for row in range(len(labels)):
+        one = given.select(torch.tensor([row]))
+        alone = maximise(
+            one, loss, steps=8, step_size=0.25, aims=aims[row : row + 1], leave=LogitCache(one.logits)
+        )
+        torch.testing.assert_close(together[row : row + 1], alone)
+        left += int(given.predict(alone) == one.labels)
+    assert 0 < left < len(labels)
+
+
+def test_steps_may_have_sizes_of_their_own() -> None:
+    given = batch()
+    found = maximise(given, brighter, steps=3, step_size=(0.5, 0.25, 0.125))
+    torch.testing.assert_close(found, given.images + 0.875 * 0.1)

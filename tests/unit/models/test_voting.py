@@ -408,9 +408,9 @@ class TestViews:
         labels = torch.arange(40) % 3
         mean = np.mean([member(shown).detach().double().numpy() for member in ensemble.members], axis=0)
         expected = np.log(np.exp(mean).sum(axis=1)) - mean[range(40), labels.numpy()]
-        np.testing.assert_allclose(mean_logits_loss(ensemble, shown, labels).detach(), expected, rtol=1e-4)
+        np.testing.assert_allclose(mean_logits_loss(ensemble)(shown, labels).detach(), expected, rtol=1e-4)
         view = self.defense().attack_losses(self.defense().build(ensemble, DESCRIPTION))["mean_logits"]
-        assert torch.equal(view(shown, labels), mean_logits_loss(ensemble, shown, labels))
+        assert torch.equal(view(shown, labels), mean_logits_loss(ensemble)(shown, labels))
 
     def test_an_image_s_loss_is_its_own(self) -> None:
         defense = self.defense()
