@@ -143,18 +143,21 @@ def maximise(
 
 
 def _fooled(batch: Batch, cache: LogitCache, moved: Tensor, labels: Tensor, samples: int) -> Tensor:
-    """Return which images leave, bool (n,): those that the deployed classifier gets wrong."""
+    """Return which images leave, bool (n,): those that the deployed classifier answers as the attacker wants."""
     if batch.random and samples == 1:
         return torch.zeros_like(labels, dtype=torch.bool)
     fooled = cache.predict(moved, samples) != labels
     if fooled.any() and not batch.random:
-        fooled[fooled.clone()] = batch.predict(moved[fooled]) != labels[fooled]
+        fooled[fooled.clone()] = batch.won(batch.predict(moved[fooled]), labels[fooled])
     return fooled
 
 
 @dataclass(frozen=True)
 class GradientAscent:
-    """An attack that maximises a loss; an image keeps the first of its restarts that fools, or else the last one."""
+    """An attack that maximises a loss; an image keeps the first of its restarts that fools, or else the last one.
+
+    An attacker for whom a refused image is not won (Batch.accepted) keeps it before one that is right.
+    """
 
     steps: int
     step_size: float
@@ -174,11 +177,12 @@ class GradientAscent:
         best = found = self._search(batch, 0)
         left = torch.arange(len(best), device=best.device)
         for restart in range(1, self.restarts):
-            left = left[batch.predict(found) == batch.labels[left]]
+            left = left[~batch.won(batch.predict(found), batch.labels[left])]
             if not len(left):
                 break
-            found = self._search(batch.select(left), restart)
-            best[left] = found
+            rest = batch.select(left)
+            found = self._search(rest, restart)
+            best[left] = _never_right_again(rest, best[left], found) if batch.accepted else found
         return best
 
     def _search(self, batch: Batch, restart: int) -> Tensor:
@@ -197,6 +201,12 @@ class GradientAscent:
             shared=True,
             leave=cache,
         )
+
+
+def _never_right_again(batch: Batch, before: Tensor, after: Tensor) -> Tensor:
+    """Return the later version of each image; the one before where that is refused and the later one right."""
+    lost = (batch.predict(after) == batch.labels) & (batch.predict(before) != batch.labels)
+    return torch.where(lost[:, None, None, None], before, after)
 
 
 def random_start(batch: Batch, draw: int) -> Tensor:

@@ -45,10 +45,10 @@ def measure(outcomes: Iterable[Outcomes], others: Iterable[Cells] = ()) -> pd.Da
     `failed_majorities`: the number of images on which an ensemble finds no majority. `fooling_set_accuracy`,
     `fooling_set_clean_accuracy`: of the images that fool all the networks they were made on, the share that another
     model classifies correctly, and the share of their clean originals; no row where no image does. `accuracy_gain`:
-    how much more accurate a boosted vote is than the plain one of the same members. `nearest_prototype_accuracy`, `nearest_prototype_gain`: the
-    share of images of which the nearest prototype's class is right, and by how much it exceeds the accuracy. An
-    ensemble that is attacked through each member in turn has a row for each, and one of source `member`: their mean,
-    with the interval of as many images.
+    how much more accurate a boosted vote is than the plain one of the same members. `nearest_prototype_accuracy`,
+    `nearest_prototype_gain`: the share of images of which the nearest prototype's class is right, and by how much it
+    exceeds the accuracy. An ensemble that is attacked through each member in turn has a row for each, and one of source
+    `member`: their mean, with the interval of as many images.
     """
     outcomes = list(outcomes)
     found = [*others, *_gains(outcomes)]

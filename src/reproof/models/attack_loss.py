@@ -62,6 +62,8 @@ class AttackLoss:
 
     parts: Parts
     own: Loss | None = None
+    accepted: bool = False
+    """Whether the attacker wants a wrong answer: an image that is refused is then not won (Batch.won)."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss (N,)."""
