@@ -30,6 +30,8 @@ WEIGHT = 0.25
 """Of the detectors against the margin, in the attack loss that evades them."""
 CLEARANCE = 0.02
 """How far that attacker goes beyond a boundary: of the logits' spread, and of a detector's threshold."""
+SLOPE = 0.01
+"""What is left there of the margin's gradient: none at all would look like a masked one."""
 SMALLEST = 1e-6  # keeps a threshold of 0, above which everything is refused, from dividing by zero
 
 
@@ -243,7 +245,7 @@ class MagNet(PurifiedDefense[Settings]):
         The last one's images should be wrong and accepted (Carlini and Wagner 2017, MagNet and "Efficient Defenses
         Against Adversarial Attacks" are Not Robust to Adversarial Examples): the margin through the reformer less
         `Reformed.suspicion`, in units of the logits' spread, so that their scale does not matter. Once the answer is
-        wrong the margin adds nothing more, and what is left of the budget goes into evading the detectors.
+        wrong a larger margin adds hardly anything, and what is left of the budget goes into evading the detectors.
         """
         reformed = reformed_of(trainee)
 
@@ -254,7 +256,8 @@ class MagNet(PurifiedDefense[Settings]):
 
         def own(images: Tensor, labels: Tensor) -> Tensor:
             logits, penalty = parts(images, labels)
-            return penalty - nn.functional.relu(excess(logits, labels) + CLEARANCE * _spread(logits))
+            lead = excess(logits, labels) + CLEARANCE * _spread(logits)
+            return penalty - nn.functional.leaky_relu(lead, SLOPE)
 
         return {
             **super().attack_losses(trainee),

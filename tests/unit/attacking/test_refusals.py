@@ -21,6 +21,7 @@ from reproof.models.attack_loss import AttackLoss
 from reproof.models.classifier import REFUSED, Answers
 from reproof.models.purifier import Purified
 from reproof.models.voting import Ensemble
+from tests.ours import cases_here, needs
 from tests.tiny_classifier import DESCRIPTION, LinearClassifier, TinyClassifier
 from tests.unit.attacking.test_deployed_answers import attack, shown, trained
 
@@ -46,7 +47,7 @@ class Wary(Purified):
         return replace(answers, classes=answers.classes.masked_fill(moved, REFUSED))
 
 
-@pytest.mark.parametrize("kind", MINIMISING)
+@pytest.mark.parametrize("kind", cases_here("attacks", MINIMISING, str))
 def test_what_a_minimising_attack_moved_and_is_refused_is_not_right(kind: str) -> None:
     """By its logits most images are reformed rightly; their originals would come back, and count as right."""
     net = Wary(trained(), DESCRIPTION).eval()
@@ -61,6 +62,7 @@ def test_what_a_minimising_attack_moved_and_is_refused_is_not_right(kind: str) -
     assert not (classes == labels)[changed].any()
 
 
+@needs("attacks/jsma")
 def test_an_ensemble_without_a_majority_refuses_the_members_summed_perturbations() -> None:
     members = [trained(), trained()]
     with torch.no_grad():
@@ -97,6 +99,7 @@ def loss(net: TinyClassifier | Between, accepted: bool) -> AttackLoss:
     return AttackLoss(lambda images, labels: (net(images), None), accepted=accepted)
 
 
+@needs("attacks/bim")
 @pytest.mark.parametrize(("accepted", "expected"), [(False, [REFUSED, REFUSED]), (True, [REFUSED, 1])])
 @pytest.mark.parametrize("nested", [False, True])
 def test_who_wants_a_wrong_answer_does_not_stop_at_a_refusal(

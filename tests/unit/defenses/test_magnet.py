@@ -402,7 +402,7 @@ class TestViews:
         assert not (over > 0).all(axis=0).any()
         assert 0 < (lead > 0).sum() < 9
         np.testing.assert_allclose(
-            view(images, labels).detach(), rest - np.where(lead > 0, lead, 0), rtol=1e-9
+            view(images, labels).detach(), rest - np.where(lead > 0, lead, 0.01 * lead), rtol=1e-9
         )
         np.testing.assert_allclose(
             view.with_form(margin)(images, labels).detach(), others - own + rest, rtol=1e-9
@@ -435,16 +435,19 @@ class TestViews:
         (expected,) = torch.autograd.grad((-0.25 * spread * total).sum(), shown)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
-    def test_detectors_has_nothing_to_gain_from_a_wrong_and_accepted_image(self) -> None:
+    def test_detectors_has_little_to_gain_from_a_wrong_and_accepted_image(self) -> None:
         defense, trainee, reformed = made(temperatures=[10])
         confident(reformed)
         images, _ = batch(6)
         reformed.thresholds.copy_(2 * reformed.scores(images).amax(dim=0))
         wrong = reformed(images).argmin(dim=1)
-        loss = defense.attack_losses(trainee)["detectors"](images.requires_grad_(), wrong)
-        (gradient,) = torch.autograd.grad(loss.sum(), images)
-        assert not bool(gradient.any())
-        assert not bool(loss.any())
+        view = defense.attack_losses(trainee)["detectors"]
+        images.requires_grad_()
+        found, more = (
+            torch.autograd.grad(loss(images, wrong).sum(), images)[0]
+            for loss in (view, view.with_form(margin))
+        )
+        torch.testing.assert_close(found, 0.01 * more)
 
     def test_detectors_does_not_mind_the_scale_of_the_logits(self) -> None:
         """Else the detectors would weigh nothing beside a network that is ten times as sure."""
