@@ -105,6 +105,18 @@ PER_IMAGE = Schema(
     ),
 )
 """One row per data set, budget and test image."""
+PARTS = Schema(
+    "parts",
+    (
+        *columns("text", "study dataset model"),
+        Column("seeds", "whole"),
+        *columns("text", "setting source attack parameters"),
+        Column("place", "whole", "counted from 1, in the order in which the parts are tried"),
+        *columns("text", "part"),
+        *columns("whole", "met taken", "images"),
+    ),
+)
+"""One row per model, composed attack, budget and part: the images that were left to it, and those it took."""
 RECORDS = Schema(
     "records",
     (
@@ -131,6 +143,7 @@ SCHEMAS = {
         CHECKLIST,
         PER_CLASS,
         PER_IMAGE,
+        PARTS,
     )
 }
 """Table by its name: the files of `tables/`."""

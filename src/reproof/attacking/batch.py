@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -40,6 +41,22 @@ class FirstGradients:
     """Images whose gradient was exactly zero where the first point's attack began; None where nobody took any."""
 
 
+@dataclass
+class Taken:
+    """Which part of a composed attack took which image."""
+
+    parts: list[str] = field(default_factory=list)
+    """The parts that were tried, in their order."""
+    by: dict[int, str] = field(default_factory=dict)
+    """An image's position (ImageNoise.positions) -> the part that fooled the deployed classifier first."""
+
+    def note(self, part: str, positions: Iterable[int]) -> None:
+        """Note which images a part took of those that were left to it."""
+        if part not in self.parts:
+            self.parts.append(part)
+        self.by.update(dict.fromkeys(positions, part))
+
+
 @dataclass(frozen=True)
 class Batch:
     """Images to attack at one point."""
@@ -58,6 +75,12 @@ class Batch:
     first_gradients: FirstGradients = field(default_factory=FirstGradients)
     random: bool = False
     """Whether two passes over the same images differ: then one of them decides nothing for good."""
+
+    attack_losses: Mapping[str, Loss] = field(default_factory=dict)
+    """All attack losses of the model's defense, for attacks that are composed of ways to use them."""
+    networks: Mapping[str, nn.Module] = field(default_factory=dict)
+    """Other networks, frozen, on which such an attack may make images too."""
+    taken: Taken = field(default_factory=Taken)
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the classifier's logits (n, K) on any images; they have a graph only if the images want a gradient."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from reproof import registry
 from reproof.attacking import threat_model
-from reproof.attacking.batch import Attack, Batch
+from reproof.attacking.batch import Attack, Batch, Taken
 from reproof.attacking.decisions import draws_at_random
 from reproof.attacking.gradient import Tally, counting
 from reproof.attacking.image_noise import ImageNoise
@@ -53,6 +53,8 @@ class AttackResult:
     follow none."""
     gradients: Tally = field(default_factory=Tally)
     """The gradients that the attack took, and how many of them were broken."""
+    taken: dict[str, Taken] = field(default_factory=dict)
+    """Of a composed attack, at each point: which part took which image, by its number."""
 
     @classmethod
     def of_clean(cls, images: Tensor, labels: Tensor, points: Sequence[Point]) -> AttackResult:
@@ -85,12 +87,19 @@ class AttackResult:
         self.images[point.parameters][rows] = images.cpu()
         self.predictions[point.parameters][rows] = predictions.cpu()
 
+    def note(self, point: Point, taken: Taken, fooled: Sequence[int]) -> None:
+        """Note which parts of a composed attack were tried, and which of them took the images that count as fooled."""
+        kept = self.taken.get(point.parameters, Taken())
+        for part in taken.parts:
+            kept.note(part, [position for position in fooled if taken.by.get(position) == part])
+
     def add_points(self, other: AttackResult) -> None:
         """Take over what another result of this attack has at other points."""
         self.images.update(other.images)
         self.predictions.update(other.predictions)
         self.seconds.update(other.seconds)
         self.unchanged.update(other.unchanged)
+        self.taken.update(other.taken)
         self.gradients.taken += other.gradients.taken
         self.gradients.broken += other.gradients.broken
 
@@ -112,6 +121,8 @@ class AttackEngine:
     classifier: what is attacked and asked, images to logits; where an attack loss needs more than the classifier, the
     module that holds all of it (a Trainee), so that all of it is in evaluation mode. It is moved to the device.
     attack_loss: what attacks maximise instead of cross-entropy on the logits.
+    attack_losses, networks: what composed attacks use beside the logits: all attack losses of the defense, and other
+    networks of the same data, which are frozen.
     seed: with kind, point and image it decides every draw; the global generators come back as they were.
     skip_misclassified: attack only images that are classified correctly; the others come back as they are.
     channels_last: memory format while attacking; None takes it where it gains, for convolutions on a CPU.
@@ -127,6 +138,8 @@ class AttackEngine:
         seed: int,
         skip_misclassified: bool,
         attack_loss: Loss | None = None,
+        attack_losses: Mapping[str, Loss] | None = None,
+        networks: Mapping[str, nn.Module] | None = None,
         channels_last: bool | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):
@@ -136,6 +149,10 @@ class AttackEngine:
         self.seed = seed
         self.skip_misclassified = skip_misclassified
         self.attack_loss = attack_loss
+        self.attack_losses = attack_losses or {}
+        self.networks = {
+            name: one.to(self.device).eval().requires_grad_(False) for name, one in (networks or {}).items()
+        }
         if channels_last is None:
             convolves = any(isinstance(module, nn.Conv2d) for module in classifier.modules())
             channels_last = self.device.type == "cpu" and convolves
@@ -164,6 +181,8 @@ class AttackEngine:
         points = settings.points() if points is None else points
         task = self._task(kind, settings, points)
         result = AttackResult.of_clean(images, labels, points)
+        if settings.composed:
+            result.taken = {point.parameters: Taken() for point in points}
         active = torch.ones(len(images), dtype=torch.bool)
         if self.skip_misclassified:
             skipped, wrong = self._misclassified(images, labels.cpu(), clean_predictions.cpu())
@@ -230,6 +249,8 @@ class AttackEngine:
             labels[rows].to(self.device),
             ImageNoise("", rows.tolist()),
             attack_loss=self.attack_loss,
+            attack_losses=self.attack_losses,
+            networks=self.networks,
         )
 
     def _attack(
@@ -240,7 +261,9 @@ class AttackEngine:
         where = f"{task.kind} at {point.parameters}, {len(positions)} images from number {positions[0]} on"
         # By its number: a budget draws the same noise however it is printed.
         key = f"{self.seed}/{task.kind}/{point.name}={format_number(float(point.value))}"
-        batch = replace(batch, noise=ImageNoise(key, batch.noise.positions), epsilon=point.epsilon)
+        batch = replace(
+            batch, noise=ImageNoise(key, batch.noise.positions), epsilon=point.epsilon, taken=Taken()
+        )
         if self.channels_last:
             batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
         with (
@@ -254,12 +277,14 @@ class AttackEngine:
         result.gradients.broken += gradients.broken
         found, predicted = judge(batch, found, task.norm, where)
         result.keep(point, positions, found, predicted)
+        result.note(point, batch.taken, positions[(predicted != batch.labels).cpu()].tolist())
         result.unchanged[point.parameters] += int((found == batch.images).flatten(1).all(dim=1).sum())
         if point not in task.nested:
             return batch
         fooled = batch.won(predicted, batch.labels)
         for larger in task.nested[task.nested.index(point) + 1 :]:
             result.keep(larger, positions[fooled.cpu()], found[fooled], predicted[fooled])
+            result.note(larger, batch.taken, positions[fooled.cpu()].tolist())
         return batch.select(~fooled)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ SCHEMA = pa.schema(
         ("failed", pa.bool_()),
         ("fooling_set", pa.bool_()),
         ("nearest_prototype", pa.int16()),
+        ("part", pa.string()),
         ("clean_prediction", pa.int16()),
         ("adversarial_prediction", pa.int16()),
         ("linf", pa.float32()),
@@ -175,6 +176,7 @@ class _Target:
             "votes": [None] * count if said.votes is None else said.votes.tolist(),
             "failed": [None] * count if said.failed is None else said.failed.tolist(),
             "fooling_set": [None] * count,
+            "part": [None] * count,
             "nearest_prototype": (
                 [None] * count if said.nearest_prototype is None else said.nearest_prototype.tolist()
             ),
@@ -200,14 +202,16 @@ def evaluate(
     examples: int,
     device: torch.device,
     rule: Rule | None = None,
+    parts: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> Judged:
     """Return a target's outcomes: one row per test image without attack, then per source, attack and parameters.
 
     adversarial: source -> `{attack}/{parameters}` -> float32 images (n, C, H, W) for the first n test images, and
     `labels`; under `fooled/{attack}/{parameters}`, of attacks that ask for it, which of them fool all the networks
-    they were made on, bool (n,). Every image is measured and held against its budget again (BudgetError), whoever
-    made it. Examples to look at are those of the first source. rule: features to classes (N,), another rule by which
-    the method can decide; None of a method without one.
+    they were made on, bool (n,); under `taken/{attack}/{parameters}`, of composed attacks, the number of the part that
+    took each, int16 (n,), -1 where none did. Every image is measured and held against its budget again (BudgetError),
+    whoever made it. Examples to look at are those of the first source. rule: features to classes (N,), another rule by
+    which the method can decide; None of a method without one. parts: source -> attack -> the names of its parts.
     """
     target = _Target(classifier, data, device, rule)
     images, labels = target.images, target.labels
@@ -240,6 +244,10 @@ def evaluate(
             part = target.columns(perturbed, len(perturbed), facts)
             if settings.fooling_set:
                 part["fooling_set"] = made[f"fooled/{name}/{point.parameters}"].tolist()
+            if settings.composed:
+                names = (parts or {}).get(source, {}).get(name, ())
+                by = made[f"taken/{name}/{point.parameters}"].tolist()
+                part["part"] = [names[number] if number >= 0 else None for number in by]
             tables.append(_table(part))
             if examples and position == 0:
                 shown[f"{name}/{point.parameters}"] = perturbed[:examples]

@@ -18,6 +18,10 @@ from reproof.errors import StudyError
 from reproof.models.attack_loss import Loss
 
 
+class NoGradientError(StudyError):
+    """The loss under attack does not depend on the images in a way that can be differentiated."""
+
+
 @dataclass
 class Tally:
     """Gradients that attacks took, an image each."""
@@ -54,10 +58,10 @@ def usable(gradients: Tensor) -> Tensor:
 def differentiate(loss: Tensor, images: Tensor) -> Tensor:
     """Return a scalar loss's gradient with respect to the images, zero where it does not depend on them (`usable`).
 
-    StudyError when the loss has no gradient at all.
+    NoGradientError when the loss has no gradient at all.
     """
     if not loss.requires_grad:
-        raise StudyError(
+        raise NoGradientError(
             "the loss under attack has no gradient: something in the model is not differentiable; "
             "attack a view that the defense declares, or use an attack without gradients"
         )

@@ -13,10 +13,7 @@ from torch import Tensor
 
 from reproof.attacking.batch import Batch
 from reproof.errors import StudyError
-from reproof.models.attack_loss import FORMS, AttackLoss, Loss, on_logits
-
-Logits = Callable[[Tensor], Tensor]
-"""Images (n, C, H, W) to logits (n, K)."""
+from reproof.models.attack_loss import FORMS, AttackLoss, Logits, Loss, on_logits
 
 StepRule = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """Gradients (n, C, H, W), and what the rule keeps of earlier ones, to the direction of a step and what it keeps now."""

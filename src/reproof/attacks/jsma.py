@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import differentiate
-from reproof.attacking.gradient_ascent import Logits
 from reproof.attacking.jacobian import differentiate_each
+from reproof.models.attack_loss import Logits
 from reproof.settings.attack import Access, AttackSettings, Point
 from reproof.settings.values import Count, Norm, Switch, UnitInterval
 

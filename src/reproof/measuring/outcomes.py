@@ -59,6 +59,8 @@ class Trial:
     """Which images fool all the networks they were made on; None of attacks whose images all count."""
     nearest_prototype: Bools | None = None
     """The class of the nearest prototype is the label; None of a method without that rule."""
+    taken_by: tuple[str, ...] = ()
+    """Of a composed attack: the part that took each image; empty text where none did."""
 
     @property
     def unbounded(self) -> bool:
@@ -148,6 +150,8 @@ class _File:
     """Which rows fool all their sources, and which rows say so at all; None of files without the column."""
     nearest: Integers | None = None
     """What the nearest prototype says; None of files without it."""
+    parts: tuple[str | None, ...] | None = None
+    """Which part of a composed attack took each row's image; None of files that hold no such attack."""
 
 
 def _read(path: Path) -> _File:
@@ -179,7 +183,7 @@ def _read(path: Path) -> _File:
                 f"{path}: column fooling_set should be true, false or empty; it is {column.type}"
             )
         fooling_set = column.fill_null(False).to_numpy(), column.is_valid().to_numpy()
-    file = _File(path, identity, {}, {}, {}, failed, fooling_set, _nearest(path, table))
+    file = _File(path, identity, {}, {}, {}, failed, fooling_set, _nearest(path, table), _parts(path, table))
     for name in (*_LABELS, *_NUMBERS):
         column = table.column(name)
         if column.null_count and name != "epsilon":
@@ -207,6 +211,16 @@ def _nearest(path: Path, table: pa.Table) -> Integers | None:
         )
     classes: Integers = column.to_numpy().astype("i8")
     return classes
+
+
+def _parts(path: Path, table: pa.Table) -> tuple[str | None, ...] | None:
+    """Return which part of a composed attack took each row's image; None where a file tells of none."""
+    name = "part"
+    if name not in table.column_names or table.column(name).null_count == len(table):
+        return None
+    if "string" not in str(table.column(name).type):
+        raise ArtifactError(f"{path}: column {name} should hold text; it is {table.column(name).type}")
+    return tuple(table.column(name).to_pylist())
 
 
 def _identity(path: Path, table: pa.Table) -> dict[str, Any]:
@@ -320,6 +334,7 @@ def _trials(file: _File) -> Iterable[Trial]:
             nearest_prototype=(
                 None if file.nearest is None else file.nearest[chosen] == columns["label"][chosen]
             ),
+            taken_by=() if file.parts is None else tuple(file.parts[row] or "" for row in chosen.tolist()),
         )
 
 

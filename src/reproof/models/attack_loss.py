@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+Logits = Callable[[Tensor], Tensor]
+"""Images (N, C, H, W) to logits (N, K)."""
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Images (N, C, H, W), labels (N,) -> a number per image (N,) that an attacker maximises."""
 
@@ -62,6 +65,10 @@ class AttackLoss:
 
     parts: Parts
     own: Loss | None = None
+    logits: Logits | None = None
+    """The logits, where nothing is added to a form of them."""
+    stands_in: bool = False
+    """Whether its gradient stands in for one that there is none of, as a purifier's."""
     accepted: bool = False
     """Whether the attacker wants a wrong answer: an image that is refused is then not won (Batch.won)."""
 
@@ -80,6 +87,13 @@ class AttackLoss:
         return loss
 
 
-def on_logits(logits: Callable[[Tensor], Tensor]) -> AttackLoss:
-    """Return the attack loss on these logits alone, with nothing added. logits: (N, C, H, W) to (N, K)."""
-    return AttackLoss(lambda images, labels: (logits(images), None))
+def on_logits(logits: Logits, *, stands_in: bool = False) -> AttackLoss:
+    """Return the attack loss on these logits alone, with nothing added."""
+    return AttackLoss(lambda images, labels: (logits(images), None), logits=logits, stands_in=stands_in)
+
+
+def as_attack_loss(loss: Loss, logits: Logits) -> AttackLoss:
+    """Return a loss that does not say which logits it takes as one that is added to a form of the model's."""
+    if isinstance(loss, AttackLoss):
+        return loss
+    return AttackLoss(lambda images, labels: (logits(images), loss(images, labels)), own=loss)

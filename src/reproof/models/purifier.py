@@ -77,7 +77,7 @@ class PurifiedDefense(Defense[S]):
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
         """Return `bpda`: the cross-entropy of the logits that `bpda_logits` gives."""
-        return {"bpda": on_logits(purified_of(trainee).bpda_logits)}
+        return {"bpda": on_logits(purified_of(trainee).bpda_logits, stands_in=True)}
 
 
 def purified_of(trainee: Trainee) -> Purified:

@@ -8,7 +8,7 @@ from typing import Any
 from reproof import registry
 from reproof.plan.threats import Threats
 from reproof.settings.source_names import MEMBER
-from reproof.study.model import Model, Study
+from reproof.study.model import Choice, Model, Study
 
 
 def network(model: Model) -> dict[str, Any]:
@@ -38,6 +38,11 @@ def network_modules(model: Model) -> tuple[str, ...]:
 def networks_modules(study: Study, names: Sequence[str]) -> tuple[str, ...]:
     """Return the plug-ins' modules that build several models, each once, sorted."""
     return tuple(sorted({module for name in names for module in network_modules(study.models[name])}))
+
+
+def run_by(attack: Choice) -> list[str]:
+    """Return the attacks whose files an attack runs, its own first; those that are gone are left out."""
+    return [attack.kind, *(kind for kind in attack.settings.runs if registry.attack(kind) is not None)]
 
 
 def identity(study: Study, model: Model) -> dict[str, str]:

@@ -44,6 +44,7 @@ class Plan:
             threats.source_name,
             threats.transfers,
         )
+        self.transfer_from = threats.transfer_from
         models = study.models.items()
         self.trained = [name for name, model in models if not model.members]
         """The models that a training makes."""
@@ -161,12 +162,14 @@ class Plan:
         chosen = self.study.models[models[0]]
         path = self.adversarial_path(source, seed, suite)
         attacks = self.attacks_on(source, suite)
+        others = self.transfer_from(source, suite)
         return self._job(
             "attack",
             f"{source} seed {seed} {suite}",
             inputs={
                 "data": (self.data_path(chosen.dataset),),
                 "model": self._weights(models, seed),
+                **({"transfer_from": self._weights(others, seed)} if others else {}),
             },
             outputs={"adversarial": path, "record": path.replace(".safetensors", ".record.json")},
             slice={
@@ -184,6 +187,7 @@ class Plan:
                 "attacks": {name: attack.dump() for name, attack in attacks.items()},
                 "images": self.study.suites[suite].images,
                 "view": self.study.suites[suite].view,
+                **facts.networks(self.study, "transfer_from", others),
                 **({"aggregated": True} if self.study.suites[suite].members == "aggregated" else {}),
                 "batch_size": self.study.attack_batch_size,
                 "skip_misclassified": not self.transfers(source, suite),
@@ -195,7 +199,14 @@ class Plan:
                     if len(models) == 1
                     else facts.networks_modules(self.study, models)
                 ),
-                *sorted({f"reproof.attacks.{attack.kind}" for attack in attacks.values()}),
+                *(facts.networks_modules(self.study, others) if others else ()),
+                *sorted(
+                    {
+                        f"reproof.attacks.{kind}"
+                        for attack in attacks.values()
+                        for kind in facts.run_by(attack)
+                    }
+                ),
             ),
             seed=seed,
         )

@@ -28,6 +28,12 @@ class Threats:
             return {}
         return self.study.suite_attacks[suite]
 
+    def transfer_from(self, source: str, suite: str) -> tuple[str, ...]:
+        """Return the other models on which a suite's composed attacks make images too, of the source's data set."""
+        models, chosen = self.study.models, self.study.suites[suite].transfer_from
+        data = models[parts(source)[0]].dataset
+        return tuple(name for name in chosen if name not in parts(source) and models[name].dataset == data)
+
     @once
     def threats_on(self, target: str) -> dict[str, ThreatSettings]:
         """Return the threats that a model stands under."""

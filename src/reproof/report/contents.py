@@ -234,6 +234,8 @@ class ReportData:
     """tables/per_class.csv"""
     images: pd.DataFrame = field(default_factory=lambda: empty("per_image"))
     """tables/per_image.csv"""
+    parts: pd.DataFrame = field(default_factory=lambda: empty("parts"))
+    """tables/parts.csv"""
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Data set, as in the models' `dataset` -> its classes' names in the order of the labels."""
     flags: pd.DataFrame = field(default_factory=lambda: empty("red_flags"))

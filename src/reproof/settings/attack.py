@@ -47,6 +47,10 @@ class AttackSettings(Settings):
     """Whether it searches for nothing, so that every attack should find more: random noise."""
     ensemble: ClassVar[bool] = False
     """Whether it is several attacks, some without gradients: that those are masked does not show in it."""
+    composed: ClassVar[bool] = False
+    """Whether it makes use of all attack losses of a model's defense, and of other networks, by itself."""
+    runs: ClassVar[tuple[str, ...]] = ()
+    """Attacks whose files it runs; of those that are gone it does without."""
     transforms: ClassVar[bool] = False
     """Whether it changes an image as a whole (rotation, corruption) instead of adding a small perturbation."""
     norm: ClassVar[Norm | None] = None

@@ -40,7 +40,14 @@ def attack(job: Job, run: Run) -> None:
     defense, source = loaded[0]
     trainee = SourceNetworks([one for _, one in loaded]) if len(loaded) > 1 else source
     trainee.to(chosen)
-    attack_loss = None if facts["view"] == "logits" else defense.attack_losses(source)[facts["view"]]
+    losses = {} if len(loaded) > 1 else defense.attack_losses(source)
+    attack_loss = None if facts["view"] == "logits" else losses[facts["view"]]
+    networks = {
+        network["model"]: build.load(network, data.description, run.read(Path(path)))[1]
+        for network, path in zip(
+            facts.get("transfer_from", []), job.inputs.get("transfer_from", ()), strict=True
+        )
+    }
     aggregated = facts.get("aggregated", False)
     images, labels = _images(data, facts)
     engines = [
@@ -51,6 +58,8 @@ def attack(job: Job, run: Run) -> None:
             seed=facts["seed"],
             skip_misclassified=facts["skip_misclassified"] and not aggregated,
             attack_loss=attack_loss,
+            attack_losses={} if aggregated else losses,
+            networks=networks,
         )
         for victim in (_members(source.classifier) if aggregated else [trainee])
     ]
@@ -94,7 +103,13 @@ def _attack(
     if settings.fooling_set:
         rows = _fooling_set(trainee, engines[0], images, labels, found, settings.clean_correct)
         tensors |= {f"fooled/{name}/{parameters}": fools for parameters, fools in rows.items()}
-    return tensors, _note(made, budgets, len(images))
+    parts = list(dict.fromkeys(part for taken in made[0].taken.values() for part in taken.parts))
+    for parameters, taken in made[0].taken.items():
+        by = torch.full((len(images),), -1, dtype=torch.int16)
+        for position, part in taken.by.items():
+            by[position] = parts.index(part)
+        tensors[f"taken/{name}/{parameters}"] = by
+    return tensors, _note(made, budgets, len(images)) | ({"parts": parts} if parts else {})
 
 
 def _images(data: Dataset, facts: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,6 +36,12 @@ def evaluate(job: Job, run: Run) -> None:
         view=facts["view"],
         examples=facts["examples"],
         device=chosen,
+        parts={
+            source: {
+                name: note["parts"] for name, note in metadata.get("notes", {}).items() if "parts" in note
+            }
+            for source, (_, metadata) in read.items()
+        },
         rule=functools.partial(defense.nearest_prototype, trainee),
     )
     identity = {

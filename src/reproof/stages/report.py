@@ -66,6 +66,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         statements=frames["statements"],
         classes=frames["per_class"],
         images=frames["per_image"],
+        parts=frames["parts"],
         class_names={
             dataset.settings.key: dataset.settings.class_names for dataset in chosen.datasets.values()
         },

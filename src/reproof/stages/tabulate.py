@@ -10,7 +10,7 @@ from reproof.diagnostics import checklist, checklist_case, red_flags
 from reproof.job_tables import HISTORY, SEPARATION
 from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
-from reproof.measuring import breakdown, separations, trainings
+from reproof.measuring import breakdown, parts, separations, trainings
 from reproof.measuring import outcomes as measuring_outcomes
 from reproof.measuring.measurements import Cells
 from reproof.measuring.outcomes import Outcomes
@@ -37,6 +37,7 @@ def tabulate(job: Job, run: Run) -> None:
         ),
         "per_class": breakdown.per_class(outcomes),
         "per_image": breakdown.per_image(outcomes),
+        "parts": parts.parts(outcomes),
     }
     for name, schema in csv_tables.SCHEMAS.items():
         artifacts.write_text(run.wrote(Path(job.outputs[name])), schema.text(frames[name]))

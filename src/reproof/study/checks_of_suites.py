@@ -97,6 +97,19 @@ def aggregated_within_linf(study: Study) -> Iterator[Mistake]:
                 )
 
 
+def known_networks(study: Study) -> Iterator[Mistake]:
+    """A suite's composed attacks make images on the study's models too; other attacks do not."""
+    for name, suite in study.suites.items():
+        for position, model in enumerate(suite.transfer_from):
+            yield from unknown(["suites", name, "transfer_from", position], model, study.models, "model")
+        if suite.transfer_from and not any(study.attacks[one].settings.composed for one in suite.attacks):
+            yield (
+                ["suites", name, "transfer_from"],
+                "no attack of the suite makes images on other models by itself; leave it out, or let a black_box "
+                "threat name a source",
+            )
+
+
 def overridden_images_are_there(study: Study) -> Iterator[Mistake]:
     """Where a suite says how many of its images an attack takes, it has as many."""
     for name, suite in study.suites.items():
@@ -124,5 +137,6 @@ CHECKS = (
     attacks_take_the_view,
     aggregated_on_logits,
     aggregated_within_linf,
+    known_networks,
     overridden_images_are_there,
 )

@@ -36,6 +36,8 @@ class SuiteSettings(Settings, use_attribute_docstrings=True):
     members: Literal["joint", "aggregated"] = "joint"
     """How an ensemble of `members` is attacked: through all of them at once, or with the sum of the perturbations that
     the attack makes on each of them alone (Mirzaeian, DKD, Sec. 4.3). Only ensembles meet the latter."""
+    transfer_from: tuple[str, ...] = ()
+    """Other models on which a composed attack (`strongest`) makes images too, where they are of the same data set."""
     settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """Attack -> what this suite overrides of the attack's config entry: other epsilons under the same name."""
 
