@@ -6,12 +6,12 @@ It can leave an image as soon as it is fooled, average gradients over a network'
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from reproof.attacking.batch import Batch
+from reproof.attacking.batch import Batch, FirstGradients
 from reproof.errors import StudyError
 from reproof.models.attack_loss import FORMS, AttackLoss, Logits, Loss, on_logits
 
@@ -153,7 +153,8 @@ def _fooled(batch: Batch, cache: LogitCache, moved: Tensor, labels: Tensor, samp
 class GradientAscent:
     """An attack that maximises a loss; an image keeps the first of its restarts that fools, or else the last one.
 
-    An attacker for whom a refused image is not won (Batch.accepted) keeps it before one that is right.
+    An attacker for whom a refused image is not won (Batch.accepted) keeps it before one that is right, and attacks what
+    is right to the end once more without evading anything, so that it is refused at least.
     """
 
     steps: int
@@ -180,6 +181,16 @@ class GradientAscent:
             rest = batch.select(left)
             found = self._search(rest, restart)
             best[left] = _never_right_again(rest, best[left], found) if batch.accepted else found
+        return self._refused_at_least(batch, best) if batch.accepted else best
+
+    def _refused_at_least(self, batch: Batch, best: Tensor) -> Tensor:
+        """Return the images; those that are right come from one more search, on the logits alone."""
+        left = (batch.predict(best) == batch.labels).nonzero().squeeze(1)
+        evading = batch.attack_loss
+        if len(left) and isinstance(evading, AttackLoss):
+            plain = AttackLoss(lambda images, labels: (evading.parts(images, labels)[0], None))
+            rest = replace(batch.select(left), attack_loss=plain, first_gradients=FirstGradients())
+            best[left] = self._search(rest, self.restarts)
         return best
 
     def _search(self, batch: Batch, restart: int) -> Tensor:

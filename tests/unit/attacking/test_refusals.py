@@ -118,6 +118,20 @@ def test_who_wants_a_wrong_answer_does_not_stop_at_a_refusal(
     assert [classes.tolist() for classes in result.predictions.values()] == [[one] * 3 for one in expected]
 
 
+def test_what_cannot_be_won_is_refused_at_least() -> None:
+    """Evading takes the image down to 0.4, where it is right; without that it goes up to 0.595, and is refused."""
+    net = between()
+    evading = AttackLoss(
+        lambda images, labels: (net(images), -9 * (images.flatten(1)[:, 0] - 0.4).relu()), accepted=True
+    )
+    images, labels = torch.full((3, 1, 1, 1), 0.425), torch.zeros(3, dtype=torch.int64)
+    batch = Batch(net, images, labels, ImageNoise("key", range(3)), 0.17, attack_loss=evading)
+    for early_stop, reached in ((False, 0.595), (True, 0.505)):
+        found = GradientAscent(steps=17, step_size=1 / 17, early_stop=early_stop).perturb(batch)
+        torch.testing.assert_close(found, torch.full_like(images, reached))
+        assert batch.predict(found).tolist() == [REFUSED] * 3
+
+
 @pytest.mark.parametrize("accepted", [False, True])
 def test_of_its_restarts_an_image_keeps_what_the_attacker_likes_best(accepted: bool) -> None:
     """Nothing moves an image from its random start: right up to 0.5, then refused, and wrong from 0.6 on."""
@@ -129,8 +143,9 @@ def test_of_its_restarts_an_image_keeps_what_the_attacker_likes_best(accepted: b
     classes = batch.predict(attacker.perturb(batch))
     starts = torch.stack([batch.predict(random_start(batch, restart)) for restart in range(4)])
     wrong, refused = (starts == 1).any(dim=0), (starts == REFUSED).any(dim=0)
-    if accepted:
-        expected = torch.where(wrong, 1, torch.where(refused, REFUSED, 0))
+    if accepted:  # what is right to the end starts once more
+        last = batch.predict(random_start(batch, 4))
+        expected = torch.where(wrong, 1, torch.where(refused, REFUSED, last))
     else:  # the first that is not right
         first = (starts != 0).int().argmax(dim=0)
         expected = starts.gather(0, first[None]).squeeze(0)
