@@ -77,6 +77,13 @@ def outcomes(*trials, seed=0, model="net", clean=95, probe=None, notes=None):
     )  # fmt: skip
 
 
+def composed(left, taken):
+    """Return an attack in parts, of which each took so many images."""
+    by = [part for part, count in taken.items() for _ in range(count)]
+    made = trial("white_box", "strongest", 0.3, left)
+    return dataclasses.replace(made, taken_by=("",) * left + tuple(by) + ("",) * (COUNT - left - len(by)))
+
+
 HONEST = {
     "fgsm_low": trial("white_box", "fgsm", 0.1, 80),
     "fgsm_high": trial("white_box", "fgsm", 0.3, 40),
@@ -91,6 +98,7 @@ HONEST = {
     "restarted": trial("white_box", "pgd_restarts", 0.3, 19),
     "autoattack": trial("white_box", "autoattack", 0.3, 18),
     "unbounded": trial("white_box", "pgd", 1.0, 5),
+    "composed": composed(17, {"cross-entropy": 70, "Square": 8}),
 }
 ATTACKS = {
     "pgd": {
@@ -126,7 +134,8 @@ ATTACKS = {
 
 def noted(share=0.0):
     """Return what an attack noted of its gradients: so many of them were no numbers."""
-    return {"white_box": {"net": {"pgd": {"gradient_broken_share": share}}}}
+    parts = {"parts": {"cross-entropy": "gradient", "Square": "score"}}
+    return {"white_box": {"net": {"pgd": {"gradient_broken_share": share}, "strongest": parts}}}
 
 
 def flags(changes=None, *, attacks=ATTACKS, probe=PROBE, notes=None, suite_overrides=None):
@@ -157,6 +166,7 @@ def test_an_honest_model_raises_nothing():
         ("white_box_vs_transfer", {"transfer": trial("black_box", "fgsm", 0.3, 5, source="vgg19")}, True),
         ("white_box_vs_noise", {"noise": noise(0.3, 5)}, True),
         ("white_box_vs_gradient_free", {"square": trial("white_box", "square", 0.3, 5)}, True),
+        ("search_after_gradients", {"composed": composed(15, {"cross-entropy": 55, "Square": 25})}, False),
         ("monotone_in_epsilon", {"fgsm_low": trial("white_box", "fgsm", 0.1, 15), "pgd_low": None}, False),
         ("unbounded_budget", {"unbounded": trial("white_box", "pgd", 1.0, 19)}, False),
         ("more_steps", {"longer": trial("white_box", "pgd_long", 0.3, 5)}, True),
@@ -218,6 +228,7 @@ def test_a_masked_model_raises_them_all():
         "autoattack": trial("white_box", "autoattack", 0.3, 3),
         "unbounded": trial("white_box", "pgd", 1.0, 50),
         "idle": unmoved(95),
+        "composed": composed(2, {"cross-entropy": 10, "Square": 83}),
     }
     masked = PROBE | {"zero_gradients": 90, "zero_losses": 90, "probabilities": True, "random": True}
     found = flags(changes, probe=masked, notes=noted(0.2))
