@@ -282,7 +282,7 @@ def test_a_search_and_transferred_images_may_stay_where_they_were():
 
 def test_a_few_images_are_no_flag():
     """Four images more under PGD than under FGSM (p = 1/16) are chance; twelve are not."""
-    none = dict.fromkeys(("adaptive", "longer", "restarted", "autoattack"))
+    none = dict.fromkeys(("adaptive", "longer", "restarted", "autoattack", "composed"))
     assert not any(raised(pgd_high=trial("white_box", "pgd", 0.3, 44), **none).values())
     assert raised(pgd_high=trial("white_box", "pgd", 0.3, 52))["iterative_vs_single_step"] is True
 
