@@ -66,8 +66,10 @@ def _attack(package: Path, name: str, kind: str) -> str:
 def _ending(ending: str) -> str:
     for name in registry.names("defenses"):
         declared = registry.defense(name)
-        if declared is not None and ending in declared.endings:
-            return declared.endings[ending]
+        for word, words in () if declared is None else declared.endings.items():
+            if f"{ending}_".startswith(f"{word}_"):
+                rest = ending.removeprefix(word).removeprefix("_").replace("_", " ")
+                return f"{words}, {rest}" if rest else words
     return ending.replace("_", " ")
 
 

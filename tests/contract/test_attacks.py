@@ -15,6 +15,7 @@ from reproof.attacking.batch import Batch
 from reproof.attacking.image_noise import ImageNoise
 from reproof.claims import vocabulary
 from reproof.settings.attack import Access, AttackSettings
+from tests.ours import OURS, here
 
 KINDS = registry.names("attacks")
 
@@ -55,8 +56,10 @@ def labels(net, images):
     return judge.predict(net, images, 9, "cpu").argmax(1)
 
 
-def run(net, images, labels, kind, settings, seed=0):
-    attacking = engine.AttackEngine(net, seed=seed, batch_size=4, device="cpu", skip_misclassified=True)
+def run(net, images, labels, kind, settings, seed=0, batch_size=4):
+    attacking = engine.AttackEngine(
+        net, seed=seed, batch_size=batch_size, device="cpu", skip_misclassified=True
+    )
     return attacking.run(kind, settings, images, labels, labels)
 
 
@@ -91,11 +94,51 @@ def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kin
         assert torch.equal(result.predictions[point.parameters], again)
 
 
+@functools.cache
+def crafted(kind):
+    """Return what the engine makes of the pictures, all of them right."""
+    net, images = network(), pictures()
+    return run(net, images, judge.predict(net, images, 9, "cpu").argmax(1), kind, declare(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rounding_and_layout_of_the_clean_images_change_nothing(net, images, labels, kind):
+    """Pixels of 0 and 1 as rounding may leave them, in images that are no block of memory."""
+    rounded = torch.where(images == 0, -9e-7, torch.where(images == 1, 1 + 9e-7, images)).mT.contiguous().mT
+    assert rounded.min() < 0
+    assert rounded.max() > 1
+    assert not rounded.is_contiguous()
+    expected, found = crafted(kind), run(net, rounded, labels, kind, declare(kind))
+    assert same_images(expected, found)
+    assert expected.unchanged == found.unchanged
+    assert expected.gradients == found.gradients
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_images(net, images, labels, kind):
-    first, second = (run(net, images, labels, kind, declare(kind)).images for _ in range(2))
+    first, second = crafted(kind).images, run(net, images, labels, kind, declare(kind)).images
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+COMPANY = {kind for kind in KINDS if "what else is in it" in (registry.load("attacks", kind).__doc__ or "")}
+"""Attacks that say that an image's fate can depend on its batch."""
+
+
+def test_only_these_of_ours_depend_on_their_batch():
+    assert COMPANY & set(OURS["attacks"].split()) == set(here("attacks", "autoattack", "square"))
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - COMPANY))
+def test_an_image_is_attacked_as_if_it_were_alone(net, images, labels, kind):
+    """Each by itself, and the fifth among others than in batches of four; its noise is that of its place."""
+    settings = declare(kind)
+    alone = run(net, images, labels, kind, settings, batch_size=1)
+    turned = run(net, images.flip(0), labels.flip(0), kind, settings, batch_size=9)
+    for name, found in crafted(kind).images.items():
+        torch.testing.assert_close(alone.images[name], found, rtol=0, atol=1e-5)
+        torch.testing.assert_close(turned.images[name][4], found[4], rtol=0, atol=1e-5)
+        assert torch.equal(alone.predictions[name], crafted(kind).predictions[name])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if hasattr(declare(kind), "epsilons")])

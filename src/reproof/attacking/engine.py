@@ -91,8 +91,8 @@ class AttackResult:
     def note(self, point: Point, taken: Taken, fooled: Sequence[int]) -> None:
         """Note which parts of a composed attack were tried, and which of them took the images that count as fooled."""
         kept = self.taken.get(point.parameters, Taken())
-        for part in taken.parts:
-            kept.note(part, [position for position in fooled if taken.by.get(position) == part])
+        for part, access in taken.parts.items():
+            kept.note(part, access, [position for position in fooled if taken.by.get(position) == part])
 
     def add_points(self, other: AttackResult) -> None:
         """Take over what another result of this attack has at other points."""
@@ -173,12 +173,12 @@ class AttackEngine:
     ) -> AttackResult:
         """Attack the classifier at every point of an attack's settings.
 
-        images: float32 (N, C, H, W) in [0, 1]. labels: (N,).
+        images: float32 (N, C, H, W) in [0, 1]; what rounding put outside is put inside. labels: (N,).
         clean_predictions: (N,), the kept ones; those that claim a mistake are checked before an image is skipped.
         points: those to attack at; None are the settings' own.
         BudgetError when an attack leaves its threat model; StudyError when it cannot be run as asked.
         """
-        threat_model.check(images, images, None, None, f"{kind}: the images to attack")
+        images = threat_model.admit(images, f"{kind}: the images to attack")
         if labels.shape != images.shape[:1] or clean_predictions.shape != labels.shape:
             raise ValueError("labels and clean predictions should be one per image")
         points = settings.points() if points is None else points

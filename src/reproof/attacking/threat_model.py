@@ -33,6 +33,20 @@ def within(clean: Tensor, perturbed: Tensor, norm: Norm, epsilon: float) -> Tens
     return distances(clean, perturbed)[norm].double() <= _allowed(epsilon)
 
 
+def admit(images: Tensor, where: str) -> Tensor:
+    """Return images to attack, those within rounding of the edge of [0, 1] put inside; a new tensor.
+
+    Libraries stop at such an image without a word, and arctanh has no value there. BudgetError when an image lies
+    outside, or the images are no float32 (N, C, H, W) of finite numbers.
+    """
+    if images.dtype != torch.float32:
+        raise BudgetError(
+            f"{where} are {images.dtype}; give torch.float32 in [0, 1], grey levels divided by 255"
+        )
+    check(images, images, None, None, where)
+    return images.detach().clamp(0, 1)
+
+
 def check(clean: Tensor, perturbed: Tensor, norm: Norm | None, epsilon: float | None, where: str) -> None:
     """Raise BudgetError unless every image is comparable, inside [0, 1] and within epsilon of its clean one.
 

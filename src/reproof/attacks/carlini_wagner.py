@@ -98,7 +98,7 @@ class FixedConstantAttack:
     def perturb(self, batch: Batch) -> Tensor:
         """Return each image's closest iterate that fools, or the image itself."""
         best = batch.images.clone()
-        best_norm = torch.full((len(best),), torch.inf, device=best.device)
+        best_norm = torch.full((len(best),), torch.inf, dtype=best.dtype, device=best.device)
         constants = torch.full_like(best_norm, self.constant)
         lower, upper = torch.zeros_like(constants), torch.full_like(constants, torch.inf)
         for _ in range(self.binary_search_steps):

@@ -228,3 +228,21 @@ def test_foolbox_is_not_imported_for_our_own_attacks() -> None:
     code = f"import sys, reproof.attacking.engine, {ours}; assert 'foolbox' not in sys.modules"
     source = str(Path(engine.__file__).parents[2])
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": source})
+
+
+@pytest.mark.parametrize("edge", [-1e-7, 1 + 1.2e-7])
+def test_an_image_that_rounding_put_outside_is_attacked_and_not_died_of(
+    user_attack: Any, net: nn.Module, images: Tensor, edge: float
+) -> None:
+    """Foolbox holds images against [0, 1] by a bare assertion, to the last bit."""
+    outside = images.clone()
+    outside[:, 0, 0, 0] = edge
+    user_attack(foolbox.attacks.LinfPGD(steps=3, random_start=False))
+    found = run(net, outside, "theirs")
+    assert_same(found, run(net, outside.clamp(0, 1), "theirs"))
+    assert min(float(moved.min()) for moved in found.images.values()) >= 0
+    model = foolbox.PyTorchModel(net, bounds=(0, 1))
+    with pytest.raises(AssertionError):
+        foolbox.attacks.LinfPGD(steps=3).run(
+            model, outside, foolbox.criteria.Misclassification(torch.zeros(9)), epsilon=0.1
+        )

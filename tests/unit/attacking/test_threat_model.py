@@ -118,3 +118,29 @@ def test_no_images_are_within_every_budget():
         "l1": 0,
         "l0": 0,
     }
+
+
+def test_images_within_rounding_of_the_unit_interval_are_put_inside():
+    given = torch.tensor([-9e-7, 0.25, 1 + 9e-7, 1.0]).view(1, 1, 2, 2)
+    kept = given.clone()
+    found = threat_model.admit(given, "here")
+    assert found.flatten().tolist() == [0, 0.25, 1, 1]
+    assert torch.equal(given, kept)
+    assert not threat_model.admit(given.requires_grad_(), "here").requires_grad
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (torch.full((1, 1, 2, 2), 7, dtype=torch.uint8), "here are torch.uint8; give torch.float32 in"),
+        (torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64), "here are torch.float64; give torch.float32"),
+        (torch.full((1, 1, 2, 2), 0.5, dtype=torch.float16), "here are torch.float16; give torch.float32"),
+        (torch.full((1, 1, 2, 2), -2e-6), r"here: image 0 leaves \[0, 1\] by 2e-06"),
+        (torch.full((1, 1, 2, 2), 1 + 2e-6), r"here: image 0 leaves \[0, 1\]"),
+        (torch.full((1, 1, 2, 2), math.nan), "image 0 has pixels that are not finite"),
+        (torch.full((1, 2, 2), 0.5), "shape"),
+    ],
+)
+def test_images_that_cannot_be_attacked_are_refused_in_one_message(images, words):
+    with pytest.raises(BudgetError, match=words):
+        threat_model.admit(images, "here")

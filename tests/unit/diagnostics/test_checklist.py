@@ -11,7 +11,7 @@ from reproof.csv_tables import CHECKLIST
 from reproof.diagnostics import red_flags
 from reproof.diagnostics.checklist import ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
-from reproof.diagnostics.sanity_check import CHECKS, RedFlag
+from reproof.diagnostics.sanity_check import CHECKS, Power, RedFlag
 from reproof.diagnostics.trials import named
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
@@ -136,6 +136,35 @@ def test_sanity_tests_are_the_red_flags_own(item, gate):
     if item != "restarts":
         assert told(item, flags=[raised(gate, None, "Not checked: none.")]) == ("no", "Not checked: none.")
     assert told(item)[0] == "no"
+
+
+@pytest.mark.parametrize(
+    ("item", "gate"),
+    [("steps", "more_steps"), ("restarts", "more_restarts"), ("monotone", "monotone_in_epsilon")],
+)
+def test_what_notices_little_or_leaves_attacks_out_is_answered_in_part(item, gate):
+    held = raised(gate, False, "It holds.")
+    fine = dataclasses.replace(held, power=Power(0.2, 48))
+    assert told(item, flags=[fine]) == ("yes", "It holds. Would notice 20 points at 48 images.")
+    coarse = dataclasses.replace(held, power=Power(0.3, 48))
+    assert told(item, flags=[coarse]) == ("partly", "It holds. Would notice 30 points at 48 images.")
+    alone = dataclasses.replace(fine, left_out=("adaptive BIM",))
+    assert told(item, flags=[alone])[0] == "partly"
+
+
+def test_steps_are_queries_too():
+    steps, queries = (
+        raised("more_steps", False, "Steps hold."),
+        raised("more_queries", False, "Queries hold."),
+    )
+    assert told("steps", flags=[steps, queries]) == ("yes", "Steps hold. Queries hold.")
+    short = raised("more_queries", True, "Queries do not.")
+    assert told("steps", flags=[steps, short]) == ("no", "Steps hold. Queries do not.")
+    no_search = raised("more_queries", None, "Not checked: none.")
+    assert told("steps", flags=[steps, no_search]) == ("yes", "Steps hold.")
+    alone = dataclasses.replace(no_search, left_out=("white-box Square",))
+    assert told("steps", flags=[steps, alone]) == ("partly", "Steps hold. Not checked: none.")
+    assert told("steps", flags=[raised("more_steps", None, "Not checked."), no_search])[0] == "no"
 
 
 def test_restarts_that_were_not_compared_are_told_by_their_number():
