@@ -126,7 +126,7 @@ COMPANY = {kind for kind in KINDS if "what else is in it" in (registry.load("att
 
 
 def test_only_these_of_ours_depend_on_their_batch():
-    assert COMPANY & set(OURS["attacks"].split()) == set(here("attacks", "autoattack", "square"))
+    assert COMPANY & set(OURS["attacks"].split()) == set(here("attacks", "autoattack", "square", "strongest"))
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - COMPANY))

@@ -126,6 +126,36 @@ def test_accuracy_is_drawn_to_scale() -> None:
     )
 
 
+def test_what_no_attack_made_wrong_and_accepted_is_a_line_of_its_own() -> None:
+    worst = {epsilon: f"norm=linf epsilon={epsilon}" for epsilon in (0.1, 0.2, 0.3)}
+    right = [
+        row("worst_case", worst[e], value, "all") for e, value in zip(worst, (0.5, 0.25, 0.0), strict=True)
+    ]
+    fgsm = [row("fgsm", f"epsilon={e}", 0.5) for e in worst]
+    refuses = [
+        {**row("worst_case", worst[e], value, "all"), "metric": metric}
+        for metric, values in (("refused", (0.5, 0.25, 0.5)), ("wrong_accepted", (0.0, 0.5, 0.5)))
+        for e, value in zip(worst, values, strict=True)
+    ]
+    words = "worst case, right or refused"
+    for more in ([], refuses):
+        summary = frame("summary", [row("none", "", 1.0), *fgsm, *right, *more])
+        svg = robustness.accuracy_against_epsilon(summary, {"m": "A model"}, "white_box")
+        assert svg is not None
+        assert (words in svg) == ("A refused image is not right" in svg) == bool(more)
+        paths = [path.get("d") or "" for path in ElementTree.fromstring(svg).iter(f"{SVG}path")]
+        lines = [
+            np.array(re.findall(r"-?[\d.]+", path), dtype=float).reshape(-1, 2)
+            for path in paths
+            if "L" in path
+        ]
+        falls = {
+            tuple(np.round(np.diff(line[:, 1]) / np.diff(line[:, 0]), 3)) for line in lines if len(line) == 3
+        }
+        # Of 100, 50 and 50 percent at even distances the first step falls, the second is level.
+        assert any(first > 0 and second == 0 for first, second in falls) == bool(more)
+
+
 def test_a_curve_up_to_one_is_drawn_over_the_root_of_epsilon() -> None:
     """0.01, 0.09, 0.25 and 1 lie as 1, 3, 5 and 10 do."""
     summary = [row("pgd", f"epsilon={e}", 0.5) for e in (0.01, 0.09, 0.25, 1)]
@@ -228,6 +258,9 @@ def test_cost_needs_two_models_with_seconds() -> None:
     assert svg is not None
     assert "up to ε = 0.3" in svg
     assert ">First<" in svg
+    refused = [{**one, "metric": "refused", "value": "0.9"} for one in summary]
+    both = frame("summary", [*summary, *refused])
+    assert robustness.cost_against_robustness(both, titles, {"a": 10.0, "b": 100.0}) == svg
     both_lost = [{**one, "value": "0.0"} if "0.3" in one["parameters"] else one for one in summary]
     svg = robustness.cost_against_robustness(frame("summary", both_lost), titles, {"a": 10.0, "b": 100.0})
     assert svg is not None

@@ -13,7 +13,8 @@ from reproof.attacking.decisions import decided
 from reproof.attacking.gradient import mean_gradient
 from reproof.attacking.image_noise import ImageNoise
 from reproof.errors import StudyError
-from reproof.models.attack_loss import Loss
+from reproof.models.attack_loss import AttackLoss, Loss
+from reproof.models.classifier import REFUSED
 
 
 class Attack(Protocol):
@@ -90,6 +91,16 @@ class Batch:
         """Return the deployed classifier's classes (n,), which decide whether an attack leaves an image as fooled."""
         with torch.no_grad():
             return decided(self.classifier, images)
+
+    @property
+    def accepted(self) -> bool:
+        """Say whether the attacker wants a wrong answer; any other has won where an image is refused, too."""
+        return isinstance(self.attack_loss, AttackLoss) and self.attack_loss.accepted
+
+    def won(self, classes: Tensor, labels: Tensor) -> Tensor:
+        """Return which of the deployed classifier's classes (n,) are what the attacker wants, bool (n,)."""
+        wrong = classes != labels
+        return wrong & (classes != REFUSED) if self.accepted else wrong
 
     def require_epsilon(self) -> float:
         """Return the budget; StudyError where the point has none."""

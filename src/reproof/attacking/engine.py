@@ -290,7 +290,7 @@ class AttackEngine:
         result.unchanged[point.parameters] += int((found == batch.images).flatten(1).all(dim=1).sum())
         if point not in task.nested:
             return batch
-        fooled = predicted != batch.labels
+        fooled = batch.won(predicted, batch.labels)
         for larger in task.nested[task.nested.index(point) + 1 :]:
             result.keep(larger, positions[fooled.cpu()], found[fooled], predicted[fooled])
             result.note(larger, batch.taken, positions[fooled.cpu()].tolist())

@@ -6,13 +6,13 @@ It can leave an image as soon as it is fooled, average gradients over a network'
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from reproof.attacking import ball
-from reproof.attacking.batch import Batch
+from reproof.attacking.batch import Batch, FirstGradients
 from reproof.errors import StudyError
 from reproof.models.attack_loss import FORMS, AttackLoss, Logits, Loss, on_logits
 from reproof.settings.values import Norm
@@ -147,31 +147,53 @@ def maximise(
 
 
 def fooled(batch: Batch, cache: LogitCache, moved: Tensor, labels: Tensor, samples: int) -> Tensor:
-    """Return which images leave, bool (n,): those that the deployed classifier gets wrong, as `maximise` says.
+    """Return which images leave, bool (n,): those that the deployed classifier answers as the attacker wants.
 
-    cache: the logits of the last pass over `moved` (n, C, H, W), which nominate.
+    cache: the logits of the last pass over `moved` (n, C, H, W), which nominate (see `maximise`).
     """
     if batch.random and samples == 1:
         return torch.zeros_like(labels, dtype=torch.bool)
     wrong = cache.predict(moved, samples) != labels
     if wrong.any() and not batch.random:
-        wrong[wrong.clone()] = batch.predict(moved[wrong]) != labels[wrong]
+        wrong[wrong.clone()] = batch.won(batch.predict(moved[wrong]), labels[wrong])
     return wrong
 
 
 def restarted(batch: Batch, search: Callable[[Batch, int], Tensor], restarts: int) -> Tensor:
     """Return the images (N, C, H, W) of several searches; each keeps the first one that fools, or else the last one.
 
-    search: takes a batch and the restart's number, from 0; later ones meet only images that are still right.
+    search: takes a batch and the restart's number, from 0; later ones meet only images that are still right. An
+    attacker for whom a refused image is not won (Batch.accepted) keeps it before one that is right, and attacks what
+    is right to the end once more without evading anything, so that it is refused at least.
     """
     best = found = search(batch, 0)
     left = torch.arange(len(best), device=best.device)
     for restart in range(1, restarts):
-        left = left[batch.predict(found) == batch.labels[left]]
+        left = left[~batch.won(batch.predict(found), batch.labels[left])]
         if not len(left):
             break
-        found = search(batch.select(left), restart)
-        best[left] = found
+        rest = batch.select(left)
+        found = search(rest, restart)
+        best[left] = _never_right_again(rest, best[left], found) if batch.accepted else found
+    return _refused_at_least(batch, best, search, restarts) if batch.accepted else best
+
+
+def _never_right_again(batch: Batch, before: Tensor, after: Tensor) -> Tensor:
+    """Return the later version of each image; the one before where that is refused and the later one right."""
+    lost = (batch.predict(after) == batch.labels) & (batch.predict(before) != batch.labels)
+    return torch.where(lost[:, None, None, None], before, after)
+
+
+def _refused_at_least(
+    batch: Batch, best: Tensor, search: Callable[[Batch, int], Tensor], restarts: int
+) -> Tensor:
+    """Return the images; those that are right come from one more search, on the logits alone."""
+    left = (batch.predict(best) == batch.labels).nonzero().squeeze(1)
+    evading = batch.attack_loss
+    if len(left) and isinstance(evading, AttackLoss):
+        plain = AttackLoss(lambda images, labels: (evading.parts(images, labels)[0], None))
+        rest = replace(batch.select(left), attack_loss=plain, first_gradients=FirstGradients())
+        best[left] = search(rest, restarts)
     return best
 
 

@@ -41,8 +41,9 @@ def judge(batch: Batch, found: Tensor, norm: Norm | None, where: str) -> tuple[T
     """Return the images that count and their classes; both on the batch's device.
 
     found: what an attack made of the batch's images. Those within rounding of the edge of [0, 1], or of a ball of linf
-    or l2, are put inside; others raise BudgetError, which names `where`. Failed samples of attacks without a budget get
-    their originals back.
+    or l2, are put inside; others raise BudgetError, which names `where`. Failed samples of attacks without a budget,
+    those that are still right, get their originals back; a refused one has been moved until it was not right, and
+    stays.
     """
     clean, epsilon = batch.images, batch.epsilon
     threat_model.check(clean, found, norm, epsilon, where)

@@ -28,11 +28,6 @@ def distances(clean: Tensor, perturbed: Tensor) -> dict[Norm, Tensor]:
     }
 
 
-def within(clean: Tensor, perturbed: Tensor, norm: Norm, epsilon: float) -> Tensor:
-    """Return which images lie within epsilon of their clean ones, bool (N,), as `check` measures it."""
-    return distances(clean, perturbed)[norm].double() <= _allowed(epsilon)
-
-
 def admit(images: Tensor, where: str) -> Tensor:
     """Return images to attack, those within rounding of the edge of [0, 1] put inside; a new tensor.
 
@@ -45,6 +40,11 @@ def admit(images: Tensor, where: str) -> Tensor:
         )
     check(images, images, None, None, where)
     return images.detach().clamp(0, 1)
+
+
+def within(clean: Tensor, perturbed: Tensor, norm: Norm, epsilon: float) -> Tensor:
+    """Return which images lie within epsilon of their clean ones, bool (N,), as `check` measures it."""
+    return distances(clean, perturbed)[norm].double() <= _allowed(epsilon)
 
 
 def check(clean: Tensor, perturbed: Tensor, norm: Norm | None, epsilon: float | None, where: str) -> None:

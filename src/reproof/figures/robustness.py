@@ -26,7 +26,7 @@ from reproof.figures.style import (
     render,
     wrapped,
 )
-from reproof.settings.table_words import NO_ATTACK, WORST_IN_SETTING
+from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_IN_SETTING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,12 +49,13 @@ def accuracy_against_epsilon(
 ) -> str | None:
     """Draw accuracy against epsilon in one norm, a panel per model and a line per attack (as Mustafa Fig. 4).
 
-    The thick line is the worst case per image. source: the model that black-box attacks were made on, or several
+    The thick line is the worst case per image; of a model that refuses images a dotted one is the share that no attack
+    made wrong and accepted. source: the model that black-box attacks were made on, or several
     joined by `+` where they were made on all of them at once. chance: model -> accuracy at chance level, in [0, 1],
     drawn as a line across. None where no attack of this setting was measured at two budgets.
     """
-    accuracy = summary[(summary["metric"] == "accuracy") & summary["model"].isin(list(titles))]
-    accuracy = accuracy[accuracy["value"].notna()]
+    summary = summary[summary["model"].isin(list(titles)) & summary["value"].notna()]
+    accuracy = summary[summary["metric"] == "accuracy"]
     accuracy = accuracy.assign(**{end: accuracy[end].fillna(accuracy["value"]) for end in ("low", "high")})
     points = _points(accuracy, setting, source)
     points = points[points["parameters"].map(parameters.budget_norm) == norm]
@@ -62,6 +63,8 @@ def accuracy_against_epsilon(
         return None
     clean = accuracy[accuracy["attack"] == "none"].assign(epsilon=0.0)
     curves = _curves(points, ["model", "attack"])
+    mistaken = summary[(summary["metric"] == "wrong_accepted") & (summary["attack"] == WORST_CASE)]
+    kept = _curves(_points(mistaken, setting, source), ["model"])
     starts = _curves(clean.drop_duplicates("model", keep="last"), ["model"])
     models = [model for model in titles if (points["model"] == model).any()]
     attacks = sorted(points["attack"].unique(), key=attack_order)
@@ -74,6 +77,8 @@ def accuracy_against_epsilon(
             for position, attack in enumerate(attacks):
                 if (model, attack) in curves:
                     _paint_curve(panel, attack, np.concatenate([start, curves[model, attack]]), position)
+            if (model,) in kept:
+                _paint_kept(panel, kept[model,])
             if chance is not None and model in chance:
                 _paint_chance(panel, chance[model])
             panel.set_title(wrapped(titles[model]))
@@ -92,7 +97,8 @@ def accuracy_against_epsilon(
         "Each panel is a model, each line an attack, from no attack at ε = 0 to the largest budget measured. "
         "Bars are 95 % intervals."
         + (" The axis grows with the root of ε." if far else "")
-        + (worst_case_words if setting == "white_box" else ""),
+        + (worst_case_words if setting == "white_box" else "")
+        + (" A refused image is not right; the dotted line counts it as held." if kept else ""),
         paint,
         panel_size(len(models)),
     )
@@ -104,7 +110,7 @@ def _points(accuracy: pd.DataFrame, setting: str, source: str) -> pd.DataFrame:
     measured = measured[measured["epsilon"].notna() & ~measured["attack"].isin([NO_ATTACK, WORST_IN_SETTING])]
     made_on = measured["source"]
     own = (made_on == source) if source else (made_on == "") | (made_on == measured["model"])
-    worst = (measured["attack"] == "worst_case") & (setting == "white_box")
+    worst = (measured["attack"] == WORST_CASE) & (setting == "white_box")
     return measured[((measured["setting"] == setting) & own) | worst]
 
 
@@ -122,7 +128,7 @@ def _curves(points: pd.DataFrame, by: list[str]) -> dict[tuple[str, ...], NDArra
 def _paint_curve(panel: Axes, attack: str, curve: NDArray[np.float64], position: int) -> None:
     """Draw one attack's accuracies. curve: (N, 4), see `_curves`. position: the attack's place in the legend."""
     epsilon, value, low, high = curve.T
-    worst = attack == "worst_case"
+    worst = attack == WORST_CASE
     panel.errorbar(
         epsilon,
         100 * value,
@@ -136,6 +142,13 @@ def _paint_curve(panel: Axes, attack: str, curve: NDArray[np.float64], position:
         label=wording.attack(attack),
         zorder=3 if worst else 2,
     )
+
+
+def _paint_kept(panel: Axes, mistaken: NDArray[np.float64]) -> None:
+    """Draw what is right or refused under every attack. mistaken: the shares of the rest, (N, 4), see `_curves`."""
+    epsilon, value, _, _ = mistaken.T
+    style: Any = {"linestyle": (0, (1, 1)), "linewidth": 2.2}
+    panel.plot(epsilon, 100 * (1 - value), color=INK, label="worst case, right or refused", zorder=3, **style)
 
 
 def _paint_chance(panel: Axes, chance: float) -> None:
@@ -168,7 +181,8 @@ def cost_against_robustness(
     None where fewer than two models have both.
     """
     timed = [model for model in titles if training_seconds.get(model, 0) > 0]
-    worst = summary[(summary["attack"] == "worst_case") & summary["model"].isin(timed)]
+    accuracy = summary[summary["metric"] == "accuracy"]
+    worst = accuracy[(accuracy["attack"] == WORST_CASE) & accuracy["model"].isin(timed)]
     worst = worst[worst["parameters"].map(parameters.budget_norm) == "linf"]
     worst = worst.assign(epsilon=worst["parameters"].map(parameters.epsilon).astype("float64"))
     table = worst.pivot_table(index="model", columns="epsilon", values="value", aggfunc="last")

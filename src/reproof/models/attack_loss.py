@@ -83,6 +83,8 @@ class AttackLoss:
     """The logits, where nothing is added to a form of them."""
     stands_in: bool = False
     """Whether its gradient stands in for one that there is none of, as a purifier's."""
+    accepted: bool = False
+    """Whether the attacker wants a wrong answer: an image that is refused is then not won (Batch.won)."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss (N,)."""
