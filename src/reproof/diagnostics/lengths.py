@@ -62,8 +62,7 @@ class Length:
 def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> Length | None:
     """Return how long an attack is; None where its file is gone, or nothing is known of its settings.
 
-    parameters: those of one of its points, which stand for a setting that is swept; of a list that is not swept there
-    the largest number counts.
+    parameters: those of one of its points, which stand for a setting that is swept; a list of one number is that.
     """
     strengthened_by = kind_named(kind).strengthened_by
     if not strengthened_by or not settings:
@@ -75,7 +74,7 @@ def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> L
     for name, value in settings.items():
         if name in strengthened_by:
             if isinstance(value, list | tuple):
-                counts[name] = int(swept.get(name, max(value, default=1)))
+                counts[name] = int(swept.get(name, value[0] if len(value) == 1 else 1))
             elif value is not None and not isinstance(value, bool):
                 counts[name] = int(value)
         elif name not in _NO_LENGTH:
