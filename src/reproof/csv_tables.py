@@ -117,6 +117,7 @@ PARTS = Schema(
         *columns("text", "setting source attack parameters"),
         Column("place", "whole", "counted from 1, in the order in which the parts are tried"),
         *columns("text", "part"),
+        Column("access", "text", "how it searches: gradient, ensemble, score, transfer"),
         *columns("whole", "met taken", "images"),
     ),
 )

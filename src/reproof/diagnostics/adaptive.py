@@ -50,7 +50,8 @@ def against_ensembles(trials: Sequence[Results], settings: Settings) -> list[Com
         if len(ensembles) == 1:
             found += compare(side_of(adaptive), side_of(ensembles[0]))
         elif ensembles:
-            at = wording.budget(trial_of(adaptive).epsilon or 0.0)
+            trial = trial_of(adaptive)
+            at = wording.budget(trial.epsilon or 0.0, trial.norm)
             words = f"all ensembles of attacks at {at} together"
             found += compare(side_of(adaptive), side_of_all(ensembles, words))
     return found

@@ -165,14 +165,19 @@ def _restarts(case: Case) -> Found:
     return "partly", f"{'; '.join(starts)}; more starts were not compared with fewer."
 
 
+def _size(results: Results) -> tuple[bool, float]:
+    """Return what sorts budgets by how much they allow: those of L-infinity, of which 1 allows all, come last."""
+    return trial_of(results).norm == "linf", epsilon_of(results)
+
+
 def _chance_level(case: Case) -> Found:
     chance = 1 / case.subject.classes
     budgeted = [results for results in case.trials.values() if trial_of(results).epsilon is not None]
     if not budgeted:
         return "no", "No attack with a budget was run."
-    largest = max(epsilon_of(results) for results in budgeted)
+    largest = max(map(_size, budgeted))
     best = min(
-        (r for r in budgeted if epsilon_of(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
+        (r for r in budgeted if _size(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
     )
     correct, total = correct_under(best)
     reached = wilson(correct, total)[0] <= chance
@@ -186,7 +191,7 @@ def _curve(case: Case) -> Found:
     for results in case.chosen("white_box", "adaptive", "black_box"):
         if trial_of(results).epsilon is not None:
             trial = trial_of(results)
-            curves[trial.setting, trial.elsewhere, trial.attack].append(results)
+            curves[trial.setting, trial.elsewhere, trial.attack, trial.norm].append(results)
     if not curves:
         return "no", "No attack with a budget was run."
     longest = max(curves.values(), key=lambda found: (len(found), -min(map(accuracy_under, found))))
@@ -194,7 +199,7 @@ def _curve(case: Case) -> Found:
     correct, total = correct_under(last)
     words = (
         f"{wording.attack(trial.attack, trial.kind)} at {counted(len(longest), 'budget')} up to "
-        f"{wording.budget(epsilon_of(last))}, "
+        f"{wording.budget(epsilon_of(last), trial.norm)}, "
         f"where {correct} of {total} images are right."
     )
     if len(longest) < 3:

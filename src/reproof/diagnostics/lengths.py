@@ -22,7 +22,7 @@ from reproof.settings.parameters import Parameters
 
 CHECKS = ("more_steps", "more_restarts", "more_queries")
 _NO_LENGTH = frozenset(
-    ("kind", "view", "step_size", "images", "random_start", "epsilons", "psnrs", "constants")
+    ("kind", "view", "step_size", "images", "random_start", "epsilons", "psnrs")
 )
 """Settings in which runs of one attack may differ and neither be the longer: points, images, and how a step is sized.
 The point and the attack loss are compared by what the trial says of them."""
@@ -74,10 +74,10 @@ def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> L
     for name, value in settings.items():
         if name in strengthened_by:
             if isinstance(value, list | tuple):
-                counts[name] = int(swept.get(name, 1))
+                counts[name] = int(swept.get(name, max(value)))
             elif value is not None and not isinstance(value, bool):
                 counts[name] = int(value)
-        elif name not in _NO_LENGTH:
+        elif name not in _NO_LENGTH and not (name == "constants" and "c" in swept):
             besides[name] = value
     besides["point"] = {name: value for name, value in swept.items() if name not in (*counts, "epsilon")}
     return Length(counts, settings.get("step_size"), json.dumps(besides, sort_keys=True, default=str))

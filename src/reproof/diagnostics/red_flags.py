@@ -218,7 +218,7 @@ class _Evidence:
         for results in self.trials:
             trial = trial_of(results)
             if trial.epsilon is not None and not _unbounded(trial):
-                curves[trial.setting, trial.elsewhere, trial.attack].append(results)
+                curves[trial.setting, trial.elsewhere, trial.attack, trial.norm].append(results)
         return [
             comparison
             for key in sorted(curves)
@@ -334,7 +334,7 @@ def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
 
 
 def _at(trial: Trial) -> str:
-    return wording.budget(trial.epsilon or 0.0)
+    return wording.budget(trial.epsilon or 0.0, trial.norm)
 
 
 def _points(share: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import pandas as pd
@@ -63,6 +63,8 @@ class Card:
     runs: tuple[CardRun, ...]
     groups: dict[str, list[Part]] = field(default_factory=dict)
     """Reason -> the claims that it holds for."""
+    beside: str = ""
+    """What is shown with its number (LinkedNumber.beside)."""
 
     @property
     def stale(self) -> str:
@@ -78,6 +80,7 @@ class Card:
             self.id,
             self.ordinal,
             self.stale,
+            self.beside,
         )
 
 
@@ -121,6 +124,8 @@ class Cards:
         for trail in data.trails:
             self._trails.setdefault((trail.model, trail.seed), []).append(trail)
         self._measurements = list(rows(data.measurements))
+        refusals = data.summary[data.summary["metric"].isin(list(numbers.REFUSALS))]
+        self._refusals = {key_of(row): row for row in rows(refusals)}
         self._measured = data.measurements.groupby(list(csv_tables.KEY), sort=False).indices
         self._titles = data.titles
         self._attack_titles = {attack.name: attack.title for attack in data.attacks}
@@ -140,9 +145,23 @@ class Cards:
         return self._ids[key]
 
     def _add(
-        self, identity: str, title: str, facts: Iterable[tuple[str, str]], runs: Iterable[CardRun]
+        self,
+        identity: str,
+        title: str,
+        facts: Iterable[tuple[str, str]],
+        runs: Iterable[CardRun],
+        row: MeasuredRow | None = None,
     ) -> None:
-        self.cards[identity] = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs))
+        card = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs))
+        beside = numbers.unanswered(self._unanswered(row)) if row is not None else ""
+        self.cards[identity] = replace(card, beside=beside)
+
+    def _unanswered(self, row: MeasuredRow) -> list[MeasuredRow]:
+        """Return the rows of numbers.REFUSALS beside an accuracy; none where the model never refuses an image."""
+        if row.metric != "accuracy":
+            return []
+        keys = [(*key_of(row)[:-1], metric) for metric in numbers.REFUSALS]
+        return [self._refusals[key] for key in keys if key in self._refusals]
 
     # Numbers.
 
@@ -152,7 +171,7 @@ class Cards:
         words = [row.model, row.setting, row.source if row.source != row.model else ""]
         identity = self._id(key, [*words, row.attack, row.parameters, row.metric.replace("accuracy", "")])
         if identity not in self.cards:
-            self._add(identity, self.describe(row), self._facts(row), self._runs(row))
+            self._add(identity, self.describe(row), self._facts(row), self._runs(row), row)
         return self.cards[identity]
 
     def of_claim(
@@ -164,7 +183,7 @@ class Cards:
             if row is None:
                 self._add(identity, title, facts, self._verdict_runs())
             else:
-                self._add(identity, title, [*facts, *self._facts(row, unit)], self._runs(row, unit))
+                self._add(identity, title, [*facts, *self._facts(row, unit)], self._runs(row, unit), row)
         return self.cards[identity]
 
     def of_unmeasured(
@@ -251,6 +270,9 @@ class Cards:
         if between:
             yield "95 % interval", f"{between}{after}"
         yield from numbers.counts(row)
+        for other in self._unanswered(row):
+            share = f"{numbers.measure(other.value)} % {numbers.interval(other.low, other.high)}"
+            yield METRICS[other.metric].words, share.strip()
         if row.seeds != 1:
             least, most = (numbers.measure(end, unit) for end in (row.value_min, row.value_max))
             yield "over seeds", f"{row.seeds} seeds, from {least} to {most}{after}"

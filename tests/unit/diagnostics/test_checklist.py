@@ -253,6 +253,19 @@ def test_chance_depends_on_the_number_of_classes():
     assert told("guessing", large, about=subject(classes=3))[0] == "yes"
 
 
+def test_an_l2_budget_over_1_is_no_larger_than_one_of_linf():
+    linf, l2 = white("pgd", "epsilon=0.3", 0), white("pgd_converged", "epsilon=3", 60, norm="l2")
+    assert told("guessing", linf, l2)[0] == "yes"
+    assert told("guessing", l2)[0] == "no"
+
+
+def test_budgets_of_two_norms_make_no_curve_and_are_named():
+    low, middle = white("pgd", "epsilon=0.1", 50), white("pgd", "epsilon=0.2", 20)
+    assert told("curve", low, middle, white("pgd", "epsilon=0.5", 0, norm="l2"))[0] == "no"
+    longest = [white("pgd", f"epsilon={epsilon}", 0, norm="l2") for epsilon in (0.5, 1, 3)]
+    assert "PGD at 3 budgets up to L2, ε = 3, where 0 of 100" in told("curve", low, middle, *longest)[1]
+
+
 def test_a_curve_needs_three_budgets_and_reaches_zero():
     low, middle = white("pgd", "epsilon=0.1", 50), white("pgd", "epsilon=0.2", 20)
     assert told("curve")[0] == "no"

@@ -526,6 +526,51 @@ def test_autoattack_is_held_against_all_gradients_together():
     assert alone["autoattack_vs_gradients"].raised is True
 
 
+def in_l2(*arguments, **options):
+    return dataclasses.replace(
+        trial(*arguments, **options), norm="l2", parameters=f"norm=l2 epsilon={arguments[2]}"
+    )
+
+
+def test_no_check_compares_budgets_of_two_norms():
+    """Each pair would raise its check if both were in one norm."""
+    for check, strong, weak in (
+        ("iterative_vs_single_step", ("white_box", "pgd", 0.3, 60), ("white_box", "fgsm", 0.3, 20)),
+        ("white_box_vs_transfer", ("white_box", "pgd", 0.3, 60), ("black_box", "fgsm", 0.3, 20)),
+        ("monotone_in_epsilon", ("white_box", "pgd", 0.3, 60), ("white_box", "pgd", 0.1, 20)),
+        ("more_steps", ("white_box", "pgd", 0.3, 60), ("white_box", "pgd_long", 0.3, 20)),
+        ("adaptive_vs_plain", ("white_box", "pgd", 0.3, 60), ("adaptive", "pgd", 0.3, 20)),
+        ("autoattack_vs_gradients", ("white_box", "pgd", 0.3, 60), ("white_box", "autoattack", 0.3, 20)),
+    ):
+
+        def raised(first, second, check=check):
+            return {f.check: f.raised for f in find([outcomes(first, second)], ATTACKS)}[check]
+
+        assert raised(trial(*strong), trial(*weak)) is True, check
+        assert raised(in_l2(*strong), in_l2(*weak)) is True, check
+        assert raised(in_l2(*strong), trial(*weak)) is None, check
+        assert raised(trial(*strong), in_l2(*weak)) is None, check
+
+
+def test_an_l2_budget_of_one_half_makes_no_image_grey():
+    def flag(attack):
+        return {f.check: f.raised for f in find([outcomes(attack, probe=PROBE)], ATTACKS)}["unbounded_budget"]
+
+    assert flag(trial("white_box", "pgd", 0.5, 60)) is True
+    assert flag(in_l2("white_box", "pgd", 3.0, 60)) is None
+
+
+def test_settings_that_are_lists_have_their_largest_as_length():
+    """DeepFool with a budget has its steps in a list of one."""
+    lengths = {"deepfool": 5, "deepfool_long": 50}
+    attacks = {name: {"kind": "deepfool", "steps": [n], "epsilons": [0.5]} for name, n in lengths.items()}
+    left = {"deepfool": 60, "deepfool_long": 20}
+    pair = [in_l2("white_box", name, 0.5, count, kind="deepfool") for name, count in left.items()]
+    flag = next(f for f in find([outcomes(*pair)], attacks) if f.check == "more_steps")
+    assert flag.raised is True
+    assert "at L2, ε = 0.5" in flag.evidence
+
+
 def test_all_attacks_together_are_those_inside_the_budget():
     """A transfer attack with less budget counts, one with more or of another norm does not."""
     pgd = trial("white_box", "pgd", 0.3, 50)
