@@ -356,10 +356,10 @@ def _capital(words: str) -> str:
 
 def _sentence(c: Comparison) -> str:
     verbs = ["leave" if side.plural else "leaves" for side in (c.first, c.second)]
-    return (
-        f"{_capital(c.first.words)} {verbs[0]} a robust accuracy of {c.first_correct} of {c.total} images, "
-        f"{c.second.words} {verbs[1]} {c.second_correct}"
-    )
+    left = f"a robust accuracy of {c.first_correct} of {c.total} images"
+    if c.first.or_refused:
+        left = f"{c.first_correct} of {c.total} images right or refused"
+    return f"{_capital(c.first.words)} {verbs[0]} {left}, {c.second.words} {verbs[1]} {c.second_correct}"
 
 
 def _counted(comparisons: int) -> str:
