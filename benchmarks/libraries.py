@@ -318,20 +318,27 @@ def deepfool(scene: Scene, torchattacks: Any, art: Any) -> list[Work]:
 
 
 def saliency(scene: Scene, torchattacks: Any, art: Any) -> list[Work]:
-    """JSMA by pairs of pixels that rise to 1, towards (y + 1) mod 10, the one target that torchattacks knows."""
-    targets = (scene.labels + 1) % 10
-    steps = math.ceil(scene.images[0].numel() * GAMMA / 2)
-    module = registry.load("attacks", "jsma")
-    settings = registry.settings_class("attacks", "jsma").model_validate(
-        {"steps": [steps], "variant": "pair", "theta": 1.0, "max_changes": 1, "direction": "increase"}
-    )
-    attack = module.build(settings, settings.points()[0])
+    """JSMA by pixels that rise to 1, towards (y + 1) mod 10, the one target that torchattacks knows.
 
-    def targeted() -> Tensor:
-        model = foolbox.PyTorchModel(scene.network, bounds=(0, 1), device="cpu")
-        found: Tensor = attack.run(model, scene.images, foolbox.criteria.TargetedMisclassification(targets))
-        attacking_judge.predict(scene.network, found, len(found), "cpu")
-        return found
+    torchattacks has the paper's pairs, ART those by the target's logit; all may change as many pixels.
+    """
+    targets = (scene.labels + 1) % 10
+    pairs = math.ceil(scene.images[0].numel() * GAMMA / 2)
+    module = registry.load("attacks", "jsma")
+
+    def targeted(**chosen: Any) -> Callable[[], Tensor]:
+        settings = registry.settings_class("attacks", "jsma").model_validate(
+            {"steps": [pairs], "theta": 1.0, "max_changes": 1, "direction": "increase", **chosen}
+        )
+        attack = module.build(settings, settings.points()[0])
+
+        def run() -> Tensor:
+            with attacking_judge.frozen(scene.network, channels_last=False):
+                found: Tensor = attack.approach(scene.network, scene.images, targets, None)
+            attacking_judge.predict(scene.network, found, len(found), "cpu")
+            return found
+
+        return run
 
     work = []
     if torchattacks is not None:
@@ -341,11 +348,17 @@ def saliency(scene: Scene, torchattacks: Any, art: Any) -> list[Work]:
                 call_torchattacks(scene, lambda model: torchattacks.JSMA(model, theta=1.0, gamma=GAMMA)),
             )
         )
-    work.append(Work("ours, target (y + 1) mod 10", targeted, 0.1 if work else None))
+    work += [
+        Work("ours, pairs", targeted(variant="pair"), 0.1 if work else None),
+        Work("ours, pairs, `target_logit`", targeted(variant="pair", saliency="target_logit")),
+        Work("ours, pairs, `target_probability`", targeted(variant="pair", saliency="target_probability")),
+        Work("ours, single pixels", targeted(steps=[2 * pairs])),
+        Work("ours, single pixels, `both`", targeted(steps=[2 * pairs], direction="both")),
+    ]
     if art is not None:
         work.append(
             Work(
-                "ART, target (y + 1) mod 10",
+                "ART",
                 call_art(
                     scene,
                     lambda classifier: art.SaliencyMapMethod(

@@ -15,6 +15,7 @@ from reproof.attacking.batch import Batch
 from reproof.attacking.image_noise import ImageNoise
 from reproof.claims import vocabulary
 from reproof.settings.attack import Access, AttackSettings
+from tests.ours import OURS, here
 
 KINDS = registry.names("attacks")
 
@@ -22,7 +23,8 @@ KINDS = registry.names("attacks")
 def declare(kind, epsilon=0.1):
     """Return the least settings: the `example` of a class that has one, with the epsilon where it takes one."""
     declared = registry.settings_class("attacks", kind)
-    budget = {"epsilons": [epsilon]} if "epsilons" in declared.model_fields else {}
+    asked = declared.model_fields.get("epsilons")
+    budget = {"epsilons": [epsilon]} if asked is not None and asked.is_required() else {}
     return declared(**{**getattr(declared, "example", {}), **budget})
 
 
@@ -54,8 +56,10 @@ def labels(net, images):
     return judge.predict(net, images, 9, "cpu").argmax(1)
 
 
-def run(net, images, labels, kind, settings, seed=0):
-    attacking = engine.AttackEngine(net, seed=seed, batch_size=4, device="cpu", skip_misclassified=True)
+def run(net, images, labels, kind, settings, seed=0, batch_size=4):
+    attacking = engine.AttackEngine(
+        net, seed=seed, batch_size=batch_size, device="cpu", skip_misclassified=True
+    )
     return attacking.run(kind, settings, images, labels, labels)
 
 
@@ -68,7 +72,9 @@ def test_settings_round_trip_and_reject_unknown_keys(kind):
     with pytest.raises(ValueError, match="stepz"):
         type(settings)(**settings.model_dump(), stepz=3)
     assert settings.points()
-    assert all((point.epsilon is None) == (settings.norm != "linf") for point in settings.points())
+    budgets = [point for point in settings.points() if point.epsilon is not None]
+    assert bool(budgets) == ("epsilon" in {point.name for point in settings.points()})
+    assert {point.norm for point in budgets} <= {settings.budget_norm}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,7 +86,7 @@ def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kin
     assert list(result.images) == [point.parameters for point in settings.points()]
     for point in settings.points():
         found = result.images[point.parameters]
-        threat_model.check(images, found, settings.norm, point.epsilon, kind)
+        threat_model.check(images, found, settings.budget_norm, point.epsilon, kind)
         assert found.min() >= 0
         assert found.max() <= 1
         assert result.unchanged[point.parameters] < len(images), "the attack should move something"
@@ -88,18 +94,87 @@ def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kin
         assert torch.equal(result.predictions[point.parameters], again)
 
 
+@functools.cache
+def crafted(kind):
+    """Return what the engine makes of the pictures, all of them right."""
+    net, images = network(), pictures()
+    return run(net, images, judge.predict(net, images, 9, "cpu").argmax(1), kind, declare(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rounding_and_layout_of_the_clean_images_change_nothing(net, images, labels, kind):
+    """Pixels of 0 and 1 as rounding may leave them, in images that are no block of memory."""
+    rounded = torch.where(images == 0, -9e-7, torch.where(images == 1, 1 + 9e-7, images)).mT.contiguous().mT
+    assert rounded.min() < 0
+    assert rounded.max() > 1
+    assert not rounded.is_contiguous()
+    expected, found = crafted(kind), run(net, rounded, labels, kind, declare(kind))
+    assert same_images(expected, found)
+    assert expected.unchanged == found.unchanged
+    assert expected.gradients == found.gradients
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_images(net, images, labels, kind):
-    first, second = (run(net, images, labels, kind, declare(kind)).images for _ in range(2))
+    first, second = crafted(kind).images, run(net, images, labels, kind, declare(kind)).images
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "epsilons" in type(declare(kind)).model_fields])
+COMPANY = {kind for kind in KINDS if "what else is in it" in (registry.load("attacks", kind).__doc__ or "")}
+"""Attacks that say that an image's fate can depend on its batch."""
+
+
+def test_only_these_of_ours_depend_on_their_batch():
+    assert COMPANY & set(OURS["attacks"].split()) == set(here("attacks", "autoattack", "square", "strongest"))
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - COMPANY))
+def test_an_image_is_attacked_as_if_it_were_alone(net, images, labels, kind):
+    """Each by itself, and the fifth among others than in batches of four; its noise is that of its place."""
+    settings = declare(kind)
+    alone = run(net, images, labels, kind, settings, batch_size=1)
+    turned = run(net, images.flip(0), labels.flip(0), kind, settings, batch_size=9)
+    for name, found in crafted(kind).images.items():
+        torch.testing.assert_close(alone.images[name], found, rtol=0, atol=1e-5)
+        torch.testing.assert_close(turned.images[name][4], found[4], rtol=0, atol=1e-5)
+        assert torch.equal(alone.predictions[name], crafted(kind).predictions[name])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if hasattr(declare(kind), "epsilons")])
 def test_at_epsilon_zero_nothing_moves(net, images, labels, kind):
-    result = run(net, images, labels, kind, declare(kind, epsilon=0))
-    assert torch.equal(result.images["epsilon=0"], images)
-    assert torch.equal(result.predictions["epsilon=0"], labels)
+    declared = type(declare(kind))
+    settings = declared.model_validate({**declare(kind).model_dump(), "epsilons": [0]})
+    (name,) = (point.parameters for point in settings.points())
+    assert name.endswith("epsilon=0")
+    result = run(net, images, labels, kind, settings)
+    assert torch.equal(result.images[name], images)
+    assert torch.equal(result.predictions[name], labels)
+
+
+def in_each_norm():
+    """Yield every attack that can have a budget, in each of its norms but the usual one."""
+    for kind in KINDS:
+        declared = type(declare(kind))
+        chooser = next((name for name in ("norm", "distance") if name in declared.model_fields), None)
+        for norm in declared.norms[1:] if chooser else ():
+            yield kind, chooser, norm
+
+
+@pytest.mark.parametrize(("kind", "chooser", "norm"), [*in_each_norm()])
+def test_it_keeps_to_a_budget_in_the_norm_that_is_chosen(net, images, labels, kind, chooser, norm):
+    budget = 0.8 if norm == "l2" else 0.2
+    entry = {**declare(kind).model_dump(), chooser: norm, "epsilons": [budget]}
+    settings = type(declare(kind)).model_validate(entry)
+    (point,) = settings.points()
+    assert settings.budget_norm == point.norm == norm
+    assert point.parameters == ("" if norm == "linf" else f"norm={norm} ") + f"epsilon={budget}"
+    result = run(net, images, labels, kind, settings)
+    found = result.images[point.parameters]
+    threat_model.check(images, found, norm, budget, kind)
+    assert result.unchanged[point.parameters] < len(images)
+    assert threat_model.distances(images, found)[norm].max() > budget / 2
+    assert type(settings).model_validate_json(settings.model_dump_json()) == settings
 
 
 class Observed(nn.Module):

@@ -267,6 +267,42 @@ def test_cost_needs_two_models_with_seconds() -> None:
     assert "up to ε = 0.1" in svg, "the budget that tells the models apart"
 
 
+def test_each_norm_has_a_figure_of_its_own() -> None:
+    linf = [row("pgd", f"epsilon={epsilon}", 0.5 - epsilon) for epsilon in (0.1, 0.3)]
+    l2 = [row("pgd_l2", f"norm=l2 epsilon={epsilon}", 0.3) for epsilon in (0.5, 3)]
+    worst = [row("worst_case", f"norm={norm} epsilon=0.3", 0.1, "all") for norm in ("linf", "l2")]
+    titles = {"m": "A model"}
+    summary = frame("summary", [row("none", "", 0.9), *linf, *l2, *worst])
+    figures = figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles=titles, class_names={}))
+    assert set(figures) == {"accuracy_against_epsilon_white_box", "accuracy_against_epsilon_white_box_l2"}
+    usual, other = figures.values()
+    assert "L2 budgets" in other
+    assert "ε, L2" in other
+    assert "L2" not in usual
+    whole = [
+        robustness.accuracy_against_epsilon(
+            frame("summary", [row("none", "", 0.9), *part]), titles, "white_box"
+        )
+        for part in ([*linf, worst[0]], [*l2, worst[1]])
+    ]
+    assert whole == [usual, None], "what is measured in L2 changes nothing in the figure of L-infinity"
+    (points,) = [marks(other, colour) for colour in ("--series-1",)]
+    assert len(points) == 3, "no attack, and two budgets"
+
+
+def test_cost_is_compared_at_an_linf_budget() -> None:
+    summary = [
+        row("worst_case", f"norm={norm} epsilon={epsilon}", value, "all", model)
+        for model, value in (("a", 0.5), ("b", 0.25))
+        for norm, epsilon in (("linf", 0.1), ("l2", 3))
+    ]
+    titles, seconds = {"a": "First", "b": "Second"}, {"a": 10.0, "b": 100.0}
+    svg = robustness.cost_against_robustness(frame("summary", summary), titles, seconds)
+    assert svg is not None
+    assert "up to ε = 0.1" in svg
+    assert robustness.cost_against_robustness(frame("summary", summary[1::2]), titles, seconds) is None
+
+
 def test_cost_tells_many_models_apart() -> None:
     """With 22 models ten colours and ten markers come round again: each has a number, written once at its point."""
     titles = {f"m{index}": f"Model {index}" for index in range(22)}

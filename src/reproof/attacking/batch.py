@@ -45,15 +45,14 @@ class FirstGradients:
 class Taken:
     """Which part of a composed attack took which image."""
 
-    parts: list[str] = field(default_factory=list)
-    """The parts that were tried, in their order."""
+    parts: dict[str, str] = field(default_factory=dict)
+    """The parts that were tried, in their order, and how each searches: `gradient`, `ensemble`, `score`, `transfer`."""
     by: dict[int, str] = field(default_factory=dict)
     """An image's position (ImageNoise.positions) -> the part that fooled the deployed classifier first."""
 
-    def note(self, part: str, positions: Iterable[int]) -> None:
+    def note(self, part: str, access: str, positions: Iterable[int]) -> None:
         """Note which images a part took of those that were left to it."""
-        if part not in self.parts:
-            self.parts.append(part)
+        self.parts[part] = access
         self.by.update(dict.fromkeys(positions, part))
 
 

@@ -4,6 +4,7 @@ It predicts again on the images that come back, raises where a budget is broken,
 attacks without a budget their original back, and saves work that changes no result: no gradients of
 parameters, no attack on images that are misclassified already, one gradient at the clean images for all
 epsilons. Where the settings ask for it, an image that a smaller epsilon fooled is not attacked again (`nested`).
+An attack that looks for the nearest image knows no budget: where there is one, what it moved farther has failed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from reproof.attacking.judge import classes, frozen, judge
 from reproof.errors import StudyError
 from reproof.models.attack_loss import Loss
 from reproof.models.fast_inference import cheaper
-from reproof.settings.attack import AttackSettings, Point
+from reproof.settings.attack import AttackSettings, MinimalAttackSettings, Point
 from reproof.settings.values import Norm, format_number
 
 PROBED = 8
@@ -90,8 +91,8 @@ class AttackResult:
     def note(self, point: Point, taken: Taken, fooled: Sequence[int]) -> None:
         """Note which parts of a composed attack were tried, and which of them took the images that count as fooled."""
         kept = self.taken.get(point.parameters, Taken())
-        for part in taken.parts:
-            kept.note(part, [position for position in fooled if taken.by.get(position) == part])
+        for part, access in taken.parts.items():
+            kept.note(part, access, [position for position in fooled if taken.by.get(position) == part])
 
     def add_points(self, other: AttackResult) -> None:
         """Take over what another result of this attack has at other points."""
@@ -113,6 +114,8 @@ class _Task:
     attacks: Sequence[tuple[Point, Attack]]
     nested: Sequence[Point]
     """The points, smallest first, of which a fooled image keeps its image at all larger ones."""
+    minimal: bool
+    """Whether it goes as far as it must, whatever the budget."""
 
 
 class AttackEngine:
@@ -170,12 +173,12 @@ class AttackEngine:
     ) -> AttackResult:
         """Attack the classifier at every point of an attack's settings.
 
-        images: float32 (N, C, H, W) in [0, 1]. labels: (N,).
+        images: float32 (N, C, H, W) in [0, 1]; what rounding put outside is put inside. labels: (N,).
         clean_predictions: (N,), the kept ones; those that claim a mistake are checked before an image is skipped.
         points: those to attack at; None are the settings' own.
         BudgetError when an attack leaves its threat model; StudyError when it cannot be run as asked.
         """
-        threat_model.check(images, images, None, None, f"{kind}: the images to attack")
+        images = threat_model.admit(images, f"{kind}: the images to attack")
         if labels.shape != images.shape[:1] or clean_predictions.shape != labels.shape:
             raise ValueError("labels and clean predictions should be one per image")
         points = settings.points() if points is None else points
@@ -223,7 +226,10 @@ class AttackEngine:
         nested.sort(key=lambda point: point.value)
         order = [*(point for point in points if point not in nested), *nested]
         attacks = [(point, _build(kind, settings, point)) for point in order]
-        return _Task(kind, settings.norm, attacks, nested)
+        minimal = isinstance(settings, MinimalAttackSettings) or any(
+            getattr(attack, "minimal", False) for _, attack in attacks
+        )
+        return _Task(kind, settings.budget_norm, attacks, nested, minimal)
 
     def _misclassified(
         self, images: Tensor, labels: Tensor, clean_predictions: Tensor
@@ -275,6 +281,9 @@ class AttackEngine:
             found = attack.perturb(batch).detach()
         result.gradients.taken += gradients.taken
         result.gradients.broken += gradients.broken
+        if task.minimal and task.norm is not None and point.epsilon is not None:
+            near = threat_model.within(batch.images, found, task.norm, point.epsilon)
+            found = torch.where(near[:, None, None, None], found, batch.images)
         found, predicted = judge(batch, found, task.norm, where)
         result.keep(point, positions, found, predicted)
         result.note(point, batch.taken, positions[(predicted != batch.labels).cpu()].tolist())

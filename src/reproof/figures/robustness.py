@@ -45,8 +45,9 @@ def accuracy_against_epsilon(
     setting: str,
     source: str = "",
     chance: Mapping[str, float] | None = None,
+    norm: str = "linf",
 ) -> str | None:
-    """Draw accuracy against epsilon, a panel per model and a line per attack (as Mustafa Fig. 4).
+    """Draw accuracy against epsilon in one norm, a panel per model and a line per attack (as Mustafa Fig. 4).
 
     The thick line is the worst case per image; of a model that refuses images a dotted one is the share that no attack
     made wrong and accepted. source: the model that black-box attacks were made on, or several
@@ -57,6 +58,7 @@ def accuracy_against_epsilon(
     accuracy = summary[summary["metric"] == "accuracy"]
     accuracy = accuracy.assign(**{end: accuracy[end].fillna(accuracy["value"]) for end in ("low", "high")})
     points = _points(accuracy, setting, source)
+    points = points[points["parameters"].map(parameters.budget_norm) == norm]
     if not (points.groupby(["model", "attack"])["epsilon"].nunique() > 1).any():
         return None
     clean = accuracy[accuracy["attack"] == "none"].assign(epsilon=0.0)
@@ -66,7 +68,7 @@ def accuracy_against_epsilon(
     starts = _curves(clean.drop_duplicates("model", keep="last"), ["model"])
     models = [model for model in titles if (points["model"] == model).any()]
     attacks = sorted(points["attack"].unique(), key=attack_order)
-    far = bool((points["epsilon"] >= FAR).any())
+    far = norm == "linf" and bool((points["epsilon"] >= FAR).any())
 
     def paint(figure: Figure) -> None:
         axes = panels(figure, len(models), sharey=True)
@@ -80,16 +82,17 @@ def accuracy_against_epsilon(
             if chance is not None and model in chance:
                 _paint_chance(panel, chance[model])
             panel.set_title(wrapped(titles[model]))
-            _scale(panel, far)
+            _scale(panel, far, norm)
         for panel in axes[:: across(len(models))]:
             panel.set_ylabel("accuracy, %")
         legend(figure, axes)
 
     sources = " + ".join(titles.get(name, name) for name in source.split("+"))
     words = wording.setting(setting) + (f" from {sources}" if source else "")
+    words += "" if norm == "linf" else f", {wording.NORMS[norm]} budgets"
     worst_case_words = " The thick line counts an image only if no attack of the study fooled it."
     return render(
-        f"accuracy_against_epsilon_{setting}" + (f"_{source}" if source else ""),
+        "_".join(filter(None, ("accuracy_against_epsilon", setting, source, norm if norm != "linf" else ""))),
         f"Accuracy against ε, {words[0].lower()}{words[1:]}",
         "Each panel is a model, each line an attack, from no attack at ε = 0 to the largest budget measured. "
         "Bars are 95 % intervals."
@@ -153,7 +156,7 @@ def _paint_chance(panel: Axes, chance: float) -> None:
     panel.axhline(100 * chance, color=INK, label="chance level", zorder=1, **style)
 
 
-def _scale(panel: Axes, far: bool) -> None:
+def _scale(panel: Axes, far: bool, norm: str) -> None:
     panel.set_ylim(-3, 103)
     if far:
         panel.set_xscale("function", functions=(_root, np.square))
@@ -162,7 +165,7 @@ def _scale(panel: Axes, far: bool) -> None:
     panel.xaxis.set_major_locator(
         FixedLocator([0, 0.1, 0.3, 1]) if far else MaxNLocator(4, steps=[1, 2, 5, 10])
     )
-    panel.set_xlabel("ε")
+    panel.set_xlabel("ε" if norm == "linf" else f"ε, {wording.NORMS[norm]}")
 
 
 def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -173,13 +176,14 @@ def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def cost_against_robustness(
     summary: pd.DataFrame, titles: Mapping[str, str], training_seconds: Mapping[str, float]
 ) -> str | None:
-    """Draw worst-case accuracy against the seconds of training, at the budget that tells the models apart best.
+    """Draw worst-case accuracy against the seconds of training, at the L∞ budget that tells the models apart best.
 
     None where fewer than two models have both.
     """
     timed = [model for model in titles if training_seconds.get(model, 0) > 0]
     accuracy = summary[summary["metric"] == "accuracy"]
     worst = accuracy[(accuracy["attack"] == WORST_CASE) & accuracy["model"].isin(timed)]
+    worst = worst[worst["parameters"].map(parameters.budget_norm) == "linf"]
     worst = worst.assign(epsilon=worst["parameters"].map(parameters.epsilon).astype("float64"))
     table = worst.pivot_table(index="model", columns="epsilon", values="value", aggfunc="last")
     models = [model for model in timed if model in table.index]

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from reproof import csv_tables, wording
 from reproof.claims.vocabulary import METRICS
+from reproof.diagnostics.sanity_check import State
 from reproof.report import numbers
 from reproof.report.contents import DrawnFigure, MeasuredRow, ReportData, Trail, TrailFile, key_of, rows
 from reproof.report.numbers import LinkedNumber
@@ -228,16 +229,15 @@ class Cards:
         )
 
     def of_flags(self, model: str, checks: pd.DataFrame) -> Card:
-        """Return the card of a model's red-flag checks: what they count, and the raised ones' findings."""
+        """Return the card of a model's red-flag checks: what they count, and the raised ones' findings.
+
+        checks: with the column `state` (diagnostics.sanity_check.state).
+        """
         title = self._titles.get(model, model)
-        raised = checks["raised"]
-        facts = [
-            ("model", title),
-            ("raised", str(raised.sum())),
-            ("passed", str((~raised).sum())),
-            ("not checked", str(raised.isna().sum())),
-        ]
-        found = rows(checks[raised.fillna(False)])
+        counts = checks["state"].value_counts()
+        facts = [("model", title)]
+        facts += [(state, str(counts.get(state, 0))) for state in get_args(State)]
+        found = rows(checks[checks["state"] == "raised"])
         facts += [("finding", f"{self.data.gates.get(row.gate, row.gate)}. {row.evidence}") for row in found]
         path = self.data.tables.get("red_flags", self.data.tables.get("measurements", ""))
         return self.of_file(["flags-of", model], f"Checks: {title}", facts, TrailFile("table", path))

@@ -159,10 +159,9 @@ class Grids:
     ) -> Grid:
         inside = attacked[(attacked["epsilon"] == epsilon) & (attacked["rest"] == rest)]
         columns, found = self._columns(inside), self._cells(inside)
-        # The attacks are L-infinity attacks where their parameters name no norm: that budget first.
-        accuracy = summary[summary["metric"] == "accuracy"]
+        norm, accuracy = parameters.budget_norm(rest), summary[summary["metric"] == "accuracy"]
         worst = accuracy[(accuracy["attack"] == WORST) & (accuracy["epsilon"] == epsilon)]
-        worst = worst.sort_values("rest", key=lambda text: text != "norm=linf", kind="stable")
+        worst = worst[worst["rest"].map(parameters.budget_norm) == norm]
         clean = accuracy[accuracy["attack"] == "none"]
         first, last = (self.by_model(_as_summary(frame)) for frame in (clean, worst))
         body = []

@@ -134,6 +134,12 @@ def test_rounding_at_the_edge_is_put_inside(plug, net, labels):
     assert (found - clean).min() > 0.0999
     clean = torch.full((11, 3, 6, 6), 0.9)
     assert craft(net, clean, labels, "toy", BUDGET).images["epsilon=0.1"].max() <= 1
+    for beyond, edge in ((1 + 5e-7, 1), (-5e-7, 0)):
+        plug(Jump(beyond))
+        answer = int(judge.predict(net, torch.full((1, 3, 6, 6), beyond), 1, "cpu").argmax())
+        wrong = torch.full_like(labels, (answer + 1) % 4)
+        jumped = craft(net, clean, wrong, "toy", FreeSettings(), skip_misclassified=False).images["c=1"]
+        assert torch.equal(jumped, torch.full_like(jumped, edge)), "in no ball either"
 
 
 def test_an_attack_that_does_nothing_is_noticed(plug, net, images, labels):

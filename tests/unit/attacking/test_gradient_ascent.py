@@ -62,6 +62,10 @@ def test_its_losses_rise_where_the_label_loses(form: str) -> None:
     found = maximise(given, own, steps=5, step_size=0.2)
     assert (own(found, given.labels) > own(given.images, given.labels)).all()
     assert own(found, given.labels).shape == (7,)
+    before, after = (given.logits(x).sort(dim=1, descending=True).values for x in (given.images, found))
+    label = given.logits(found).gather(1, given.labels[:, None]).squeeze(1)
+    lead = torch.where(label == after[:, 0], label - after[:, 1], label - after[:, 0])
+    assert (lead < before[:, 0] - before[:, 1]).all(), "the label's lead over all others"
 
 
 def test_it_starts_where_it_is_told() -> None:

@@ -43,11 +43,10 @@ def attack(model, images, labels, batch_size=100, seed=0, **settings):
     ).run("jsma", Settings(**settings), images, labels, clean)
 
 
-def follow(model, image, target, label, *, steps, theta, max_changes, signs, size, limit=18):
+def follow(model, image, target, label, *, steps, theta, max_changes, signs, size, saliency, limit=18):
     """Return where JSMA ends, by enumeration in NumPy on a linear model; the image itself if it fails.
 
-    signs: the directions it may take. size: values changed at a time, 1 by the gradient of the target's
-    log-probability, 2 by the product over all pairs.
+    signs: the directions it may take. size: values changed at a time, 1 or 2. saliency: by what they are chosen.
     """
     weight, bias = (p.detach().numpy().astype(float) for p in (model.weight, model.bias))
     x = image.flatten().numpy().astype(float)
@@ -67,8 +66,10 @@ def follow(model, image, target, label, *, steps, theta, max_changes, signs, siz
             new = (counts > 0).sum() + size > limit
             if any(counts[i] >= max_changes or x[i] == (sign > 0) or (new and not counts[i]) for i in rows):
                 continue
-            if size == 1:
-                score = sign * ((one_hot - probabilities) @ weight)[rows[0]]
+            if saliency == "target_probability":
+                score = sign * ((one_hot - probabilities) @ weight)[rows].sum()
+            elif saliency == "target_logit":
+                score = sign * weight[target, rows].sum()
             else:
                 alpha = sign * weight[target, rows].sum()
                 beta = sign * (weight[:, rows].sum() - weight[target, rows].sum())
@@ -83,24 +84,28 @@ def follow(model, image, target, label, *, steps, theta, max_changes, signs, siz
 
 
 @pytest.mark.parametrize(
-    ("variant", "direction", "theta", "gamma"),
+    ("variant", "saliency", "direction", "theta", "gamma"),
     [
-        ("single", "both", 0.15, 1),
-        ("single", "increase", 0.3, 1),
-        ("single", "decrease", 0.3, 0.3),
-        ("pair", "increase", 1, 1),
-        ("pair", "decrease", 0.35, 1),
-        ("pair", "both", 0.35, 0.4),
+        ("single", None, "both", 0.15, 1),
+        ("single", None, "increase", 0.3, 1),
+        ("single", "target_probability", "decrease", 0.3, 0.3),
+        ("single", "target_logit", "both", 0.3, 1),
+        ("pair", None, "increase", 1, 1),
+        ("pair", None, "decrease", 0.35, 1),
+        ("pair", "product", "both", 0.35, 0.4),
+        ("pair", "target_logit", "both", 0.35, 0.4),
+        ("pair", "target_probability", "both", 0.35, 1),
     ],
 )
 @pytest.mark.parametrize("targeted", [False, True])
-def test_it_changes_what_enumeration_changes(images, variant, direction, theta, gamma, targeted):
+def test_it_changes_what_enumeration_changes(images, variant, saliency, direction, theta, gamma, targeted):
     model = Linear().eval()
     labels = model(images).argmax(1)
     targets = (labels + 1) % 5 if targeted else model(images).argmin(1)
     run = SaliencyMapAttack(
         steps=12,
         variant=variant,
+        saliency=saliency,
         theta=theta,
         max_changes=2,
         gamma=gamma,
@@ -124,6 +129,7 @@ def test_it_changes_what_enumeration_changes(images, variant, direction, theta, 
             max_changes=2,
             signs=signs,
             size=2 if variant == "pair" else 1,
+            saliency=saliency or ("product" if variant == "pair" else "target_probability"),
             limit=int(gamma * 18),
         )
         for image, target, label in zip(images, targets, labels, strict=True)
@@ -131,6 +137,78 @@ def test_it_changes_what_enumeration_changes(images, variant, direction, theta, 
     torch.testing.assert_close(found.flatten(1).double(), torch.tensor(np.array(expected)), atol=1e-5, rtol=0)
     moved = (found != images).flatten(1).any(dim=1)
     assert moved.sum() > 3, "it should succeed somewhere"
+
+
+class ThreeRules(nn.Module):
+    """Three classes on six values: class 0 is the label, 1 the target, 2 so unlikely that it is no rival.
+
+    Of the first two values class 2 falls most, of the next two class 1 rises most but class 0 nearly as much, and of
+    the last two class 1 gains most on class 0.
+    """
+
+    weight = torch.tensor([[0, 0, 2.5, 2.5, 0, 0], [1, 1, 3, 3, 2, 2], [-9, -9, 0, 0, 0, 0]])
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight.T + torch.tensor([1.65, 0, -30])
+
+
+@pytest.mark.parametrize(
+    ("saliency", "changed"),
+    [(None, [0, 1]), ("product", [0, 1]), ("target_logit", [2, 3]), ("target_probability", [4, 5])],
+)
+def test_what_a_change_is_chosen_by(saliency, changed):
+    """α is 2, 6 and 4, -β is 18, -5 and 0, and α less what class 0 gains is 2, 1 and 4. The label leads by 0.25."""
+    image, target = torch.full((1, 1, 2, 3), 0.2), torch.tensor([1])
+    run = SaliencyMapAttack(steps=1, variant="pair", saliency=saliency, theta=0.5, direction="increase")
+    (found,) = run.approach(ThreeRules(), image, target, None).flatten(1)
+    expected = torch.full((6,), 0.2)
+    expected[changed] = 0.7
+    torch.testing.assert_close(found, expected)
+
+
+def toolbox(model, images, targets, theta, gamma):
+    """Return the images of the Adversarial Robustness Toolbox's rule, whether they reach their targets or not."""
+    moved = images.flatten(1).clone()
+    search, used = moved < 1, torch.zeros_like(moved, dtype=torch.bool)
+    for row, (image, target) in enumerate(zip(moved, targets, strict=True)):
+        while True:
+            leaf = image.view(1, *images.shape[1:]).clone().requires_grad_()
+            logits = model(leaf)[0]
+            if logits.argmax() == target or used[row].sum() / len(image) > gamma or not search[row].any():
+                break
+            (gradient,) = torch.autograd.grad(logits[target], leaf)
+            pair = gradient.flatten().masked_fill(~search[row], -torch.inf).argsort()[-2:]
+            image[pair] = (image[pair] + theta).clamp(max=1)
+            used[row, pair] = True
+            search[row] = image < 1
+    return moved.view_as(images)
+
+
+@pytest.mark.parametrize(("theta", "seed"), [(1.0, 0), (1.0, 1), (0.25, 0)])
+def test_pairs_by_the_logit_are_those_of_the_adversarial_robustness_toolbox(images, theta, seed):
+    """Its limit of γ = 0.3 ends behind 6 of 18 values, which are 3 pairs of θ = 1; of smaller θ it takes more."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(18, 12), nn.Tanh(), nn.Linear(12, 5))
+    with torch.no_grad():
+        targets = net(images).topk(2).indices[:, 1]
+    expected = toolbox(net, images, targets, theta, 0.3)
+    reached = net(expected).argmax(1) == targets
+    assert reached.sum() > 3
+    pairs = (
+        {"steps": 3, "max_changes": 1} if theta == 1 else {"steps": 60, "max_changes": 60, "gamma": 6 / 18}
+    )
+    run = SaliencyMapAttack(
+        variant="pair", saliency="target_logit", theta=theta, direction="increase", **pairs
+    )
+    found = run.approach(net, images, targets, None)
+    torch.testing.assert_close(found[reached], expected[reached], atol=1e-6, rtol=0)
+    if theta == 1:
+        assert not reached.all()
+        assert torch.equal(found[~reached], images[~reached])
+    product = SaliencyMapAttack(variant="pair", theta=theta, direction="increase", **pairs)
+    other = product.approach(net, images, targets, None)
+    assert (other != found).any(), "the paper's rule goes another way"
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -345,6 +423,8 @@ def test_points_are_named_as_claims_name_them():
     )
     pair, every = ({"variant": "pair"}, {"target": "all"})
     assert Settings(steps=[9]).passes() < Settings(steps=[9], **pair).passes()
+    by_logit = Settings(steps=[9], **pair, saliency="target_logit")
+    assert by_logit.passes() == Settings(steps=[9]).passes(), "one pass back instead of two"
     assert Settings(steps=[9]).passes() < Settings(steps=[9], **every).passes()
 
 
@@ -358,6 +438,8 @@ def test_points_are_named_as_claims_name_them():
         {"max_changes": 0},
         {"target": "second"},
         {"edges": 1},
+        {"saliency": "largest"},
+        {"saliency": "product"},
     ],
 )
 def test_bad_settings_are_refused(bad):

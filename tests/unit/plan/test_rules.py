@@ -64,3 +64,23 @@ def test_a_rule_declares_what_its_jobs_read(plan: Plan, rule: str) -> None:
 def test_every_training_leaves_the_same_kinds_of_files(plan: Plan) -> None:
     (kinds,) = {tuple(sorted(job.outputs)) for job in plan.jobs(["train"])}
     assert kinds == ("history", "model", "record", "training_log")
+
+
+def test_images_are_made_on_their_source_and_shown_to_their_target(plan: Plan) -> None:
+    made = {job.outputs["adversarial"]: job.inputs["model"] for job in plan.jobs(["attack"])}
+    settings = set()
+    for job in plan.jobs(["evaluate"]):
+        target, threat = job.name.partition(" seed ")[0], plan.study.threats[job.slice["threat"]]
+        own = (plan.make(target, 0).outputs["model"],)
+        assert job.inputs["model"] == own
+        used = [made[path] for path in job.inputs["adversarial"]]
+        if threat.setting == "black_box" and threat.source in plan.study.models:
+            assert used == [(plan.make(threat.source, 0).outputs["model"],)]
+            assert used != [own]
+        elif threat.setting != "black_box":
+            members = [
+                (plan.make(member, 0).outputs["model"],) for member in plan.study.models[target].members
+            ]
+            assert used in ([own], members)
+        settings.add(threat.setting)
+    assert {"white_box", "black_box"} <= settings

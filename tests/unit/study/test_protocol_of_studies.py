@@ -117,6 +117,21 @@ def test_another_setting_would_be_found(change: dict[str, Any], difference: tupl
     assert list(differing(answers(plan, candidates_of(plan)))) == [("mustafa_pcl", *difference)]
 
 
+@needs("datasets/ilsvrc", "architectures/vgg", "attacks/gradient_ensemble", "attacks/bim")
+@pytest.mark.parametrize("budget", ["quick", "paper"])
+def test_seilers_attacks_take_his_twenty_steps_of_one_level(budget: str) -> None:
+    """min(ε + 4, 1.25 ε) of 16 levels (Sec. III), in short studies too, and on one network as on several."""
+    suites = planned("ilsvrc", budget).study.suite_attacks
+    chosen = [
+        attacks[name].settings
+        for attacks in suites.values()
+        for name in ("gradient_ensemble", "bim")
+        if name in attacks
+    ]
+    assert {(s.steps, s.step_size, s.epsilons) for s in chosen} == {(20, 1 / 16, (16 / 255,))}  # type: ignore[attr-defined]
+    assert len(chosen) == 4
+
+
 @pytest.mark.parametrize(("name", "budget"), STUDIES)
 def test_study_attacks_all_images_of_the_paper_but_where_it_says_why(name: str, budget: str) -> None:
     fewer = {
