@@ -60,7 +60,8 @@ class Length:
 def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> Length | None:
     """Return how long an attack is; None where its file is gone, or nothing is known of its settings.
 
-    parameters: those of one of its points, which stand for a setting that is swept; of another list the largest number counts.
+    parameters: those of one of its points, which stand for a setting that is swept; of another list the
+    largest number counts.
     """
     strengthened_by = kind_named(kind).strengthened_by
     if not strengthened_by or not settings:
