@@ -18,7 +18,8 @@ DELETED: tuple[str, ...] = ()
 """What was deleted from this project, as `attacks/jsma`."""
 OURS = {
     "architectures": "cnn6 dkd_cifar10 dkd_mnist lenet resnet vgg wide_resnet",
-    "attacks": "autoattack bim carlini_wagner deepfool fgsm gradient_ensemble jsma mim pgd random_noise square",
+    "attacks": "apgd autoattack bim carlini_wagner deepfool fgsm fmn gradient_ensemble jsma mim pgd random_noise square "
+    "strongest",
     "datasets": "cifar10 cifar100 digits fashion_mnist ilsvrc mnist svhn",
     "defenses": "adaptive_diversity adaptive_gravity decision_surface defense_gan defensive_features "
     "distilled_ensemble diverse_ensemble domain_adaptation dynamic_training fgsm_training independent_ensemble "
@@ -26,7 +27,7 @@ OURS = {
     "undefended virtual_adversarial",
     "papers": "hassanin_dfl mirzaeian_dkd mirzaeian_gravity mustafa_pcl seiler_superimposition",
     "sections": "breakdowns checklist claims_overview conclusions contradictions defenses_against_attacks figures "
-    "glossary independent interpretations paper_tables provenance red_flags reference_runs run_again statements study_run "
+    "glossary independent interpretations paper_tables provenance red_flags reference_runs run_again statements strongest study_run "
     "transfer",
 }
 WORDS = [f"{family}/{name}" for family, names in OURS.items() for name in names.split()]

@@ -78,6 +78,10 @@ RED_FLAGS = Schema(
         Column("raised", "flag", "missing: not checked"),
         Column("evidence", "text", "a sentence"),
         Column("rows", "text", "names of trials, joined by `; `"),
+        Column(
+            "detectable", "real", "smallest difference noticed, a fraction; missing: no question of numbers"
+        ),
+        Column("images", "whole", "on which that is noticed"),
     ),
 )
 """One row per model and check."""
@@ -113,6 +117,7 @@ PARTS = Schema(
         *columns("text", "setting source attack parameters"),
         Column("place", "whole", "counted from 1, in the order in which the parts are tried"),
         *columns("text", "part"),
+        Column("access", "text", "how it searches: gradient, ensemble, score, transfer"),
         *columns("whole", "met taken", "images"),
     ),
 )

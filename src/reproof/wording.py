@@ -24,7 +24,7 @@ MEASURED = {
 }
 """What stands in a table's column `attack` and is none."""
 SETTINGS = {"white_box": "White-box", "adaptive": "Adaptive", "black_box": "Black-box", "all": "All attacks"}
-NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
+NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 SYMBOLS = {"epsilon": "ε", "alpha": "α", "beta": "β", "kappa": "κ", "zeta": "ζ"}
 SOURCES = {MEMBER: "one member at a time", AGGREGATED: "all members together"}
 UNITS = {
@@ -66,8 +66,10 @@ def _attack(package: Path, name: str, kind: str) -> str:
 def _ending(ending: str) -> str:
     for name in registry.names("defenses"):
         declared = registry.defense(name)
-        if declared is not None and ending in declared.endings:
-            return declared.endings[ending]
+        for word, words in () if declared is None else declared.endings.items():
+            if f"{ending}_".startswith(f"{word}_"):
+                rest = ending.removeprefix(word).removeprefix("_").replace("_", " ")
+                return f"{words}, {rest}" if rest else words
     return ending.replace("_", " ")
 
 
@@ -97,9 +99,10 @@ def parameters(text: str) -> str:
     )
 
 
-def budget(epsilon: float) -> str:
-    """Return a budget for people, as it was written: `ε = 8/255`."""
-    return parameters(str(Parameters.of(epsilon=epsilon)))
+def budget(epsilon: float, norm: str = "linf") -> str:
+    """Return a budget for people, as it was written: `ε = 8/255`, and in another norm `L2, ε = 0.5`."""
+    said: dict[str, str | float] = {} if norm == "linf" else {"norm": norm}
+    return parameters(str(Parameters.of(**said, epsilon=epsilon)))
 
 
 def dataset(name: str) -> str:

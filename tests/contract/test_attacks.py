@@ -15,7 +15,7 @@ from reproof.attacking.batch import Batch
 from reproof.attacking.image_noise import ImageNoise
 from reproof.claims import vocabulary
 from reproof.settings.attack import Access, AttackSettings
-from tests.ours import OURS
+from tests.ours import OURS, here
 
 KINDS = registry.names("attacks")
 
@@ -23,7 +23,8 @@ KINDS = registry.names("attacks")
 def declare(kind, epsilon=0.1):
     """Return the least settings: the `example` of a class that has one, with the epsilon where it takes one."""
     declared = registry.settings_class("attacks", kind)
-    budget = {"epsilons": [epsilon]} if "epsilons" in declared.model_fields else {}
+    asked = declared.model_fields.get("epsilons")
+    budget = {"epsilons": [epsilon]} if asked is not None and asked.is_required() else {}
     return declared(**{**getattr(declared, "example", {}), **budget})
 
 
@@ -71,7 +72,9 @@ def test_settings_round_trip_and_reject_unknown_keys(kind):
     with pytest.raises(ValueError, match="stepz"):
         type(settings)(**settings.model_dump(), stepz=3)
     assert settings.points()
-    assert all((point.epsilon is None) == (settings.norm != "linf") for point in settings.points())
+    budgets = [point for point in settings.points() if point.epsilon is not None]
+    assert bool(budgets) == ("epsilon" in {point.name for point in settings.points()})
+    assert {point.norm for point in budgets} <= {settings.budget_norm}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +86,7 @@ def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kin
     assert list(result.images) == [point.parameters for point in settings.points()]
     for point in settings.points():
         found = result.images[point.parameters]
-        threat_model.check(images, found, settings.norm, point.epsilon, kind)
+        threat_model.check(images, found, settings.budget_norm, point.epsilon, kind)
         assert found.min() >= 0
         assert found.max() <= 1
         assert result.unchanged[point.parameters] < len(images), "the attack should move something"
@@ -118,17 +121,12 @@ def test_the_same_seed_gives_the_same_images(net, images, labels, kind):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-COMPANY = {
-    kind
-    for kind in KINDS
-    if "what else is in it" in " ".join((registry.load("attacks", kind).__doc__ or "").split())
-}
+COMPANY = {kind for kind in KINDS if "what else is in it" in (registry.load("attacks", kind).__doc__ or "")}
 """Attacks that say that an image's fate can depend on its batch."""
 
 
 def test_only_these_of_ours_depend_on_their_batch():
-    ours = set(OURS["attacks"].split()) & set(KINDS)
-    assert COMPANY & ours == ours & {"autoattack", "square", "strongest"}
+    assert COMPANY & set(OURS["attacks"].split()) == set(here("attacks", "autoattack", "square", "strongest"))
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - COMPANY))
@@ -143,11 +141,40 @@ def test_an_image_is_attacked_as_if_it_were_alone(net, images, labels, kind):
         assert torch.equal(alone.predictions[name], crafted(kind).predictions[name])
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "epsilons" in type(declare(kind)).model_fields])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if hasattr(declare(kind), "epsilons")])
 def test_at_epsilon_zero_nothing_moves(net, images, labels, kind):
-    result = run(net, images, labels, kind, declare(kind, epsilon=0))
-    assert torch.equal(result.images["epsilon=0"], images)
-    assert torch.equal(result.predictions["epsilon=0"], labels)
+    declared = type(declare(kind))
+    settings = declared.model_validate({**declare(kind).model_dump(), "epsilons": [0]})
+    (name,) = (point.parameters for point in settings.points())
+    assert name.endswith("epsilon=0")
+    result = run(net, images, labels, kind, settings)
+    assert torch.equal(result.images[name], images)
+    assert torch.equal(result.predictions[name], labels)
+
+
+def in_each_norm():
+    """Yield every attack that can have a budget, in each of its norms but the usual one."""
+    for kind in KINDS:
+        declared = type(declare(kind))
+        chooser = next((name for name in ("norm", "distance") if name in declared.model_fields), None)
+        for norm in declared.norms[1:] if chooser else ():
+            yield kind, chooser, norm
+
+
+@pytest.mark.parametrize(("kind", "chooser", "norm"), [*in_each_norm()])
+def test_it_keeps_to_a_budget_in_the_norm_that_is_chosen(net, images, labels, kind, chooser, norm):
+    budget = 0.8 if norm == "l2" else 0.2
+    entry = {**declare(kind).model_dump(), chooser: norm, "epsilons": [budget]}
+    settings = type(declare(kind)).model_validate(entry)
+    (point,) = settings.points()
+    assert settings.budget_norm == point.norm == norm
+    assert point.parameters == ("" if norm == "linf" else f"norm={norm} ") + f"epsilon={budget}"
+    result = run(net, images, labels, kind, settings)
+    found = result.images[point.parameters]
+    threat_model.check(images, found, norm, budget, kind)
+    assert result.unchanged[point.parameters] < len(images)
+    assert threat_model.distances(images, found)[norm].max() > budget / 2
+    assert type(settings).model_validate_json(settings.model_dump_json()) == settings
 
 
 class Observed(nn.Module):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import made_up_study
+import pandas as pd
 import pytest
 from tests.ours import needs
 
 from reproof.report import render
 from reproof.report.cards import Cards
-from reproof.report.contents import rows
+from reproof.report.contents import ReportData, rows
+from reproof.report.grids import Grids
 from reproof.report.numbers import counts
 
 
@@ -69,3 +71,64 @@ def test_an_attack_is_called_by_its_kind_in_headings_cards_and_lists(tree: made_
     assert f"{words}, " in html.split('<section id="cards"')[-1]
     assert f'<th scope="row">{words}</th><td>MIM</td>' in html
     assert '<th scope="row">PGD</th>' not in html
+
+
+def refusing(data: ReportData, model: str) -> ReportData:
+    """Return the data with a model that refuses a quarter of what it gets wrong, under every attack."""
+    summary = data.summary
+    own = summary[(summary["model"] == model) & (summary["metric"] == "accuracy")]
+    shares = {"refused": (1 - own["value"]) / 4, "wrong_accepted": (1 - own["value"]) * 3 / 4}
+    more = [
+        own.assign(metric=metric, value=value, low=value / 2, high=value) for metric, value in shares.items()
+    ]
+    return dataclasses.replace(data, summary=pd.concat([*more, summary], ignore_index=True))
+
+
+@needs("sections/defenses_against_attacks")
+def test_beside_each_accuracy_of_a_model_that_refuses_stands_what_it_refused(
+    tree: made_up_study.Tree,
+) -> None:
+    before = made_up_study.report_data(tree)
+    model = before.models[1]
+    data = refusing(before, model.name)
+    numbers: dict[bool, list[tuple[str, ...]]] = {}
+    for refuses, shown in ((False, before), (True, data)):
+        cells = [
+            (grid.id, title, number)
+            for grid in Grids(shown, Cards(shown)).matrices()
+            for title, _, line in grid.rows
+            for cell in line
+            for number in cell
+        ]
+        numbers[refuses] = [(grid, title, number.text, number.interval) for grid, title, number in cells]
+        for grid, title, number in cells:
+            expected = ""
+            if refuses and title == model.title and number.interval and "majorities" not in grid:
+                wrong = 1 - (number.value or 0)
+                expected = f"{25 * wrong:.1f} % refused, {75 * wrong:.1f} % wrong and accepted"
+            assert number.beside == expected
+    assert numbers[False] == numbers[True], "the accuracies and their worst cases stay"
+    assert sum(title == model.title for _, title, _, _ in numbers[True]) > 10
+
+
+@needs("sections/defenses_against_attacks")
+def test_the_page_and_the_card_say_what_was_refused(tree: made_up_study.Tree) -> None:
+    before = made_up_study.report_data(tree)
+    data = refusing(before, before.models[1].name)
+    html, plain = render(data), render(before)
+    (row,) = (
+        row
+        for row in rows(data.summary)
+        if (row.model, row.attack, row.metric) == (before.models[1].name, "none", "accuracy")
+    )
+    wrong = 1 - row.value
+    facts = dict(Cards(data).of_summary(row).facts)
+    assert facts["share of images answered with no class"] == (
+        f"{25 * wrong:.1f} % [{12.5 * wrong:.1f}–{25 * wrong:.1f}]"
+    )
+    assert facts["share of images answered with a wrong class"].startswith(f"{75 * wrong:.1f} % [")
+    words = f'<span class="beside">{25 * wrong:.1f} % refused, {75 * wrong:.1f} % wrong and accepted</span>'
+    assert words in html.split('<section id="matrix"')[-1].split("</section>")[0]
+    for text in ("wrong and accepted", "A refused image is not right", "answered with no class"):
+        assert text in html
+        assert text not in plain

@@ -181,6 +181,9 @@ def test_the_budget_is_the_largest_that_the_paper_names() -> None:
     assert "up to L∞, ε = 0.3: 40.0 %" in told(claims=unbounded, rows=rows)["Under all attacks"]
     other = [claim(1, parameters="epsilon=0.1")]
     assert "up to L∞, ε = 0.1: 80.0 %" in told(claims=other, rows=rows)["Under all attacks"]
+    # The papers' budgets are of L-infinity: an L2 budget of the same size is none of theirs.
+    apart = [accuracy("ours", 0.8, parameters="norm=linf epsilon=0.1"), rows[-1]]
+    assert "up to L∞, ε = 0.1: 80.0 %" in told(claims=claims[:1], rows=apart)["Under all attacks"]
 
 
 def test_a_defense_without_a_worst_case_is_counted_apart() -> None:

@@ -126,6 +126,36 @@ def test_accuracy_is_drawn_to_scale() -> None:
     )
 
 
+def test_what_no_attack_made_wrong_and_accepted_is_a_line_of_its_own() -> None:
+    worst = {epsilon: f"norm=linf epsilon={epsilon}" for epsilon in (0.1, 0.2, 0.3)}
+    right = [
+        row("worst_case", worst[e], value, "all") for e, value in zip(worst, (0.5, 0.25, 0.0), strict=True)
+    ]
+    fgsm = [row("fgsm", f"epsilon={e}", 0.5) for e in worst]
+    refuses = [
+        {**row("worst_case", worst[e], value, "all"), "metric": metric}
+        for metric, values in (("refused", (0.5, 0.25, 0.5)), ("wrong_accepted", (0.0, 0.5, 0.5)))
+        for e, value in zip(worst, values, strict=True)
+    ]
+    words = "worst case, right or refused"
+    for more in ([], refuses):
+        summary = frame("summary", [row("none", "", 1.0), *fgsm, *right, *more])
+        svg = robustness.accuracy_against_epsilon(summary, {"m": "A model"}, "white_box")
+        assert svg is not None
+        assert (words in svg) == ("A refused image is not right" in svg) == bool(more)
+        paths = [path.get("d") or "" for path in ElementTree.fromstring(svg).iter(f"{SVG}path")]
+        lines = [
+            np.array(re.findall(r"-?[\d.]+", path), dtype=float).reshape(-1, 2)
+            for path in paths
+            if "L" in path
+        ]
+        falls = {
+            tuple(np.round(np.diff(line[:, 1]) / np.diff(line[:, 0]), 3)) for line in lines if len(line) == 3
+        }
+        # Of 100, 50 and 50 percent at even distances the first step falls, the second is level.
+        assert any(first > 0 and second == 0 for first, second in falls) == bool(more)
+
+
 def test_a_curve_up_to_one_is_drawn_over_the_root_of_epsilon() -> None:
     """0.01, 0.09, 0.25 and 1 lie as 1, 3, 5 and 10 do."""
     summary = [row("pgd", f"epsilon={e}", 0.5) for e in (0.01, 0.09, 0.25, 1)]
@@ -228,10 +258,49 @@ def test_cost_needs_two_models_with_seconds() -> None:
     assert svg is not None
     assert "up to ε = 0.3" in svg
     assert ">First<" in svg
+    refused = [{**one, "metric": "refused", "value": "0.9"} for one in summary]
+    both = frame("summary", [*summary, *refused])
+    assert robustness.cost_against_robustness(both, titles, {"a": 10.0, "b": 100.0}) == svg
     both_lost = [{**one, "value": "0.0"} if "0.3" in one["parameters"] else one for one in summary]
     svg = robustness.cost_against_robustness(frame("summary", both_lost), titles, {"a": 10.0, "b": 100.0})
     assert svg is not None
     assert "up to ε = 0.1" in svg, "the budget that tells the models apart"
+
+
+def test_each_norm_has_a_figure_of_its_own() -> None:
+    linf = [row("pgd", f"epsilon={epsilon}", 0.5 - epsilon) for epsilon in (0.1, 0.3)]
+    l2 = [row("pgd_l2", f"norm=l2 epsilon={epsilon}", 0.3) for epsilon in (0.5, 3)]
+    worst = [row("worst_case", f"norm={norm} epsilon=0.3", 0.1, "all") for norm in ("linf", "l2")]
+    titles = {"m": "A model"}
+    summary = frame("summary", [row("none", "", 0.9), *linf, *l2, *worst])
+    figures = figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles=titles, class_names={}))
+    assert set(figures) == {"accuracy_against_epsilon_white_box", "accuracy_against_epsilon_white_box_l2"}
+    usual, other = figures.values()
+    assert "L2 budgets" in other
+    assert "ε, L2" in other
+    assert "L2" not in usual
+    whole = [
+        robustness.accuracy_against_epsilon(
+            frame("summary", [row("none", "", 0.9), *part]), titles, "white_box"
+        )
+        for part in ([*linf, worst[0]], [*l2, worst[1]])
+    ]
+    assert whole == [usual, None], "what is measured in L2 changes nothing in the figure of L-infinity"
+    (points,) = [marks(other, colour) for colour in ("--series-1",)]
+    assert len(points) == 3, "no attack, and two budgets"
+
+
+def test_cost_is_compared_at_an_linf_budget() -> None:
+    summary = [
+        row("worst_case", f"norm={norm} epsilon={epsilon}", value, "all", model)
+        for model, value in (("a", 0.5), ("b", 0.25))
+        for norm, epsilon in (("linf", 0.1), ("l2", 3))
+    ]
+    titles, seconds = {"a": "First", "b": "Second"}, {"a": 10.0, "b": 100.0}
+    svg = robustness.cost_against_robustness(frame("summary", summary), titles, seconds)
+    assert svg is not None
+    assert "up to ε = 0.1" in svg
+    assert robustness.cost_against_robustness(frame("summary", summary[1::2]), titles, seconds) is None
 
 
 def test_cost_tells_many_models_apart() -> None:

@@ -78,6 +78,7 @@ def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
     assert first.checks[-1].gate == UNCHECKED
     assert first.counts == (("raised", "⚑", 2), ("passed", "✓", len(GATES) - 3), ("not checked", "○", 1))
     assert [cell.gate for cell in first.cells if cell] == list(GATES)
+    assert {check.noticed for check in first.checks} == {""}
     assert [model.open for model in view.models[:4]] == [False, True, True, False]
 
 
@@ -88,6 +89,36 @@ def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> 
     cell = view.models[1].cells[2]
     assert cell is not None
     assert cell.gate == GATES[2]
+
+
+def test_a_check_that_is_not_raised_says_what_it_would_have_noticed(study: ReportData) -> None:
+    """And one that notices too little is not passed; a raised one, or one not made, says nothing of it."""
+    flags = study.flags.assign(detectable=0.147, images=pd.array([48] * len(study.flags), dtype="Int64"))
+    flags.loc[flags["gate"] == GATES[1], "detectable"] = 0.31
+    told = dataclasses.replace(study, flags=flags)
+    checks = {check.gate: check for check in flag_table(Shared(told)).models[1].checks}
+    assert (checks[GATES[3]].state, checks[GATES[3]].noticed) == (
+        "passed",
+        "Would notice 15 points at 48 images.",
+    )
+    coarse = checks[GATES[1]]
+    assert (coarse.state, coarse.noticed) == (
+        "too few images to tell",
+        "Would notice 31 points at 48 images.",
+    )
+    assert (checks[GATES[0]].state, checks[GATES[0]].noticed) == ("raised", "")
+    assert (checks[UNCHECKED].state, checks[UNCHECKED].noticed) == ("not checked", "")
+    model = flag_table(Shared(told)).models[1]
+    assert [state for state, *_ in model.counts] == [
+        "raised",
+        "too few images to tell",
+        "passed",
+        "not checked",
+    ]
+    assert ("too few images to tell", "1") in model.card.facts
+    page = render(told)
+    assert f"The numbers of {GATES[1]} and 1. <i>Would notice 31 points at 48 images.</i>" in page
+    assert "a difference of more than 25 points may have gone unnoticed" in page
 
 
 def test_many_models_with_flags_stay_folded(study: ReportData) -> None:

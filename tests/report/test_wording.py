@@ -88,6 +88,7 @@ def test_config_entries_are_called_after_their_kind(name: str, words: str, insid
         ("pgd", "pgd", "PGD"),
         ("pgd_converged", "pgd", "PGD converged"),
         ("pgd_bpda", "pgd", "PGD through the purifier"),
+        ("pgd_bpda_longer", "pgd", "PGD through the purifier, longer"),
         ("carlini_wagner_searched", "carlini_wagner", "C&W searched"),
         ("pgdx", "pgd", "PGD (pgdx)"),
         *cases_here(

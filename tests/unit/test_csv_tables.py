@@ -94,7 +94,7 @@ def test_columns_are_named_once_and_the_key_is_in_every_table_that_needs_it() ->
         "statements": "statement_id,paper,place,in_print,print_pairs,print_holding,print_left,print_right,"
         "print_difference,measured,measured_pairs,measured_holding,measured_left,measured_right,"
         "measured_difference,judgement,grade,differences",
-        "red_flags": "model,gate,raised,evidence,rows",
+        "red_flags": "model,gate,raised,evidence,rows,detectable,images",
         "checklist": "item,group,section,model,answer,evidence",
         "per_class": "study,dataset,model,seeds,setting,source,attack,parameters,label,correct,total,low,high",
         "per_image": "study,dataset,norm,epsilon,image,label,networks,lost,held,misclassified,holder",

@@ -13,7 +13,8 @@ from reproof.attacking.decisions import decided
 from reproof.attacking.gradient import mean_gradient
 from reproof.attacking.image_noise import ImageNoise
 from reproof.errors import StudyError
-from reproof.models.attack_loss import Loss
+from reproof.models.attack_loss import AttackLoss, Loss
+from reproof.models.classifier import REFUSED
 
 
 class Attack(Protocol):
@@ -44,15 +45,14 @@ class FirstGradients:
 class Taken:
     """Which part of a composed attack took which image."""
 
-    parts: list[str] = field(default_factory=list)
-    """The parts that were tried, in their order."""
+    parts: dict[str, str] = field(default_factory=dict)
+    """The parts that were tried, in their order, and how each searches: `gradient`, `ensemble`, `score`, `transfer`."""
     by: dict[int, str] = field(default_factory=dict)
     """An image's position (ImageNoise.positions) -> the part that fooled the deployed classifier first."""
 
-    def note(self, part: str, positions: Iterable[int]) -> None:
+    def note(self, part: str, access: str, positions: Iterable[int]) -> None:
         """Note which images a part took of those that were left to it."""
-        if part not in self.parts:
-            self.parts.append(part)
+        self.parts[part] = access
         self.by.update(dict.fromkeys(positions, part))
 
 
@@ -91,6 +91,16 @@ class Batch:
         """Return the deployed classifier's classes (n,), which decide whether an attack leaves an image as fooled."""
         with torch.no_grad():
             return decided(self.classifier, images)
+
+    @property
+    def accepted(self) -> bool:
+        """Say whether the attacker wants a wrong answer; any other has won where an image is refused, too."""
+        return isinstance(self.attack_loss, AttackLoss) and self.attack_loss.accepted
+
+    def won(self, classes: Tensor, labels: Tensor) -> Tensor:
+        """Return which of the deployed classifier's classes (n,) are what the attacker wants, bool (n,)."""
+        wrong = classes != labels
+        return wrong & (classes != REFUSED) if self.accepted else wrong
 
     def require_epsilon(self) -> float:
         """Return the budget; StudyError where the point has none."""

@@ -4,6 +4,7 @@ It predicts again on the images that come back, raises where a budget is broken,
 attacks without a budget their original back, and saves work that changes no result: no gradients of
 parameters, no attack on images that are misclassified already, one gradient at the clean images for all
 epsilons. Where the settings ask for it, an image that a smaller epsilon fooled is not attacked again (`nested`).
+An attack that looks for the nearest image knows no budget: where there is one, what it moved farther has failed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from reproof.attacking.judge import classes, frozen, judge
 from reproof.errors import StudyError
 from reproof.models.attack_loss import Loss
 from reproof.models.fast_inference import cheaper
-from reproof.settings.attack import AttackSettings, Point
+from reproof.settings.attack import AttackSettings, MinimalAttackSettings, Point
 from reproof.settings.values import Norm, format_number
 
 PROBED = 8
@@ -90,8 +91,8 @@ class AttackResult:
     def note(self, point: Point, taken: Taken, fooled: Sequence[int]) -> None:
         """Note which parts of a composed attack were tried, and which of them took the images that count as fooled."""
         kept = self.taken.get(point.parameters, Taken())
-        for part in taken.parts:
-            kept.note(part, [position for position in fooled if taken.by.get(position) == part])
+        for part, access in taken.parts.items():
+            kept.note(part, access, [position for position in fooled if taken.by.get(position) == part])
 
     def add_points(self, other: AttackResult) -> None:
         """Take over what another result of this attack has at other points."""
@@ -113,6 +114,8 @@ class _Task:
     attacks: Sequence[tuple[Point, Attack]]
     nested: Sequence[Point]
     """The points, smallest first, of which a fooled image keeps its image at all larger ones."""
+    minimal: bool
+    """Whether it goes as far as it must, whatever the budget."""
 
 
 class AttackEngine:
@@ -223,7 +226,10 @@ class AttackEngine:
         nested.sort(key=lambda point: point.value)
         order = [*(point for point in points if point not in nested), *nested]
         attacks = [(point, _build(kind, settings, point)) for point in order]
-        return _Task(kind, settings.norm, attacks, nested)
+        minimal = isinstance(settings, MinimalAttackSettings) or any(
+            getattr(attack, "minimal", False) for _, attack in attacks
+        )
+        return _Task(kind, settings.budget_norm, attacks, nested, minimal)
 
     def _misclassified(
         self, images: Tensor, labels: Tensor, clean_predictions: Tensor
@@ -275,13 +281,16 @@ class AttackEngine:
             found = attack.perturb(batch).detach()
         result.gradients.taken += gradients.taken
         result.gradients.broken += gradients.broken
+        if task.minimal and task.norm is not None and point.epsilon is not None:
+            near = threat_model.within(batch.images, found, task.norm, point.epsilon)
+            found = torch.where(near[:, None, None, None], found, batch.images)
         found, predicted = judge(batch, found, task.norm, where)
         result.keep(point, positions, found, predicted)
         result.note(point, batch.taken, positions[(predicted != batch.labels).cpu()].tolist())
         result.unchanged[point.parameters] += int((found == batch.images).flatten(1).all(dim=1).sum())
         if point not in task.nested:
             return batch
-        fooled = predicted != batch.labels
+        fooled = batch.won(predicted, batch.labels)
         for larger in task.nested[task.nested.index(point) + 1 :]:
             result.keep(larger, positions[fooled.cpu()], found[fooled], predicted[fooled])
             result.note(larger, batch.taken, positions[fooled.cpu()].tolist())

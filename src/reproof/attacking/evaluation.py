@@ -230,12 +230,14 @@ def evaluate(
         for name, kind, settings, point in _points(attacks):
             perturbed = made[f"{name}/{point.parameters}"]
             where = f"{threat}: {name} {point.parameters} on {source}"
-            threat_model.check(images[: len(perturbed)], perturbed, settings.norm, point.epsilon, where)
+            threat_model.check(
+                images[: len(perturbed)], perturbed, settings.budget_norm, point.epsilon, where
+            )
             facts = {
                 "attack": name,
                 "kind": kind,
                 "view": view,
-                "norm": settings.norm or "",
+                "norm": settings.budget_norm or "",
                 "parameters": point.parameters,
                 "epsilon": point.epsilon,
                 "source": source,

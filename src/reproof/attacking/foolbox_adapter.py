@@ -27,6 +27,8 @@ class FoolboxAttack:
 
     def __init__(self, attack: FixedEpsilonAttack | MinimizationAttack):
         self.attack = attack
+        self.minimal = isinstance(attack, MinimizationAttack)
+        """Whether it goes as far as it must: within a budget the engine counts what lies farther as failed."""
 
     def perturb(self, batch: Batch) -> Tensor:
         """Return the attack's images; those that a minimisation attack marks as failed, all zero, as they were."""

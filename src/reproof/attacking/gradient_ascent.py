@@ -1,4 +1,4 @@
-"""Gradient ascent inside an L-infinity ball: the one loop of FGSM, BIM, MIM, PGD and the gradient ensemble.
+"""Gradient ascent inside a ball: the one loop of FGSM, BIM, MIM, PGD and the gradient ensemble.
 
 It can leave an image as soon as it is fooled, average gradients over a network's random draws, and start again.
 """
@@ -6,14 +6,16 @@ It can leave an image as soon as it is fooled, average gradients over a network'
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from reproof.attacking.batch import Batch
+from reproof.attacking import ball
+from reproof.attacking.batch import Batch, FirstGradients
 from reproof.errors import StudyError
 from reproof.models.attack_loss import FORMS, AttackLoss, Logits, Loss, on_logits
+from reproof.settings.values import Norm
 
 StepRule = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """Gradients (n, C, H, W), and what the rule keeps of earlier ones, to the direction of a step and what it keeps now."""
@@ -22,6 +24,11 @@ StepRule = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 def sign(gradients: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
     """Step along the gradient's sign."""
     return gradients.sign(), None
+
+
+def along(norm: Norm) -> StepRule:
+    """Return the rule that takes the norm's steepest step: the gradient's sign in linf, the gradient itself in l2."""
+    return lambda gradients, kept: (ball.steepest(gradients, norm), None)
 
 
 def momentum_sign(decay: float) -> StepRule:
@@ -97,10 +104,11 @@ def maximise(
     samples: int = 1,
     shared: bool = False,
     leave: LogitCache | None = None,
+    norm: Norm = "linf",
 ) -> Tensor:
     """Maximise each image's loss inside its ball and return its last iterate, (N, C, H, W) in [0, 1].
 
-    x_m = clip(x_0 + clip(x_{m-1} + step direction(∇x loss) - x_0, -ε, ε), 0, 1).
+    x_m = clip(project(x_{m-1} + step direction(∇x loss)), 0, 1), the projection being that of the norm's ball.
 
     step_size: as a fraction of epsilon, of all steps or of each. start: images of the ball; None starts at the clean
     ones. aims: what a targeted loss is given in place of labels, (N, 2). samples: passes that each gradient is the mean
@@ -122,7 +130,7 @@ def maximise(
             leave.forget()
         gradients = batch.gradient(loss, moved, aims, samples=samples, shared=shared)
         if leave is not None and moved is not batch.images:
-            stays = ~_fooled(batch, leave, moved, labels, samples)
+            stays = ~fooled(batch, leave, moved, labels, samples)
             if not stays.all():
                 best[left[~stays]] = moved[~stays]
                 left = left[stays]
@@ -133,25 +141,65 @@ def maximise(
                 )
                 kept = None if kept is None else kept[stays]
         direction, kept = rule(gradients, kept)
-        moved = moved + size * epsilon * direction
-        moved = (clean + (moved - clean).clamp(-epsilon, epsilon)).clamp(0, 1)
+        moved = ball.project(clean, moved + size * epsilon * direction, norm, epsilon)
     best[left] = moved
     return best
 
 
-def _fooled(batch: Batch, cache: LogitCache, moved: Tensor, labels: Tensor, samples: int) -> Tensor:
-    """Return which images leave, bool (n,): those that the deployed classifier gets wrong."""
+def fooled(batch: Batch, cache: LogitCache, moved: Tensor, labels: Tensor, samples: int) -> Tensor:
+    """Return which images leave, bool (n,): those that the deployed classifier answers as the attacker wants.
+
+    cache: the logits of the last pass over `moved` (n, C, H, W), which nominate (see `maximise`).
+    """
     if batch.random and samples == 1:
         return torch.zeros_like(labels, dtype=torch.bool)
-    fooled = cache.predict(moved, samples) != labels
-    if fooled.any() and not batch.random:
-        fooled[fooled.clone()] = batch.predict(moved[fooled]) != labels[fooled]
-    return fooled
+    wrong = cache.predict(moved, samples) != labels
+    if wrong.any() and not batch.random:
+        wrong[wrong.clone()] = batch.won(batch.predict(moved[wrong]), labels[wrong])
+    return wrong
+
+
+def restarted(batch: Batch, search: Callable[[Batch, int], Tensor], restarts: int) -> Tensor:
+    """Return the images (N, C, H, W) of several searches; each keeps the first one that fools, or else the last one.
+
+    search: takes a batch and the restart's number, from 0; later ones meet only images that are still right. An
+    attacker for whom a refused image is not won (Batch.accepted) keeps it before one that is right, and attacks what
+    is right to the end once more without evading anything, so that it is refused at least.
+    """
+    best = found = search(batch, 0)
+    left = torch.arange(len(best), device=best.device)
+    for restart in range(1, restarts):
+        left = left[~batch.won(batch.predict(found), batch.labels[left])]
+        if not len(left):
+            break
+        rest = batch.select(left)
+        found = search(rest, restart)
+        best[left] = _never_right_again(rest, best[left], found) if batch.accepted else found
+    return _refused_at_least(batch, best, search, restarts) if batch.accepted else best
+
+
+def _never_right_again(batch: Batch, before: Tensor, after: Tensor) -> Tensor:
+    """Return the later version of each image; the one before where that is refused and the later one right."""
+    lost = (batch.predict(after) == batch.labels) & (batch.predict(before) != batch.labels)
+    return torch.where(lost[:, None, None, None], before, after)
+
+
+def _refused_at_least(
+    batch: Batch, best: Tensor, search: Callable[[Batch, int], Tensor], restarts: int
+) -> Tensor:
+    """Return the images; those that are right come from one more search, on the logits alone."""
+    left = (batch.predict(best) == batch.labels).nonzero().squeeze(1)
+    evading = batch.attack_loss
+    if len(left) and isinstance(evading, AttackLoss):
+        plain = AttackLoss(lambda images, labels: (evading.parts(images, labels)[0], None))
+        rest = replace(batch.select(left), attack_loss=plain, first_gradients=FirstGradients())
+        best[left] = search(rest, restarts)
+    return best
 
 
 @dataclass(frozen=True)
 class GradientAscent:
-    """An attack that maximises a loss; an image keeps the first of its restarts that fools, or else the last one."""
+    """An attack that maximises a loss in some restarts (`restarted`)."""
 
     steps: int
     step_size: float
@@ -165,22 +213,16 @@ class GradientAscent:
     samples: int = 1
     early_stop: bool = False
     """Leave an image at its first misclassified iterate."""
+    norm: Norm = "linf"
+    """That of the ball."""
 
     def perturb(self, batch: Batch) -> Tensor:
         """Return images inside the ball around the batch's."""
-        best = found = self._search(batch, 0)
-        left = torch.arange(len(best), device=best.device)
-        for restart in range(1, self.restarts):
-            left = left[batch.predict(found) == batch.labels[left]]
-            if not len(left):
-                break
-            found = self._search(batch.select(left), restart)
-            best[left] = found
-        return best
+        return restarted(batch, self._search, self.restarts)
 
     def _search(self, batch: Batch, restart: int) -> Tensor:
         """Return the images where one restart ends."""
-        start = random_start(batch, restart) if self.random_start else None
+        start = random_start(batch, restart, self.norm) if self.random_start else None
         cache = LogitCache(batch.logits) if self.early_stop else None
         loss = loss_of(batch, self.loss, cache or batch.logits)
         return maximise(
@@ -193,9 +235,11 @@ class GradientAscent:
             samples=self.samples,
             shared=True,
             leave=cache,
+            norm=self.norm,
         )
 
 
-def random_start(batch: Batch, draw: int) -> Tensor:
+def random_start(batch: Batch, draw: int, norm: Norm = "linf") -> Tensor:
     """Return a uniform point of each image's ball, put into [0, 1]. draw: another one for each number."""
-    return (batch.images + batch.require_epsilon() * batch.noise.uniform(batch.images, draw)).clamp(0, 1)
+    point = ball.uniform(batch.noise, batch.images, norm, draw)
+    return (batch.images + batch.require_epsilon() * point).clamp(0, 1)

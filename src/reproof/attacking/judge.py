@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from reproof.attacking import threat_model
+from reproof.attacking import ball, threat_model
 from reproof.attacking.batch import Batch
 from reproof.attacking.decisions import decided, finite
 from reproof.settings.values import Norm
@@ -40,14 +40,17 @@ def classes(classifier: nn.Module, images: Tensor, batch_size: int, device: torc
 def judge(batch: Batch, found: Tensor, norm: Norm | None, where: str) -> tuple[Tensor, Tensor]:
     """Return the images that count and their classes; both on the batch's device.
 
-    found: what an attack made of the batch's images. Those within rounding of the edge of the ball or of [0, 1] are
-    put inside; others raise BudgetError, which names `where`. Failed samples of attacks without a budget get their
-    originals back.
+    found: what an attack made of the batch's images. Those within rounding of the edge of [0, 1], or of a ball of linf
+    or l2, are put inside; others raise BudgetError, which names `where`. Failed samples of attacks without a budget,
+    those that are still right, get their originals back; a refused one has been moved until it was not right, and
+    stays.
     """
     clean, epsilon = batch.images, batch.epsilon
     threat_model.check(clean, found, norm, epsilon, where)
     if norm == "linf" and epsilon is not None:
         found = torch.maximum(torch.minimum(found, clean + epsilon), clean - epsilon)
+    if norm == "l2" and epsilon is not None:
+        found = ball.project(clean, found, norm, epsilon)
     found = found.clamp(0, 1).contiguous()
     predicted = _classes(batch, found)
     failed = predicted == batch.labels

@@ -2,13 +2,15 @@
 
 Mirzaeian et al. (Gravity, Table IV) compare attacks "at budgets that lead to the same PSNR", whose value they do not
 print. No pixel moves by more than epsilon, so an image's PSNR is never below -20 log10(epsilon); that is where the
-search starts, and an attack that moves every pixel as far as it may has arrived.
+search starts, and an attack that moves every pixel as far as it may has arrived. An L2 budget is searched as epsilon
+over the root of the number of an image's values, of which the same holds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from torch import Tensor
@@ -104,27 +106,34 @@ def run_all(
         return engine.run(kind, settings, images, labels, clean_predictions, points)
 
     wanted = [point for point in settings.points() if point.name == PSNR]
+    norm = settings.budget_norm
+    if wanted and norm not in ("linf", "l2"):
+        raise StudyError(f"{what}: a budget is searched for a PSNR in linf and l2, not in {norm}")
+    largest = 1.0 if norm == "linf" else math.sqrt(images[0].numel())
     result = run(*(point for point in settings.points() if point.name != PSNR))
     budgets: dict[str, Found] = {}
     for point in wanted:
         name = point.parameters
-        budgets[name], part = _run_at(point, run, images, f"{what} at {name}")
+        budgets[name], part = _run_at(point, run, images, largest, f"{what} at {name}")
         result.add_points(part)
     return result, budgets
 
 
 def _run_at(
-    point: Point, run: Callable[[Point], AttackResult], images: Tensor, what: str
+    point: Point, run: Callable[[Point], AttackResult], images: Tensor, largest: float, what: str
 ) -> tuple[Found, AttackResult]:
-    """Return the budget for a point's PSNR, and the result there, with the seconds of the whole search."""
+    """Return the budget for a point's PSNR, and the result there, with the seconds of the whole search.
+
+    largest: the budget at which every pixel may change by 1.
+    """
     name, seconds = point.parameters, 0.0
 
     def attempt(epsilon: float) -> tuple[float, AttackResult]:
         nonlocal seconds
-        part = run(point.model_copy(update={"epsilon": epsilon}))
+        part = run(point.model_copy(update={"epsilon": largest * epsilon}))
         seconds += part.seconds[name]
         return mean_psnr(images, part.images[name]), part
 
     found, part = search(point.value, attempt, what)
     part.seconds[name] = seconds
-    return found, part
+    return replace(found, epsilon=largest * found.epsilon), part

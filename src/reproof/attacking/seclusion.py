@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from reproof.settings.values import Norm
+
+LIBRARY_NORMS: Mapping[Norm, str] = {"linf": "Linf", "l2": "L2"}
+"""What the library calls the norms."""
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from reproof.errors import BudgetError
 from reproof.settings.values import Norm
 
 TOLERANCE = 1e-6
-"""Float rounding forgiven at the edge of the ball and of [0, 1]; three orders below one grey level of 255."""
+"""Float rounding forgiven at the edge of the ball and of [0, 1]; three orders below one grey level of 255. Of a budget
+above 1, a share of it."""
 
 
 def distances(clean: Tensor, perturbed: Tensor) -> dict[Norm, Tensor]:
-    """Return each image's distance: linf and l2 float32 (N,), l0 int64 (N,), pixels with any changed channel.
+    """Return each image's distance: linf, l2 and l1 float32 (N,), l0 int64 (N,), pixels with any changed channel.
 
     BudgetError when the two do not compare: another shape, another type, a number that is not finite.
     """
@@ -22,6 +23,7 @@ def distances(clean: Tensor, perturbed: Tensor) -> dict[Norm, Tensor]:
     return {
         "linf": difference.abs().amax(dim=(1, 2)).float(),
         "l2": difference.flatten(1).norm(dim=1).float(),
+        "l1": difference.abs().sum(dim=(1, 2)).float(),
         "l0": difference.ne(0).any(dim=1).sum(dim=1),
     }
 
@@ -40,6 +42,11 @@ def admit(images: Tensor, where: str) -> Tensor:
     return images.detach().clamp(0, 1)
 
 
+def within(clean: Tensor, perturbed: Tensor, norm: Norm, epsilon: float) -> Tensor:
+    """Return which images lie within epsilon of their clean ones, bool (N,), as `check` measures it."""
+    return distances(clean, perturbed)[norm].double() <= _allowed(epsilon)
+
+
 def check(clean: Tensor, perturbed: Tensor, norm: Norm | None, epsilon: float | None, where: str) -> None:
     """Raise BudgetError unless every image is comparable, inside [0, 1] and within epsilon of its clean one.
 
@@ -56,13 +63,17 @@ def check(clean: Tensor, perturbed: Tensor, norm: Norm | None, epsilon: float | 
     if norm is None or epsilon is None:
         return
     distance = distances(clean, perturbed)[norm].double()
-    worst = int(distance.argmax())
-    if distance[worst] > epsilon + TOLERANCE:
-        over = int((distance > epsilon + TOLERANCE).sum())
+    worst, allowed = int(distance.argmax()), _allowed(epsilon)
+    if distance[worst] > allowed:
+        over = int((distance > allowed).sum())
         raise BudgetError(
             f"{where}: image {worst} lies at {norm} distance {float(distance[worst]):.8g}, "
             f"over the budget of {epsilon:.8g}; {over} of {len(distance)} images are over"
         )
+
+
+def _allowed(epsilon: float) -> float:
+    return epsilon + TOLERANCE * max(1.0, epsilon)
 
 
 def _compare(clean: Tensor, perturbed: Tensor, where: str) -> None:

@@ -1,4 +1,4 @@
-"""AutoAttack for L-infinity (Croce and Hein, 2020): four attacks in turn, with nothing left to choose.
+"""AutoAttack for L-infinity and L2 (Croce and Hein, 2020): four attacks in turn, with nothing left to choose.
 
 `standard`: APGD on cross-entropy, APGD on the targeted DLR loss and FAB, both towards 9 other classes, and Square with
 5,000 queries. `rand`, for networks that draw at random: APGD on cross-entropy and on DLR, each gradient averaged over
@@ -27,13 +27,13 @@ from pyautoattack import AutoAttack
 from torch import Tensor
 
 from reproof.attacking.batch import Attack, Batch
-from reproof.attacking.seclusion import safely, secluded
-from reproof.settings.attack import Access, EpsilonAttackSettings, Point
+from reproof.attacking.seclusion import LIBRARY_NORMS, safely, secluded
+from reproof.settings.attack import Access, BallSettings, Point
 from reproof.settings.cost import FORWARD
-from reproof.settings.values import Count
+from reproof.settings.values import Count, Norm
 
 
-class Settings(EpsilonAttackSettings):
+class Settings(BallSettings):
     """AutoAttack's budgets; all else is the authors'."""
 
     title: ClassVar[str] = "AutoAttack"
@@ -76,6 +76,7 @@ class EnsembleAttack:
 
     version: Literal["standard", "rand"]
     queries: int
+    norm: Norm = "linf"
 
     def perturb(self, batch: Batch) -> Tensor:
         """Return images inside the ball around the batch's: misclassified, or as they were."""
@@ -86,7 +87,12 @@ class EnsembleAttack:
         with secluded() as seed:
             ask = safely(batch.logits)
             library = AutoAttack(
-                ask, norm="Linf", eps=epsilon, seed=seed, version=self.version, device=clean.device
+                ask,
+                norm=LIBRARY_NORMS[self.norm],
+                eps=epsilon,
+                seed=seed,
+                version=self.version,
+                device=clean.device,
             )
             library.square.n_queries = self.queries
             logits = ask(clean)
@@ -123,4 +129,4 @@ def parts(library: AutoAttack, classes: int) -> Iterator[Callable[[Tensor, Tenso
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return AutoAttack in its version."""
-    return EnsembleAttack(settings.version, settings.queries)
+    return EnsembleAttack(settings.version, settings.queries, settings.norm)

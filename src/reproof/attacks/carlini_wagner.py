@@ -8,7 +8,8 @@ early, so that an image's result does not depend on the rest of its batch.
 
 Not guaranteed: that an image resists because the attack failed. With one search, c decides how much
 distortion a wrong answer is worth, so accuracy at a small c is high for every model; read it beside the L2
-distance. More `binary_search_steps` make it another, stronger attack. The distance has no upper limit.
+distance. More `binary_search_steps` make it another, stronger attack. The distance has no upper limit but that of
+`epsilons`: what lies farther has failed, though another search might have ended nearer.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from torch import Tensor
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import differentiate
 from reproof.models.attack_loss import excess
-from reproof.settings.attack import Access, AttackSettings, Point
+from reproof.settings.attack import Access, MinimalAttackSettings, Point
 from reproof.settings.values import Count, NonNegative, Norm, Positive
 
 FIRST_MOMENT, SECOND_MOMENT, ADAM_EPSILON = 0.9, 0.999, 1e-8
 SHRINK = 0.999999  # keeps arctanh finite at pixels of exactly 0 and 1
 
 
-class Settings(AttackSettings):
+class Settings(MinimalAttackSettings):
     """C&W's constants and its optimisation."""
 
     title: ClassVar[str] = "C&W"
     family: ClassVar[str] = "optimised distance"
     access: ClassVar[Access] = "gradient"
     iterative: ClassVar[bool] = True
-    norm: ClassVar[Norm | None] = "l2"
+    norms: ClassVar[tuple[Norm, ...]] = ("l2",)
     example: ClassVar[dict[str, Any]] = {"constants": [1.0], "steps": 20}
     """Settings with which a short run makes sense; the contract tests use them."""
     takes_view: ClassVar[bool] = False
-    swept: ClassVar[tuple[str, ...]] = ("c", "steps")
+    swept: ClassVar[tuple[str, ...]] = ("c", "steps", "epsilon")
     constants: tuple[Positive, ...] = Field(min_length=1)
     """Weights of a wrong answer against distortion: c in Eq. 14. Each is an attack of its own."""
     steps: Annotated[
@@ -63,10 +64,16 @@ class Settings(AttackSettings):
                 f"steps is a list, so constants should hold one number, not {len(self.constants)}; "
                 "constants or steps is swept, not both"
             )
+        if self.epsilons and (isinstance(self.steps, tuple) or len(self.constants) != 1):
+            raise ValueError(
+                "epsilons are given, so constants should hold one number, and steps be one; only epsilons are swept"
+            )
         return self
 
     def points(self) -> tuple[Point, ...]:
-        """Return one point per constant (`c=0.1`) or, where `steps` is a list, per number of steps (`steps=200`)."""
+        """Return one point per constant (`c=0.1`), number of steps where they are a list (`steps=200`), or budget."""
+        if self.epsilons:
+            return self.budgets()
         if isinstance(self.steps, tuple):
             return tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
         return tuple(Point(name="c", value=c, epsilon=None) for c in self.constants)
@@ -134,10 +141,10 @@ class FixedConstantAttack:
 
 
 def build(settings: Settings, point: Point) -> Attack:
-    """Return the attack at the point's constant, or at the one constant with the point's steps."""
+    """Return the attack at the point's constant, or at the one constant, with the point's steps or the only ones."""
     return FixedConstantAttack(
         constant=point.value if point.name == "c" else settings.constants[0],
-        steps=int(point.value) if isinstance(settings.steps, tuple) else settings.steps,
+        steps=settings.steps if isinstance(settings.steps, int) else int(point.value),
         learning_rate=settings.learning_rate,
         confidence=settings.confidence,
         binary_search_steps=settings.binary_search_steps,

@@ -3,7 +3,8 @@
 Step to the nearest boundary of the model's linear approximation, until the class changes: with f_k = Z_k - Z_y
 and w_k = ∇x f_k, k the class with the smallest |f_k| / ‖w_k‖₂, the step is |f_k| w_k / ‖w_k‖₂² (Algorithm 2);
 for L-infinity it is |f_k| sign(w_k) / ‖w_k‖₁, k with the smallest |f_k| / ‖w_k‖₁ (Sec. 3.3). The image returned
-lies beyond the boundary by the overshoot η. One that no step fools comes back as it was.
+lies beyond the boundary by the overshoot η. One that no step fools comes back as it was, and so does, with `epsilons`,
+one that lies farther than the budget.
 
 With `contenders: null` the result is that of Foolbox 3's DeepFool. Images that are fooled leave the batch, one
 pass forward serves the gradients of all classes, and after the first step only the classes nearest in it are looked
@@ -21,12 +22,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.jacobian import differentiate_each
-from reproof.settings.attack import Access, AttackSettings, Point
+from reproof.settings.attack import Access, MinimalAttackSettings, Point
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count, NonNegative, Norm, Whole
 
@@ -34,22 +35,20 @@ MARGIN = 1e-4  # added to each step's length, as in the authors' own code, so th
 SMALL = 1e-8  # keeps a gradient of zero from dividing by zero
 
 
-class Settings(AttackSettings):
+class Settings(MinimalAttackSettings):
     """DeepFool's steps, its norm and how far beyond the boundary it goes."""
 
     title: ClassVar[str] = "DeepFool"
     family: ClassVar[str] = "nearest boundary"
     access: ClassVar[Access] = "gradient"
     iterative: ClassVar[bool] = True
-    norm: ClassVar[Norm | None] = None
-    """No threat model: what it minimises is a setting, and has no limit."""
     example: ClassVar[dict[str, Any]] = {"steps": [50]}
     takes_view: ClassVar[bool] = False
-    swept: ClassVar[tuple[str, ...]] = ("steps",)
+    swept: ClassVar[tuple[str, ...]] = ("steps", "epsilon")
     usual_steps: ClassVar[int | None] = 6
 
     steps: tuple[Count, ...] = Field(min_length=1)
-    """Largest numbers of steps. Each is an attack of its own."""
+    """Largest numbers of steps. Each is an attack of its own; with `epsilons` there is one."""
     distance: Literal["l2", "linf"] = "l2"
     """Norm of the perturbation that the steps minimise (Sec. 3.3 for L-infinity)."""
     overshoot: NonNegative = 0.02
@@ -60,9 +59,23 @@ class Settings(AttackSettings):
     contenders: Count | None = 4
     """After the first step, look only at the so many of them whose boundaries were nearest; null: at all."""
 
+    @model_validator(mode="after")
+    def _one_list(self) -> Settings:
+        if self.epsilons and len(self.steps) != 1:
+            raise ValueError(
+                f"epsilons are given, so steps should hold one number, not {len(self.steps)}; epsilons or steps is "
+                "swept, not both"
+            )
+        return self
+
+    @property
+    def budget_norm(self) -> Norm | None:
+        """Return the norm of its budgets; None without any."""
+        return self.distance if self.epsilons else None
+
     def points(self) -> tuple[Point, ...]:
-        """Return one point per number of steps."""
-        return tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
+        """Return one point per budget or, without any, per number of steps."""
+        return self.budgets() or tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
 
     def passes(self) -> float:
         """Return the passes that an image usually takes, averaged over the points; it stops when fooled.
@@ -136,9 +149,9 @@ class ActiveSetDeepFool:
 
 
 def build(settings: Settings, point: Point) -> Attack:
-    """Return the attack with the point's number of steps."""
+    """Return the attack with the point's number of steps, or with the one there is."""
     return ActiveSetDeepFool(
-        steps=int(point.value),
+        steps=int(point.value) if point.name == "steps" else settings.steps[0],
         distance=settings.distance,
         overshoot=settings.overshoot,
         candidates=settings.candidates,

@@ -59,7 +59,7 @@ class Settings(AttackSettings):
     access: ClassVar[Access] = "gradient"
     iterative: ClassVar[bool] = True
     targeted: ClassVar[bool] = True
-    norm: ClassVar[Norm | None] = "l0"
+    norms: ClassVar[tuple[Norm, ...]] = ("l0",)
     example: ClassVar[dict[str, Any]] = {"steps": [200]}
     takes_view: ClassVar[bool] = False
     swept: ClassVar[tuple[str, ...]] = ("steps",)

@@ -3,6 +3,9 @@
 BIM from a random point of the ball around the clean image: x_0 = clip(x + U(-ε, ε), 0, 1),
 x_m = clip_ε(x_{m-1} + γ sign(∇x L(x_{m-1}, y))). Eq. 17 prints the ball around x_m; it is the clean image's.
 
+With `norm: l2` it is x_m = Π(x_{m-1} + γ g / ‖g‖₂), g the gradient and Π the way back into the L2 ball and then into
+[0, 1], and starts at a uniform point of that ball (Madry, Sec. 5 and B.1: the steepest step of the norm).
+
 With restarts, an image keeps the first restart that fools; one that no restart fools keeps the last one's.
 
 Not guaranteed: that it converges (see bim), nor that an image that survives would survive another start.
@@ -13,13 +16,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from reproof.attacking.batch import Attack
-from reproof.attacking.gradient_ascent import GradientAscent
-from reproof.settings.attack import Access, Point
+from reproof.attacking.gradient_ascent import GradientAscent, along
+from reproof.settings.attack import Access, BallSettings, Point
 from reproof.settings.gradient_ascent import GradientAscentSettings
 from reproof.settings.values import Count, Positive
 
 
-class Settings(GradientAscentSettings):
+class Settings(BallSettings, GradientAscentSettings):
     """PGD's budgets, steps and restarts."""
 
     title: ClassVar[str] = "PGD"
@@ -40,9 +43,11 @@ def build(settings: Settings, point: Point) -> Attack:
     return GradientAscent(
         settings.steps,
         settings.step_size,
+        along(settings.norm),
         random_start=True,
         restarts=settings.restarts,
         loss=settings.loss,
         samples=settings.samples,
         early_stop=settings.early_stop,
+        norm=settings.norm,
     )

@@ -1,9 +1,11 @@
-"""Square Attack for L-infinity (Andriushchenko et al., 2020): random search that asks for scores only.
+"""Square Attack (Andriushchenko et al., 2020): random search that asks for scores only.
 
 Start from vertical stripes of ±ε; then, at each query, change a square of every channel by ±2ε, put the result back
-into the ball and into [0, 1], and keep it where the margin Z_y - max_{k≠y} Z_k falls (Algorithms 1 and 2). The square's
-share of the pixels falls from `share` by halves, a schedule that is stretched to the number of queries (Sec. 5). The
-attack is pyautoattack's, AutoAttack's fourth. No gradient is asked for, so that one that is masked hides nothing.
+into the ball and into [0, 1], and keep it where the margin Z_y - max_{k≠y} Z_k falls (Algorithms 1 and 2). With
+`norm: l2` start from a grid of small peaks, and at each query move the budget of one square into another (Algorithm 3).
+The square's share of the pixels falls from `share` by halves, a schedule that is stretched to the number of queries
+(Sec. 5). The attack is pyautoattack's, AutoAttack's fourth. No gradient is asked for, so that one that is masked hides
+nothing.
 
 An image leaves when it is fooled and keeps that query; one that survives keeps its smallest margin, so that it can be
 shown to another model.
@@ -24,13 +26,13 @@ from pydantic import Field
 from torch import Tensor
 
 from reproof.attacking.batch import Attack, Batch
-from reproof.attacking.seclusion import safely, secluded
-from reproof.settings.attack import Access, EpsilonAttackSettings, Point
+from reproof.attacking.seclusion import LIBRARY_NORMS, safely, secluded
+from reproof.settings.attack import Access, BallSettings, Point
 from reproof.settings.cost import FORWARD
-from reproof.settings.values import Count, UnitInterval
+from reproof.settings.values import Count, Norm, UnitInterval
 
 
-class Settings(EpsilonAttackSettings):
+class Settings(BallSettings):
     """Square's budgets and queries."""
 
     title: ClassVar[str] = "Square"
@@ -59,6 +61,7 @@ class RandomSquaresAttack:
     queries: int
     share: float = 0.8
     restarts: int = 1
+    norm: Norm = "linf"
 
     def perturb(self, batch: Batch) -> Tensor:
         """Return images inside the ball around the batch's; those misclassified at the start as they were."""
@@ -70,7 +73,7 @@ class RandomSquaresAttack:
             ask = safely(batch.logits)
             search = SquareAttack(
                 ask,
-                norm="Linf",
+                norm=LIBRARY_NORMS[self.norm],
                 eps=epsilon,
                 n_queries=self.queries,
                 p_init=self.share,
@@ -94,4 +97,4 @@ class RandomSquaresAttack:
 
 def build(settings: Settings, point: Point) -> Attack:
     """Return Square with its queries."""
-    return RandomSquaresAttack(settings.queries, settings.share, settings.restarts)
+    return RandomSquaresAttack(settings.queries, settings.share, settings.restarts, settings.norm)

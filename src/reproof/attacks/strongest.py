@@ -112,6 +112,8 @@ class Part:
 
     name: str
     perturb: Callable[[Batch], Tensor]
+    access: str = "gradient"
+    """How it searches: by the model's gradients, as an ensemble of attacks, by scores, or on another network."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ class ComposedAttack:
             if number == 0:
                 best[left[stands]] = found[stands]
             batch.taken.note(
-                part.name, [shown.noise.positions[row] for row in (~stands).nonzero().flatten().tolist()]
+                part.name,
+                part.access,
+                [shown.noise.positions[row] for row in (~stands).nonzero().flatten().tolist()],
             )
             left = left[stands]
         return best
@@ -171,9 +175,9 @@ class ComposedAttack:
             yield self._autoattack(name, logits, batch)
         covered = authors and not hides and not batch.random
         if settings.queries and not covered and registry.attack("square") is not None:
-            yield Part("Square", self._other("square", batch, queries=settings.queries).perturb)
+            yield Part("Square", self._other("square", batch, queries=settings.queries).perturb, "score")
         for name, network in batch.networks.items():
-            yield Part(f"transfer from {name}", self._transfer(network, next(draws)))
+            yield Part(f"transfer from {name}", self._transfer(network, next(draws)), "transfer")
 
     @property
     def _sizes(self) -> tuple[float, ...]:
@@ -258,7 +262,9 @@ class ComposedAttack:
         version = "rand" if batch.random else "standard"
         attack = self._other("autoattack", batch, version=version, queries=max(self.settings.queries, 1))
         called = "AutoAttack" if name == PLAIN else f"AutoAttack on {name}"
-        return Part(called, lambda shown: attack.perturb(replace(shown, classifier=Asked(logits))))
+        return Part(
+            called, lambda shown: attack.perturb(replace(shown, classifier=Asked(logits))), "ensemble"
+        )
 
     def _transfer(self, network: nn.Module, draw: int) -> Callable[[Batch], Tensor]:
         """Return MIM on another network, whose last iterate is shown to the model."""

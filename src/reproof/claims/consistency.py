@@ -173,7 +173,7 @@ def _goes_further(many: str, single: str) -> bool:
     Of attacks that are not built here nothing is known.
     """
     iterative, once = registry.attack(many), registry.attack(single)
-    if iterative is None or once is None or iterative.norm is None or iterative.norm != once.norm:
+    if iterative is None or once is None or not iterative.norms or iterative.norms[0] not in once.norms[:1]:
         return False
     by_gradients = iterative.access == once.access == "gradient"
     return by_gradients and iterative.iterative and not once.iterative

@@ -75,7 +75,7 @@ class IndependentMeasurement:
         if claim.attack == NO_ATTACK:
             return self.clean != ""
         declared = registry.attack(claim.attack)
-        if self.attack == NO_ATTACK or declared is None or declared.norm != self.norm:
+        if self.attack == NO_ATTACK or declared is None or self.norm not in declared.norms[:1]:
             return False
         return self.attack == claim.attack or search(self.attack) >= max(search(claim.attack), STEPS)
 
@@ -199,8 +199,9 @@ def _check_attack(place: str, cells: Mapping[str, str]) -> None:
     if not attack and not cells["details"]:
         raise ClaimError(f"{place}, column details: is empty; an attack without a key needs words")
     declared = registry.attack(attack)
-    if declared is not None and declared.norm not in (None, norm):
-        raise ClaimError(f"{place}, column norm: is {norm!r}; that of {attack} is {declared.norm!r}")
+    if declared is not None and declared.norms and norm not in declared.norms:
+        known = " or ".join(map(repr, declared.norms))
+        raise ClaimError(f"{place}, column norm: is {norm!r}; that of {attack} is {known}")
     if epsilon and attack == NO_ATTACK:
         raise ClaimError(f"{place}, column epsilon: {epsilon!r} should be empty where there is no attack")
     if epsilon and not _is_budget(epsilon):

@@ -92,6 +92,7 @@ METRICS: Mapping[str, Metric] = {
         "accuracy on the clean images whose adversarial ones fool all their sources"
     ),
     "refused": _error("share of images answered with no class"),
+    "wrong_accepted": _error("share of images answered with a wrong class"),
     "failed_majorities": Metric(
         ("images",), "images on which no majority of the members agrees", compared="error"
     ),

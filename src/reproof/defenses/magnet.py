@@ -8,6 +8,7 @@ refused.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.errors import StudyError, TrainingError
-from reproof.models.attack_loss import AttackLoss, on_logits
+from reproof.models.attack_loss import AttackLoss, excess, on_logits
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.models.purifier import Purified, PurifiedDefense
@@ -25,12 +26,21 @@ from reproof.settings.defense import PurifierSettings, Undertaking
 from reproof.settings.values import Count, NonNegative, Positive, Switch, UnitInterval
 from reproof.training.inner_attacks import crafting_mode
 
+WEIGHT = 0.25
+"""Of the detectors against the margin, in the attack loss that evades them."""
+CLEARANCE = 0.02
+"""How far that attacker goes beyond a boundary: of the logits' spread, and of a detector's threshold."""
+SLOPE = 0.01
+"""What is left there of the margin's gradient: none at all would look like a masked one."""
+SMALLEST = 1e-6  # keeps a threshold of 0, above which everything is refused, from dividing by zero
+
 
 class Settings(PurifierSettings):
     """Settings of MagNet; the defaults are what the paper does on MNIST."""
 
     title: ClassVar[str] = "MagNet"
-    attack_losses: ClassVar[tuple[str, ...]] = ("bpda", "joint")
+    attack_losses: ClassVar[tuple[str, ...]] = ("bpda", "joint", "detectors")
+    endings: ClassVar[Mapping[str, str]] = {**PurifierSettings.endings, "detectors": "past the detectors"}
 
     pooled: Switch = True
     """True: the reformer pools once, and the error in the L1 norm is that of a second autoencoder that does not
@@ -135,10 +145,23 @@ class Reformed(Purified):
         refused = (self.scores(images) > self.thresholds).any(dim=1)
         return replace(answers, classes=answers.classes.masked_fill(refused, REFUSED))
 
+    def suspicion(self, images: Tensor, reformed: Tensor) -> Tensor:
+        """Return by how much images are above the detectors' thresholds (N,), a sum of shares of each threshold.
+
+        With its true gradient. It ends a little below each threshold, where it is 0. reformed: the reformer's
+        reconstructions of the images.
+        """
+        if not len(self.thresholds):
+            return torch.zeros(len(images), device=images.device, dtype=images.dtype)
+        shares = self._scores(images, reformed) / self.thresholds.clamp(min=SMALLEST)
+        return nn.functional.relu(shares - (1 - CLEARANCE)).sum(dim=1)
+
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
         """Return what the detectors look at (N, detectors): the norms of the error first, then the divergences."""
-        reformed = self.reformer(images)
+        return self._scores(images, self.reformer(images))
+
+    def _scores(self, images: Tensor, reformed: Tensor) -> Tensor:
         columns = []
         for norm in self.settings.error_norms:
             other = norm == 1 and self.second is not None
@@ -162,8 +185,8 @@ class MagNet(PurifiedDefense[Settings]):
         "A detector's threshold is the highest score of the validation images that may not be refused.",
         "One fixed reformer is used; the paper's diversity, an autoencoder drawn from a collection against an "
         "attacker who knows the collection, is left out.",
-        "The adaptive attacker differentiates through that reformer and need not evade the detectors, because a "
-        "refused image is an error.",
+        "The adaptive attackers differentiate through that reformer. One is content with a refused image, another, "
+        "after Carlini and Wagner (arXiv:1711.08478), evades the detectors; the paper has neither.",
     )
 
     def build(self, classifier: Classifier, data: DataDescription) -> Trainee:
@@ -217,8 +240,35 @@ class MagNet(PurifiedDefense[Settings]):
         reformed.thresholds.copy_(highest_allowed(scores, self.settings.false_positives))
 
     def attack_losses(self, trainee: Trainee) -> dict[str, AttackLoss]:
-        """Return `bpda`, which takes the reformer for the identity, and `joint`, which differentiates it."""
-        return {**super().attack_losses(trainee), "joint": on_logits(reformed_of(trainee).joint_logits)}
+        """Return `bpda`, which takes the reformer for the identity, `joint`, which differentiates it, and `detectors`.
+
+        The last one's images should be wrong and accepted (Carlini and Wagner 2017, MagNet and "Efficient Defenses
+        Against Adversarial Attacks" are Not Robust to Adversarial Examples): the margin through the reformer less
+        `Reformed.suspicion`, in units of the logits' spread, so that their scale does not matter. Once the answer is
+        wrong a larger margin adds hardly anything, and what is left of the budget goes into evading the detectors.
+        """
+        reformed = reformed_of(trainee)
+
+        def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            seen = reformed.reformer(images)
+            logits = reformed.classifier(seen)
+            return logits, -WEIGHT * _spread(logits) * reformed.suspicion(images, seen)
+
+        def own(images: Tensor, labels: Tensor) -> Tensor:
+            logits, penalty = parts(images, labels)
+            lead = excess(logits, labels) + CLEARANCE * _spread(logits)
+            return penalty - nn.functional.leaky_relu(lead, SLOPE)
+
+        return {
+            **super().attack_losses(trainee),
+            "joint": on_logits(reformed.joint_logits),
+            "detectors": AttackLoss(parts, own, accepted=True),
+        }
+
+
+def _spread(logits: Tensor) -> Tensor:
+    """Return the standard deviation of each image's logits (N,), as a constant."""
+    return logits.detach().std(dim=1)
 
 
 def highest_allowed(scores: Tensor, share: float) -> Tensor:

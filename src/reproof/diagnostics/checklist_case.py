@@ -153,3 +153,10 @@ def leaves(results: Results) -> str:
     """Return in words how many images stand."""
     stood, total = robust_count(results)
     return f"{named(trial_of(results))} leaves a robust accuracy of {stood} of {total} images"
+
+
+def answered(flag: RedFlag) -> Answer:
+    """Return `partly` where a check has too few images to tell, or leaves attacks out."""
+    if flag.state == "passed" and not flag.left_out:
+        return "yes"
+    return "no" if flag.state in ("raised", "not checked") else "partly"

@@ -12,6 +12,7 @@ from reproof.diagnostics.checklist_case import (
     Case,
     Found,
     accuracy_under,
+    answered,
     correct_under,
     distance_of,
     in_budget,
@@ -122,15 +123,31 @@ def _checked(name: str, lacking: str) -> Callable[[Case], Found]:
         flag = case.flags.get(name)
         if flag is None:
             return "no", f"Not checked: {lacking}."
-        return ("yes" if flag.raised is False else "no"), flag.evidence
+        return answered(flag), flag.told
 
     return read
+
+
+def _steps(case: Case) -> Found:
+    steps, queries = case.flags.get("more_steps"), case.flags.get("more_queries")
+    flags = [
+        flag
+        for flag in (steps, queries)
+        if flag is not None and (flag is steps or flag.left_out or flag.raised is not None)
+    ]
+    if not flags:
+        return "no", "Not checked: no such sanity check was made."
+    answers = {answered(flag) for flag in flags}
+    words = " ".join(flag.told for flag in flags)
+    if any(flag.raised for flag in flags) or answers == {"no"}:
+        return "no", words
+    return ("yes" if answers == {"yes"} else "partly"), words
 
 
 def _restarts(case: Case) -> Found:
     flag = case.flags.get("more_restarts")
     if flag is not None and flag.raised is not None:
-        return ("no" if flag.raised else "yes"), flag.evidence
+        return answered(flag), flag.told
     most: dict[str, int] = {}
     others: set[str] = set()
     for results in case.chosen("white_box", "adaptive"):
@@ -148,14 +165,19 @@ def _restarts(case: Case) -> Found:
     return "partly", f"{'; '.join(starts)}; more starts were not compared with fewer."
 
 
+def _size(results: Results) -> tuple[bool, float]:
+    """Return what sorts budgets by how much they allow: those of L-infinity, of which 1 allows all, come last."""
+    return trial_of(results).norm == "linf", epsilon_of(results)
+
+
 def _chance_level(case: Case) -> Found:
     chance = 1 / case.subject.classes
     budgeted = [results for results in case.trials.values() if trial_of(results).epsilon is not None]
     if not budgeted:
         return "no", "No attack with a budget was run."
-    largest = max(epsilon_of(results) for results in budgeted)
+    largest = max(map(_size, budgeted))
     best = min(
-        (r for r in budgeted if epsilon_of(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
+        (r for r in budgeted if _size(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
     )
     correct, total = correct_under(best)
     reached = wilson(correct, total)[0] <= chance
@@ -169,7 +191,7 @@ def _curve(case: Case) -> Found:
     for results in case.chosen("white_box", "adaptive", "black_box"):
         if trial_of(results).epsilon is not None:
             trial = trial_of(results)
-            curves[trial.setting, trial.elsewhere, trial.attack].append(results)
+            curves[trial.setting, trial.elsewhere, trial.attack, trial.norm].append(results)
     if not curves:
         return "no", "No attack with a budget was run."
     longest = max(curves.values(), key=lambda found: (len(found), -min(map(accuracy_under, found))))
@@ -177,7 +199,7 @@ def _curve(case: Case) -> Found:
     correct, total = correct_under(last)
     words = (
         f"{wording.attack(trial.attack, trial.kind)} at {counted(len(longest), 'budget')} up to "
-        f"{wording.budget(epsilon_of(last))}, "
+        f"{wording.budget(epsilon_of(last), trial.norm)}, "
         f"where {correct} of {total} images are right."
     )
     if len(longest) < 3:
@@ -264,8 +286,8 @@ def _gradient_free(case: Case) -> Found:
     flag = case.flags.get("white_box_vs_gradient_free")
     if flag is None or flag.raised is None:
         return "partly", f"{told}; no attack by gradients is compared with it."
-    words = f"{flag.evidence} {'One' if labels else 'None'} asks for labels alone."
-    return ("no" if flag.raised else "yes" if labels else "partly"), words
+    words = f"{flag.told} {'One' if labels else 'None'} asks for labels alone."
+    return ("no" if flag.raised else answered(flag) if labels else "partly"), words
 
 
 def _substitute(case: Case) -> Found:
@@ -326,8 +348,8 @@ def _noise_item(case: Case) -> Found:
         return "no", flag.evidence if flag else "Not checked: no random noise was tried."
     if flag.raised:
         return "no", flag.evidence
-    words = f"Up to {max(draws)} draws per image. {flag.evidence}"
-    return ("yes" if max(draws) >= MANY_DRAWS else "partly"), words
+    words = f"Up to {max(draws)} draws per image. {flag.told}"
+    return (answered(flag) if max(draws) >= MANY_DRAWS else "partly"), words
 
 
 def _targeted(case: Case) -> Found:
@@ -403,7 +425,7 @@ OF_MODEL: Mapping[str, Callable[[Case], Found]] = {
     "clean_accuracy": _clean_accuracy,
     "refusals": _refusals,
     "iterative": _checked("iterative_vs_single_step", "no such sanity check was made"),
-    "steps": _checked("more_steps", "no such sanity check was made"),
+    "steps": _steps,
     "restarts": _restarts,
     "monotone": _checked("monotone_in_epsilon", "no such sanity check was made"),
     "guessing": _chance_level,

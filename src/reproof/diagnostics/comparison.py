@@ -13,6 +13,8 @@ from reproof.measuring.outcomes import Bools, Integers
 
 ALPHA = 0.05
 """How often chance alone may raise a sanity check of an honest model."""
+MARGIN = 0.05
+"""How much more a stronger attack may find before the weaker counts as too weak, as a share of the images."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Comparison:
         """Return the one-sided lower bound of the excess at level ALPHA, corrected for so many comparisons."""
         level = 1 - 2 * ALPHA / comparisons
         return paired(self.only_second, self.only_first, self.total, level)[0]
+
+    def is_weaker(self, comparisons: int) -> bool:
+        """Tell whether the first leaves more than chance explains, corrected for so many comparisons."""
+        return self.p_value * comparisons < ALPHA
+
+    def is_far_weaker(self, comparisons: int) -> bool:
+        """Tell whether the first leaves MARGIN more, and chance does not explain it."""
+        return self.least_excess(comparisons) > MARGIN
 
 
 def side_of(results: Results) -> Side:

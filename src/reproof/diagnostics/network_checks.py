@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from reproof import wording
+from reproof.diagnostics import power
 from reproof.diagnostics.comparison import ALPHA, count_robust, side_of
-from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
+from reproof.diagnostics.sanity_check import Power, RedFlag, at_least, unchecked
 from reproof.diagnostics.trials import Results, named, trial_of
 from reproof.measuring.outcomes import Trial
 
@@ -49,7 +50,8 @@ def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedF
         f"{where}, {zero} of {total} have a gradient of exactly zero{ending}; up to "
         f"{100 * ZERO_GRADIENTS:.0f} % are harmless (p = {p_value:.2g})."
     )
-    return RedFlag(model, check, p_value < ALPHA, evidence, (name,) if name else ())
+    noticed = max(_notices(ZERO_GRADIENTS, shown, len(counted)) for *_, shown in counted.values())
+    return RedFlag(model, check, p_value < ALPHA, evidence, (name,) if name else (), noticed)
 
 
 def broken_gradients(model: str, attacked: Sequence[Results]) -> RedFlag:
@@ -87,6 +89,7 @@ def saturated_loss(model: str, plain: Sequence[Results], probes: Probes) -> RedF
     certain, _ = _probed(probes, "saturated")
     margin = float(np.median([probe["margin"] for probe in probes]))
     p_value = at_least(zero, total, ZERO_LOSSES)
+    noticed = _notices(ZERO_LOSSES, total)
     evidence = (
         f"Of {total} clean images, {zero} have a cross-entropy that float32 rounds to zero, and {certain} a "
         f"probability of exactly one: the largest logit leads by {margin:.3g} (median), and beyond about 16 the "
@@ -103,7 +106,7 @@ def saturated_loss(model: str, plain: Sequence[Results], probes: Probes) -> RedF
             )
             return RedFlag(model, check, False, evidence, (side.name,))
     evidence += f"up to {100 * ZERO_LOSSES:.0f} % are harmless (p = {p_value:.2g})."
-    return RedFlag(model, check, p_value < ALPHA, evidence, ())
+    return RedFlag(model, check, p_value < ALPHA, evidence, (), noticed)
 
 
 def probabilities(model: str, probes: Probes) -> RedFlag:
@@ -144,6 +147,11 @@ def randomness(model: str, average: Callable[[], Sequence[Trial]], probes: Probe
         else "no attack averages its gradients over passes."
     )
     return RedFlag(model, check, not averaging, evidence, tuple(trial.name for trial in averaging))
+
+
+def _notices(harmless: float, total: int, counts: int = 1) -> Power:
+    """Return what a check of so many counts notices in one of them beyond a harmless share."""
+    return power.of_share(harmless, total, lambda count: at_least(count, total, harmless) * counts < ALPHA)
 
 
 def _probed(probes: Probes, name: str) -> tuple[int, int]:

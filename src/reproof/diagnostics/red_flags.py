@@ -10,7 +10,8 @@ Sanity checks of three sorts, each raised only where chance cannot explain it, a
   number of comparisons.
 - A share of images exceeds what is harmless: the exact binomial test against that share, corrected alike.
 
-An honest model's check is so raised in at most about 5 of 100 studies. The checks are those of Mustafa 2019 (Sec. 5.5),
+An honest model's check is so raised in at most about 5 of 100 studies; how large a difference a check notices at all
+is told beside it (reproof.diagnostics.power). The checks are those of Mustafa 2019 (Sec. 5.5),
 Athalye, Carlini and Wagner 2018 (Sec. 3.1) and Carlini et al. 2019 (On Evaluating Adversarial Robustness, Sec. 5).
 """
 
@@ -18,13 +19,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from reproof import registry, wording
-from reproof.diagnostics import movement, network_checks
+from reproof.diagnostics import adaptive, lengths, movement, network_checks, power
 from reproof.diagnostics.comparison import (
     ALPHA,
+    MARGIN,
     Comparison,
     compare,
     count_robust,
@@ -35,8 +38,6 @@ from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
 from reproof.diagnostics.trials import Kind, Results, budget_of, is_own, is_plain, kind_of, titles, trial_of
 from reproof.measuring.outcomes import Outcomes, Trial
 
-MARGIN = 0.05
-"""How much more a stronger attack may find before the weaker counts as too weak, as a share of the images."""
 UNBOUNDED = 0.5
 """The L-infinity budget at which every image can be turned into the same grey."""
 
@@ -70,6 +71,8 @@ def table_rows(flags: Iterable[RedFlag]) -> list[dict[str, Any]]:
             "raised": f.raised,
             "evidence": f.evidence,
             "rows": "; ".join(f.rows),
+            "detectable": f.power.difference if f.power else None,
+            "images": f.power.images if f.power else None,
         }
         for f in flags
     ]
@@ -118,25 +121,27 @@ class _Evidence:
             yield weaker(check, self._against_strongest(others), f"a white-box attack and {needed}{budget}")
         yield weaker("monotone_in_epsilon", self._over_epsilons(), "one attack at two budgets")
         yield self._unbounded()
-        yield far(
-            "more_steps", self._longer(restarts=False), f"one attack with fewer and with more steps{budget}"
-        )
-        yield far(
-            "more_restarts",
-            self._longer(restarts=True),
-            f"one attack with fewer and with more restarts{budget}",
-        )
-        adaptive = self._where(lambda t: t.setting == "adaptive")
+        yield from self._lengths()
         yield weaker(
             "adaptive_vs_plain",
-            self._against_strongest(adaptive),
+            self._against_strongest(self._where(lambda t: t.setting == "adaptive")),
             f"an adaptive and a plain white-box attack{budget}",
+        )
+        ensembles = " or ".join(titles(lambda kind: kind.ensemble)) or "an ensemble of attacks"
+        yield self._each_loss(
+            "plain_vs_adaptive",
+            adaptive.against_plain(self.trials, self.plain, self._settings),
+            f"an attack on the method's own loss and the same on the logits{budget}",
+        )
+        yield self._each_loss(
+            "adaptive_vs_strongest",
+            adaptive.against_ensembles(self.trials, self._settings),
+            f"an iterative attack on the method's own loss and {ensembles}{budget}",
         )
         yield far(
             "autoattack_vs_gradients",
             self._against_autoattack(),
-            f"{' or '.join(titles(lambda kind: kind.ensemble)) or 'an ensemble of attacks'} and another white-box "
-            f"attack{budget}",
+            f"{ensembles} and another white-box attack{budget}",
         )
         yield far(
             "paper_attack_vs_worst_case",
@@ -149,7 +154,20 @@ class _Evidence:
         yield network_checks.saturated_loss(self.model, self.plain, self.probes)
         yield network_checks.probabilities(self.model, self.probes)
         yield network_checks.randomness(self.model, self._averaging, self.probes)
-        yield movement.unmoved_images(self.model, self.plain)
+        yield movement.unmoved_images(self.model, [r for r in own if kind_of(trial_of(r)).follows_gradients])
+
+    def _lengths(self) -> Iterator[RedFlag]:
+        """Yield the checks whether attacks are long enough, and name those that nothing is compared with."""
+        found = lengths.comparisons(self.trials, self._settings)
+        alone = lengths.unchecked(self.trials, self._settings)
+        for check in lengths.CHECKS:
+            noun = check.removeprefix("more_")
+            needed = f"one attack with fewer and with more {noun} at the same budget"
+            flag = self._far_weaker(check, found[check], needed)
+            if alone[check]:
+                words = f"{flag.evidence} Length not checked: {wording.listed(alone[check])}."
+                flag = replace(flag, evidence=words, left_out=alone[check])
+            yield flag
 
     def _where(self, chosen: Callable[[Trial], bool]) -> list[Results]:
         return [results for results in self.trials if chosen(trial_of(results))]
@@ -200,29 +218,13 @@ class _Evidence:
         for results in self.trials:
             trial = trial_of(results)
             if trial.epsilon is not None and not _unbounded(trial):
-                curves[trial.setting, trial.elsewhere, trial.attack].append(results)
+                curves[trial.setting, trial.elsewhere, trial.attack, trial.norm].append(results)
         return [
             comparison
             for key in sorted(curves)
             for weak, strong in combinations(sorted(curves[key], key=lambda r: trial_of(r).epsilon or 0.0), 2)
             for comparison in compare(side_of(strong), side_of(weak))
         ]
-
-    def _longer(self, *, restarts: bool) -> list[Comparison]:
-        """Compare attacks that differ in steps (and their size), or in restarts alone; the shorter comes first."""
-        found = []
-        for short in self.plain:
-            for long in self.plain:
-                one, other = self._settings(trial_of(short)), self._settings(trial_of(long))
-                if budget_of(short) is None or budget_of(short) != budget_of(long) or "steps" not in one:
-                    continue
-                if _besides(one) != _besides(other):
-                    continue
-                steps, runs = (_more(one, other, name) for name in ("steps", "restarts"))
-                alike = one.get("step_size") == other.get("step_size")
-                if (runs > 0 and steps == 0 and alike) if restarts else (steps > 0 and runs >= 0):
-                    found += compare(side_of(short), side_of(long))
-        return found
 
     def _against_autoattack(self) -> list[Comparison]:
         found = []
@@ -271,8 +273,9 @@ class _Evidence:
             f"{_sentence(worst)}; {worst.only_first} withstand only the former, {worst.only_second} only the latter "
             f"(p = {corrected:.2g}, corrected for {_counted(count)})."
         )
-        suspicious = [c for c in comparisons if c.p_value * count < ALPHA]
-        return RedFlag(self.model, check, corrected < ALPHA, evidence, _rows(suspicious or [worst]))
+        suspicious = [c for c in comparisons if c.is_weaker(count)]
+        noticed = power.of_comparisons(comparisons, Comparison.is_weaker)
+        return RedFlag(self.model, check, bool(suspicious), evidence, _rows(suspicious or [worst]), noticed)
 
     def _far_weaker(self, check: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
         if not comparisons:
@@ -284,8 +287,17 @@ class _Evidence:
             f"{_sentence(worst)}: {_points(worst.excess)} points fewer, at least {_points(max(0.0, least))} of them "
             f"no chance (95 %, corrected for {_counted(count)}); up to {100 * MARGIN:.0f} are usual."
         )
-        suspicious = [c for c in comparisons if c.least_excess(count) > MARGIN]
-        return RedFlag(self.model, check, least > MARGIN, evidence, _rows(suspicious or [worst]))
+        suspicious = [c for c in comparisons if c.is_far_weaker(count)]
+        noticed = power.of_comparisons(comparisons, Comparison.is_far_weaker)
+        return RedFlag(self.model, check, bool(suspicious), evidence, _rows(suspicious or [worst]), noticed)
+
+    def _each_loss(self, check: str, comparisons: Sequence[Comparison], needed: str) -> RedFlag:
+        """Judge attacks on the method's own losses, and tell of each how far it is from the other one."""
+        flag = self._far_weaker(check, comparisons, needed)
+        if len(comparisons) < 2:
+            return flag
+        each = wording.listed(f"{_points(c.excess)} by {c.first.words}" for c in comparisons)
+        return replace(flag, evidence=f"{flag.evidence} Left beyond it, in points: {each}.")
 
     def _unbounded(self) -> RedFlag:
         check = "unbounded_budget"
@@ -305,25 +317,12 @@ class _Evidence:
             f"{_capital(strongest.words)} leaves a robust accuracy of {left} of {total} images; one answer for "
             f"all images is right for {wording.measure(chance)} % of them (p = {p_value:.2g})."
         )
-        return RedFlag(self.model, check, p_value < ALPHA, evidence, (strongest.name,))
+        noticed = power.of_share(chance, total, lambda count: at_least(count, total, chance) < ALPHA)
+        return RedFlag(self.model, check, p_value < ALPHA, evidence, (strongest.name,), noticed)
 
 
 def _unbounded(trial: Trial) -> bool:
     return trial.norm == "linf" and trial.epsilon is not None and trial.epsilon >= UNBOUNDED
-
-
-_LENGTH = frozenset(
-    ("steps", "step_size", "restarts", "epsilons", "psnrs", "images", "early_stop", "nested", "random_start")
-)
-"""Settings in which a shorter and a longer run of the same attack may differ, and those that change no strength."""
-
-
-def _besides(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in _LENGTH}
-
-
-def _more(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> int:
-    return int(other.get(name, 1)) - int(one.get(name, 1))
 
 
 def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
@@ -335,7 +334,7 @@ def _averages(kind: str, settings: Mapping[str, Any]) -> bool:
 
 
 def _at(trial: Trial) -> str:
-    return wording.budget(trial.epsilon or 0.0)
+    return wording.budget(trial.epsilon or 0.0, trial.norm)
 
 
 def _points(share: float) -> str:

@@ -5,7 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+TOO_COARSE = 0.25
+"""A check that may miss a larger difference, in whole points, shows nothing by not being raised: a quarter of all
+images. 48 images are enough for eight comparisons, 100 for hundreds; 24 are too few for one."""
+State = Literal["raised", "too few images to tell", "passed", "not checked"]
+
+
+class Power(NamedTuple):
+    """The smallest true difference that a check notices: of several comparisons the largest of theirs."""
+
+    difference: float
+    """As a share of the images; 1 where none would be noticed."""
+    images: int
+
+    @property
+    def words(self) -> str:
+        """Return it as a sentence: `Would notice 15 points at 48 images.`"""
+        if self.difference >= 1:
+            return f"Would notice no difference at {self.images:,} images."
+        return f"Would notice {100 * self.difference:.0f} points at {self.images:,} images."
+
+
+def state(raised: bool | None, difference: float | None) -> State:
+    """Return what a check found. difference: the smallest that it notices; None where it has none."""
+    if raised is None:
+        return "not checked"
+    if raised:
+        return "raised"
+    return "passed" if difference is None or round(difference, 2) <= TOO_COARSE else "too few images to tell"
 
 
 @dataclass(frozen=True)
@@ -20,6 +49,22 @@ class RedFlag:
     """The numbers, in a sentence."""
     rows: tuple[str, ...]
     """The measurements that it compares: `white_box pgd epsilon=0.3`."""
+    power: Power | None = None
+    """What it would have noticed, raised or not; None where that is no question of numbers."""
+    left_out: tuple[str, ...] = ()
+    """The attacks that it should compare and cannot, as its evidence names them."""
+
+    @property
+    def state(self) -> State:
+        """Return what it found, in a word."""
+        return state(self.raised, None if self.power is None else self.power.difference)
+
+    @property
+    def told(self) -> str:
+        """Return the evidence, and of an unraised check what it would have noticed."""
+        if self.raised is not False or self.power is None:
+            return self.evidence
+        return f"{self.evidence} {self.power.words}"
 
 
 class Check(NamedTuple):
@@ -62,9 +107,21 @@ CHECKS: Mapping[str, Check] = {
         "More restarts",
         "An attack with more restarts finds few images more.",
     ),
+    "more_queries": Check(
+        "More queries",
+        "A search with more queries finds few images more.",
+    ),
     "adaptive_vs_plain": Check(
         "Adaptive against plain",
         "Attacks on the method's own loss find no more than plain white-box attacks.",
+    ),
+    "plain_vs_adaptive": Check(
+        "Plain against adaptive",
+        "An attack on the method's own loss leaves few images that the same attack on the logits takes.",
+    ),
+    "adaptive_vs_strongest": Check(
+        "Adaptive against attack ensemble",
+        "An ensemble of attacks finds few images more than the longest attack on the method's own loss.",
     ),
     "autoattack_vs_gradients": Check(
         "Attack ensemble against gradients",

@@ -32,6 +32,8 @@ class Kind:
     transforms: bool = False
     restarts: bool = False
     """Whether restarts are a setting of it."""
+    strengthened_by: tuple[str, ...] = ()
+    """Settings of which more makes it stronger."""
 
     @property
     def follows_gradients(self) -> bool:
@@ -46,7 +48,12 @@ class Kind:
 
 def kind_of(trial: Trial) -> Kind:
     """Return what the file of a trial's attack declares."""
-    return _kind(registry.PACKAGE, trial.kind)
+    return kind_named(trial.kind)
+
+
+def kind_named(name: str) -> Kind:
+    """Return what the file of an attack of this name declares."""
+    return _kind(registry.PACKAGE, name)
 
 
 @functools.cache
@@ -54,7 +61,11 @@ def _kind(package: Path, name: str) -> Kind:
     declared = registry.attack(name)
     if declared is None:
         return Kind(wording.attack(name), wording.attack(name))
-    return Kind(**registry.told("attacks", [name])[name], restarts="restarts" in declared.model_fields)
+    return Kind(
+        **registry.told("attacks", [name])[name],
+        restarts="restarts" in declared.model_fields,
+        strengthened_by=declared.strengthened_by,
+    )
 
 
 def trial_of(results: Results) -> Trial:

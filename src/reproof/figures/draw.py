@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from reproof import wording
 from reproof.figures import ensembles as figures_ensembles
 from reproof.figures import surfaces as figures_surfaces
 from reproof.figures import training
@@ -55,15 +56,18 @@ def draw(inputs: FigureInputs) -> dict[str, str]:
     figures: dict[str, str | None] = {}
     titles, classes = inputs.titles, inputs.class_names
     chance = {model: 1 / len(names) for model, names in classes.items() if names}
-    for setting in ("white_box", "adaptive"):
-        figures[f"accuracy_against_epsilon_{setting}"] = accuracy_against_epsilon(
-            inputs.summary, titles, setting, chance=chance
-        )
     transferred = inputs.summary["source"][inputs.summary["setting"] == "black_box"]
-    for source in sorted(transferred.unique()):
-        figures[f"accuracy_against_epsilon_black_box_{source}"] = accuracy_against_epsilon(
-            inputs.summary, titles, "black_box", source, chance
-        )
+    made_on = [
+        ("white_box", ""),
+        ("adaptive", ""),
+        *(("black_box", one) for one in sorted(transferred.unique())),
+    ]
+    for setting, source in made_on:
+        for norm in wording.NORMS:
+            name = "_".join(filter(None, (setting, source, norm if norm != "linf" else "")))
+            figures[f"accuracy_against_epsilon_{name}"] = accuracy_against_epsilon(
+                inputs.summary, titles, setting, source, chance, norm
+            )
     for model, path in _in_order(inputs.outcomes, titles):
         figures[f"latent_space_{model}"] = latent_space(model, titles[model], path, classes.get(model, ()))
     histories = dict(_in_order(inputs.histories, titles))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from reproof import registry
 from reproof.claims.vocabulary import variant_of
+from reproof.settings.attack import EpsilonAttackSettings
 from reproof.settings.baseline import CLEAN, UNDEFENDED
 
 
@@ -15,7 +16,7 @@ def attack_order(name: str) -> tuple[int, str]:
         return (4, name)
     declared = registry.attack(name)
     if declared is None or not (
-        declared.baseline or (declared.follows_gradients() and "epsilons" in declared.model_fields)
+        declared.baseline or (declared.follows_gradients() and issubclass(declared, EpsilonAttackSettings))
     ):
         return (3, name)
     return (0 if declared.baseline else 2 if declared.iterative else 1, name)

@@ -25,8 +25,8 @@ _CLASSES_SHOWN = 10
 def latent_space(model: str, title: str, outcomes: Path, class_names: Sequence[str]) -> str | None:
     """Draw clean and adversarial features on the first two principal components (as Mustafa Fig. 1).
 
-    Shows PGD, or else another attack, at its largest budget; the first 200 images, the first ten classes.
-    Each point is the digit of its true class. None where the outcomes hold no such attack.
+    Shows PGD, or else another attack, at its largest budget, in L∞ before other norms; the first 200 images, the first
+    ten classes. Each point is the digit of its true class. None where the outcomes hold no such attack.
     """
     table = _attacked_rows(outcomes)
     if table is None:
@@ -87,7 +87,7 @@ def _attacked_rows(path: Path) -> tuple[str, str, dict[str, NDArray[Any]]] | Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = ["image", "label", "attack", "kind", "setting", "parameters", "epsilon"]
+    wanted = ["image", "label", "attack", "kind", "setting", "norm", "parameters", "epsilon"]
     wanted += [f"{kind}_{what}" for kind in ("clean", "adversarial") for what in ("prediction", "x", "y")]
     try:
         with path.open("rb") as file:
@@ -101,9 +101,10 @@ def _attacked_rows(path: Path) -> tuple[str, str, dict[str, NDArray[Any]]] | Non
     usable &= ~np.isnan(columns["epsilon"].astype(float)) & ~np.isnan(columns["adversarial_x"])
     strong = strong_ascents(kinds)
     candidates = {
-        (kind in strong, float(epsilon), kind in strong and name == kind, name, parameters)
-        for kind, epsilon, name, parameters in zip(
-            *(columns[key][usable] for key in ("kind", "epsilon", "attack", "parameters")), strict=True
+        (kind in strong, norm == "linf", float(epsilon), kind in strong and name == kind, name, parameters)
+        for kind, norm, epsilon, name, parameters in zip(
+            *(columns[key][usable] for key in ("kind", "norm", "epsilon", "attack", "parameters")),
+            strict=True,
         )
     }
     if not candidates:

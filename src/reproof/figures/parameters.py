@@ -28,6 +28,11 @@ def norm(text: str) -> str:
     return Parameters.parse(text).text("norm") or ""
 
 
+def budget_norm(text: str) -> str:
+    """Return the norm's key of a budget, which is linf where none is written."""
+    return norm(text) or "linf"
+
+
 def without_epsilon(text: str) -> str:
     """Return all that is said beside epsilon."""
     return str(Parameters.parse(text).without("epsilon"))

@@ -26,7 +26,7 @@ from reproof.figures.style import (
     render,
     wrapped,
 )
-from reproof.settings.table_words import NO_ATTACK, WORST_IN_SETTING
+from reproof.settings.table_words import NO_ATTACK, WORST_CASE, WORST_IN_SETTING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,25 +45,30 @@ def accuracy_against_epsilon(
     setting: str,
     source: str = "",
     chance: Mapping[str, float] | None = None,
+    norm: str = "linf",
 ) -> str | None:
-    """Draw accuracy against epsilon, a panel per model and a line per attack (as Mustafa Fig. 4).
+    """Draw accuracy against epsilon in one norm, a panel per model and a line per attack (as Mustafa Fig. 4).
 
-    The thick line is the worst case per image. source: the model that black-box attacks were made on, or several
+    The thick line is the worst case per image; of a model that refuses images a dotted one is the share that no attack
+    made wrong and accepted. source: the model that black-box attacks were made on, or several
     joined by `+` where they were made on all of them at once. chance: model -> accuracy at chance level, in [0, 1],
     drawn as a line across. None where no attack of this setting was measured at two budgets.
     """
-    accuracy = summary[(summary["metric"] == "accuracy") & summary["model"].isin(list(titles))]
-    accuracy = accuracy[accuracy["value"].notna()]
+    summary = summary[summary["model"].isin(list(titles)) & summary["value"].notna()]
+    accuracy = summary[summary["metric"] == "accuracy"]
     accuracy = accuracy.assign(**{end: accuracy[end].fillna(accuracy["value"]) for end in ("low", "high")})
     points = _points(accuracy, setting, source)
+    points = points[points["parameters"].map(parameters.budget_norm) == norm]
     if not (points.groupby(["model", "attack"])["epsilon"].nunique() > 1).any():
         return None
     clean = accuracy[accuracy["attack"] == "none"].assign(epsilon=0.0)
     curves = _curves(points, ["model", "attack"])
+    mistaken = summary[(summary["metric"] == "wrong_accepted") & (summary["attack"] == WORST_CASE)]
+    kept = _curves(_points(mistaken, setting, source), ["model"])
     starts = _curves(clean.drop_duplicates("model", keep="last"), ["model"])
     models = [model for model in titles if (points["model"] == model).any()]
     attacks = sorted(points["attack"].unique(), key=attack_order)
-    far = bool((points["epsilon"] >= FAR).any())
+    far = norm == "linf" and bool((points["epsilon"] >= FAR).any())
 
     def paint(figure: Figure) -> None:
         axes = panels(figure, len(models), sharey=True)
@@ -72,24 +77,28 @@ def accuracy_against_epsilon(
             for position, attack in enumerate(attacks):
                 if (model, attack) in curves:
                     _paint_curve(panel, attack, np.concatenate([start, curves[model, attack]]), position)
+            if (model,) in kept:
+                _paint_kept(panel, kept[model,])
             if chance is not None and model in chance:
                 _paint_chance(panel, chance[model])
             panel.set_title(wrapped(titles[model]))
-            _scale(panel, far)
+            _scale(panel, far, norm)
         for panel in axes[:: across(len(models))]:
             panel.set_ylabel("accuracy, %")
         legend(figure, axes)
 
     sources = " + ".join(titles.get(name, name) for name in source.split("+"))
     words = wording.setting(setting) + (f" from {sources}" if source else "")
+    words += "" if norm == "linf" else f", {wording.NORMS[norm]} budgets"
     worst_case_words = " The thick line counts an image only if no attack of the study fooled it."
     return render(
-        f"accuracy_against_epsilon_{setting}" + (f"_{source}" if source else ""),
+        "_".join(filter(None, ("accuracy_against_epsilon", setting, source, norm if norm != "linf" else ""))),
         f"Accuracy against ε, {words[0].lower()}{words[1:]}",
         "Each panel is a model, each line an attack, from no attack at ε = 0 to the largest budget measured. "
         "Bars are 95 % intervals."
         + (" The axis grows with the root of ε." if far else "")
-        + (worst_case_words if setting == "white_box" else ""),
+        + (worst_case_words if setting == "white_box" else "")
+        + (" A refused image is not right; the dotted line counts it as held." if kept else ""),
         paint,
         panel_size(len(models)),
     )
@@ -101,7 +110,7 @@ def _points(accuracy: pd.DataFrame, setting: str, source: str) -> pd.DataFrame:
     measured = measured[measured["epsilon"].notna() & ~measured["attack"].isin([NO_ATTACK, WORST_IN_SETTING])]
     made_on = measured["source"]
     own = (made_on == source) if source else (made_on == "") | (made_on == measured["model"])
-    worst = (measured["attack"] == "worst_case") & (setting == "white_box")
+    worst = (measured["attack"] == WORST_CASE) & (setting == "white_box")
     return measured[((measured["setting"] == setting) & own) | worst]
 
 
@@ -119,7 +128,7 @@ def _curves(points: pd.DataFrame, by: list[str]) -> dict[tuple[str, ...], NDArra
 def _paint_curve(panel: Axes, attack: str, curve: NDArray[np.float64], position: int) -> None:
     """Draw one attack's accuracies. curve: (N, 4), see `_curves`. position: the attack's place in the legend."""
     epsilon, value, low, high = curve.T
-    worst = attack == "worst_case"
+    worst = attack == WORST_CASE
     panel.errorbar(
         epsilon,
         100 * value,
@@ -135,12 +144,19 @@ def _paint_curve(panel: Axes, attack: str, curve: NDArray[np.float64], position:
     )
 
 
+def _paint_kept(panel: Axes, mistaken: NDArray[np.float64]) -> None:
+    """Draw what is right or refused under every attack. mistaken: the shares of the rest, (N, 4), see `_curves`."""
+    epsilon, value, _, _ = mistaken.T
+    style: Any = {"linestyle": (0, (1, 1)), "linewidth": 2.2}
+    panel.plot(epsilon, 100 * (1 - value), color=INK, label="worst case, right or refused", zorder=3, **style)
+
+
 def _paint_chance(panel: Axes, chance: float) -> None:
     style: Any = {"linestyle": (0, (1, 2)), "linewidth": 1.0}
     panel.axhline(100 * chance, color=INK, label="chance level", zorder=1, **style)
 
 
-def _scale(panel: Axes, far: bool) -> None:
+def _scale(panel: Axes, far: bool, norm: str) -> None:
     panel.set_ylim(-3, 103)
     if far:
         panel.set_xscale("function", functions=(_root, np.square))
@@ -149,7 +165,7 @@ def _scale(panel: Axes, far: bool) -> None:
     panel.xaxis.set_major_locator(
         FixedLocator([0, 0.1, 0.3, 1]) if far else MaxNLocator(4, steps=[1, 2, 5, 10])
     )
-    panel.set_xlabel("ε")
+    panel.set_xlabel("ε" if norm == "linf" else f"ε, {wording.NORMS[norm]}")
 
 
 def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,12 +176,14 @@ def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def cost_against_robustness(
     summary: pd.DataFrame, titles: Mapping[str, str], training_seconds: Mapping[str, float]
 ) -> str | None:
-    """Draw worst-case accuracy against the seconds of training, at the budget that tells the models apart best.
+    """Draw worst-case accuracy against the seconds of training, at the L∞ budget that tells the models apart best.
 
     None where fewer than two models have both.
     """
     timed = [model for model in titles if training_seconds.get(model, 0) > 0]
-    worst = summary[(summary["attack"] == "worst_case") & summary["model"].isin(timed)]
+    accuracy = summary[summary["metric"] == "accuracy"]
+    worst = accuracy[(accuracy["attack"] == WORST_CASE) & accuracy["model"].isin(timed)]
+    worst = worst[worst["parameters"].map(parameters.budget_norm) == "linf"]
     worst = worst.assign(epsilon=worst["parameters"].map(parameters.epsilon).astype("float64"))
     table = worst.pivot_table(index="model", columns="epsilon", values="value", aggfunc="last")
     models = [model for model in timed if model in table.index]

@@ -16,6 +16,8 @@ from reproof.measuring import intervals
 from reproof.measuring.outcomes import Bools, Outcomes, Place, Trial
 from reproof.measuring.worst_case import (
     budgets,
+    only_refused,
+    only_refused_unbounded,
     settings_within,
     worst_case,
     worst_case_place,
@@ -38,29 +40,28 @@ def measure(outcomes: Iterable[Outcomes], others: Iterable[Cells] = ()) -> pd.Da
     of those attacks share; `worst_case_unbounded` is the same of all attacks that have no epsilon, however far they
     go. `l2_mean`: the mean distance of the images that were correct and no longer are, for attacks without
     epsilon; none, no row.
-    `refused`: the share that a model answers with no class, where it ever does. `failed_majorities`: the number
-    of images on which an ensemble finds no majority. `fooling_set_accuracy`, `fooling_set_clean_accuracy`: of the
-    images that fool all the networks they were made on, the share that another model classifies correctly, and
-    the share of their clean originals; no row where no image does. `accuracy_gain`: how much more accurate a
-    boosted vote is than the plain one of the same members. `nearest_prototype_accuracy`, `nearest_prototype_gain`: the
-    share of images of which the nearest prototype's class is right, and by how much it exceeds the accuracy. An
-    ensemble that is attacked through each member in turn has a row for each, and one of source `member`: their mean,
-    with the interval of as many images.
+    `refused`, `wrong_accepted`: the shares that a model answers with no class and with a wrong one, where it ever
+    refuses; with the accuracy they make 1. In a worst case an image is `wrong_accepted` where any attack makes it so.
+    `failed_majorities`: the number of images on which an ensemble finds no majority. `fooling_set_accuracy`,
+    `fooling_set_clean_accuracy`: of the images that fool all the networks they were made on, the share that another
+    model classifies correctly, and the share of their clean originals; no row where no image does. `accuracy_gain`:
+    how much more accurate a boosted vote is than the plain one of the same members. `nearest_prototype_accuracy`,
+    `nearest_prototype_gain`: the share of images of which the nearest prototype's class is right, and by how much it
+    exceeds the accuracy. An ensemble that is attacked through each member in turn has a row for each, and one of source
+    `member`: their mean, with the interval of as many images.
     """
     outcomes = list(outcomes)
     found = [*others, *_gains(outcomes)]
     for one in outcomes:
         clean_place = ("white_box", "", NO_ATTACK, "")
-        found.append(_counted(one, *clean_place, one.clean))
-        found += _unsettled(one, clean_place, one.clean_refused, one.clean_failed)
+        found += _counted(one, clean_place, one.clean, one.clean_refused_on(one.images))
+        found += _failed(one, clean_place, one.clean_failed)
         found += _by_nearest_prototype(one, clean_place, one.clean, one.clean_nearest)
         found += _means_over_members(one)
         for trial in one.trials:
             place = (trial.setting, trial.source, trial.attack, trial.parameters)
-            found.append(_counted(one, *place, trial.correct))
-            found += _unsettled(
-                one, place, trial.refused if one.clean_refused is not None else None, trial.failed
-            )
+            found += _counted(one, place, trial.correct, trial.refused)
+            found += _failed(one, place, trial.failed)
             found += _on_fooling_set(one, trial, place)
             found += _by_nearest_prototype(one, place, trial.correct, trial.nearest_prototype)
             fooled = one.clean_on(trial.images) & ~trial.correct
@@ -68,23 +69,27 @@ def measure(outcomes: Iterable[Outcomes], others: Iterable[Cells] = ()) -> pd.Da
                 distance = float(trial.l2[fooled].mean())
                 found.append(_row(one, *place, "l2_mean", distance, None, None, None))
         for norm, epsilon in budgets(one):
-            stood = worst_case(one, norm, epsilon)
-            found.append(_counted(one, *worst_case_place(norm, epsilon), stood))
-            for setting in settings_within(one, norm, epsilon):
-                stood = worst_case(one, norm, epsilon, setting)
-                found.append(_counted(one, *worst_case_place(norm, epsilon, setting), stood))
+            for setting in ("", *settings_within(one, norm, epsilon)):
+                stood, refused = (count(one, norm, epsilon, setting) for count in (worst_case, only_refused))
+                found += _counted(one, worst_case_place(norm, epsilon, setting), stood, refused)
         stood = worst_case_unbounded(one)
         if len(stood):
-            found.append(_counted(one, "all", "", WORST_UNBOUNDED, "", stood))
+            found += _counted(one, ("all", "", WORST_UNBOUNDED, ""), stood, only_refused_unbounded(one))
     return _sorted(MEASUREMENTS.frame(found))
 
 
-def _unsettled(one: Outcomes, place: Place, refused: Bools | None, failed: Bools | None) -> Iterable[Cells]:
-    """Yield how many images are refused, and on how many no majority is found, where a model does so."""
-    if refused is not None:
-        count, total = int(refused.sum()), len(refused)
-        interval = intervals.wilson(count, total)
-        yield _row(one, *place, "refused", count / total, count, total, interval)
+def _counted(one: Outcomes, place: Place, correct: Bools, refused: Bools) -> Iterable[Cells]:
+    """Yield the accuracy and, of a model that ever refuses, the shares of refused and of wrong and accepted images."""
+    counted = {"accuracy": correct}
+    if one.clean_refused is not None:
+        counted |= {"refused": refused, "wrong_accepted": ~correct & ~refused}
+    for metric, chosen in counted.items():
+        count, total = int(chosen.sum()), len(chosen)
+        yield _row(one, *place, metric, count / total, count, total, intervals.wilson(count, total))
+
+
+def _failed(one: Outcomes, place: Place, failed: Bools | None) -> Iterable[Cells]:
+    """Yield on how many images no majority is found, where a model votes."""
     if failed is not None:
         count, total = int(failed.sum()), len(failed)
         low, high = intervals.wilson(count, total)
@@ -127,17 +132,20 @@ def _on_fooling_set(one: Outcomes, trial: Trial, place: Place) -> Iterable[Cells
 
 
 def _means_over_members(one: Outcomes) -> Iterable[Cells]:
-    """Yield the mean accuracy over the members that an ensemble was attacked through, one at a time."""
+    """Yield the means of `_counted` over the members that an ensemble was attacked through, one at a time."""
     groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in one.trials:
         if trial.setting == "white_box" and trial.elsewhere not in ("", AGGREGATED):
             groups[trial.attack, trial.parameters].append(trial)
     for (attack, parameters), trials in sorted(groups.items()):
-        count, total = sum(int(trial.correct.sum()) for trial in trials), len(trials[0].images)
-        value = count / (len(trials) * total)
-        # The members meet the same images, so the interval is that of one of them, not of all together.
-        interval = intervals.wilson(round(value * total), total)
-        yield _row(one, "white_box", MEMBER, attack, parameters, "accuracy", value, None, total, interval)
+        place = ("white_box", MEMBER, attack, parameters)
+        total = len(trials[0].images)
+        counted = [list(_counted(one, place, trial.correct, trial.refused)) for trial in trials]
+        for cells in zip(*counted, strict=True):
+            value = sum(cell["correct"] for cell in cells) / (len(trials) * total)
+            # The members meet the same images, so the interval is that of one of them, not of all together.
+            interval = intervals.wilson(round(value * total), total)
+            yield _row(one, *place, cells[0]["metric"], value, None, total, interval)
 
 
 def _gains(outcomes: Sequence[Outcomes]) -> list[Cells]:
@@ -165,12 +173,6 @@ def _gains(outcomes: Sequence[Outcomes]) -> list[Cells]:
             value = (int(better) - int(worse)) / total
             found.append(_row(one, *place, "accuracy_gain", value, None, total, interval))
     return found
-
-
-def _counted(one: Outcomes, setting: str, source: str, attack: str, parameters: str, correct: Bools) -> Cells:
-    count, total = int(correct.sum()), len(correct)
-    interval = intervals.wilson(count, total)
-    return _row(one, setting, source, attack, parameters, "accuracy", count / total, count, total, interval)
 
 
 def _row(

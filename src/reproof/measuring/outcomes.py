@@ -115,6 +115,12 @@ class Outcomes:
         """Return which of these images are classified correctly without an attack."""
         return self.clean[np.searchsorted(self.images, images)]
 
+    def clean_refused_on(self, images: Integers) -> Bools:
+        """Return which of these images are not answered, even without an attack."""
+        if self.clean_refused is None:
+            return np.zeros(len(images), dtype=bool)
+        return self.clean_refused[np.searchsorted(self.images, images)]
+
 
 def read_outcomes(paths: Iterable[Path]) -> list[Outcomes]:
     """Return what the parquet files say, by model and seed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -20,7 +20,7 @@ def parts(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
     seen: dict[tuple[str, ...], list[tuple[Trial, Outcomes]]] = defaultdict(list)
     for one in outcomes:
         for trial in one.trials:
-            if _names(trial, one):
+            if not trial.elsewhere and parts_of(trial, one):
                 seen[
                     one.study,
                     one.dataset,
@@ -41,18 +41,18 @@ def parts(outcomes: Iterable[Outcomes]) -> pd.DataFrame:
 _KEY = ("study", "dataset", "model", "setting", "source", "attack", "parameters")
 
 
-def _names(trial: Trial, one: Outcomes) -> Sequence[str]:
-    """Return the names of an attack's parts in their order; none of an attack that is not composed."""
+def parts_of(trial: Trial, one: Outcomes) -> Mapping[str, str]:
+    """Return an attack's parts in their order, and how each searches; none of an attack that is not composed."""
     note = one.notes.get(trial.threat, {}).get(trial.source, {}).get(trial.attack, {})
-    return tuple(note.get("parts", ()))
+    found: Mapping[str, str] = note.get("parts", {})
+    return found
 
 
 def _rows(seen: Sequence[tuple[Trial, Outcomes]]) -> Iterable[dict[str, object]]:
-    names = max(
-        (_names(*each) for each in seen), key=len
-    )  # each seed's are the first so many of the same parts
+    # Each seed tried the first so many of the same parts.
+    names = max((parts_of(*each) for each in seen), key=len)
     left = sum(int(one.clean_on(trial.images).sum()) for trial, one in seen)
-    for place, name in enumerate(names, start=1):
+    for place, (name, access) in enumerate(names.items(), start=1):
         taken = sum(trial.taken_by.count(name) for trial, _ in seen)
-        yield {"place": place, "part": name, "met": left, "taken": taken}
+        yield {"place": place, "part": name, "access": access, "met": left, "taken": taken}
         left -= taken

@@ -53,8 +53,28 @@ def settings_within(outcomes: Outcomes, norm: str, epsilon: float) -> list[str]:
 
 def worst_case_unbounded(outcomes: Outcomes) -> Bools:
     """Return which of the images that all attacks without an epsilon share withstand them all; empty for none."""
-    free = [trial for trial in outcomes.trials if trial.unbounded]
+    free = _unbounded(outcomes)
     return _stood(outcomes, free, _shared(free))
+
+
+def only_refused(outcomes: Outcomes, norm: str, epsilon: float, setting: str = "") -> Bools:
+    """Return which images of `worst_case` no attack made wrong and accepted, nor were so clean; some made it refused.
+
+    What an attacker gets who may choose the attack for each image: the others that do not withstand all attacks are
+    answered wrongly under at least one of them.
+    """
+    images = shared_images(outcomes, norm, epsilon, setting)
+    return _only_refused(outcomes, _within(outcomes, norm, epsilon, setting), images)
+
+
+def only_refused_unbounded(outcomes: Outcomes) -> Bools:
+    """Return the same of `worst_case_unbounded`."""
+    free = _unbounded(outcomes)
+    return _only_refused(outcomes, free, _shared(free))
+
+
+def _unbounded(outcomes: Outcomes) -> list[Trial]:
+    return [trial for trial in outcomes.trials if trial.unbounded]
 
 
 def _within(outcomes: Outcomes, norm: str, epsilon: float, setting: str = "") -> list[Trial]:
@@ -78,3 +98,13 @@ def _stood(outcomes: Outcomes, trials: Sequence[Trial], images: Integers) -> Boo
     for trial in trials:
         stood = stood & trial.correct[np.searchsorted(trial.images, images)]
     return stood
+
+
+def _only_refused(outcomes: Outcomes, trials: Sequence[Trial], images: Integers) -> Bools:
+    refused = outcomes.clean_refused_on(images)
+    mistaken = ~outcomes.clean_on(images) & ~refused
+    for trial in trials:
+        rows = np.searchsorted(trial.images, images)
+        refused = refused | trial.refused[rows]
+        mistaken = mistaken | (~trial.correct & ~trial.refused)[rows]
+    return refused & ~mistaken

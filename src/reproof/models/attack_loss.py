@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from reproof.errors import StudyError
+
 Logits = Callable[[Tensor], Tensor]
 """Images (N, C, H, W) to logits (N, K)."""
 
@@ -52,7 +54,19 @@ def targeted_margin(logits: Tensor, aims: Tensor) -> Tensor:
     return target - own
 
 
-FORMS: dict[str, Form] = {"cross_entropy": cross_entropy, "margin": margin}
+def logits_ratio(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the margin over the first less the third largest logit (N,), the DLR of Croce and Hein 2020 (Eq. 6).
+
+    It does not change with the logits' scale, at which cross-entropy's gradient may vanish. StudyError for fewer than
+    three classes.
+    """
+    if logits.shape[1] < 3:
+        raise StudyError(f"the loss dlr needs at least three classes, not {logits.shape[1]}")
+    largest = logits.topk(3, dim=1).values
+    return margin(logits, labels) / (largest[:, 0] - largest[:, 2] + 1e-12)
+
+
+FORMS: dict[str, Form] = {"cross_entropy": cross_entropy, "margin": margin, "dlr": logits_ratio}
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,8 @@ class AttackLoss:
     """The logits, where nothing is added to a form of them."""
     stands_in: bool = False
     """Whether its gradient stands in for one that there is none of, as a purifier's."""
+    accepted: bool = False
+    """Whether the attacker wants a wrong answer: an image that is refused is then not won (Batch.won)."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss (N,)."""

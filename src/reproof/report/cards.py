@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
 import pandas as pd
 
 from reproof import csv_tables, wording
 from reproof.claims.vocabulary import METRICS
+from reproof.diagnostics.sanity_check import State
 from reproof.report import numbers
 from reproof.report.contents import DrawnFigure, MeasuredRow, ReportData, Trail, TrailFile, key_of, rows
 from reproof.report.numbers import LinkedNumber
@@ -62,6 +63,8 @@ class Card:
     runs: tuple[CardRun, ...]
     groups: dict[str, list[Part]] = field(default_factory=dict)
     """Reason -> the claims that it holds for."""
+    beside: str = ""
+    """What is shown with its number (LinkedNumber.beside)."""
 
     @property
     def stale(self) -> str:
@@ -77,6 +80,7 @@ class Card:
             self.id,
             self.ordinal,
             self.stale,
+            self.beside,
         )
 
 
@@ -120,6 +124,8 @@ class Cards:
         for trail in data.trails:
             self._trails.setdefault((trail.model, trail.seed), []).append(trail)
         self._measurements = list(rows(data.measurements))
+        refusals = data.summary[data.summary["metric"].isin(list(numbers.REFUSALS))]
+        self._refusals = {key_of(row): row for row in rows(refusals)}
         self._measured = data.measurements.groupby(list(csv_tables.KEY), sort=False).indices
         self._titles = data.titles
         self._attack_titles = {attack.name: attack.title for attack in data.attacks}
@@ -139,9 +145,23 @@ class Cards:
         return self._ids[key]
 
     def _add(
-        self, identity: str, title: str, facts: Iterable[tuple[str, str]], runs: Iterable[CardRun]
+        self,
+        identity: str,
+        title: str,
+        facts: Iterable[tuple[str, str]],
+        runs: Iterable[CardRun],
+        row: MeasuredRow | None = None,
     ) -> None:
-        self.cards[identity] = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs))
+        card = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs))
+        beside = numbers.unanswered(self._unanswered(row)) if row is not None else ""
+        self.cards[identity] = replace(card, beside=beside)
+
+    def _unanswered(self, row: MeasuredRow) -> list[MeasuredRow]:
+        """Return the rows of numbers.REFUSALS beside an accuracy; none where the model never refuses an image."""
+        if row.metric != "accuracy":
+            return []
+        keys = [(*key_of(row)[:-1], metric) for metric in numbers.REFUSALS]
+        return [self._refusals[key] for key in keys if key in self._refusals]
 
     # Numbers.
 
@@ -151,7 +171,7 @@ class Cards:
         words = [row.model, row.setting, row.source if row.source != row.model else ""]
         identity = self._id(key, [*words, row.attack, row.parameters, row.metric.replace("accuracy", "")])
         if identity not in self.cards:
-            self._add(identity, self.describe(row), self._facts(row), self._runs(row))
+            self._add(identity, self.describe(row), self._facts(row), self._runs(row), row)
         return self.cards[identity]
 
     def of_claim(
@@ -163,7 +183,7 @@ class Cards:
             if row is None:
                 self._add(identity, title, facts, self._verdict_runs())
             else:
-                self._add(identity, title, [*facts, *self._facts(row, unit)], self._runs(row, unit))
+                self._add(identity, title, [*facts, *self._facts(row, unit)], self._runs(row, unit), row)
         return self.cards[identity]
 
     def of_unmeasured(
@@ -209,16 +229,15 @@ class Cards:
         )
 
     def of_flags(self, model: str, checks: pd.DataFrame) -> Card:
-        """Return the card of a model's red-flag checks: what they count, and the raised ones' findings."""
+        """Return the card of a model's red-flag checks: what they count, and the raised ones' findings.
+
+        checks: with the column `state` (diagnostics.sanity_check.state).
+        """
         title = self._titles.get(model, model)
-        raised = checks["raised"]
-        facts = [
-            ("model", title),
-            ("raised", str(raised.sum())),
-            ("passed", str((~raised).sum())),
-            ("not checked", str(raised.isna().sum())),
-        ]
-        found = rows(checks[raised.fillna(False)])
+        counts = checks["state"].value_counts()
+        facts = [("model", title)]
+        facts += [(state, str(counts.get(state, 0))) for state in get_args(State)]
+        found = rows(checks[checks["state"] == "raised"])
         facts += [("finding", f"{self.data.gates.get(row.gate, row.gate)}. {row.evidence}") for row in found]
         path = self.data.tables.get("red_flags", self.data.tables.get("measurements", ""))
         return self.of_file(["flags-of", model], f"Checks: {title}", facts, TrailFile("table", path))
@@ -251,6 +270,9 @@ class Cards:
         if between:
             yield "95 % interval", f"{between}{after}"
         yield from numbers.counts(row)
+        for other in self._unanswered(row):
+            share = f"{numbers.measure(other.value)} % {numbers.interval(other.low, other.high)}"
+            yield METRICS[other.metric].words, share.strip()
         if row.seeds != 1:
             least, most = (numbers.measure(end, unit) for end in (row.value_min, row.value_max))
             yield "over seeds", f"{row.seeds} seeds, from {least} to {most}{after}"

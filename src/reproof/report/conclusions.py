@@ -137,13 +137,14 @@ class Conclusions:
         return words + "."
 
     def _rank(self, paper: Paper, text: str) -> tuple[bool, bool, bool, float]:
-        """Order budgets: those that the paper names first, L-infinity before others, then by size.
+        """Order budgets: those that the paper names first, L-infinity before others, then by size. Papers name those.
 
         One of GREY and more, which a sanity check asks for, would say nothing of a paper, whoever names it.
         """
         size = parameters.epsilon(text)
-        named = size in {parameters.epsilon(claim.parameters) for claim in paper.claims}
-        return size < GREY, named, parameters.norm(text) == "linf", size if named else -size
+        linf = parameters.norm(text) == "linf"
+        named = linf and size in {parameters.epsilon(claim.parameters) for claim in paper.claims}
+        return size < GREY, named, linf, size if named else -size
 
     def _clean(self, models: Sequence[ShownModel]) -> Markup:
         pairs = [(model, base) for model in models if (base := self._undefended(model)) is not None]

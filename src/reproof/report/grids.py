@@ -85,12 +85,8 @@ UNSETTLED = {
         "Failed majorities",
         "Number of images [95 % interval] on which an ensemble's members elect no class",
     ),
-    "refused": (
-        "Refused images",
-        "Percent of images [95 % interval] that are answered with no class; elsewhere they count as errors",
-    ),
 }
-"""Metrics of images without a decision -> their table's title and caption."""
+"""A metric of images without a decision -> its table's title and caption."""
 
 
 class Grids:
@@ -163,10 +159,10 @@ class Grids:
     ) -> Grid:
         inside = attacked[(attacked["epsilon"] == epsilon) & (attacked["rest"] == rest)]
         columns, found = self._columns(inside), self._cells(inside)
-        # The attacks are L-infinity attacks where their parameters name no norm: that budget first.
-        worst = summary[(summary["attack"] == WORST) & (summary["epsilon"] == epsilon)]
-        worst = worst.sort_values("rest", key=lambda text: text != "norm=linf", kind="stable")
-        clean = summary[(summary["attack"] == "none") & (summary["metric"] == "accuracy")]
+        norm, accuracy = parameters.budget_norm(rest), summary[summary["metric"] == "accuracy"]
+        worst = accuracy[(accuracy["attack"] == WORST) & (accuracy["epsilon"] == epsilon)]
+        worst = worst[worst["rest"].map(parameters.budget_norm) == norm]
+        clean = accuracy[accuracy["attack"] == "none"]
         first, last = (self.by_model(_as_summary(frame)) for frame in (clean, worst))
         body = []
         for model in models:
@@ -198,7 +194,8 @@ class Grids:
         ].sort_values("metric", kind="stable")
         if free.empty:
             return []
-        last = self.by_model(_as_summary(summary[summary["attack"] == WORST_UNBOUNDED]))
+        worst = summary[(summary["attack"] == WORST_UNBOUNDED) & (summary["metric"] == "accuracy")]
+        last = self.by_model(_as_summary(worst))
         columns, found = self._columns(free), self._cells(free)
         body = [
             (model.title, small_print(model), [*self._line(model, found, columns), _cell(last, model)])
@@ -222,7 +219,7 @@ class Grids:
     def _unsettled(
         self, dataset: str, models: Sequence[ShownModel], summary: pd.DataFrame, metric: str
     ) -> list[Grid]:
-        """Return how often ensembles elect no class, or models give no answer, without attack and under transfer."""
+        """Return how often ensembles elect no class, without attack and under transfer."""
         found = summary[
             (summary["metric"] == metric)
             & ((summary["setting"] == "black_box") | (summary["attack"] == "none"))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from reproof.settings.parameters import PSNR, Parameters, Printed, PrintedUnitInterval
+from reproof.settings.parameters import (
+    PSNR,
+    Parameters,
+    Printed,
+    PrintedNonNegative,
+    PrintedUnitInterval,
+)
 from reproof.settings.values import Count, Norm, Positive, Settings
 
 
@@ -18,11 +24,17 @@ class Point(Settings):
     value: Printed
     epsilon: Printed | None
     """The budget that the threat model checks, in pixels' [0, 1]; None for attacks without one."""
+    norm: Norm = "linf"
+    """The norm of the budget."""
 
     @property
     def parameters(self) -> str:
-        """Return the text that stands in outcomes, measurements and claims: `epsilon=8/255`, `c=10`."""
-        return str(Parameters.of(**{self.name: self.value}))
+        """Return the text that stands in outcomes, measurements and claims: `epsilon=8/255`, `c=10`.
+
+        A budget in another norm than L-infinity names it, `norm=l2 epsilon=0.5`, so that it equals none of those.
+        """
+        norm: dict[str, str | float] = {} if self.norm == "linf" else {"norm": self.norm}
+        return str(Parameters.of(**norm, **{self.name: self.value}))
 
 
 Access = Literal["gradient", "score", "decision", "none"]
@@ -53,8 +65,9 @@ class AttackSettings(Settings):
     """Attacks whose files it runs; of those that are gone it does without."""
     transforms: ClassVar[bool] = False
     """Whether it changes an image as a whole (rotation, corruption) instead of adding a small perturbation."""
-    norm: ClassVar[Norm | None] = None
-    """The threat model's norm; None where the attack is free of one."""
+    norms: ClassVar[tuple[Norm, ...]] = ()
+    """The norms in which it can have a budget, the usual one first; none where the attack is free of one. Of several,
+    a setting `norm` or `distance` chooses."""
     takes_view: ClassVar[bool] = True
     """Whether it maximises a loss, so that a suite's `view` can stand in for cross-entropy on the logits."""
     strengthened_by: ClassVar[tuple[str, ...]] = (
@@ -78,6 +91,12 @@ class AttackSettings(Settings):
         """Say whether it searches by gradients alone, so that masked ones stop it."""
         return cls.access == "gradient" and not cls.ensemble
 
+    @property
+    def budget_norm(self) -> Norm | None:
+        """Return the norm of the threat model, or else of what it minimises; None where the attack is free of one."""
+        chosen: Norm | None = getattr(self, "norm", None)
+        return chosen or (self.norms[0] if self.norms else None)
+
     def points(self) -> tuple[Point, ...]:
         """Return the points at which accuracy is measured, in the order of the config entry."""
         raise TypeError(f"{type(self).__module__}: an attack's Settings defines points()")
@@ -99,7 +118,7 @@ class AttackSettings(Settings):
 class EpsilonAttackSettings(AttackSettings):
     """An attack inside an epsilon ball, measured at one or several epsilons."""
 
-    norm: ClassVar[Norm | None] = "linf"
+    norms: ClassVar[tuple[Norm, ...]] = ("linf",)
     swept: ClassVar[tuple[str, ...]] = ("epsilon", PSNR)
     epsilons: tuple[PrintedUnitInterval, ...] = Field(
         min_length=1,
@@ -114,7 +133,61 @@ class EpsilonAttackSettings(AttackSettings):
 
     def points(self) -> tuple[Point, ...]:
         """Return one point per epsilon, and one per PSNR, whose budget is not known beforehand."""
+        norm = self.budget_norm or "linf"
         return (
-            *(Point(name="epsilon", value=e, epsilon=e) for e in self.epsilons),
-            *(Point(name=PSNR, value=psnr, epsilon=None) for psnr in self.psnrs),
+            *(Point(name="epsilon", value=e, epsilon=e, norm=norm) for e in self.epsilons),
+            *(Point(name=PSNR, value=psnr, epsilon=None, norm=norm) for psnr in self.psnrs),
+        )
+
+
+class BallSettings(EpsilonAttackSettings):
+    """An attack inside an epsilon ball of a norm that the config entry chooses."""
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    norm: Literal["linf", "l2"] = Field(
+        "linf",
+        description="Norm of the budgets. linf bounds every pixel's change, so 1 allows everything; l2 bounds the root "
+        "of the sum of squared changes over pixels and channels, and may exceed 1.",
+        exclude_if=lambda norm: norm == "linf",  # entries that do not choose are told and written as ever
+    )
+    epsilons: tuple[PrintedNonNegative, ...] = Field(
+        min_length=1,
+        description="Budgets in the norm, of pixels in [0, 1], kept as printed; L-infinity budgets are at most 1.",
+    )
+
+    @model_validator(mode="after")
+    def _within_the_cube(self) -> Self:
+        _check(self)
+        return self
+
+
+class MinimalAttackSettings(AttackSettings):
+    """An attack that looks for the nearest image that fools, and may be held to budgets."""
+
+    nested: ClassVar[bool] = True
+    """What fools in one budget is what fools in a larger one, so it is searched once."""
+    epsilons: tuple[PrintedNonNegative, ...] = Field(
+        (),
+        description="Budgets in the norm that it minimises: an image that it moves farther counts as failed. Left out, "
+        "it goes as far as it must.",
+        exclude_if=lambda epsilons: not epsilons,
+    )
+
+    @model_validator(mode="after")
+    def _within_the_cube(self) -> Self:
+        _check(self)
+        return self
+
+    def budgets(self) -> tuple[Point, ...]:
+        """Return one point per epsilon."""
+        norm = self.budget_norm or "linf"
+        return tuple(Point(name="epsilon", value=e, epsilon=e, norm=norm) for e in self.epsilons)
+
+
+def _check(settings: BallSettings | MinimalAttackSettings) -> None:
+    far = [epsilon for epsilon in settings.epsilons if epsilon > 1]
+    if far and settings.budget_norm == "linf":
+        raise ValueError(
+            f"epsilons: {far[0]:g} should be less than or equal to 1, as no pixel in [0, 1] can move farther; only "
+            "budgets in another norm, such as l2, may be larger"
         )

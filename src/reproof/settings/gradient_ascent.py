@@ -16,7 +16,8 @@ class GradientAscentSettings(EpsilonAttackSettings):
     early_stop: Switch = Field(
         False,
         description="True: an image is left as soon as an iterate is misclassified, and that iterate counts. Robust "
-        "accuracy then means right at every iterate, which is never above what the last one alone leaves.",
+        "accuracy then means right at every iterate, which is never above what the last one alone leaves. Who evades "
+        "detectors (an attack loss that says `accepted`) goes on from an iterate that is refused.",
     )
     nested: Switch = Field(
         False,

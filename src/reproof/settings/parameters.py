@@ -63,6 +63,7 @@ Printed = Annotated[
 ]
 """A number of a study that keeps its print: JSON holds a fraction as its text, which reads back the same."""
 PrintedUnitInterval = Annotated[Printed, Field(ge=0, le=1)]
+PrintedNonNegative = Annotated[Printed, Field(ge=0)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,11 +103,11 @@ def _attack(
     if settings.fooling_set:
         rows = _fooling_set(trainee, engines[0], images, labels, found, settings.clean_correct)
         tensors |= {f"fooled/{name}/{parameters}": fools for parameters, fools in rows.items()}
-    parts = list(dict.fromkeys(part for taken in made[0].taken.values() for part in taken.parts))
+    parts = {part: how for taken in made[0].taken.values() for part, how in taken.parts.items()}
     for parameters, taken in made[0].taken.items():
         by = torch.full((len(images),), -1, dtype=torch.int16)
         for position, part in taken.by.items():
-            by[position] = parts.index(part)
+            by[position] = list(parts).index(part)
         tensors[f"taken/{name}/{parameters}"] = by
     return tensors, _note(made, budgets, len(images)) | ({"parts": parts} if parts else {})
 
@@ -131,7 +131,7 @@ def _summed(
     found = {}
     for point in settings.points():
         moved = [result.images[point.parameters] for result in made]
-        found[point.parameters] = aggregate(images, moved, settings.norm, point.epsilon)
+        found[point.parameters] = aggregate(images, moved, settings.budget_norm, point.epsilon)
     return found
 
 

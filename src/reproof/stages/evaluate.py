@@ -38,7 +38,9 @@ def evaluate(job: Job, run: Run) -> None:
         device=chosen,
         parts={
             source: {
-                name: note["parts"] for name, note in metadata.get("notes", {}).items() if "parts" in note
+                name: list(note["parts"])
+                for name, note in metadata.get("notes", {}).items()
+                if "parts" in note
             }
             for source, (_, metadata) in read.items()
         },

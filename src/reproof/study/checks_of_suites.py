@@ -89,10 +89,12 @@ def aggregated_within_linf(study: Study) -> Iterator[Mistake]:
                     f"{attack} has psnrs, at which each member would have a budget of its own, and their "
                     "sum none; an aggregated suite takes budgets",
                 )
-            if settings.norm != "linf" and any(point.epsilon is not None for point in settings.points()):
+            if settings.budget_norm != "linf" and any(
+                point.epsilon is not None for point in settings.points()
+            ):
                 yield (
                     ["suites", name, "attacks", position],
-                    f"{attack} has {settings.norm} budgets, to which no sum of perturbations is cut; an "
+                    f"{attack} has {settings.budget_norm} budgets, to which no sum of perturbations is cut; an "
                     "aggregated suite takes linf budgets, or attacks without any",
                 )
 

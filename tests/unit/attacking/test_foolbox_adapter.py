@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import foolbox
 import pytest
@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from reproof import registry
-from reproof.attacking import engine, judge
+from reproof.attacking import engine, judge, threat_model
 from reproof.attacking.engine import AttackResult
 from reproof.attacking.foolbox_adapter import adapt
-from reproof.errors import StudyError
+from reproof.errors import BudgetError, StudyError
 from reproof.settings.attack import AttackSettings, EpsilonAttackSettings, Point
+from reproof.settings.parameters import PrintedNonNegative
+from reproof.settings.values import Norm
 from tests.ours import here
 
 
@@ -135,6 +137,81 @@ def test_one_that_stays_in_a_ball_wants_an_epsilon(net: nn.Module, images: Tenso
     user_attack(foolbox.attacks.LinfPGD(steps=3))
     with pytest.raises(StudyError, match="names no epsilon"):
         run(net, images, "theirs", Free())
+
+
+class InL1(EpsilonAttackSettings):
+    norms: ClassVar[tuple[Norm, ...]] = ("l1",)
+    epsilons: tuple[PrintedNonNegative, ...]
+
+
+class InL2(InL1):
+    norms: ClassVar[tuple[Norm, ...]] = ("l2",)
+
+
+class AsBefore(InL1):
+    """Says its norm in the way that entries of one norm used to."""
+
+    norm: ClassVar[Norm] = "l2"
+
+
+@pytest.mark.parametrize(
+    ("declared", "attack", "epsilon"),
+    [
+        (InL2, foolbox.attacks.L2PGD(steps=5), 1.5),
+        (AsBefore, foolbox.attacks.L2PGD(steps=5), 1.5),
+        (InL1, foolbox.attacks.L1FastGradientAttack(), 4.0),
+    ],
+)
+def test_in_any_norm_it_is_held_to_its_budget(
+    net: nn.Module, images: Tensor, user_attack: Any, declared: type[InL1], attack: Any, epsilon: float
+) -> None:
+    user_attack(attack)
+    settings = declared(epsilons=(epsilon,))
+    norm = settings.budget_norm
+    assert norm is not None
+    result = run(net, images, "theirs", settings)
+    (found,) = result.images.values()
+    assert list(result.images) == [f"norm={norm} epsilon={epsilon:g}"]
+    assert threat_model.distances(images, found)[norm].max() > 0.5 * epsilon
+    threat_model.check(images, found, norm, epsilon, "theirs")
+    assert result.unchanged[f"norm={norm} epsilon={epsilon:g}"] == 0
+
+
+def test_a_broken_l1_budget_raises(net: nn.Module, images: Tensor, user_attack: Any) -> None:
+    user_attack(foolbox.attacks.L2PGD(steps=5))
+    with pytest.raises(BudgetError, match="lies at l1 distance"):
+        run(net, images, "theirs", InL1(epsilons=(1.0,)))
+
+
+@pytest.mark.parametrize(
+    ("declared", "attack"),
+    [
+        (InL2, foolbox.attacks.L2DeepFoolAttack(steps=20)),
+        (InL1, foolbox.attacks.L1FMNAttack(steps=40)),
+    ],
+)
+def test_one_that_minimises_fails_where_it_goes_farther(
+    net: nn.Module, images: Tensor, user_attack: Any, declared: type[InL1], attack: Any
+) -> None:
+    class Free(AttackSettings):
+        def points(self) -> tuple[Point, ...]:
+            return (Point(name="steps", value=20, epsilon=None),)
+
+    user_attack(attack)
+    free = run(net, images, "theirs", Free())
+    norm = declared.norms[0]
+    lengths = threat_model.distances(images, free.images["steps=20"])[norm]
+    fooled = lengths > 0
+    assert fooled.sum() >= 7
+    budget = round(float(lengths[fooled].median()) + 1e-3, 4)
+    held = run(net, images, "theirs", declared(epsilons=(budget,)))
+    (found,), (predicted,) = held.images.values(), held.predictions.values()
+    near = fooled & (lengths <= budget)
+    assert 0 < near.sum() < fooled.sum()
+    torch.testing.assert_close(found[near], free.images["steps=20"][near])
+    assert torch.equal(found[~near], images[~near])
+    labels = judge.predict(net, images, 9, "cpu").argmax(1)
+    assert torch.equal(predicted == labels, ~near)
 
 
 def test_what_is_neither_is_refused(net: nn.Module, images: Tensor, user_attack: Any) -> None:

@@ -67,6 +67,18 @@ def test_fgsm_far_from_the_edges_has_a_closed_form(grey, wanted):
     assert set(crafted.images) == {"epsilon=0.1", f"psnr={wanted}"}
 
 
+def test_an_l2_budget_is_searched_as_one(grey):
+    """Where no pixel is cut off, an L2 distance of d has an MSE of d²/16."""
+    crafted, budgets = run("pgd", grey, epsilons=[0.1], psnrs=[20], norm="l2", steps=40)
+    found = budgets["norm=l2 psnr=20"]
+    assert set(crafted.images) == {"norm=l2 epsilon=0.1", "norm=l2 psnr=20"}
+    assert found.epsilon == pytest.approx(4 * 10 ** (-20 / 20), rel=0.02)
+    assert abs(found.psnr - 20) <= NEAR
+    lengths = (crafted.images["norm=l2 psnr=20"] - grey).flatten(1).norm(dim=1)
+    assert (lengths <= found.epsilon + 1e-6).all()
+    assert lengths.mean() > 0.98 * found.epsilon
+
+
 @pytest.mark.parametrize("kind", here("attacks", "fgsm", "bim", "pgd", "random_noise"))
 def test_attacks_that_do_not_move_every_pixel_as_far_as_they_may(kind):
     """Near the edges, or with random starts, the budget is above the closed form; the PSNR is the wanted one."""

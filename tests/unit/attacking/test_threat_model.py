@@ -24,6 +24,7 @@ def test_distances_equal_those_computed_by_hand(clean):
     found = threat_model.distances(clean, perturbed)
     assert found["linf"].tolist() == pytest.approx([0, 0.4])
     assert found["l2"].tolist() == pytest.approx([0, math.sqrt(0.09 + 0.16 + 0.01)])
+    assert found["l1"].tolist() == pytest.approx([0, 0.8])
     assert found["l0"].tolist() == [0, 2], "l0 counts pixels, not channels"
 
 
@@ -35,6 +36,30 @@ def test_check_allows_rounding_and_nothing_more(clean, norm, budget):
     threat_model.check(clean, perturbed, norm, budget - 5e-7, "here")
     with pytest.raises(BudgetError):
         threat_model.check(clean, perturbed, norm, budget - 2e-6, "here")
+
+
+def test_rounding_grows_with_a_budget_over_1(clean):
+    perturbed = clean.clone()
+    perturbed[1, :, :, 0] += 0.4  # six values: an L1 distance of 2.4
+    far = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    threat_model.check(*far, "l2", 4 - 3e-6, "here")
+    with pytest.raises(BudgetError):
+        threat_model.check(*far, "l2", 4 - 5e-6, "here")
+    threat_model.check(clean, perturbed, "l1", 2.4, "here")
+    with pytest.raises(BudgetError):
+        threat_model.check(clean, perturbed, "l1", 2.399, "here")
+
+
+@pytest.mark.parametrize(("norm", "distance"), [("linf", 0.4), ("l2", 0.5), ("l1", 0.7), ("l0", 2)])
+def test_within_agrees_with_the_check(clean, norm, distance):
+    perturbed = clean.clone()
+    perturbed[1, 0, 0, 0] += 0.3
+    perturbed[1, 0, 0, 1] -= 0.4
+    for epsilon, near in ((1.01 * distance, [True, True]), (0.99 * distance, [True, False])):
+        assert threat_model.within(clean, perturbed, norm, epsilon).tolist() == near
+        if not all(near):
+            with pytest.raises(BudgetError, match="1 of 2 images are over"):
+                threat_model.check(clean, perturbed, norm, epsilon, "here")
 
 
 def test_the_message_names_attack_worst_image_distance_and_budget(clean):
@@ -90,6 +115,7 @@ def test_no_images_are_within_every_budget():
     assert {name: len(values) for name, values in threat_model.distances(none, none).items()} == {
         "linf": 0,
         "l2": 0,
+        "l1": 0,
         "l0": 0,
     }
 

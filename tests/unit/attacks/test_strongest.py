@@ -219,7 +219,7 @@ def test_it_aims_at_each_of_the_likeliest_classes() -> None:
     order = network(images[:6]).argsort(dim=1, descending=True)
     assert [aim[:, 1].tolist() for aim in aims] == [order[:, place].tolist() for place in (1, 2, 3, 4)]
     assert all(torch.equal(aim[:, 0], labels[:6]) for aim in aims)
-    assert batch.taken.parts == [
+    assert list(batch.taken.parts) == [
         "cross-entropy",
         "margin",
         "v",

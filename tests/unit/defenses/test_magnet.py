@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,9 @@ from pydantic import ValidationError
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor, nn
 
+from reproof.attacking import judge
+from reproof.attacking.engine import AttackEngine
+from reproof.attacks import pgd
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.defenses import undefended
 from reproof.defenses.magnet import (
@@ -23,6 +27,7 @@ from reproof.defenses.magnet import (
     reformed_of,
 )
 from reproof.errors import StudyError, TrainingError
+from reproof.models.attack_loss import margin
 from reproof.models.classifier import REFUSED
 from reproof.models.defense import Progress, Stock, Trainee
 from reproof.settings.training import TrainingSettings
@@ -68,6 +73,17 @@ def confident(reformed: Reformed) -> None:
         for name, parameter in reformed.classifier.named_parameters():
             if name == "classify.weight":
                 parameter.mul_(30)
+
+
+@functools.cache
+def learned() -> tuple[MagNet, Trainee]:
+    """Return the method and a network that it trained."""
+    defense = MagNet(Settings(**QUICK))
+    trainee = build_tiny(defense)
+    training = TrainingSettings(epochs=12, batch_size=32, learning_rate=0.03, gradient_clip=5.0)
+    history = train(defense, trainee, make_data(), training, seed=0, progress=False)
+    assert history[-1]["validation_accuracy"] > 0.9
+    return defense, trainee
 
 
 def softmax(logits: Tensor, temperature: float) -> Any:
@@ -201,12 +217,7 @@ class TestTraining:
         assert torch.equal(defense.loss(trainee.train(), images, labels, START), expected)
 
     def test_it_reforms_and_refuses_what_is_unlike_the_training_images(self) -> None:
-        defense = MagNet(Settings(**QUICK))
-        trainee = build_tiny(defense)
-        training = TrainingSettings(epochs=12, batch_size=32, learning_rate=0.03, gradient_clip=5.0)
-        history = train(defense, trainee, make_data(), training, seed=0, progress=False)
-        assert history[-1]["validation_accuracy"] > 0.9
-        reformed = reformed_of(trainee)
+        reformed = reformed_of(learned()[1])
         images, labels = batch(60)
         answers = reformed.answers(images)
         assert float((answers.logits.argmax(1) == labels).float().mean()) > 0.9
@@ -349,7 +360,8 @@ class TestViews:
         trainee.double()
         images, labels = (value.double() if value.is_floating_point() else value for value in batch(3))
         views = defense.attack_losses(trainee)
-        assert tuple(views) == Settings.attack_losses == ("bpda", "joint")
+        assert tuple(views) == Settings.attack_losses == ("bpda", "joint", "detectors")
+        del views["detectors"]
         shown = images.clone().requires_grad_(True)
         losses = {name: view(shown, labels) for name, view in views.items()}
         expected = nn.functional.cross_entropy(
@@ -369,6 +381,122 @@ class TestViews:
         loss = nn.functional.cross_entropy(reformed.classifier(at), labels)
         torch.testing.assert_close(gradients["bpda"], 3 * torch.autograd.grad(loss, at)[0])
         assert not torch.allclose(gradients["bpda"], gradients["joint"])
+
+    def test_detectors_is_the_margin_less_what_each_detector_finds_above_its_threshold(self) -> None:
+        defense, trainee, reformed = made(temperatures=[10])
+        confident(reformed)
+        trainee.double()
+        images, labels = (value.double() if value.is_floating_point() else value for value in batch(9))
+        scores = reformed.scores(images)
+        reformed.thresholds.copy_(scores.median(dim=0).values * torch.tensor([1.0, 0.9, 1.2]))
+        view = defense.attack_losses(trainee)["detectors"]
+        assert view.accepted
+        logits = reformed.classifier(reformed.reformer(images)).detach().numpy()
+        over = scores.numpy() / reformed.thresholds.numpy() - 0.98
+        spread = logits.std(axis=1, ddof=1)
+        rest = -0.25 * spread * np.where(over > 0, over, 0).sum(axis=1)
+        own = logits[np.arange(9), labels.numpy()]
+        others = np.where(np.arange(3) == labels.numpy()[:, None], -np.inf, logits).max(axis=1)
+        lead = own - others + 0.02 * spread
+        assert (over > 0).any(axis=0).all()
+        assert not (over > 0).all(axis=0).any()
+        assert 0 < (lead > 0).sum() < 9
+        np.testing.assert_allclose(
+            view(images, labels).detach(), rest - np.where(lead > 0, lead, 0.01 * lead), rtol=1e-9
+        )
+        np.testing.assert_allclose(
+            view.with_form(margin)(images, labels).detach(), others - own + rest, rtol=1e-9
+        )
+
+    def test_detectors_differentiates_the_scores_and_the_reformer(self) -> None:
+        """Against the same formulas written out; of the divergence as entropy of the mean less mean entropy."""
+        defense, trainee, reformed = made(temperatures=[2])
+        confident(reformed)
+        trainee.double()
+        images, labels = (value.double() if value.is_floating_point() else value for value in batch(4))
+        reformed.thresholds.copy_(reformed.scores(images).amin(dim=0) / 2)
+        assert reformed.second is not None
+        shown = images.clone().requires_grad_(True)
+        _, penalty = defense.attack_losses(trainee)["detectors"].parts(shown, labels)
+        assert penalty is not None
+        (found,) = torch.autograd.grad(penalty.sum(), shown)
+        shown = images.clone().requires_grad_(True)
+        rebuilt = reformed.reformer(shown)
+        before, after = (reformed.classifier(x) for x in (shown, rebuilt))
+        one, two = ((x / 2).softmax(dim=1) for x in (before, after))
+        entropies = [-(p * p.log()).sum(dim=1) for p in ((one + two) / 2, one, two)]
+        scores = [
+            (shown - rebuilt).square().flatten(1).sum(dim=1).sqrt(),
+            (shown - reformed.second(shown)).abs().flatten(1).sum(dim=1),
+            entropies[0] - (entropies[1] + entropies[2]) / 2,
+        ]
+        total = sum(score / threshold for score, threshold in zip(scores, reformed.thresholds, strict=True))
+        spread = after.detach().std(dim=1)
+        (expected,) = torch.autograd.grad((-0.25 * spread * total).sum(), shown)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+    def test_detectors_has_little_to_gain_from_a_wrong_and_accepted_image(self) -> None:
+        defense, trainee, reformed = made(temperatures=[10])
+        confident(reformed)
+        images, _ = batch(6)
+        reformed.thresholds.copy_(2 * reformed.scores(images).amax(dim=0))
+        wrong = reformed(images).argmin(dim=1)
+        view = defense.attack_losses(trainee)["detectors"]
+        images.requires_grad_()
+        found, more = (
+            torch.autograd.grad(loss(images, wrong).sum(), images)[0]
+            for loss in (view, view.with_form(margin))
+        )
+        torch.testing.assert_close(found, 0.01 * more)
+
+    def test_detectors_does_not_mind_the_scale_of_the_logits(self) -> None:
+        """Else the detectors would weigh nothing beside a network that is ten times as sure."""
+        defense, trainee, reformed = made()
+        confident(reformed)
+        trainee.double()
+        images, labels = (value.double() if value.is_floating_point() else value for value in batch(6))
+        reformed.thresholds.copy_(reformed.scores(images).amin(dim=0) / 2)
+        view = defense.attack_losses(trainee)["detectors"]
+        before = view(images, labels)
+        with torch.no_grad():
+            for name, parameter in reformed.classifier.named_parameters():
+                if name.startswith("classify."):
+                    parameter.mul_(10)
+        torch.testing.assert_close(view(images, labels), 10 * before)
+
+    @pytest.mark.parametrize("threshold", [0.0, torch.inf])
+    def test_detectors_stays_finite_at_any_threshold(self, threshold: float) -> None:
+        defense, trainee, reformed = made(temperatures=[10, 40])
+        images, labels = batch(4)
+        reformed.thresholds.fill_(threshold)
+        loss = defense.attack_losses(trainee)["detectors"](images.requires_grad_(), labels)
+        (gradient,) = torch.autograd.grad(loss.sum(), images)
+        assert bool(loss.isfinite().all())
+        assert bool(gradient.isfinite().all())
+        assert bool(gradient.any())
+
+    def test_without_detectors_it_is_the_margin_alone(self) -> None:
+        defense, trainee, _ = made(detector=False)
+        images, labels = batch(5)
+        _, penalty = defense.attack_losses(trainee)["detectors"].parts(images, labels)
+        assert penalty is not None
+        assert not bool(penalty.any())
+
+
+def test_who_evades_the_detectors_gets_wrong_answers_where_others_are_refused() -> None:
+    """Carlini and Wagner 2017: what `joint` makes wrong is refused; of the same images this one's are accepted."""
+    defense, trainee = learned()
+    images, labels = batch(60)
+    clean = judge.classes(trainee, images, 60, "cpu")
+    wrong = {}
+    for name, view in defense.attack_losses(trainee).items():
+        engine = AttackEngine(
+            trainee, device="cpu", batch_size=60, seed=0, skip_misclassified=True, attack_loss=view
+        )
+        settings = pgd.Settings(epsilons=(0.4,), steps=20, step_size=0.125, early_stop=True)
+        (classes,) = engine.run("pgd", settings, images, labels, clean).predictions.values()
+        wrong[name] = int(((classes != labels) & (classes != REFUSED)).sum())
+    assert wrong["detectors"] > 2 * wrong["joint"] + 10
 
 
 class TestSettings:

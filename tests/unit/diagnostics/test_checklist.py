@@ -11,7 +11,7 @@ from reproof.csv_tables import CHECKLIST
 from reproof.diagnostics import red_flags
 from reproof.diagnostics.checklist import ITEMS, answer, table_rows
 from reproof.diagnostics.checklist_case import ANSWERS, Facts, Subject, facts
-from reproof.diagnostics.sanity_check import CHECKS, RedFlag
+from reproof.diagnostics.sanity_check import CHECKS, Power, RedFlag
 from reproof.diagnostics.trials import named
 from reproof.judging.verdicts import Verdict
 from reproof.measuring.outcomes import Outcomes, Trial
@@ -138,6 +138,35 @@ def test_sanity_tests_are_the_red_flags_own(item, gate):
     assert told(item)[0] == "no"
 
 
+@pytest.mark.parametrize(
+    ("item", "gate"),
+    [("steps", "more_steps"), ("restarts", "more_restarts"), ("monotone", "monotone_in_epsilon")],
+)
+def test_what_notices_little_or_leaves_attacks_out_is_answered_in_part(item, gate):
+    held = raised(gate, False, "It holds.")
+    fine = dataclasses.replace(held, power=Power(0.2, 48))
+    assert told(item, flags=[fine]) == ("yes", "It holds. Would notice 20 points at 48 images.")
+    coarse = dataclasses.replace(held, power=Power(0.3, 48))
+    assert told(item, flags=[coarse]) == ("partly", "It holds. Would notice 30 points at 48 images.")
+    alone = dataclasses.replace(fine, left_out=("adaptive BIM",))
+    assert told(item, flags=[alone])[0] == "partly"
+
+
+def test_steps_are_queries_too():
+    steps, queries = (
+        raised("more_steps", False, "Steps hold."),
+        raised("more_queries", False, "Queries hold."),
+    )
+    assert told("steps", flags=[steps, queries]) == ("yes", "Steps hold. Queries hold.")
+    short = raised("more_queries", True, "Queries do not.")
+    assert told("steps", flags=[steps, short]) == ("no", "Steps hold. Queries do not.")
+    no_search = raised("more_queries", None, "Not checked: none.")
+    assert told("steps", flags=[steps, no_search]) == ("yes", "Steps hold.")
+    alone = dataclasses.replace(no_search, left_out=("white-box Square",))
+    assert told("steps", flags=[steps, alone]) == ("partly", "Steps hold. Not checked: none.")
+    assert told("steps", flags=[raised("more_steps", None, "Not checked."), no_search])[0] == "no"
+
+
 def test_restarts_that_were_not_compared_are_told_by_their_number():
     assert told("restarts", white("pgd_converged", "epsilon=0.3", 5)) == (
         "partly",
@@ -222,6 +251,19 @@ def test_chance_depends_on_the_number_of_classes():
     large = white("pgd", "epsilon=0.3", 30)
     assert told("guessing", large)[0] == "no"
     assert told("guessing", large, about=subject(classes=3))[0] == "yes"
+
+
+def test_an_l2_budget_over_1_is_no_larger_than_one_of_linf():
+    linf, l2 = white("pgd", "epsilon=0.3", 0), white("pgd_converged", "epsilon=3", 60, norm="l2")
+    assert told("guessing", linf, l2)[0] == "yes"
+    assert told("guessing", l2)[0] == "no"
+
+
+def test_budgets_of_two_norms_make_no_curve_and_are_named():
+    low, middle = white("pgd", "epsilon=0.1", 50), white("pgd", "epsilon=0.2", 20)
+    assert told("curve", low, middle, white("pgd", "epsilon=0.5", 0, norm="l2"))[0] == "no"
+    longest = [white("pgd", f"epsilon={epsilon}", 0, norm="l2") for epsilon in (0.5, 1, 3)]
+    assert "PGD at 3 budgets up to L2, ε = 3, where 0 of 100" in told("curve", low, middle, *longest)[1]
 
 
 def test_a_curve_needs_three_budgets_and_reaches_zero():

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import binom
 
 from reproof.csv_tables import RED_FLAGS
-from reproof.diagnostics.comparison import ALPHA
-from reproof.diagnostics.red_flags import MARGIN, find, table_rows
+from reproof.diagnostics.comparison import ALPHA, MARGIN
+from reproof.diagnostics.red_flags import find, table_rows
 from reproof.diagnostics.sanity_check import CHECKS, at_least
 from reproof.measuring.outcomes import Outcomes, Trial
 from tests.ours import needs
@@ -86,6 +86,7 @@ HONEST = {
     "noise": noise(0.3, 90),
     "adaptive": trial("adaptive", "pgd", 0.3, 22, view="joint"),
     "square": trial("white_box", "square", 0.3, 60),
+    "square_longer": trial("white_box", "square_longer", 0.3, 57),
     "longer": trial("white_box", "pgd_long", 0.3, 19),
     "restarted": trial("white_box", "pgd_restarts", 0.3, 19),
     "autoattack": trial("white_box", "autoattack", 0.3, 18),
@@ -118,6 +119,7 @@ ATTACKS = {
     },
     "fgsm": {"kind": "fgsm", "epsilons": [0.1, 0.3]},
     "square": {"kind": "square", "epsilons": [0.3], "queries": 100, "restarts": 1},
+    "square_longer": {"kind": "square", "epsilons": [0.3], "queries": 1000, "restarts": 1},
     "autoattack": {"kind": "autoattack", "epsilons": [0.3], "version": "standard"},
 }
 
@@ -159,8 +161,18 @@ def test_an_honest_model_raises_nothing():
         ("unbounded_budget", {"unbounded": trial("white_box", "pgd", 1.0, 19)}, False),
         ("more_steps", {"longer": trial("white_box", "pgd_long", 0.3, 5)}, True),
         ("more_restarts", {"restarted": trial("white_box", "pgd_restarts", 0.3, 5)}, True),
+        ("more_queries", {"square": trial("white_box", "square", 0.3, 75)}, False),
         ("adaptive_vs_plain", {"adaptive": trial("adaptive", "pgd", 0.3, 5, view="joint")}, True),
-        ("autoattack_vs_gradients", {"autoattack": trial("white_box", "autoattack", 0.3, 5)}, True),
+        ("plain_vs_adaptive", {"low": trial("adaptive", "pgd", 0.1, 85, view="joint")}, False),
+        ("adaptive_vs_strongest", {"other": trial("adaptive", "mim", 0.3, 35, view="votes")}, False),
+        (
+            "autoattack_vs_gradients",
+            {
+                "autoattack": trial("white_box", "autoattack", 0.3, 5),
+                "adaptive": trial("adaptive", "pgd", 0.3, 15, view="joint"),
+            },
+            True,
+        ),
         ("paper_attack_vs_worst_case", {"other": trial("white_box", "mim_tuned", 0.3, 6)}, True),
     ],
 )
@@ -197,7 +209,10 @@ def test_a_masked_model_raises_them_all():
         "transfer": trial("black_box", "fgsm", 0.3, 20, source="vgg19"),
         "noise": noise(0.3, 30),
         "adaptive": trial("adaptive", "pgd", 0.3, 10, view="joint"),
-        "square": trial("white_box", "square", 0.3, 20),
+        "square": trial("white_box", "square", 0.3, 40),
+        "square_longer": trial("white_box", "square_longer", 0.3, 20),
+        "idle_loss": trial("adaptive", "pgd", 0.1, 93, view="joint"),
+        "autoattack_low": trial("white_box", "autoattack", 0.1, 50),
         "longer": trial("white_box", "pgd_long", 0.3, 60),
         "restarted": trial("white_box", "pgd_restarts", 0.3, 60),
         "autoattack": trial("white_box", "autoattack", 0.3, 3),
@@ -234,6 +249,13 @@ def test_one_image_that_moves_in_one_seed_clears_an_attack_but_no_other():
     found = find([outcomes(idle, trial("white_box", "fgsm", 0.3, 40)), outcomes(idle, seed=1)])[-1]
     assert found.raised is True
     assert found.evidence.startswith("White-box C&W at c = 0.1 leaves all of 200 images as they were:")
+
+
+def test_an_adaptive_attack_that_moves_nothing_is_a_flag_too():
+    idle = dataclasses.replace(trial("adaptive", "pgd", 0.3, 95, view="joint"), l2=np.zeros(COUNT))
+    found = flags({"adaptive": idle})["unmoved_images"]
+    assert found.raised is True
+    assert found.rows == ("adaptive pgd epsilon=0.3",)
 
 
 def test_a_search_and_transferred_images_may_stay_where_they_were():
@@ -345,7 +367,7 @@ def test_evidence_has_numbers_and_rows():
     )
     assert flag.rows == ("white_box fgsm epsilon=0.3", "white_box pgd epsilon=0.3")
     text = RED_FLAGS.text(RED_FLAGS.frame(table_rows([flag])))
-    assert text.splitlines()[0] == "model,gate,raised,evidence,rows"
+    assert text.splitlines()[0] == "model,gate,raised,evidence,rows,detectable,images"
     assert text.splitlines()[1].startswith("net,iterative_vs_single_step,true,")
 
 
@@ -407,14 +429,18 @@ def test_lengths_are_compared_within_one_attack_only():
         found = find([outcomes(*pair)], ATTACKS | {"pgd_long": ATTACKS["pgd_long"] | settings})
         return {flag.check: flag.raised for flag in found if flag.check.startswith("more_")}
 
-    assert judged({}) == {"more_steps": True, "more_restarts": None}
-    assert judged({"restarts": 5}) == {"more_steps": True, "more_restarts": None}
-    assert judged({"steps": 10, "step_size": 0.1, "restarts": 5}) == {
-        "more_steps": None,
-        "more_restarts": True,
-    }
-    for other in ({"kind": "bim"}, {"samples": 8}, {"steps": 10}, {"steps": 10, "restarts": 5}):
-        assert judged(other) == {"more_steps": None, "more_restarts": None}, other
+    none = dict.fromkeys(("more_steps", "more_restarts", "more_queries"))
+    assert judged({}) == none | {"more_steps": True}
+    assert judged({"restarts": 5}) == none | {"more_steps": True}
+    assert judged({"samples": 8}) == none | {"more_steps": True}
+    assert judged({"steps": 10, "step_size": 0.1, "restarts": 5}) == none | {"more_restarts": True}
+    for other in (
+        {"loss": "margin"},
+        {"steps": 10},
+        {"steps": 10, "restarts": 5},
+        {"steps": 5, "samples": 8},
+    ):
+        assert judged(other) == none, other
     # What takes fewer steps but more restarts is neither longer nor shorter.
     few = ATTACKS | {"pgd": ATTACKS["pgd"] | {"restarts": 7}}
     found = find([outcomes(*pair)], few)
@@ -431,7 +457,7 @@ def test_a_suite_s_own_settings_count():
 
 @needs("attacks/random_noise")
 def test_what_is_unknown_is_not_checked():
-    unknown = {"more_steps", "more_restarts"}
+    unknown = {"more_steps", "more_restarts", "more_queries", "plain_vs_adaptive"}
     assert {gate for gate, flag in flags(attacks=None).items() if flag.raised is None} == unknown
     facts = {"unbounded_budget", "zero_gradients", "saturated_loss", "probabilities", "randomness"}
     assert {gate for gate, flag in flags(probe={}).items() if flag.raised is None} == facts
@@ -498,6 +524,51 @@ def test_autoattack_is_held_against_all_gradients_together():
     assert "together leave a robust accuracy of 10 of 100" in found["autoattack_vs_gradients"].evidence
     alone = {f.check: f for f in find([outcomes(pgd, trial("white_box", "autoattack", 0.3, range(30, 38)))])}
     assert alone["autoattack_vs_gradients"].raised is True
+
+
+def in_l2(*arguments, **options):
+    return dataclasses.replace(
+        trial(*arguments, **options), norm="l2", parameters=f"norm=l2 epsilon={arguments[2]}"
+    )
+
+
+def test_no_check_compares_budgets_of_two_norms():
+    """Each pair would raise its check if both were in one norm."""
+    for check, strong, weak in (
+        ("iterative_vs_single_step", ("white_box", "pgd", 0.3, 60), ("white_box", "fgsm", 0.3, 20)),
+        ("white_box_vs_transfer", ("white_box", "pgd", 0.3, 60), ("black_box", "fgsm", 0.3, 20)),
+        ("monotone_in_epsilon", ("white_box", "pgd", 0.3, 60), ("white_box", "pgd", 0.1, 20)),
+        ("more_steps", ("white_box", "pgd", 0.3, 60), ("white_box", "pgd_long", 0.3, 20)),
+        ("adaptive_vs_plain", ("white_box", "pgd", 0.3, 60), ("adaptive", "pgd", 0.3, 20)),
+        ("autoattack_vs_gradients", ("white_box", "pgd", 0.3, 60), ("white_box", "autoattack", 0.3, 20)),
+    ):
+
+        def raised(first, second, check=check):
+            return {f.check: f.raised for f in find([outcomes(first, second)], ATTACKS)}[check]
+
+        assert raised(trial(*strong), trial(*weak)) is True, check
+        assert raised(in_l2(*strong), in_l2(*weak)) is True, check
+        assert raised(in_l2(*strong), trial(*weak)) is None, check
+        assert raised(trial(*strong), in_l2(*weak)) is None, check
+
+
+def test_an_l2_budget_of_one_half_makes_no_image_grey():
+    def flag(attack):
+        return {f.check: f.raised for f in find([outcomes(attack, probe=PROBE)], ATTACKS)}["unbounded_budget"]
+
+    assert flag(trial("white_box", "pgd", 0.5, 60)) is True
+    assert flag(in_l2("white_box", "pgd", 3.0, 60)) is None
+
+
+def test_settings_that_are_lists_have_their_largest_as_length():
+    """DeepFool with a budget has its steps in a list of one."""
+    lengths = {"deepfool": 5, "deepfool_long": 50}
+    attacks = {name: {"kind": "deepfool", "steps": [n], "epsilons": [0.5]} for name, n in lengths.items()}
+    left = {"deepfool": 60, "deepfool_long": 20}
+    pair = [in_l2("white_box", name, 0.5, count, kind="deepfool") for name, count in left.items()]
+    flag = next(f for f in find([outcomes(*pair)], attacks) if f.check == "more_steps")
+    assert flag.raised is True
+    assert "at L2, ε = 0.5" in flag.evidence
 
 
 def test_all_attacks_together_are_those_inside_the_budget():

@@ -289,6 +289,15 @@ class TestRefusals:
             ("white_box", "", "none", ""): (0.25, 1, 4),
             ("white_box", "net", "fgsm", "epsilon=0.1"): (0.5, 2, 4),
             ("white_box", "net", "pgd", "epsilon=0.1"): (0.0, 0, 2),
+            ("white_box", "", "worst_case_in_setting", "norm=linf epsilon=0.1"): (0.5, 1, 2),
+            ("all", "", "worst_case", "norm=linf epsilon=0.1"): (0.5, 1, 2),
+        }
+        assert of(found, "wrong_accepted") == {
+            ("white_box", "", "none", ""): (0.25, 1, 4),
+            ("white_box", "net", "fgsm", "epsilon=0.1"): (0.25, 1, 4),
+            ("white_box", "net", "pgd", "epsilon=0.1"): (0.0, 0, 2),
+            ("white_box", "", "worst_case_in_setting", "norm=linf epsilon=0.1"): (0.0, 0, 2),
+            ("all", "", "worst_case", "norm=linf epsilon=0.1"): (0.0, 0, 2),
         }
         refused = next(row for row in found if row.metric == "refused" and row.attack == "fgsm")
         assert (refused.low, refused.high) == wilson(2, 4)
@@ -296,8 +305,47 @@ class TestRefusals:
         assert counts(found)["white_box", "fgsm", "epsilon=0.1"] == (1, 4)
         assert counts(found)["all", "worst_case", "norm=linf epsilon=0.1"] == (1, 2)
 
+    def test_in_a_worst_case_an_image_is_as_bad_as_the_worst_attack_makes_it(self, tmp_path):
+        """Image 0 is right throughout, 1 refused, 2 refused once and wrong once, 3 wrong clean and refused attacked."""
+        white = [
+            *at("fgsm", 0.1, {0: 0, 1: -1, 2: -1, 3: -1}),
+            *at("pgd", 0.3, {0: 0, 1: 1, 2: 7, 3: -1}),
+            *rows("carlini_wagner", {0: -1, 1: 1, 2: 2, 3: 7}, "c=1", norm="l2"),
+            *rows("carlini_wagner", {0: 5, 1: -1, 2: 2, 3: 7}, "c=2", norm="l2"),
+        ]
+        paths = [
+            write(tmp_path / "a.parquet", [*rows("none", CLEAN), *white]),
+            write(tmp_path / "b.parquet", black("fgsm", 0.3, {0: 0, 1: 5, 2: 2, 3: 3}), threat="black_box"),
+        ]
+        found = measure(read_outcomes(paths))
+        three = [of(found, metric) for metric in ("accuracy", "refused", "wrong_accepted")]
+        places = {place for place in three[0] if "worst_case" in place[2]}
+        assert {place: [one[place][1] for one in three] for place in places} == {
+            ("all", "", "worst_case", "norm=linf epsilon=0.1"): [1, 2, 1],
+            ("all", "", "worst_case", "norm=linf epsilon=0.3"): [1, 0, 3],
+            ("white_box", "", "worst_case_in_setting", "norm=linf epsilon=0.1"): [1, 2, 1],
+            ("white_box", "", "worst_case_in_setting", "norm=linf epsilon=0.3"): [1, 1, 2],
+            ("black_box", "", "worst_case_in_setting", "norm=linf epsilon=0.3"): [2, 0, 2],
+            ("all", "", "worst_case_unbounded", ""): [1, 1, 2],
+        }
+        for place in three[0]:
+            assert sum(one[place][0] for one in three) == pytest.approx(1)
+
+    def test_members_that_an_ensemble_is_attacked_through_share_their_mean(self, tmp_path):
+        content = [
+            *rows("none", CLEAN),
+            *at("fgsm", 0.1, {0: -1, 1: -1, 2: 7, 3: 7}, source="one"),
+            *at("fgsm", 0.1, {0: 0, 1: -1, 2: -1, 3: -1}, source="two"),
+        ]
+        found = measure(read_outcomes([write(tmp_path / "a.parquet", content)]))
+        place = ("white_box", "member", "fgsm", "epsilon=0.1")
+        assert of(found, "accuracy")[place] == (1 / 8, None, 4)
+        assert of(found, "refused")[place] == (5 / 8, None, 4)
+        assert of(found, "wrong_accepted")[place] == (2 / 8, None, 4)
+
     def test_a_model_that_never_refuses_has_no_such_row(self, files):
-        assert of(measure(read_outcomes(files)), "refused") == {}
+        found = measure(read_outcomes(files))
+        assert of(found, "refused") == of(found, "wrong_accepted") == {}
 
     def test_who_refuses_adversarial_images_alone_is_seen_to_answer_clean_ones(self, tmp_path):
         content = [*rows("none", CLEAN), *at("fgsm", 0.1, {0: 0, 1: -1, 2: 2, 3: 7})]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from reproof.diagnostics.sanity_check import CHECKS
+from reproof import csv_tables
+from reproof.diagnostics.sanity_check import CHECKS, TOO_COARSE, Power, State, state
 from reproof.report.cards import Card, slug
 from reproof.report.contents import rows
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
 SECTION = Section("flags", "Red flags", order=90)
-STATES = {"raised": "⚑", "passed": "✓", "not checked": "○"}
+STATES: Mapping[State, str] = {
+    "raised": "⚑",
+    "too few images to tell": "?",
+    "passed": "✓",
+    "not checked": "○",
+}
 """What a check found -> its sign; raised ones are told first."""
 FEW = 12
 """So many models' raised flags stand unfolded."""
@@ -30,7 +37,9 @@ class Check:
     """What an honest model shows."""
     sentence: str
     """What was found, with its numbers."""
-    state: str
+    noticed: str
+    """Of one that was made and not raised: how large a difference it would have noticed."""
+    state: State
 
     @property
     def sign(self) -> str:
@@ -65,6 +74,8 @@ class FlagTable:
     """In the study's order."""
     raised: int
     """How many models have a flag."""
+    too_coarse: int
+    """Points above which a difference that may go unnoticed is too large."""
 
 
 def build(shared: Shared) -> dict[str, Any]:
@@ -75,9 +86,8 @@ def build(shared: Shared) -> dict[str, Any]:
 def flag_table(shared: Shared) -> FlagTable:
     """Return the checks by model, in the study's order, and by gate, in the order stored."""
     flags = shared.data.flags
-    flags = flags.assign(
-        state=flags["raised"].map({True: "raised", False: "passed"}).astype("object").fillna("not checked")
-    )
+    found = csv_tables.RED_FLAGS.rows(flags)
+    flags = flags.assign(state=[state(row["raised"], row["detectable"]) for row in found])
     order = [name for name in shared.data.titles if (flags["model"] == name).any()]
     order += [name for name in flags["model"].unique() if name not in order]
     raised = flags[flags["state"] == "raised"]
@@ -92,14 +102,19 @@ def flag_table(shared: Shared) -> FlagTable:
         for gate in gates
     )
     models = tuple(_model(shared, flags[flags["model"] == name], name, gates, unfolded) for name in order)
-    return FlagTable(columns, models, raised["model"].nunique())
+    return FlagTable(columns, models, raised["model"].nunique(), round(100 * TOO_COARSE))
 
 
 def _model(shared: Shared, flags: pd.DataFrame, name: str, gates: list[str], unfolded: bool) -> ModelChecks:
     words = shared.data.gates
     checks = {
         row.gate: Check(
-            slug("flag", name, row.gate), row.gate, words.get(row.gate, row.gate), row.evidence, row.state
+            slug("flag", name, row.gate),
+            row.gate,
+            words.get(row.gate, row.gate),
+            row.evidence,
+            _noticed(row),
+            row.state,
         )
         for row in rows(flags)
     }
@@ -115,3 +130,10 @@ def _model(shared: Shared, flags: pd.DataFrame, name: str, gates: list[str], unf
         raised,
         unfolded and raised > 0,
     )
+
+
+def _noticed(row: Any) -> str:
+    """Return what a check that was not raised would have noticed; nothing of others."""
+    if row.state in ("raised", "not checked") or pd.isna(row.detectable):
+        return ""
+    return Power(row.detectable, row.images).words
