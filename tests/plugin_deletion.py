@@ -21,6 +21,7 @@ from reproof.plan.jobs import Plan
 from reproof.study.layers import read_yaml
 from reproof.study.model import Study
 from reproof.study.reader import load
+from tests.ours import WORDS, chooses
 
 CHOOSING = ("datasets", "models", "attacks")
 NAMED = (*CHOOSING, "suites", "threats")
@@ -39,7 +40,7 @@ def delete(copy: Path, gone: Iterable[str]) -> None:
         raise ValueError(f"the others stand on {', '.join(sorted(needed))}: see CONTRIBUTING.md")
     ours = copy / "tests/ours.py"
     listed = ours.read_text(encoding="utf-8").replace(
-        "DELETED: tuple[str, ...] = ()", f"DELETED = {tuple(gone)}"
+        "DELETED: tuple[str, ...] = ()", f"DELETED = {tuple(word for word in gone if word in WORDS)}"
     )
     ours.write_text(listed, encoding="utf-8")
     kinds: dict[str, set[str]] = {}
@@ -91,7 +92,7 @@ def _thin_out(layer: dict[str, Any], kinds: Mapping[str, set[str]], gone: Names)
         ("attacks", ("attacks",)),
     ):
         lost = set().union(*(kinds.get(family, set()) for family in families))
-        gone[section] |= {name for name, entry in (layer.get(section) or {}).items() if _chooses(entry, lost)}
+        gone[section] |= {name for name, entry in (layer.get(section) or {}).items() if chooses(entry, lost)}
     attacks = kinds.get("attacks", set())
     while more := {
         name
@@ -126,12 +127,6 @@ def _thin_out(layer: dict[str, Any], kinds: Mapping[str, set[str]], gone: Names)
     if surfaces.get("models") == [] or surfaces.get("beside") in gone["models"]:
         for part in (layer, *filter(None, (layer.get("budgets") or {}).values())):
             part.pop("surfaces", None)
-
-
-def _chooses(entry: Any, kinds: set[str]) -> bool:
-    if isinstance(entry, dict):
-        return entry.get("kind") in kinds or any(_chooses(value, kinds) for value in entry.values())
-    return False
 
 
 def _delete_named(layer: dict[str, Any], gone: Names) -> None:
@@ -184,7 +179,7 @@ def _delete_unused(files: list[Path]) -> None:
 
 
 def _orphans(study: Study) -> set[str]:
-    """Return members and sources of other networks' attacks that are attacked themselves nowhere, and serve nobody."""
+    """Return ensembles, members and sources of other networks' attacks that nobody attacks, and that serve nobody."""
     plan = Plan(study)
     served = {name for model in study.models.values() for name in (*model.members, *model.beside)}
     served |= {name for threat in study.threats.values() for name in threat.others}
@@ -192,7 +187,9 @@ def _orphans(study: Study) -> set[str]:
     return {
         name
         for name, model in study.models.items()
-        if (model.beside or model.seed_offset) and name not in served and not plan.threats_on(name)
+        if (model.beside or model.members or model.seed_offset)
+        and name not in served
+        and not plan.threats_on(name)
     }
 
 

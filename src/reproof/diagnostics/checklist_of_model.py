@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 
 from reproof import wording
+from reproof.diagnostics import composed
 from reproof.diagnostics.checklist_case import (
     Answer,
     Case,
@@ -278,6 +279,9 @@ def _gradient_free(case: Case) -> Found:
     scores = [r for r in case.trials.values() if kind_of(trial_of(r)).access == "score"]
     labels = [r for r in case.trials.values() if kind_of(trial_of(r)).access == "decision"]
     if not scores and not labels:
+        flag = case.flags.get("search_after_gradients")
+        if any(composed.searched(results, ("score",)) for results in case.trials.values()) and flag:
+            return "no" if flag.raised else "partly", f"{flag.told} None asks for labels alone."
         return "no", "Every attack of the study follows a gradient."
     best = min(scores or labels, key=robust_accuracy)
     told = leaves(best)

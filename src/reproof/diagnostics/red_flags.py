@@ -24,7 +24,7 @@ from itertools import combinations
 from typing import Any
 
 from reproof import registry, wording
-from reproof.diagnostics import adaptive, lengths, movement, network_checks, power
+from reproof.diagnostics import adaptive, composed, lengths, movement, network_checks, power
 from reproof.diagnostics.comparison import (
     ALPHA,
     MARGIN,
@@ -119,6 +119,12 @@ class _Evidence:
             ),
         ):
             yield weaker(check, self._against_strongest(others), f"a white-box attack and {needed}{budget}")
+        own = self._where(is_own)
+        yield far(
+            "search_after_gradients",
+            composed.against_search(own),
+            f"composed attack that searches without gradients, after its gradients{budget}",
+        )
         yield weaker("monotone_in_epsilon", self._over_epsilons(), "one attack at two budgets")
         yield self._unbounded()
         yield from self._lengths()
@@ -227,8 +233,11 @@ class _Evidence:
         ]
 
     def _against_autoattack(self) -> list[Comparison]:
-        found = []
-        for results in self._where_kind(lambda kind: kind.ensemble, is_own):
+        ensembles = self._where_kind(lambda kind: kind.ensemble, is_own)
+        found = composed.against_ensembles(ensembles)
+        for results in ensembles:
+            if composed.is_composed(results):
+                continue
             equal = [r for r in self.plain if budget_of(r) == budget_of(results) is not None]
             if equal:
                 words = f"all other plain white-box attacks at {_at(trial_of(results))} together"
@@ -347,10 +356,10 @@ def _capital(words: str) -> str:
 
 def _sentence(c: Comparison) -> str:
     verbs = ["leave" if side.plural else "leaves" for side in (c.first, c.second)]
-    return (
-        f"{_capital(c.first.words)} {verbs[0]} a robust accuracy of {c.first_correct} of {c.total} images, "
-        f"{c.second.words} {verbs[1]} {c.second_correct}"
-    )
+    left = f"a robust accuracy of {c.first_correct} of {c.total} images"
+    if c.first.or_refused:
+        left = f"{c.first_correct} of {c.total} images right or refused"
+    return f"{_capital(c.first.words)} {verbs[0]} {left}, {c.second.words} {verbs[1]} {c.second_correct}"
 
 
 def _counted(comparisons: int) -> str:
