@@ -131,12 +131,8 @@ def _checked(name: str, lacking: str) -> Callable[[Case], Found]:
 
 
 def _steps(case: Case) -> Found:
-    steps, queries = case.flags.get("more_steps"), case.flags.get("more_queries")
-    flags = [
-        flag
-        for flag in (steps, queries)
-        if flag is not None and (flag is steps or flag.left_out or flag.raised is not None)
-    ]
+    found = [case.flags[check] for check in ("more_steps", "more_queries") if check in case.flags]
+    flags = [f for f in found if f.check == "more_steps" or f.left_out or f.raised is not None]
     if not flags:
         return "no", "Not checked: no such sanity check was made."
     answers = {answered(flag) for flag in flags}

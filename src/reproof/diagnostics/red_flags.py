@@ -128,22 +128,8 @@ class _Evidence:
         yield weaker("monotone_in_epsilon", self._over_epsilons(), "one attack at two budgets")
         yield self._unbounded()
         yield from self._lengths()
-        yield weaker(
-            "adaptive_vs_plain",
-            self._against_strongest(self._where(lambda t: t.setting == "adaptive")),
-            f"an adaptive and a plain white-box attack{budget}",
-        )
         ensembles = " or ".join(titles(lambda kind: kind.ensemble)) or "an ensemble of attacks"
-        yield self._each_loss(
-            "plain_vs_adaptive",
-            adaptive.against_plain(self.trials, self.plain, self._settings),
-            f"an attack on the method's own loss and the same on the logits{budget}",
-        )
-        yield self._each_loss(
-            "adaptive_vs_strongest",
-            adaptive.against_ensembles(self.trials, self._settings),
-            f"an iterative attack on the method's own loss and {ensembles}{budget}",
-        )
+        yield from self._adaptive(ensembles)
         yield far(
             "autoattack_vs_gradients",
             self._against_autoattack(),
@@ -161,6 +147,25 @@ class _Evidence:
         yield network_checks.probabilities(self.model, self.probes)
         yield network_checks.randomness(self.model, self._averaging, self.probes)
         yield movement.unmoved_images(self.model, [r for r in own if kind_of(trial_of(r)).follows_gradients])
+
+    def _adaptive(self, ensembles: str) -> Iterator[RedFlag]:
+        """Yield the checks of attacks on the method's own losses. ensembles: what ensembles of attacks are called."""
+        budget = " at the same budget"
+        yield self._weaker(
+            "adaptive_vs_plain",
+            self._against_strongest(self._where(lambda t: t.setting == "adaptive")),
+            f"an adaptive and a plain white-box attack{budget}",
+        )
+        yield self._each_loss(
+            "plain_vs_adaptive",
+            adaptive.against_plain(self.trials, self.plain, self._settings),
+            f"an attack on the method's own loss and the same on the logits{budget}",
+        )
+        yield self._each_loss(
+            "adaptive_vs_strongest",
+            adaptive.against_ensembles(self.trials, self._settings),
+            f"an iterative attack on the method's own loss and {ensembles}{budget}",
+        )
 
     def _lengths(self) -> Iterator[RedFlag]:
         """Yield the checks whether attacks are long enough, and name those that nothing is compared with."""
