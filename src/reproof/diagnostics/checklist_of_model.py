@@ -29,6 +29,7 @@ from reproof.diagnostics.trials import (
     is_noise,
     kind_of,
     named,
+    size_of,
     titles,
     trial_of,
 )
@@ -162,19 +163,14 @@ def _restarts(case: Case) -> Found:
     return "partly", f"{'; '.join(starts)}; more starts were not compared with fewer."
 
 
-def _size(results: Results) -> tuple[bool, float]:
-    """Return what sorts budgets by how much they allow: those of L-infinity, of which 1 allows all, come last."""
-    return trial_of(results).norm == "linf", epsilon_of(results)
-
-
 def _chance_level(case: Case) -> Found:
     chance = 1 / case.subject.classes
     budgeted = [results for results in case.trials.values() if trial_of(results).epsilon is not None]
     if not budgeted:
         return "no", "No attack with a budget was run."
-    largest = max(map(_size, budgeted))
+    largest = max(map(size_of, budgeted))
     best = min(
-        (r for r in budgeted if _size(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
+        (r for r in budgeted if size_of(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
     )
     correct, total = correct_under(best)
     reached = wilson(correct, total)[0] <= chance
