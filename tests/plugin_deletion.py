@@ -174,8 +174,26 @@ def _delete_unused(files: list[Path]) -> None:
                 if not unused["models"]:
                     break
             layer = read_yaml(Path(place))
-            _thin_out(layer, {}, {part: set(unused.get(part, ())) for part in NAMED})
+            if budget and place == str(files[-1]) and "models" not in unused:
+                _leave_out(layer, budget, section, name)
+            else:
+                _thin_out(layer, {}, {part: set(unused.get(part, ())) for part in NAMED})
             _write(Path(place), layer)
+
+
+def _leave_out(layer: dict[str, Any], budget: str, section: str, name: str) -> None:
+    """Leave a suite or a threat out of one budget: others may meet it, and may share what it says by an alias."""
+    overlay = dict(layer["budgets"][budget] or {})
+    own = dict(overlay.get(section) or {})
+    own.pop(name, None)
+    if name in (layer.get(section) or {}):
+        own[name] = None
+    layer["budgets"] = {**layer["budgets"], budget: {**overlay, section: own}}
+    if section == "suites":
+        for threats in (layer.get("threats") or {}, overlay.get("threats") or {}):
+            for threat, entry in threats.items():
+                if entry and entry.get("suite") == name:
+                    _leave_out(layer, budget, "threats", threat)
 
 
 def _orphans(study: Study) -> set[str]:

@@ -59,7 +59,7 @@ def test_clean_images_are_counted_under_every_threat_alike(tree: made_up_study.T
     assert all(run.chain for run in card.runs)
 
 
-@needs("attacks/mim", "sections/defenses_against_attacks")
+@needs("attacks/mim", "sections/defenses_against_attacks", "sections/study_run")
 def test_an_attack_is_called_by_its_kind_in_headings_cards_and_lists(tree: made_up_study.Tree) -> None:
     """The entry `pgd` of this study is another attack than its name says."""
     data = made_up_study.report_data(tree)

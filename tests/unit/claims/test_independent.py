@@ -176,19 +176,19 @@ def test_the_same_model_is_one_paper_s_and_its_copies_but_no_variant(tmp_path):
     assert not measured(tmp_path, same_model=NO).same_as(claim())
 
 
-@pytest.mark.parametrize(
-    ("better", "worse"),
-    [
-        ({}, {"attack": "fgsm"}),
-        ({"parameters": "epsilon=0.1"}, {"attack": "mim"}),
-        ({"attack": "fgsm"}, {"attack": "none", "parameters": ""}),
-        ({"parameters": "epsilon=0.1"}, {"defense": "prototype_conformity[layer=1]"}),
-        ({"parameters": "epsilon=0.1"}, {"setting": "adaptive"}),
-        ({"attack": "mim", "parameters": "epsilon=0.1"}, {"attack": "fgsm"}),
-        ({"parameters": "epsilon=0.2"}, {"parameters": "epsilon=0.5"}),
-        ({}, {"row": "the same again"}),
-    ],
-)
+NEARER = [
+    ({}, {"attack": "fgsm"}),
+    ({"parameters": "epsilon=0.1"}, {"attack": "mim"}),
+    ({"attack": "fgsm"}, {"attack": "none", "parameters": ""}),
+    ({"parameters": "epsilon=0.1"}, {"defense": "prototype_conformity[layer=1]"}),
+    ({"parameters": "epsilon=0.1"}, {"setting": "adaptive"}),
+    ({"attack": "mim", "parameters": "epsilon=0.1"}, {"attack": "fgsm"}),
+    ({"parameters": "epsilon=0.2"}, {"parameters": "epsilon=0.5"}),
+    ({}, {"row": "the same again"}),
+]
+
+
+@pytest.mark.parametrize(("better", "worse"), [case for case in NEARER if attacks_are_here(*case)])
 def test_the_nearest_claim(tmp_path, better, worse):
     found = measured(tmp_path)
     best, other = claim(**better), claim(**worse)

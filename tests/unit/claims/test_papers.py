@@ -306,6 +306,7 @@ def test_gains_that_dkd_prints_are_the_differences_that_it_prints():
     ]
 
 
+@needs(*(f"papers/{key}" for key in COUNTS))
 def test_what_cannot_all_be_right_is_on_record():
     assert [str(found) for found in consistency.uncovered(PAPERS)] == []
     kinds = collections.Counter(found.kind for found in consistency.anomalies(PAPERS))
