@@ -209,6 +209,18 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     "aggregated_within_linf": [
         (suite("sums", settings={"fgsm": {"psnrs": [20]}}), "suites.sums.attacks[0]", "an aggregated suite takes budgets"),
     ],
+    "known_networks": [
+        (
+            suite("papers", transfer_from=["nett"]),
+            "suites.papers.transfer_from[0]",
+            "no model is called 'nett'",
+        ),
+        (
+            suite("papers", transfer_from=["main"]),
+            "suites.papers.transfer_from",
+            "no attack of the suite makes images on other models by itself",
+        ),
+    ],
     "overridden_images_are_there": [
         (
             suite("papers", settings={"fgsm": {"images": 21}}),
