@@ -13,7 +13,7 @@ import pytest
 from snakemake.cli import parse_config
 from snakemake.settings.types import ConfigSettings
 
-from reproof import cli, snakemake_driver
+from reproof import cli, snakemake_driver, warm_client
 
 
 @pytest.mark.parametrize(("chosen", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1,2", 3), ("GPU-abc,1", 2)])
@@ -60,7 +60,7 @@ def test_stale_locks_go_only_when_no_driver_lives(tmp_path: Path, monkeypatch: p
 def test_job_ends_when_its_driver_is_gone() -> None:
     gone = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
     code = "from reproof import cli; import time; cli._end_with_driver(); time.sleep(60)"
-    environment = {**os.environ, cli.DRIVER: f"{os.uname().nodename}:{gone.pid}"}
+    environment = {**os.environ, warm_client.DRIVER: f"{os.uname().nodename}:{gone.pid}"}
     environment["PYTHONPATH"] = str(Path(snakemake_driver.__file__).parents[1])
     started = time.monotonic()
     job = subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -76,7 +76,7 @@ def test_job_without_a_driver_on_this_machine_lives(value: str) -> None:
     )
     environment = {
         **os.environ,
-        cli.DRIVER: value,
+        warm_client.DRIVER: value,
         "PYTHONPATH": str(Path(snakemake_driver.__file__).parents[1]),
     }
     done = subprocess.run(
