@@ -3,7 +3,7 @@
 While parameters need no gradient and batch norms no statistics, three kinds of layers have the same outputs and
 the same gradients, up to float rounding, at a lower price on a CPU:
 
-- PReLU, without its weight's gradient;
+- PReLU, without its weight's gradient, where the maps are large and want one;
 - BatchNorm2d as one multiply-add; straight behind a Conv2d in a Sequential, inside that convolution's weights;
 - a convolution of few channels (the first one), whose input gradient is a matrix product and shifted sums.
 
@@ -28,7 +28,7 @@ from torch.nn.modules import module as layers
 FEW_CHANNELS = 3
 """Up to so many input channels the matrix product gains over `convolution_backward`."""
 PART = 2**16
-"""Numbers that a PReLU treats at once: 256 KiB."""
+"""Numbers that a PReLU treats at once, 256 KiB; of fewer PyTorch's own is cheaper."""
 COLUMNS = 2**22
 """Numbers that such a product may hold at once: 16 MiB."""
 
@@ -55,7 +55,8 @@ def cheaper(network: nn.Module) -> Iterator[None]:
 
 def _prelu(layer: nn.PReLU, input: Tensor) -> Tensor:
     weight = layer.weight
-    if not _still(input, weight) or input.ndim < 2 or len(weight) not in (1, input.shape[1]):
+    gains = torch.is_grad_enabled() and input.requires_grad and input.numel() >= PART
+    if not gains or not _still(input, weight) or input.ndim < 2 or len(weight) not in (1, input.shape[1]):
         return nn.PReLU.forward(layer, input)
     return cast(Tensor, _FrozenPReLU.apply(input, weight.view(-1, *[1] * (input.ndim - 2))))
 

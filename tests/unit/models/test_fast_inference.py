@@ -110,8 +110,9 @@ def compare(network: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("kind", "stanza", "channels"), NETWORKS)
 def test_logits_and_gradients_are_the_same(
-    kind: str, stanza: dict[str, Any], channels: int, memory: torch.memory_format
+    kind: str, stanza: dict[str, Any], channels: int, memory: torch.memory_format, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr("reproof.models.fast_inference.PART", 1)
     network = build(kind, stanza, channels)
     freeze(network)
     for parameter in network.parameters():
@@ -139,8 +140,21 @@ def test_a_prelu_is_the_same_to_the_bit(slopes: int, memory: torch.memory_format
     assert torch.equal(now[1], before[1])
     assert now[0].stride() == before[0].stride()
     assert now[2] != before[2]
-    compare(layer, draw(7, 6) - 0.5)
-    compare(layer, draw(7, 6, 5) - 0.5)
+    compare(layer, draw(700, 6, 6, 6).flatten(2) - 0.5)
+
+
+def test_small_maps_and_those_that_want_no_gradient_keep_their_prelu() -> None:
+    layer = freeze(nn.PReLU(6))
+    before, now = compare(layer, draw(7, 6, 5) - 0.5)
+    assert now == before
+    large = draw(11, 6, 64, 64) - 0.5
+    with cheaper(layer), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_FrozenPReLU, "apply", None)
+        layer(large)
+        with torch.no_grad():
+            layer(large.requires_grad_())
+        with pytest.raises(TypeError):
+            layer(large)
 
 
 def test_a_prelu_differentiates_twice() -> None:
