@@ -10,6 +10,7 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 | workflow.deployment_settings.deployment_method | nothing else takes --use-conda back where there is no conda |
 | workflow.is_main_process | a job on a cluster reads the Snakefile too: no lock, no word twice, no warm process |
 | workflow.local_exec, global_resources, register_resource() | a bare `snakemake` must not start more jobs than GPUs |
+| PersistenceBase._serialize_param | it imports pandas, a tenth of a no-op run, to see that words are no tables |
 | .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
 """
 
@@ -29,6 +30,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+from snakemake.persistence import PersistenceBase  # type: ignore[import-untyped]
 
 from reproof.cli import STUDY, load_study
 from reproof.errors import ReproofError
@@ -88,6 +91,7 @@ def prepare(workflow: Any, plan: Plan) -> None:
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     )
+    PersistenceBase._serialize_param = PersistenceBase._serialize_param_builtin
     _do_without_conda(workflow)
     if workflow.is_main_process:
         _drop_stale_locks(Path(".snakemake"))
