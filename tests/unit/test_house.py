@@ -432,7 +432,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("diagnostics", "reference"),
     ("figures", "report"),
     ("stages",),
-    ("cli", "__main__", "snakemake_driver"),
+    ("cli", "__main__", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
 
@@ -454,8 +454,8 @@ WITHOUT_TORCH = (
     *("settings", "study", "plan", "claims", "measuring", "judging", "diagnostics", "figures", "report"),
 )
 
-DYNAMIC = {"registry", "cli"}
-"""The modules that may import by a computed name: plugins by their file's name, stages by their rule's."""
+DYNAMIC = {"registry", "cli", "warm_process"}
+"""The modules that may import by a computed name: plugins by their file's name, stages by their rule's, a plan's modules."""
 
 
 def level(part: str) -> int:
