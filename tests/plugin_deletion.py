@@ -111,6 +111,7 @@ def _thin_out(layer: dict[str, Any], kinds: Mapping[str, set[str]], gone: Names)
     for name, suite in (layer.get("suites") or {}).items():
         if suite:
             _keep(suite, ("attacks",), gone["attacks"])
+            _keep(suite, ("transfer_from",), gone["models"])
             for attack in gone["attacks"].intersection(suite.get("settings", ())):
                 del suite["settings"][attack]
             if suite.get("attacks") == []:
@@ -197,17 +198,23 @@ def _leave_out(layer: dict[str, Any], budget: str, section: str, name: str) -> N
 
 
 def _orphans(study: Study) -> set[str]:
-    """Return ensembles, members and sources of other networks' attacks that nobody attacks, and that serve nobody."""
+    """Return ensembles, members and sources that serve nobody, and that nobody attacks but by what attacks all models."""
     plan = Plan(study)
+    general = {
+        name
+        for name, threat in study.threats.items()
+        if all(choice.settings.composed for choice in study.suite_attacks[threat.suite].values())
+    }
     served = {name for model in study.models.values() for name in (*model.members, *model.beside)}
     served |= {name for threat in study.threats.values() for name in threat.others}
+    served |= {name for suite in study.suites.values() for name in suite.transfer_from}
     served |= {study.surfaces.beside} if study.surfaces else set()
     return {
         name
         for name, model in study.models.items()
         if (model.beside or model.members or model.seed_offset)
         and name not in served
-        and not plan.threats_on(name)
+        and not plan.threats_on(name).keys() - general
     }
 
 

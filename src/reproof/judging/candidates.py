@@ -102,17 +102,22 @@ class Candidates:
         )
 
     def _choose(self, claims: Sequence[Claim]) -> str | None:
-        """Return the nearest model of a group; of those of one grade, the one that answers most of its claims."""
+        """Return the nearest model of a group; of those of one grade, the one that answers most of its claims.
+
+        A copy of another model from other first weights is left out, where that one answers too.
+        """
         first = claims[0]
         stated = self.protocols.of(first)
         answering = {row.model: row for claim in claims for row in self._rows(claim)}
         answered = Counter(name for claim in claims for name in {row.model for row in self._rows(claim)})
-        named = [name for name, row in answering.items() if _named(self._facts_of(row), claims)]
-        free = [name for name, row in answering.items() if not self._facts_of(row).stands_for]
-        differing = {
-            name: experiment.of_model(first, self._facts_of(answering[name]), stated)
-            for name in named or free
-        }
+        models = {name: self._facts_of(row) for name, row in answering.items()}
+        named = [name for name, model in models.items() if _named(model, claims)]
+        free = [
+            name
+            for name, model in models.items()
+            if not model.stands_for and not any(map(model.is_copy_of, models.values()))
+        ]
+        differing = {name: experiment.of_model(first, models[name], stated) for name in named or free}
         if not differing:
             return None
         ranks = {name: _rank(found) for name, found in differing.items()}

@@ -36,6 +36,11 @@ class ModelFacts:
         """Say whether it is another model again: the same experiment with the same seed has the same weights."""
         return bool(self.settings) and replace(self, model=other.model, stands_for=other.stands_for) == other
 
+    def is_copy_of(self, other: ModelFacts) -> bool:
+        """Say whether it is another model again from other first weights: a source or a member, made for others."""
+        later = self.seed_offset > other.seed_offset
+        return later and replace(self, seed_offset=other.seed_offset).is_twin_of(other)
+
     @property
     def epochs(self) -> float | None:
         """Return how long it trained; None where that is not known, or its members do not agree."""

@@ -209,6 +209,19 @@ def test_two_models_that_fit_alike_are_rivals_until_one_is_named():
     assert judge(claim(), rows, models=models).model == "a", "the other stands for another paper"
 
 
+def test_a_copy_from_other_first_weights_is_no_rival():
+    """Sources and members stand under an attack too, and have an accuracy without one."""
+    rows = [measured(30, model="copy"), measured(90, model="first")]
+    for order in (rows, rows[::-1]):
+        models = {"copy": facts("copy", seed_offset=100), "first": facts("first")}
+        assert judge(claim(), order, models=models).model == "first"
+    models["copy"] = facts("copy", seed_offset=100, stands_for=("p.*",))
+    assert judge(claim(), rows, models=models).model == "copy", "it is named"
+    assert judge(claim(), rows[:1], models={"copy": facts("copy", seed_offset=100)}).model == "copy", "alone"
+    other = {"copy": facts("copy", seed_offset=100), "first": facts("first", epochs=5)}
+    assert judge(claim(), rows, models=other).model == "copy", "another training is another model"
+
+
 def table(one_model: str) -> dict:
     return {"Table 1": {"caption": "c", "rows": 1, "columns": 2, "cells": 2, "one_model": one_model}}
 
