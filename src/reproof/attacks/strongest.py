@@ -245,7 +245,7 @@ class ComposedAttack:
             start=random_start(batch, draw),
             aims=aims,
             samples=self.settings.samples if batch.random else 1,
-            leave=cache if view.early else None,
+            leave=cache if view.early and not batch.random else None,
         )
 
     def _other(self, kind: str, batch: Batch, **settings: Any) -> Attack:

@@ -28,7 +28,13 @@ from tests.tiny_classifier import TinyClassifier
 COUNT = 100
 BUDGETS = [0.1, 0.2]
 QUIET = frozenset(
-    ("autoattack_vs_gradients", "adaptive_vs_plain", "plain_vs_adaptive", "adaptive_vs_strongest")
+    (
+        "autoattack_vs_gradients",
+        "adaptive_vs_plain",
+        "plain_vs_adaptive",
+        "adaptive_vs_strongest",
+        "search_after_gradients",
+    )
 )
 """The gates that the attacks below cannot check."""
 ATTACKS: dict[str, dict[str, Any]] = {
@@ -110,17 +116,27 @@ def settings_of(stanza: dict[str, Any]) -> AttackSettings:
     return found
 
 
+STRONGEST: dict[str, Any] = {
+    "kind": "strongest", "epsilons": BUDGETS, "steps": 20, "restarts": 1, "targets": 3, "autoattack": False, "queries": 200,
+}  # fmt: skip
+
+
 def made_on(
     classifier: Classifier, stanzas: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return what an attack job stores: images, and what it notes of each attack."""
+    """Return what an attack job stores: images, and what it notes of each attack. Composed ones know an honest network."""
     stored, labels = digits().select("test", COUNT)
     images = to_unit(stored)
     clean = judge.predict(classifier, images, COUNT, "cpu").argmax(1)
     tensors, notes = {"labels": labels}, {}
     for name, stanza in stanzas.items():
         crafted = engine.AttackEngine(
-            classifier, seed=0, batch_size=COUNT, device="cpu", skip_misclassified=True
+            classifier,
+            seed=0,
+            batch_size=COUNT,
+            device="cpu",
+            skip_misclassified=True,
+            networks={"other": trained(1)} if stanza["kind"] == "strongest" else None,
         ).run(stanza["kind"], settings_of(stanza), images, labels, clean)
         tensors |= {f"{name}/{parameters}": found for parameters, found in crafted.images.items()}
         notes[name] = {
@@ -129,6 +145,11 @@ def made_on(
             "gradient_broken_share": crafted.gradient_broken_share,
             "unchanged": crafted.unchanged,
         }
+        for parameters, taken in crafted.taken.items():
+            names = list(taken.parts)
+            by = [names.index(taken.by[row]) if row in taken.by else -1 for row in range(COUNT)]
+            tensors[f"taken/{name}/{parameters}"] = torch.tensor(by, dtype=torch.int16)
+            notes[name].setdefault("parts", {}).update(taken.parts)
     return tensors, notes
 
 
@@ -156,6 +177,7 @@ def flags(
         judged = evaluation.evaluate(
             classifier, data, {source: made}, attacks,
             setting=setting, threat=threat, view="logits", examples=0, device=torch.device("cpu"),
+            parts={source: {name: list(note["parts"]) for name, note in notes.items() if "parts" in note}},
         )  # fmt: skip
         own = {"notes": {source: notes}, "probe": probe} if source == "net" else {}
         identity = {**common, "model": "net", "seed": 0, "threat": threat, **own}
@@ -263,3 +285,60 @@ def test_a_detached_input_says_what_to_do_and_is_a_flag_under_a_search(tmp_path:
     assert found["zero_gradients"].evidence.startswith("Of the clean images, 100 of 100")
     assert "does not depend on the image" in found["zero_gradients"].evidence
     assert found["white_box_vs_gradient_free"].raised is None
+
+
+class Flat(torch.autograd.Function):
+    """Answers as they are, and a gradient that is none at three pixels of twenty."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor) -> Tensor:
+        return images.clone()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        spared = torch.rand(gradient.shape[1:], generator=torch.Generator().manual_seed(0)) < 0.85
+        return gradient * spared
+
+
+DISGUISED: dict[str, Callable[[Dataset], Classifier]] = {
+    "a gradient at 85 % of the pixels": lambda data: Masked(trained(), data, before=Flat.apply),
+    "a flat softmax": lambda data: Masked(trained(), data, after=lambda logits: logits / 1000),
+    "a steep softmax": lambda data: Masked(trained(), data, after=lambda logits: 1000 * logits),
+    "an input that is detached": lambda data: Masked(trained(), data, before=torch.detach),
+    "an input of 16 levels": lambda data: Masked(trained(), data, before=lambda x: (15 * x).round() / 15),
+    "noise": lambda data: Masked(trained(), data, before=noisy),
+}
+
+
+@needs("attacks/square", "attacks/strongest")
+@pytest.mark.parametrize("name", DISGUISED)
+def test_a_disguised_network_falls_to_the_strongest_attack_or_is_flagged(name: str, tmp_path: Path) -> None:
+    """What the disguise hides is no robustness: as few are left as of the network behind it, or a flag is up."""
+    stored, labels = digits().select("test", COUNT)
+    images = to_unit(stored)
+
+    def left(network: Classifier) -> int:
+        clean = judge.classes(network, images, COUNT, "cpu")
+        attacker = engine.AttackEngine(
+            network,
+            seed=0,
+            batch_size=COUNT,
+            device="cpu",
+            skip_misclassified=True,
+            networks={"other": trained(1)},
+        )
+        found = attacker.run("strongest", settings_of(STRONGEST), images, labels, clean)
+        return int((found.predictions["epsilon=0.1"] == labels).sum())
+
+    network = DISGUISED[name](digits())
+    broken = left(network) <= left(trained()) + 5
+    found = flags(network, tmp_path, {"strongest": STRONGEST})
+    assert broken or raised(found), left(network)
+
+
+@needs("attacks/square", "attacks/strongest")
+@pytest.mark.parametrize("epsilon", [0.0, 0.2])
+def test_the_strongest_attack_raises_nothing_on_an_honest_network(epsilon: float, tmp_path: Path) -> None:
+    found = flags(trained(epsilon=epsilon), tmp_path, {"strongest": STRONGEST})
+    assert raised(found) == set()
+    assert found["search_after_gradients"].raised is False
