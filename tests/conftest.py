@@ -23,6 +23,7 @@ OWN_RUN = (
     "test_kills",
     "test_studies",
     "test_surfaces",
+    "test_warm_jobs",
 )
 """Workflow tests that do not use the fixture `finished`."""
 

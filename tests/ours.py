@@ -6,13 +6,16 @@ otherwise is tested in tests/unit/test_ours.py.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pytest
 
 from reproof import registry
+from reproof.claims.claim import Claim, TransferSource
+from reproof.claims.vocabulary import not_built
 
 DELETED: tuple[str, ...] = ()
 """What was deleted from this project, as `attacks/jsma`."""
@@ -27,12 +30,13 @@ OURS = {
     "undefended virtual_adversarial",
     "papers": "hassanin_dfl mirzaeian_dkd mirzaeian_gravity mustafa_pcl seiler_superimposition",
     "sections": "breakdowns checklist claims_overview conclusions contradictions defenses_against_attacks figures "
-    "glossary independent interpretations paper_tables provenance red_flags reference_runs run_again statements strongest study_run "
-    "transfer",
+    "glossary independent interpretations paper_tables provenance red_flags reference_runs run_again statements strongest "
+    "study_run transfer verdicts",
 }
+"""What shared tests may name. A new plug-in of the project is entered here once one of them does."""
 WORDS = [f"{family}/{name}" for family, names in OURS.items() for name in names.split()]
-EXPERIMENTS = [word for word in WORDS if not word.startswith("sections/")]
-"""All that claims and protocols are about."""
+WHOLE = all(word.startswith("sections/") for word in DELETED)
+"""Whether nothing is deleted that claims and protocols are about: then sums over all of them hold."""
 PACKAGE = registry.PACKAGE
 
 
@@ -62,6 +66,37 @@ def tells_of_deleted(case: Any) -> bool:
     """Say whether one of the words of a case is that of a deleted plug-in, of an architecture with any depth."""
     names = "|".join(word.split("/")[1] for word in DELETED)
     return bool(DELETED) and re.search(rf"(?<![a-z0-9_])({names})[0-9]*(?![a-z0-9_])", repr(case)) is not None
+
+
+def built_here(claim: Claim) -> bool:
+    """Say whether all is here that a claim is about: also the networks its images are made on, and whom it copies."""
+    sources = TransferSource.read(claim.source) if claim.setting == "black_box" else ()
+    copied = claim.evidence.removeprefix("copied from ")
+    return not (
+        claim.not_built
+        or f"papers/{copied}" in DELETED
+        or any(not_built("architecture", one.architecture) for one in sources)
+        or any(not_built("defense", one.defense) for one in sources)
+    )
+
+
+def chooses(entry: Any, kinds: Collection[str]) -> bool:
+    """Say whether a config entry, or one inside it, is of one of these kinds."""
+    if isinstance(entry, dict):
+        return entry.get("kind") in kinds or any(chooses(value, kinds) for value in entry.values())
+    return False
+
+
+def needs_run(name: str) -> pytest.MarkDecorator:
+    """Return the mark of a test that judges by a reference run: without all that it ran, it is no study any more."""
+    return pytest.mark.skipif(not can_be_judged(name), reason=f"what reference/{name} ran was deleted")
+
+
+def can_be_judged(name: str) -> bool:
+    """Say whether all is here that a reference run chose."""
+    about = PACKAGE.parents[1] / "reference" / name / "about.json"
+    lost = {word.split("/")[1] for word in DELETED if not word.startswith(("papers/", "sections/"))}
+    return not chooses(json.loads(about.read_text(encoding="utf-8"))["settings"], lost)
 
 
 def needs(*words: str) -> pytest.MarkDecorator:

@@ -21,6 +21,7 @@ from reproof.plan.jobs import Plan
 from reproof.study.layers import read_yaml
 from reproof.study.model import Study
 from reproof.study.reader import load
+from tests.ours import WORDS, chooses
 
 CHOOSING = ("datasets", "models", "attacks")
 NAMED = (*CHOOSING, "suites", "threats")
@@ -39,7 +40,7 @@ def delete(copy: Path, gone: Iterable[str]) -> None:
         raise ValueError(f"the others stand on {', '.join(sorted(needed))}: see CONTRIBUTING.md")
     ours = copy / "tests/ours.py"
     listed = ours.read_text(encoding="utf-8").replace(
-        "DELETED: tuple[str, ...] = ()", f"DELETED = {tuple(gone)}"
+        "DELETED: tuple[str, ...] = ()", f"DELETED = {tuple(word for word in gone if word in WORDS)}"
     )
     ours.write_text(listed, encoding="utf-8")
     kinds: dict[str, set[str]] = {}
@@ -91,7 +92,7 @@ def _thin_out(layer: dict[str, Any], kinds: Mapping[str, set[str]], gone: Names)
         ("attacks", ("attacks",)),
     ):
         lost = set().union(*(kinds.get(family, set()) for family in families))
-        gone[section] |= {name for name, entry in (layer.get(section) or {}).items() if _chooses(entry, lost)}
+        gone[section] |= {name for name, entry in (layer.get(section) or {}).items() if chooses(entry, lost)}
     attacks = kinds.get("attacks", set())
     while more := {
         name
@@ -127,12 +128,6 @@ def _thin_out(layer: dict[str, Any], kinds: Mapping[str, set[str]], gone: Names)
     if surfaces.get("models") == [] or surfaces.get("beside") in gone["models"]:
         for part in (layer, *filter(None, (layer.get("budgets") or {}).values())):
             part.pop("surfaces", None)
-
-
-def _chooses(entry: Any, kinds: set[str]) -> bool:
-    if isinstance(entry, dict):
-        return entry.get("kind") in kinds or any(_chooses(value, kinds) for value in entry.values())
-    return False
 
 
 def _delete_named(layer: dict[str, Any], gone: Names) -> None:
@@ -180,12 +175,30 @@ def _delete_unused(files: list[Path]) -> None:
                 if not unused["models"]:
                     break
             layer = read_yaml(Path(place))
-            _thin_out(layer, {}, {part: set(unused.get(part, ())) for part in NAMED})
+            if budget and place == str(files[-1]) and "models" not in unused:
+                _leave_out(layer, budget, section, name)
+            else:
+                _thin_out(layer, {}, {part: set(unused.get(part, ())) for part in NAMED})
             _write(Path(place), layer)
 
 
+def _leave_out(layer: dict[str, Any], budget: str, section: str, name: str) -> None:
+    """Leave a suite or a threat out of one budget: others may meet it, and may share what it says by an alias."""
+    overlay = dict(layer["budgets"][budget] or {})
+    own = dict(overlay.get(section) or {})
+    own.pop(name, None)
+    if name in (layer.get(section) or {}):
+        own[name] = None
+    layer["budgets"] = {**layer["budgets"], budget: {**overlay, section: own}}
+    if section == "suites":
+        for threats in (layer.get("threats") or {}, overlay.get("threats") or {}):
+            for threat, entry in threats.items():
+                if entry and entry.get("suite") == name:
+                    _leave_out(layer, budget, "threats", threat)
+
+
 def _orphans(study: Study) -> set[str]:
-    """Return members and sources of other networks' attacks that serve nobody, and are attacked as all models alone."""
+    """Return ensembles, members and sources that serve nobody, and that nobody attacks but by what attacks all models."""
     plan = Plan(study)
     general = {
         name
@@ -199,7 +212,7 @@ def _orphans(study: Study) -> set[str]:
     return {
         name
         for name, model in study.models.items()
-        if (model.beside or model.seed_offset)
+        if (model.beside or model.members or model.seed_offset)
         and name not in served
         and not plan.threats_on(name).keys() - general
     }

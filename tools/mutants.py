@@ -1,10 +1,10 @@
 """Break what attacks and judges, one small edit at a time, and see whether the tests notice.
 
-    PYTHONPATH=src OMP_NUM_THREADS=1 python tools/mutants.py [NAME ...]
+    PYTHONPATH=src OMP_NUM_THREADS=1 python tools/mutants.py [PART ...]
 
 Each mutant of mutants.yaml is a known trap: it is applied in a temporary copy, and the few quick tests that should
-fail are run. One that they let pass is printed as SURVIVED, and the exit code is 1: write the test that fails. Names
-choose mutants by any part of theirs. tests/unit/test_mutants.py holds that every edit still fits its file.
+fail are run. One that they let pass is printed as SURVIVED, and the exit code is 1: write the test that fails. PART
+chooses mutants by a part of their name or file. tests/unit/test_mutants.py holds that every edit still fits its file.
 
 Tests run in forked processes, so that torch is imported once; the copy's own code is imported anew by each.
 """
@@ -91,7 +91,7 @@ def main(chosen: Sequence[str]) -> int:
         import foolbox  # noqa: F401
         import pandas  # noqa: F401
         import pyautoattack  # noqa: F401
-    mutants = [one for one in read() if not chosen or any(part in one.name for part in chosen)]
+    mutants = [one for one in read() if not chosen or any(part in one.name + one.file for part in chosen)]
     survived = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"

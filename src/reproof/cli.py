@@ -7,7 +7,6 @@ import importlib
 import os
 import re
 import shlex
-import socket
 import sys
 import threading
 import time
@@ -20,9 +19,8 @@ from reproof.errors import ReproofError, StudyError
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
 from reproof.study import layers, model, reader, schema
+from reproof.warm_client import driver
 
-DRIVER = "REPROOF_DRIVER"
-"""Environment variable `host:pid` of the Snakemake that started a job; the job ends when it is gone."""
 STUDY = "REPROOF_STUDY"
 """Environment variable with the --configfile and --config of the Snakemake that started a job."""
 
@@ -84,8 +82,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend."""
+def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:
+    """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend.
+
+    plan: that of the study which the arguments name, where it was read before.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     inherited = shlex.split(os.environ.get(STUDY, ""))
     if given[:1] not in (["schema"], ["claims"]) and not {"--configfile", "--config"} & set(given):
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "judge" and chosen.reference:
             print(explain_by_reference(chosen.claim, chosen.reference), end="", flush=True)
             return 0
-        plan = Plan(load_study(chosen.configfile, chosen.config))
+        plan = plan or Plan(load_study(chosen.configfile, chosen.config))
         if chosen.command == "judge":
             print(explain(chosen.claim, plan), end="", flush=True)
             return 0
@@ -279,12 +280,12 @@ def do(job: Job, expect: str | None, threads: int) -> None:
 
 def _end_with_driver() -> None:
     """End this job soon after the Snakemake that started it was killed: nobody waits for it any more."""
-    host, _, pid = os.environ.get(DRIVER, "").partition(":")
-    if host != socket.gethostname() or not pid.isdigit():
+    snakemake = driver()
+    if snakemake is None:
         return
 
     def watch() -> None:
-        while artifacts.process_lives(int(pid)):
+        while artifacts.process_lives(snakemake):
             time.sleep(0.5)
         os._exit(1)
 

@@ -96,7 +96,10 @@ class Run:
 
 @contextlib.contextmanager
 def recording(record: Path, job: Mapping[str, Any], threads: int = 1) -> Iterator[Run]:
-    """Yield a Run; when the block ends well, write its record last, so that no record means not finished."""
+    """Yield a Run; when the block ends well, write its record last, so that no record means not finished.
+
+    The peak memory is that of the process, and so, in a fork of the warm process, with the pages that both share.
+    """
     run = Run(job=job, threads=threads)
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()

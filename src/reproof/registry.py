@@ -56,10 +56,10 @@ def names(family: Family) -> list[str]:
 
 def require(family: Family, name: str) -> Path:
     """Return the plug-in's file; StudyError with the nearest name where there is none."""
-    known = names(family)
-    if name not in known:
-        raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, known)}")
-    return PACKAGE / family / f"{name}.py"
+    path = PACKAGE / family / f"{name}.py"
+    if not name.isidentifier() or name.startswith("_") or not path.is_file():
+        raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, names(family))}")
+    return path
 
 
 def settings_class(family: Family, name: str) -> type[Settings]:

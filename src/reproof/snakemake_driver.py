@@ -8,28 +8,35 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 | workflow.config_settings.configfiles | `config` holds their values merged; a study's layers are files |
 | workflow.config_settings.config_args | `config` holds --config as Snakemake guesses: `true` and `null` become words |
 | workflow.deployment_settings.deployment_method | nothing else takes --use-conda back where there is no conda |
-| workflow.is_main_process | a job on a cluster reads the Snakefile too: it must touch no lock and say nothing twice |
+| workflow.is_main_process | a job on a cluster reads the Snakefile too: no lock, no word twice, no warm process |
 | workflow.local_exec, global_resources, register_resource() | a bare `snakemake` must not start more jobs than GPUs |
+| PersistenceBase._serialize_param | it imports pandas, a tenth of a no-op run, to see that words are no tables |
 | .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
+import secrets
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from reproof.cli import DRIVER, STUDY, load_study
+from snakemake.persistence import PersistenceBase  # type: ignore[import-untyped]
+
+from reproof.cli import STUDY, load_study
 from reproof.errors import ReproofError
 from reproof.plan.jobs import Plan
+from reproof.warm_client import DRIVER, WARM
 
 _held: list[Any] = []
 
@@ -78,12 +85,29 @@ def prepare(workflow: Any, plan: Plan) -> None:
     """Make a bare `snakemake` right on this machine: locks, conda, the study; jobs end when this process is gone."""
     os.environ[STUDY] = study_arguments(plan)
     os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
+    os.environ[WARM] = warm_folder() if workflow.is_main_process else "0"
+    if os.environ[WARM] != "0":  # a warm process that was killed leaves it
+        atexit.register(shutil.rmtree, os.environ[WARM], ignore_errors=True)
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     )
+    PersistenceBase._serialize_param = PersistenceBase._serialize_param_builtin
     _do_without_conda(workflow)
     if workflow.is_main_process:
         _drop_stale_locks(Path(".snakemake"))
+
+
+def warm_folder() -> str:
+    """Return the folder in which this driver's jobs find a warm process, made by the first one; "0" for none.
+
+    A socket's path has at most 107 characters, and the checkout may lie deep: it stands among temporary files.
+    """
+    name = f"reproof-{secrets.token_hex(8)}"
+    places = [Path(place, name) for place in (tempfile.gettempdir(), "/tmp")]
+    usable = [
+        str(path) for path in places if len(bytes(path)) < 80 and os.access(path.parent, os.W_OK | os.X_OK)
+    ]
+    return usable[0] if usable and sys.platform == "linux" and os.environ.get(WARM) != "0" else "0"
 
 
 def gpus(workflow: Any) -> int:

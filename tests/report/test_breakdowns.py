@@ -522,6 +522,7 @@ def test_every_grid_of_accuracies_ends_with_the_strongest(open_page: Open) -> No
     assert free.locator("td").last.inner_text().split()[0] == "27.5"
 
 
+@needs("sections/study_run")
 def test_the_models_table_ends_with_the_strongest(open_page: Open) -> None:
     page = open_page()
     table = page.locator("table.list", has=page.locator("#models-caption"))

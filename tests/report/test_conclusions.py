@@ -11,6 +11,7 @@ from typing import Any
 import made_up_study
 import pytest
 from made_up_study import frame
+from tests.ours import needs
 
 from reproof import registry
 from reproof.claims.claim import Claim
@@ -242,6 +243,7 @@ def test_a_paper_whose_defenses_are_not_built_says_so() -> None:
     assert set(found) == {"Under its own attacks", "Its defenses"}
 
 
+@needs("sections/study_run")
 def test_the_page_shows_them_first_with_a_warning_where_the_study_is_small(tree: made_up_study.Tree) -> None:
     data = made_up_study.report_data(tree)
     paper_of_ours = data.papers[0].model_copy(update={"key": "mustafa_pcl", "claims": ()})

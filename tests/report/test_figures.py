@@ -271,14 +271,17 @@ def test_each_norm_has_a_figure_of_its_own() -> None:
     linf = [row("pgd", f"epsilon={epsilon}", 0.5 - epsilon) for epsilon in (0.1, 0.3)]
     l2 = [row("pgd_l2", f"norm=l2 epsilon={epsilon}", 0.3) for epsilon in (0.5, 3)]
     worst = [row("worst_case", f"norm={norm} epsilon=0.3", 0.1, "all") for norm in ("linf", "l2")]
+    kept = {**row("worst_case", "norm=l2 epsilon=0.3", 0.05, "all"), "metric": "wrong_accepted"}
     titles = {"m": "A model"}
-    summary = frame("summary", [row("none", "", 0.9), *linf, *l2, *worst])
+    summary = frame("summary", [row("none", "", 0.9), *linf, *l2, *worst, kept])
     figures = figures_draw.draw(figures_draw.FigureInputs(summary=summary, titles=titles, class_names={}))
     assert set(figures) == {"accuracy_against_epsilon_white_box", "accuracy_against_epsilon_white_box_l2"}
     usual, other = figures.values()
     assert "L2 budgets" in other
     assert "ε, L2" in other
     assert "L2" not in usual
+    assert "dotted" in other
+    assert "dotted" not in usual
     whole = [
         robustness.accuracy_against_epsilon(
             frame("summary", [row("none", "", 0.9), *part]), titles, "white_box"

@@ -7,6 +7,7 @@ import re
 
 import made_up_study
 import pytest
+from tests.ours import needs
 
 from reproof.claims.independent import IndependentMeasurement
 from reproof.report import ReportData, others, render
@@ -36,6 +37,7 @@ def row(html: str, number: str) -> str:
     return found
 
 
+@needs("attacks/autoattack")
 def test_each_measurement_stands_beside_the_paper_s_nearest_claim(data: ReportData) -> None:
     html = render(data)
     same = row(html, "<b>0.28 %</b>")
@@ -65,6 +67,7 @@ def test_clean_accuracy_alone_stands_beside_clean_accuracy(data: ReportData) -> 
     assert "under" not in plain(clean)
 
 
+@needs("attacks/autoattack")
 def test_a_claim_s_card_names_what_others_found_of_it(data: ReportData) -> None:
     told = re.findall(r"<dt>others found</dt><dd>(.*?)</dd>", render(data))
     assert any(text.startswith("0.28 % under AutoAttack, L∞, ε = 0.3 (1,000 images): ") for text in told)
@@ -83,6 +86,7 @@ def test_a_card_says_how_many_more_there_are(data: ReportData) -> None:
     assert len(list(others.facts(claim, many[: others.SHOWN], {}))) == others.SHOWN
 
 
+@needs("attacks/autoattack")
 def test_on_a_card_the_same_model_comes_first_then_the_same_attack(data: ReportData) -> None:
     first = made_up_study.independent()[0]
     claim = next(one for one in data.papers[0].claims if one.dataset == "mnist" and one.attack == "pgd")

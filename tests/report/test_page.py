@@ -871,6 +871,7 @@ def test_statements_say_how_they_fall(open_page: Open) -> None:
     assert hashes == [f"#cell-invented_other.{number}" for number in (9, 8, 4, 3)]
 
 
+@needs("sections/statements", "sections/claims_overview")
 def test_a_statement_without_a_verdict_says_so(
     tree: made_up_study.Tree, open_page: Open, tmp_path: Path
 ) -> None:

@@ -213,9 +213,8 @@ def test_a_clause_knows_the_data_set_that_is_lacking() -> None:
     ("kind", "there", "facts", "short"),
     [
         *(
-            [("lacks.defense", "superimposition", {}, "superimposition was not built")]
-            if here("defenses", "superimposition")
-            else []
+            ("lacks.defense", name, {"defense": name}, f"{name} was not built")
+            for name in here("defenses", "superimposition")
         ),
         (
             "lacks.training",

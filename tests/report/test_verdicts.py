@@ -12,6 +12,7 @@ import pytest
 from made_up_study import frame
 from playwright.sync_api import Page
 from tests.hand_made_papers import claim
+from tests.ours import needs
 
 from reproof.claims.protocol import Experiment, Grade
 from reproof.judging import equivalence
@@ -334,6 +335,7 @@ def test_readings_that_go_together_are_shown_so() -> None:
     assert shown.rows[0].alternatives == "0.1 or 0.001 (optimizer: 0.05 or 0.1 with sgd; 0.001 with adam)"
 
 
+@needs("sections/interpretations")
 def test_a_page_without_protocols_has_no_heading_of_them(tree: made_up_study.Tree) -> None:
     data = made_up_study.report_data(tree)
     papers = [paper.model_copy(update={"protocol": ()}) for paper in data.papers]

@@ -98,6 +98,7 @@ def test_columns_are_named_once_and_the_key_is_in_every_table_that_needs_it() ->
         "checklist": "item,group,section,model,answer,evidence",
         "per_class": "study,dataset,model,seeds,setting,source,attack,parameters,label,correct,total,low,high",
         "per_image": "study,dataset,norm,epsilon,image,label,networks,lost,held,misclassified,holder",
+        "parts": "study,dataset,model,seeds,setting,source,attack,parameters,place,part,access,met,taken",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def test_a_mutant_fits_its_file_and_its_tests_are_there(mutant: mutants.Mutant) 
     compile(edited, mutant.file, "exec")
     assert mutant.tests
     for name in mutant.tests:
-        file, _, test = name.partition("::")
-        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8") if test else True
-        assert (ROOT / "tests" / file).is_file()
+        file, *parts = name.split("::")
+        tests = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert all(re.search(rf"^ *(def|class) {part}\b", tests, re.MULTILINE) for part in parts)
 
 
 def test_mutants_have_names_of_their_own() -> None:

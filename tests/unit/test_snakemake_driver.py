@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake.cli import parse_config
+from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import ConfigSettings
 
-from reproof import cli, snakemake_driver
+from reproof import cli, snakemake_driver, warm_client
 
 
 @pytest.mark.parametrize(("chosen", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1,2", 3), ("GPU-abc,1", 2)])
@@ -60,7 +61,7 @@ def test_stale_locks_go_only_when_no_driver_lives(tmp_path: Path, monkeypatch: p
 def test_job_ends_when_its_driver_is_gone() -> None:
     gone = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
     code = "from reproof import cli; import time; cli._end_with_driver(); time.sleep(60)"
-    environment = {**os.environ, cli.DRIVER: f"{os.uname().nodename}:{gone.pid}"}
+    environment = {**os.environ, warm_client.DRIVER: f"{os.uname().nodename}:{gone.pid}"}
     environment["PYTHONPATH"] = str(Path(snakemake_driver.__file__).parents[1])
     started = time.monotonic()
     job = subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -76,7 +77,7 @@ def test_job_without_a_driver_on_this_machine_lives(value: str) -> None:
     )
     environment = {
         **os.environ,
-        cli.DRIVER: value,
+        warm_client.DRIVER: value,
         "PYTHONPATH": str(Path(snakemake_driver.__file__).parents[1]),
     }
     done = subprocess.run(
@@ -233,6 +234,36 @@ def test_a_resource_that_is_registered_late_limits_the_jobs_of_this_machine(driv
     assert local is True
     assert "gpu" not in known
     assert "_cores" in known
+
+
+def test_our_params_are_written_as_snakemake_writes_them_with_pandas() -> None:
+    """A digest is a word; with another way of writing it, all jobs would run again."""
+    written = PersistenceBase._serialize_param_builtin
+    both = SimpleNamespace(_serialize_param_builtin=lambda value: written(None, value))
+    for value in ("0123456789abcdef", ""):
+        assert written(None, value) == PersistenceBase._serialize_param_pandas(both, value) == repr(value)
+
+
+def test_a_plan_imports_no_pandas(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(
+        "import sys\nfrom pathlib import Path\nfrom reproof import snakemake_driver as driver\n"
+        "driver.prepare(workflow, driver.Plan(driver.load_study([], [])))\n"
+        "rule all:\n    input: 'made'\nrule make:\n    output: 'made'\n    params: job='word'\n    shell: 'touch made'\n"
+        "import atexit\natexit.register(lambda: Path('told').write_text(str('pandas' in sys.modules)))\n"
+    )
+    (tmp_path / "config.yaml").write_text(
+        (Path(snakemake_driver.__file__).parents[2] / "config.yaml").read_text()
+    )
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(snakemake_driver.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "told").read_text() == "False"
 
 
 def test_locks_lie_where_we_remove_them(driven: Path) -> None:

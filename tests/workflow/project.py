@@ -235,6 +235,24 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def words(process: int) -> list[str]:
+    return Path(f"/proc/{process}/cmdline").read_text().split("\0")[:-1]
+
+
+def warm_processes(project: Project) -> list[int]:
+    """Return the warm processes of a project's drivers, and their forks, that still live."""
+    found = []
+    for process in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        try:
+            if "reproof.warm_process" in words(process) and Path(f"/proc/{process}/cwd").samefile(
+                project.path
+            ):
+                found.append(process)
+        except OSError:
+            continue
+    return sorted(found)
+
+
 def kill(pid: int, how: signal.Signals = signal.SIGKILL) -> None:
     try:
         os.kill(pid, how)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from project import Project
+from project import Project, warm_processes, words
 
 STAND_IN = """\
 #!{python}
@@ -64,12 +65,19 @@ def test_use_conda_with_conda_builds_the_environment_and_runs_there(
     base = stand_in(tmp_path / "conda")
     path = os.pathsep.join([str(base / "bin"), without_conda(os.environ["PATH"])])
     project = fresh(environment={"PATH": path})
-    printed = project.make("--use-conda", "results/tiny/models/plain/seed0/model.safetensors")
+    run = project.start("--use-conda", "results/tiny/models/plain/seed0/model.safetensors")
+    pythons: set[str] = set()
+    while run.poll() is None:
+        pythons |= {words(process)[0] for process in warm_processes(project)}
+        time.sleep(0.2)
+    printed = (project.path / "driver.log").read_text()
+    assert run.returncode == 0, printed
     assert "no conda here" not in printed
     calls = (base / "calls.log").read_text()
     assert "create" in calls
     environments = list((project.path / ".snakemake/conda").glob("*_/bin/python"))
     assert len(environments) == 1, "one environment for all rules"
+    assert pythons == {str(environments[0])}, "its own Python is kept warm"
     assert (project.path / "results/tiny/models/plain/seed0/model.safetensors").exists()
     assert project.pending("results/tiny/models/plain/seed0/model.safetensors") == {}, (
         "conda or not reruns nothing"

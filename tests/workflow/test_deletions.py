@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT, Project
+from project import ALL_JOBS, ROOT, SMALLEST, Project
 from tests.ours import is_here
 from tests.plugin_deletion import FOUNDATIONS, delete
 
@@ -25,6 +25,8 @@ GROUP = [
     )
     if is_here(word)
 ]
+CLAIMED = {"attacks/jsma": "JSMA", "datasets/svhn": "SVHN", "defenses/prototype_conformity": "Mustafa et al."}
+"""What the page calls those that claims of the other papers are about."""
 NOT_CODE = (".*", "__pycache__", "results", "report", "benchmarks")
 QUICK = (
     *("claims/test_reader.py", "claims/test_printed.py", "judging/test_statements.py"),
@@ -109,6 +111,16 @@ def test_the_default_study_can_be_run(project: Project) -> None:
     jobs = project.pending()
     assert min(jobs[rule] for rule in ("prepare", "train", "attack", "evaluate", "tabulate", "report")) >= 1
     assert not any(word.split("/")[1] in job for job in project.jobs() for word in GROUP)
+
+
+@pytest.mark.slow
+def test_the_page_is_made_and_says_that_they_are_not_built_here(project: Project, tmp_path: Path) -> None:
+    study = SMALLEST.replace("epochs: 6", "epochs: 1").replace("steps: 20", "steps: 2")
+    (tmp_path / "config.yaml").write_text(study, encoding="utf-8")
+    run(Project(tmp_path, project.environment), "-c", ALL_JOBS)
+    page = (tmp_path / "report/tiny.html").read_text(encoding="utf-8")
+    for word, title in CLAIMED.items():
+        assert (f"{title} is not built here" in page) == (word in GROUP)
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ TAUGHT, STRENGTH = next(
     ("", ""),
 )
 pytestmark = [
-    needs("architectures/lenet", "attacks/gradient_ensemble"),
+    needs("attacks/gradient_ensemble"),
     pytest.mark.skipif(not TAUGHT, reason="every ensemble whose members learn beside others was deleted"),
 ]
 ALONE = next(kind for kind in ("independent_ensemble", TAUGHT) if kind in (*THERE, ""))
@@ -40,7 +40,7 @@ seeds: [0]
 dataset: digits
 datasets:
   digits: {{kind: digits, test_images: 40, validation_images: 20}}
-architecture: {{kind: lenet, width: 0.25}}
+architecture: {{kind: cnn6, width: 0.0625}}
 training: {{epochs: 2, batch_size: 64, optimizer: adam, learning_rate: 2e-3}}
 models:
   main: {{defense: {{kind: undefended}}}}

@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 from project import Project, clone
-from tests.ours import needs
 
 from reproof import artifacts
-
-pytestmark = needs("architectures/lenet")
 
 STUDY = """\
 study: tiny
@@ -23,7 +20,7 @@ seeds: [0, 1]
 dataset: digits
 datasets:
   digits: {kind: digits, test_images: 30, validation_images: 20}
-architecture: {kind: lenet, width: 0.25}
+architecture: {kind: cnn6, width: 0.0625}
 training: {epochs: 1, batch_size: 256, optimizer: adam, learning_rate: 2e-3}
 models:
   base: {title: Base, defense: {kind: undefended}}

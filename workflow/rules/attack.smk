@@ -3,6 +3,7 @@ rule attack:
     input:
         data=lambda wildcards: attack_job(wildcards).inputs["data"],
         model=lambda wildcards: attack_job(wildcards).inputs["model"],
+        transfer_from=lambda wildcards: attack_job(wildcards).inputs["transfer_from"],
     output:
         adversarial=driver.temporary_unless_kept(
             PLAN, f"{PLAN.folder}/adversarial/{{model}}/seed{{seed}}/{{suite}}.safetensors", temp

@@ -228,35 +228,40 @@ def evaluate(
                 f"threat {threat}: the adversarial images were made from other test images. Run again."
             )
         for name, kind, settings, point in _points(attacks):
-            perturbed = made[f"{name}/{point.parameters}"]
+            perturbed, norm = made[f"{name}/{point.parameters}"], settings.budget_norm
             where = f"{threat}: {name} {point.parameters} on {source}"
-            threat_model.check(
-                images[: len(perturbed)], perturbed, settings.budget_norm, point.epsilon, where
-            )
+            threat_model.check(images[: len(perturbed)], perturbed, norm, point.epsilon, where)
             facts = {
                 "attack": name,
                 "kind": kind,
                 "view": view,
-                "norm": settings.budget_norm or "",
+                "norm": norm or "",
                 "parameters": point.parameters,
                 "epsilon": point.epsilon,
                 "source": source,
                 **same,
             }
             part = target.columns(perturbed, len(perturbed), facts)
-            if settings.fooling_set:
-                part["fooling_set"] = made[f"fooled/{name}/{point.parameters}"].tolist()
-            if settings.composed:
-                names = (parts or {}).get(source, {}).get(name, ())
-                by = made[f"taken/{name}/{point.parameters}"].tolist()
-                part["part"] = [names[number] if number >= 0 else None for number in by]
-            tables.append(_table(part))
+            names = (parts or {}).get(source, {}).get(name, ())
+            tables.append(_table(part | _of_the_attack(settings, made, f"{name}/{point.parameters}", names)))
             if examples and position == 0:
+                said = part["adversarial_prediction"][:examples].astype("i8")
                 shown[f"{name}/{point.parameters}"] = perturbed[:examples]
-                shown[f"predictions/{name}/{point.parameters}"] = torch.as_tensor(
-                    part["adversarial_prediction"][:examples].astype("i8")
-                )
+                shown[f"predictions/{name}/{point.parameters}"] = torch.as_tensor(said)
     return Judged(pa.concat_tables(tables), shown)
+
+
+def _of_the_attack(
+    settings: AttackSettings, made: Mapping[str, Tensor], point: str, parts: Sequence[str]
+) -> dict[str, Any]:
+    """Return the columns that only such attacks have: which images fool all sources, which part took which image."""
+    found: dict[str, Any] = {}
+    if settings.fooling_set:
+        found["fooling_set"] = made[f"fooled/{point}"].tolist()
+    if settings.composed:
+        by = made[f"taken/{point}"].tolist()
+        found["part"] = [parts[number] if number >= 0 else None for number in by]
+    return found
 
 
 def _points(

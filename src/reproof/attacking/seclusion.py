@@ -46,7 +46,8 @@ def safely(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         nonlocal classes
         if not len(images):
             return images.new_zeros(0, classes)
-        answer = logits(images) + 0 * images.flatten(1).sum(dim=1, keepdim=True)
+        unmoved = 0 * images.flatten(1).sum(dim=1, keepdim=True) if images.requires_grad else 0
+        answer = logits(images) + unmoved
         classes = answer.shape[1]
         return answer
 

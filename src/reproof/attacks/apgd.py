@@ -15,14 +15,15 @@ It starts at a uniform point of the ball. The authors' code starts on its surfac
 The paper's first condition is that fewer than ρ of the steps raised the loss; that as many halve the step too is the
 authors' code.
 
-Not guaranteed: that it converges, nor that an image that survives would survive another start or another loss.
+Not guaranteed: that it converges, nor that an image that survives would survive another start or another loss. Where a
+loss rose by no more than rounding, the batch's size can decide whether a step is halved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -51,6 +52,7 @@ class Settings(BallSettings):
     iterative: ClassVar[bool] = True
     randomised: ClassVar[bool] = True
     early_stop: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"epsilons": [0.1], "steps": 10}
     steps: Count = 100
     """Gradient steps: N_iter in Algorithm 1."""
     restarts: Count = 1

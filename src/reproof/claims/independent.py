@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,16 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import yaml
+from pydantic import ValidationError
+
 from reproof import registry
 from reproof.claims.claim import Claim
 from reproof.claims.paper import FOLDER, Paper
-from reproof.claims.vocabulary import FAMILIES, METRICS, nearest, read_print, trainings, variant_of
+from reproof.claims.vocabulary import FAMILIES, METRICS, Terms, nearest, read_print, trainings, variant_of
 from reproof.errors import ClaimError
+from reproof.fast_yaml import LOADER
 from reproof.settings.parameters import Parameters, PrintedNumber
 from reproof.settings.table_words import NO_ATTACK
 from reproof.settings.values import Norm
 
 FILE = FOLDER / "independent.csv"
+TERMS = FOLDER / "independent.yaml"
 COLUMNS = (
     *("defense", "training", "dataset", "architecture", "same_model", "model"),
     *("norm", "epsilon", "attack", "details"),
@@ -128,6 +134,21 @@ def nearest_claim(found: IndependentMeasurement, claims: Iterable[Claim]) -> Cla
     )
 
 
+@functools.cache
+def terms(path: Path = TERMS) -> Terms:
+    """Return our keys that measurements may name whether their plug-ins are here or not; ClaimError names the file."""
+    try:
+        return Terms.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise ClaimError(f"{path}: cannot be read: {error}") from error
+
+
+def attack_title(key: str) -> str | None:
+    """Return what people call an attack whose file is not here; None of one that is, and of one without a name."""
+    own = () if registry.attack(key) else terms().attacks.get(key, ())
+    return own[0] if own else None
+
+
 def read_independent(path: Path = FILE) -> tuple[IndependentMeasurement, ...]:
     """Return the file's measurements in its order; ClaimError names line, column and the nearest right word."""
     try:
@@ -179,12 +200,13 @@ def _measurement(place: str, cells: Mapping[str, str]) -> IndependentMeasurement
 def _words() -> dict[str, Sequence[str]]:
     """Return the words that a column may hold: what plug-ins and papers know; empty where it is among them."""
     known: dict[str, Sequence[str]] = {
-        column: (*registry.keys(family), *registry.terms(family)) for column, family in FAMILIES.items()
+        column: (*registry.keys(family), *registry.terms(family), *terms().of(family))
+        for column, family in FAMILIES.items()
     }
     del known["architecture"]
     return {
         **known,
-        "attack": (*registry.keys("attacks"), NO_ATTACK, ""),
+        "attack": (*registry.keys("attacks"), *terms().attacks, NO_ATTACK, ""),
         "training": (*trainings(), ""),
         "norm": (*NORMS, ""),
         "unit": METRICS["accuracy"].units,

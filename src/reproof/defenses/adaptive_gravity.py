@@ -9,6 +9,7 @@ and by what PGD leaves of it on validation images.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -410,35 +411,27 @@ class AdaptiveGravity(Defense[Settings]):
 
         Another form takes the cross-entropy's place in Eq. 4; beside Eq. 6 alone it has the weight 1.
         """
+        targets = _targets_of(trainee)
 
         def parts(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             logits, features = trainee.classifier.logits_and_features(images)
-            return logits, self.pull(_targets_of(trainee), features, labels)
+            return logits, self.pull(targets, features, labels)
 
         def weighted(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-            (logits, pull), targets = parts(images, labels), _targets_of(trainee)
+            logits, pull = parts(images, labels)
             return (1 - targets.gamma) * targets.cross_entropy_weight * logits, targets.gamma * pull
 
-        def joint(images: Tensor, labels: Tensor) -> Tensor:
-            return self.joint(trainee, images, labels)
-
-        def centroids(images: Tensor, labels: Tensor) -> Tensor:
-            return self.pull(_targets_of(trainee), trainee.classifier.features(images), labels)
-
-        return {"joint": AttackLoss(weighted, joint), "centroids": AttackLoss(parts, centroids)}
+        centroids = AttackLoss(parts, own=lambda images, labels: parts(images, labels)[1])
+        return {"joint": AttackLoss(weighted, functools.partial(self.joint, trainee)), "centroids": centroids}
 
 
 def _head_and_tail(settings: Settings, classifier: Classifier) -> tuple[str, str]:
     known = list(classifier.feature_shapes)
     if settings.layers is None:
         if len(known) < 2:
-            raise StudyError(
-                f"adaptive_gravity needs two features, head and tail; this network has {', '.join(known)}"
-            )
+            raise StudyError(f"adaptive_gravity needs two features, head and tail; found {', '.join(known)}")
         return known[-1], known[-2]
-    for name in settings.layers:
-        if name not in known:
-            raise StudyError(f"layers: no feature is called {name!r}; this network's are {', '.join(known)}")
+    classifier.require_features(settings.layers, "layers")
     return settings.layers
 
 

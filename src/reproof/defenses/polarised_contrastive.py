@@ -154,10 +154,7 @@ class PolarisedContrastive(Defense[Settings]):
         known = list(classifier.feature_shapes)
         if self.settings.layer is None:
             return known[-1]
-        if self.settings.layer not in known:
-            raise StudyError(
-                f"layer: no feature is called {self.settings.layer!r}; this network's are {', '.join(known)}"
-            )
+        classifier.require_features([self.settings.layer], "layer")
         return self.settings.layer
 
     def _centres_of(self, trainee: Trainee) -> Tensor:

@@ -306,9 +306,7 @@ def _loss_points(settings: Settings, classifier: Classifier) -> tuple[str, ...]:
                 f"layers: say where the loss acts; this network's features are {', '.join(known)}"
             )
         return tuple(points if settings.variant == "paper" else points[-2:])
-    for name in settings.layers:
-        if name not in known:
-            raise StudyError(f"layers: no feature is called {name!r}; this network's are {', '.join(known)}")
+    classifier.require_features(settings.layers, "layers")
     return settings.layers
 
 

@@ -1,6 +1,8 @@
 """Adaptive attacks held against the others: one whose own loss leads nowhere, or that is too short, proves nothing.
 
 Which attacks are compared depends on the study alone, not on what they left: of each loss and budget the longest.
+Of a model that may refuse an image, those that are wrong and accepted count: an attack past its detectors leaves more
+images right than one that is refused.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from reproof import wording
-from reproof.diagnostics.comparison import Comparison, compare, side_of, side_of_all
+from reproof.diagnostics.comparison import Comparison, Side, compare, may_refuse, side_of, side_of_all
 from reproof.diagnostics.lengths import Length, Settings, length_of, longest
 from reproof.diagnostics.trials import Results, budget_of, is_own, kind_of, trial_of
 
@@ -32,7 +34,7 @@ def against_plain(
             if trial_of(results).kind == trial.kind and _no_longer(results, own, settings)
         ]
         if alike:
-            found += compare(side_of(adaptive), side_of(longest(alike, settings)))
+            found += compare(_side(adaptive), _side(longest(alike, settings)))
     return found
 
 
@@ -48,12 +50,19 @@ def against_ensembles(trials: Sequence[Results], settings: Settings) -> list[Com
             and budget_of(results) == budget_of(adaptive)
         ]
         if len(ensembles) == 1:
-            found += compare(side_of(adaptive), side_of(ensembles[0]))
+            found += compare(_side(adaptive), _side(ensembles[0]))
         elif ensembles:
-            at = wording.budget(trial_of(adaptive).epsilon or 0.0)
+            trial = trial_of(adaptive)
+            at = wording.budget(trial.epsilon or 0.0, trial.norm)
             words = f"all ensembles of attacks at {at} together"
-            found += compare(side_of(adaptive), side_of_all(ensembles, words))
+            all_of_them = side_of_all(ensembles, words, or_refused=may_refuse(adaptive))
+            found += compare(_side(adaptive), all_of_them)
     return found
+
+
+def _side(results: Results) -> Side:
+    """Return what an attack leaves; of a model that may refuse an image, what it does not make wrong and accepted."""
+    return side_of(results, or_refused=may_refuse(results))
 
 
 def _no_longer(results: Results, own: Length, settings: Settings) -> bool:

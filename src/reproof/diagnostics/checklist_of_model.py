@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 
 from reproof import wording
+from reproof.diagnostics import composed
 from reproof.diagnostics.checklist_case import (
     Answer,
     Case,
@@ -28,6 +29,7 @@ from reproof.diagnostics.trials import (
     is_noise,
     kind_of,
     named,
+    size_of,
     titles,
     trial_of,
 )
@@ -129,12 +131,8 @@ def _checked(name: str, lacking: str) -> Callable[[Case], Found]:
 
 
 def _steps(case: Case) -> Found:
-    steps, queries = case.flags.get("more_steps"), case.flags.get("more_queries")
-    flags = [
-        flag
-        for flag in (steps, queries)
-        if flag is not None and (flag is steps or flag.left_out or flag.raised is not None)
-    ]
+    found = [case.flags[check] for check in ("more_steps", "more_queries") if check in case.flags]
+    flags = [f for f in found if f.check == "more_steps" or f.left_out or f.raised is not None]
     if not flags:
         return "no", "Not checked: no such sanity check was made."
     answers = {answered(flag) for flag in flags}
@@ -165,19 +163,14 @@ def _restarts(case: Case) -> Found:
     return "partly", f"{'; '.join(starts)}; more starts were not compared with fewer."
 
 
-def _size(results: Results) -> tuple[bool, float]:
-    """Return what sorts budgets by how much they allow: those of L-infinity, of which 1 allows all, come last."""
-    return trial_of(results).norm == "linf", epsilon_of(results)
-
-
 def _chance_level(case: Case) -> Found:
     chance = 1 / case.subject.classes
     budgeted = [results for results in case.trials.values() if trial_of(results).epsilon is not None]
     if not budgeted:
         return "no", "No attack with a budget was run."
-    largest = max(map(_size, budgeted))
+    largest = max(map(size_of, budgeted))
     best = min(
-        (r for r in budgeted if _size(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
+        (r for r in budgeted if size_of(r) == largest), key=lambda r: (accuracy_under(r), trial_of(r).name)
     )
     correct, total = correct_under(best)
     reached = wilson(correct, total)[0] <= chance
@@ -278,6 +271,9 @@ def _gradient_free(case: Case) -> Found:
     scores = [r for r in case.trials.values() if kind_of(trial_of(r)).access == "score"]
     labels = [r for r in case.trials.values() if kind_of(trial_of(r)).access == "decision"]
     if not scores and not labels:
+        flag = case.flags.get("search_after_gradients")
+        if any(composed.searched(results, ("score",)) for results in case.trials.values()) and flag:
+            return "no" if flag.raised else "partly", f"{flag.told} None asks for labels alone."
         return "no", "Every attack of the study follows a gradient."
     best = min(scores or labels, key=robust_accuracy)
     told = leaves(best)

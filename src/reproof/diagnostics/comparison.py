@@ -27,6 +27,8 @@ class Side:
     plural: bool
     robust: Mapping[int, tuple[Integers, Bools]]
     """Seed -> images, sorted, and which of them are classified correctly clean and under the attack."""
+    or_refused: bool = False
+    """Whether an image that is refused under the attack withstands it, too: only wrong and accepted ones do not."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,27 @@ class Comparison:
         return self.least_excess(comparisons) > MARGIN
 
 
-def side_of(results: Results) -> Side:
-    """Return which images stand under one attack, for each seed."""
+def side_of(results: Results, *, or_refused: bool = False) -> Side:
+    """Return which images stand under one attack, for each seed. or_refused: those that it makes refused, too."""
     first = trial_of(results)
-    robust = {one.seed: (trial.images, one.clean_on(trial.images) & trial.correct) for trial, one in results}
-    return Side(first.name, named(first), False, robust)
+    robust = {
+        one.seed: (
+            trial.images,
+            one.clean_on(trial.images) & (trial.correct | (trial.refused & or_refused)),
+        )
+        for trial, one in results
+    }
+    return Side(first.name, named(first), False, robust, or_refused)
 
 
-def side_of_all(several: Sequence[Results], words: str) -> Side:
+def may_refuse(results: Results) -> bool:
+    """Tell whether the model ever answers with no class: then an attack can fail to be accepted, too."""
+    return any(one.clean_refused is not None for _, one in results)
+
+
+def side_of_all(several: Sequence[Results], words: str, *, or_refused: bool = False) -> Side:
     """Return which images stand under all of some attacks, on the images that all of those made with a seed share."""
-    sides = [side_of(results) for results in several]
+    sides = [side_of(results, or_refused=or_refused) for results in several]
     robust = {}
     for seed in sorted({seed for side in sides for seed in side.robust}):
         parts = [side.robust[seed] for side in sides if seed in side.robust]
@@ -84,7 +97,7 @@ def side_of_all(several: Sequence[Results], words: str) -> Side:
             left = left[np.searchsorted(images, shared)] & stands[np.searchsorted(others, shared)]
             images = shared
         robust[seed] = (images, left)
-    return Side("", words, True, robust)
+    return Side("", words, True, robust, or_refused)
 
 
 def count_robust(side: Side) -> tuple[int, int]:

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproof import wording
-from reproof.diagnostics.comparison import Comparison, compare, side_of
+from reproof.diagnostics.comparison import Comparison, compare, may_refuse, side_of
 from reproof.diagnostics.trials import Results, budget_of, kind_named, kind_of, trial_of
 from reproof.measuring.outcomes import Trial
 from reproof.settings.parameters import Parameters
 
 CHECKS = ("more_steps", "more_restarts", "more_queries")
-_NO_LENGTH = frozenset(
-    ("kind", "view", "step_size", "images", "random_start", "epsilons", "psnrs", "constants")
-)
+_NO_LENGTH = frozenset(("kind", "view", "step_size", "images", "random_start", "epsilons", "psnrs"))
 """Settings in which runs of one attack may differ and neither be the longer: points, images, and how a step is sized.
 The point and the attack loss are compared by what the trial says of them."""
 Settings = Callable[[Trial], Mapping[str, Any]]
@@ -62,7 +60,8 @@ class Length:
 def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> Length | None:
     """Return how long an attack is; None where its file is gone, or nothing is known of its settings.
 
-    parameters: those of one of its points, which stand for a setting that is swept.
+    parameters: those of one of its points, which stand for a setting that is swept; of another list the
+    largest number counts.
     """
     strengthened_by = kind_named(kind).strengthened_by
     if not strengthened_by or not settings:
@@ -74,10 +73,10 @@ def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> L
     for name, value in settings.items():
         if name in strengthened_by:
             if isinstance(value, list | tuple):
-                counts[name] = int(swept.get(name, 1))
+                counts[name] = int(swept.get(name, max(value)))
             elif value is not None and not isinstance(value, bool):
                 counts[name] = int(value)
-        elif name not in _NO_LENGTH:
+        elif name not in _NO_LENGTH and not (name == "constants" and "c" in swept):
             besides[name] = value
     besides["point"] = {name: value for name, value in swept.items() if name not in (*counts, "epsilon")}
     return Length(counts, settings.get("step_size"), json.dumps(besides, sort_keys=True, default=str))
@@ -86,7 +85,8 @@ def length_of(kind: str, settings: Mapping[str, Any], parameters: str = "") -> L
 def comparisons(trials: Iterable[Results], settings: Settings) -> dict[str, list[Comparison]]:
     """Return each check's comparisons: in every family of runs and budget the pair that is farthest apart in length.
 
-    Which pair it is depends on the study alone, not on what the attacks left. The shorter one comes first.
+    Which pair it is depends on the study alone, not on what the attacks left. The shorter one comes first. Of a model
+    that may refuse an image, what is right and what is not wrong and accepted are compared each.
     """
     found: dict[str, list[Comparison]] = {check: [] for check in CHECKS}
     for _, runs in _families(trials, settings):
@@ -98,7 +98,9 @@ def comparisons(trials: Iterable[Results], settings: Settings) -> dict[str, list
                     pairs[check].append((-other.cost / length.cost, *names, short, long))
         for check, apart in pairs.items():
             *_, short, long = min(apart, key=lambda pair: pair[:3])
-            found[check] += compare(side_of(short), side_of(long))
+            for or_refused in (False, True) if may_refuse(short) else (False,):
+                sides = (side_of(run, or_refused=or_refused) for run in (short, long))
+                found[check] += compare(*sides)
     return found
 
 

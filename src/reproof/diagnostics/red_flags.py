@@ -24,7 +24,7 @@ from itertools import combinations
 from typing import Any
 
 from reproof import registry, wording
-from reproof.diagnostics import adaptive, lengths, movement, network_checks, power
+from reproof.diagnostics import adaptive, composed, lengths, movement, network_checks, power
 from reproof.diagnostics.comparison import (
     ALPHA,
     MARGIN,
@@ -119,25 +119,17 @@ class _Evidence:
             ),
         ):
             yield weaker(check, self._against_strongest(others), f"a white-box attack and {needed}{budget}")
+        own = self._where(is_own)
+        yield far(
+            "search_after_gradients",
+            composed.against_search(own),
+            f"composed attack that searches without gradients, after its gradients{budget}",
+        )
         yield weaker("monotone_in_epsilon", self._over_epsilons(), "one attack at two budgets")
         yield self._unbounded()
         yield from self._lengths()
-        yield weaker(
-            "adaptive_vs_plain",
-            self._against_strongest(self._where(lambda t: t.setting == "adaptive")),
-            f"an adaptive and a plain white-box attack{budget}",
-        )
         ensembles = " or ".join(titles(lambda kind: kind.ensemble)) or "an ensemble of attacks"
-        yield self._each_loss(
-            "plain_vs_adaptive",
-            adaptive.against_plain(self.trials, self.plain, self._settings),
-            f"an attack on the method's own loss and the same on the logits{budget}",
-        )
-        yield self._each_loss(
-            "adaptive_vs_strongest",
-            adaptive.against_ensembles(self.trials, self._settings),
-            f"an iterative attack on the method's own loss and {ensembles}{budget}",
-        )
+        yield from self._adaptive(ensembles)
         yield far(
             "autoattack_vs_gradients",
             self._against_autoattack(),
@@ -155,6 +147,25 @@ class _Evidence:
         yield network_checks.probabilities(self.model, self.probes)
         yield network_checks.randomness(self.model, self._averaging, self.probes)
         yield movement.unmoved_images(self.model, [r for r in own if kind_of(trial_of(r)).follows_gradients])
+
+    def _adaptive(self, ensembles: str) -> Iterator[RedFlag]:
+        """Yield the checks of attacks on the method's own losses. ensembles: what ensembles of attacks are called."""
+        budget = " at the same budget"
+        yield self._weaker(
+            "adaptive_vs_plain",
+            self._against_strongest(self._where(lambda t: t.setting == "adaptive")),
+            f"an adaptive and a plain white-box attack{budget}",
+        )
+        yield self._each_loss(
+            "plain_vs_adaptive",
+            adaptive.against_plain(self.trials, self.plain, self._settings),
+            f"an attack on the method's own loss and the same on the logits{budget}",
+        )
+        yield self._each_loss(
+            "adaptive_vs_strongest",
+            adaptive.against_ensembles(self.trials, self._settings),
+            f"an iterative attack on the method's own loss and {ensembles}{budget}",
+        )
 
     def _lengths(self) -> Iterator[RedFlag]:
         """Yield the checks whether attacks are long enough, and name those that nothing is compared with."""
@@ -227,8 +238,11 @@ class _Evidence:
         ]
 
     def _against_autoattack(self) -> list[Comparison]:
-        found = []
-        for results in self._where_kind(lambda kind: kind.ensemble, is_own):
+        ensembles = self._where_kind(lambda kind: kind.ensemble, is_own)
+        found = composed.against_ensembles(ensembles)
+        for results in ensembles:
+            if composed.is_composed(results):
+                continue
             equal = [r for r in self.plain if budget_of(r) == budget_of(results) is not None]
             if equal:
                 words = f"all other plain white-box attacks at {_at(trial_of(results))} together"
@@ -347,10 +361,10 @@ def _capital(words: str) -> str:
 
 def _sentence(c: Comparison) -> str:
     verbs = ["leave" if side.plural else "leaves" for side in (c.first, c.second)]
-    return (
-        f"{_capital(c.first.words)} {verbs[0]} a robust accuracy of {c.first_correct} of {c.total} images, "
-        f"{c.second.words} {verbs[1]} {c.second_correct}"
-    )
+    left = f"a robust accuracy of {c.first_correct} of {c.total} images"
+    if c.first.or_refused:
+        left = f"{c.first_correct} of {c.total} images right or refused"
+    return f"{_capital(c.first.words)} {verbs[0]} {left}, {c.second.words} {verbs[1]} {c.second_correct}"
 
 
 def _counted(comparisons: int) -> str:

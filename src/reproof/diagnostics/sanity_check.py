@@ -91,6 +91,10 @@ CHECKS: Mapping[str, Check] = {
         "White box against search",
         "White-box attacks are at least as strong as a search without gradients in the same budget.",
     ),
+    "search_after_gradients": Check(
+        "Search after gradients",
+        "A search without gradients, and images made on other models, take few images that gradients left.",
+    ),
     "monotone_in_epsilon": Check(
         "Larger budgets",
         "Robust accuracy does not rise with the budget of an attack.",

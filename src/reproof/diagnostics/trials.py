@@ -100,6 +100,11 @@ def epsilon_of(results: Results) -> float:
     return trial_of(results).epsilon or 0.0
 
 
+def size_of(results: Results) -> tuple[bool, float]:
+    """Return what sorts budgets by how much they allow: those of L-infinity, of which 1 allows all, come last."""
+    return trial_of(results).norm == "linf", epsilon_of(results)
+
+
 def is_noise(results: Results) -> bool:
     """Tell whether it is random noise or the like, which searches for nothing."""
     return kind_of(trial_of(results)).baseline

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from reproof import registry
 from reproof.claims.vocabulary import variant_of
-from reproof.settings.attack import EpsilonAttackSettings
 from reproof.settings.baseline import CLEAN, UNDEFENDED
 
 
@@ -15,9 +14,10 @@ def attack_order(name: str) -> tuple[int, str]:
     if name == "worst_case":
         return (4, name)
     declared = registry.attack(name)
-    if declared is None or not (
-        declared.baseline or (declared.follows_gradients() and issubclass(declared, EpsilonAttackSettings))
-    ):
+    within_budgets = (
+        declared is not None and getattr(declared.model_fields.get("epsilons"), "is_required", bool)()
+    )
+    if declared is None or not (declared.baseline or (declared.follows_gradients() and within_budgets)):
         return (3, name)
     return (0 if declared.baseline else 2 if declared.iterative else 1, name)
 

@@ -57,14 +57,13 @@ def accuracy_against_epsilon(
     summary = summary[summary["model"].isin(list(titles)) & summary["value"].notna()]
     accuracy = summary[summary["metric"] == "accuracy"]
     accuracy = accuracy.assign(**{end: accuracy[end].fillna(accuracy["value"]) for end in ("low", "high")})
-    points = _points(accuracy, setting, source)
-    points = points[points["parameters"].map(parameters.budget_norm) == norm]
+    points = _points(accuracy, setting, source, norm)
     if not (points.groupby(["model", "attack"])["epsilon"].nunique() > 1).any():
         return None
     clean = accuracy[accuracy["attack"] == "none"].assign(epsilon=0.0)
     curves = _curves(points, ["model", "attack"])
     mistaken = summary[(summary["metric"] == "wrong_accepted") & (summary["attack"] == WORST_CASE)]
-    kept = _curves(_points(mistaken, setting, source), ["model"])
+    kept = _curves(_points(mistaken, setting, source, norm), ["model"])
     starts = _curves(clean.drop_duplicates("model", keep="last"), ["model"])
     models = [model for model in titles if (points["model"] == model).any()]
     attacks = sorted(points["attack"].unique(), key=attack_order)
@@ -87,13 +86,10 @@ def accuracy_against_epsilon(
             panel.set_ylabel("accuracy, %")
         legend(figure, axes)
 
-    sources = " + ".join(titles.get(name, name) for name in source.split("+"))
-    words = wording.setting(setting) + (f" from {sources}" if source else "")
-    words += "" if norm == "linf" else f", {wording.NORMS[norm]} budgets"
     worst_case_words = " The thick line counts an image only if no attack of the study fooled it."
     return render(
         "_".join(filter(None, ("accuracy_against_epsilon", setting, source, norm if norm != "linf" else ""))),
-        f"Accuracy against ε, {words[0].lower()}{words[1:]}",
+        f"Accuracy against ε, {_words(setting, source, norm, titles)}",
         "Each panel is a model, each line an attack, from no attack at ε = 0 to the largest budget measured. "
         "Bars are 95 % intervals."
         + (" The axis grows with the root of ε." if far else "")
@@ -104,8 +100,17 @@ def accuracy_against_epsilon(
     )
 
 
-def _points(accuracy: pd.DataFrame, setting: str, source: str) -> pd.DataFrame:
-    """Return what was measured within a budget in a setting, with its epsilon; the worst case is white-box."""
+def _words(setting: str, source: str, norm: str, titles: Mapping[str, str]) -> str:
+    """Return which attacks a figure is about: `white-box`, `black-box from VGG-19, L2 budgets`."""
+    sources = " + ".join(titles.get(name, name) for name in source.split("+"))
+    words = wording.setting(setting) + (f" from {sources}" if source else "")
+    words += "" if norm == "linf" else f", {wording.NORMS[norm]} budgets"
+    return f"{words[0].lower()}{words[1:]}"
+
+
+def _points(accuracy: pd.DataFrame, setting: str, source: str, norm: str) -> pd.DataFrame:
+    """Return what was measured within a norm's budget in a setting, with its epsilon; the worst case is white-box."""
+    accuracy = accuracy[accuracy["parameters"].map(parameters.budget_norm) == norm]
     measured = accuracy.assign(epsilon=accuracy["parameters"].map(parameters.epsilon).astype("float64"))
     measured = measured[measured["epsilon"].notna() & ~measured["attack"].isin([NO_ATTACK, WORST_IN_SETTING])]
     made_on = measured["source"]

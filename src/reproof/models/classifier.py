@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,13 @@ class Classifier(nn.Module, ABC):
         """Return the decisions that outcomes record; a network that decides by more than its logits says so."""
         logits, features = self.logits_and_features(images)
         return Answers(logits.argmax(dim=1), features, logits)
+
+    def require_features(self, names: Iterable[str], setting: str) -> None:
+        """Raise StudyError, which names the setting, where the network has no feature of one of the names."""
+        for name in names:
+            if name not in self.feature_shapes:
+                known = ", ".join(self.feature_shapes)
+                raise StudyError(f"{setting}: no feature is called {name!r}; this network's are {known}")
 
     def expose_blocks(self) -> None:
         """Name the map of every residual block among the features; StudyError where there are no such blocks."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import json
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 _NEUTRAL = frozenset(
     {"reproof.artifacts", "reproof.provenance", "reproof.errors", "reproof.cli", "reproof.plan.code_digest"}
 )
 """Modules that carry results about but make none; editing them reruns nothing."""
+MOST = 5000
+"""Texts that are remembered."""
 
 
 def digest(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
@@ -23,9 +30,10 @@ def digest(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
     """
     total = hashlib.sha256()
     for name in sorted(reached(frozenset(modules))):
-        total.update(f"{name} {_parsed(_source(name))[1]}\n".encode())
+        total.update(f"{name} {_parsed(_source(name)).digest}\n".encode())
     for path in sorted(files):
         total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    _memory().keep()
     return total.hexdigest()[:16]
 
 
@@ -38,8 +46,15 @@ def reached(modules: frozenset[str]) -> frozenset[str]:
         name = todo.pop()
         if name not in found and name not in _NEUTRAL:
             found.add(name)
-            todo.extend(_parsed(_source(name))[0])
+            parsed = _parsed(_source(name))
+            todo.extend(parsed.imported)
+            todo.extend(filter(_is_module, parsed.named))
     return frozenset(found)
+
+
+@functools.cache
+def _is_module(name: str) -> bool:
+    return _source(name).is_file()
 
 
 @functools.cache
@@ -48,16 +63,65 @@ def _source(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+class Parsed(NamedTuple):
+    """What a module's text says, whatever other modules there are."""
+
+    digest: str
+    """Of its own code."""
+    imported: list[str]
+    """The package's modules that it imports."""
+    named: list[str]
+    """What it takes from these by name: modules, where there are such files."""
+
+
+class Memory:
+    """What texts said when they were parsed, beside the bytecode: reading costs a hundredth of parsing."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.new = False
+        self.known: dict[str, list[Any]] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            self.known = dict(json.loads(path.read_text(encoding="utf-8")))
+
+    def parsed(self, text: bytes, name: str) -> Parsed:
+        """Return what a module's text says, parsed only if no run has done so with this Python."""
+        key = hashlib.sha256(sys.version.encode() + text).hexdigest()
+        if key not in self.known:
+            self.known[key], self.new = list(_parse(text, name)), True
+        return Parsed(*self.known[key])
+
+    def keep(self) -> None:
+        """Write what was parsed anew, where that is possible; far more than there are modules is forgotten first."""
+        if self.new:
+            with contextlib.suppress(OSError):
+                self.path.parent.mkdir(exist_ok=True)
+                temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+                temporary.write_text(
+                    json.dumps(self.known if len(self.known) < MOST else {}), encoding="utf-8"
+                )
+                temporary.replace(self.path)
+            self.new = False
+
+
 @functools.cache
-def _parsed(path: Path) -> tuple[tuple[str, ...], str]:
-    """Return what a module imports and the digest of its own code, of one reading."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+def _memory() -> Memory:
+    return Memory(PACKAGE / "__pycache__" / "parsed.json")
+
+
+@functools.cache
+def _parsed(path: Path) -> Parsed:
+    return _memory().parsed(path.read_bytes(), str(path))
+
+
+def _parse(text: bytes, name: str) -> Parsed:
+    tree = ast.parse(text, filename=name)
     statements = list(_statements(tree))
-    imported = tuple(_imports(statements))
+    imported, named = _imports(statements)
     for node in (tree, *statements):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_prose(part)] or [ast.Pass()]
-    return imported, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return Parsed(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported, named)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.stmt]:
@@ -70,24 +134,27 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
             yield from _statements(inner)
 
 
-def _imports(statements: Sequence[ast.stmt]) -> Iterator[str]:
-    """Yield the package's modules that a module imports, at its top or inside its functions; not for types alone."""
+def _imports(statements: Sequence[ast.stmt]) -> tuple[list[str], list[str]]:
+    """Return the package's modules that a module imports, at its top or inside its functions; not for types alone.
+
+    Second what it takes from them by name, which may be modules too.
+    """
     for_types = {
         part
         for node in statements
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for part in node.body
     }
+    imported, named = [], []
     for node in statements:
         if node in for_types:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "reproof")
+            imported += [alias.name for alias in node.names if alias.name.split(".")[0] == "reproof"]
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":
-            yield node.module
-            for alias in node.names:
-                if _source(name := f"{node.module}.{alias.name}").is_file():
-                    yield name
+            imported.append(node.module)
+            named += [f"{node.module}.{alias.name}" for alias in node.names]
+    return imported, named
 
 
 def _is_prose(node: ast.stmt) -> bool:

@@ -44,7 +44,6 @@ class Plan:
             threats.source_name,
             threats.transfers,
         )
-        self.transfer_from = threats.transfer_from
         models = study.models.items()
         self.trained = [name for name, model in models if not model.members]
         """The models that a training makes."""
@@ -159,17 +158,15 @@ class Plan:
     def attack(self, source: str, seed: int, suite: str) -> Job:
         """Return the job that makes a suite's adversarial images on a source: a model, or several joined by `+`."""
         models = parts(source)
-        chosen = self.study.models[models[0]]
-        path = self.adversarial_path(source, seed, suite)
-        attacks = self.attacks_on(source, suite)
-        others = self.transfer_from(source, suite)
+        chosen, path = self.study.models[models[0]], self.adversarial_path(source, seed, suite)
+        attacks, others = self.attacks_on(source, suite), self.threats.transfer_from(source, suite)
         return self._job(
             "attack",
             f"{source} seed {seed} {suite}",
             inputs={
                 "data": (self.data_path(chosen.dataset),),
                 "model": self._weights(models, seed),
-                **({"transfer_from": self._weights(others, seed)} if others else {}),
+                "transfer_from": self._weights(others, seed),
             },
             outputs={"adversarial": path, "record": path.replace(".safetensors", ".record.json")},
             slice={
@@ -199,7 +196,7 @@ class Plan:
                     if len(models) == 1
                     else facts.networks_modules(self.study, models)
                 ),
-                *(facts.networks_modules(self.study, others) if others else ()),
+                *facts.networks_modules(self.study, others),
                 *sorted(
                     {
                         f"reproof.attacks.{kind}"
@@ -430,7 +427,7 @@ class Plan:
     def jobs(self, rules: Sequence[str] = RULES) -> Iterator[Job]:
         """Yield every job of these rules, in the order of the DAG."""
         study = self.study
-        used = {model.dataset for model in study.models.values()}
+        used = dict.fromkeys(model.dataset for model in study.models.values())
         makers: dict[str, Any] = {
             "prepare": lambda: (self.prepare(dataset) for dataset in study.datasets if dataset in used),
             "train": lambda: (self.train(model, seed) for model in self.trained for seed in study.seeds),

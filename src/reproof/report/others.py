@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from reproof import wording
 from reproof.claims.claim import Claim
-from reproof.claims.independent import NO, IndependentMeasurement
+from reproof.claims.independent import NO, IndependentMeasurement, attack_title
 from reproof.settings.table_words import NO_ATTACK
 
 SHOWN = 3
@@ -22,7 +22,8 @@ def attack(found: IndependentMeasurement) -> str:
     norm = wording.parameters(f"norm={found.norm}{budget}")
     if not found.attack:
         return f"{found.details}, {norm}"
-    return f"{wording.attack(found.attack)}, {norm}{f' ({found.details})' if found.details else ''}"
+    name = attack_title(found.attack) or wording.attack(found.attack)
+    return f"{name}, {norm}{f' ({found.details})' if found.details else ''}"
 
 
 def model(found: IndependentMeasurement, same: bool, names: Mapping[str, str]) -> str:

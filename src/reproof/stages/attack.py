@@ -44,9 +44,7 @@ def attack(job: Job, run: Run) -> None:
     attack_loss = None if facts["view"] == "logits" else losses[facts["view"]]
     networks = {
         network["model"]: build.load(network, data.description, run.read(Path(path)))[1]
-        for network, path in zip(
-            facts.get("transfer_from", []), job.inputs.get("transfer_from", ()), strict=True
-        )
+        for network, path in zip(facts.get("transfer_from", []), job.inputs["transfer_from"], strict=True)
     }
     aggregated = facts.get("aggregated", False)
     images, labels = _images(data, facts)

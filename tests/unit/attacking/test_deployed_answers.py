@@ -19,6 +19,7 @@ from reproof.errors import ReproofError
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.purifier import Purified
 from tests.contract.test_defenses import NAMES, attacked, make
+from tests.ours import here
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, make_data
 
 
@@ -64,7 +65,7 @@ class Coarse(Purified):
         return images.round()
 
 
-@pytest.mark.parametrize("kind", ["bim", "mim", "pgd"])
+@pytest.mark.parametrize("kind", here("attacks", "bim", "mim", "pgd"))
 def test_an_image_leaves_when_the_purified_model_is_fooled_and_not_its_inside(kind: str) -> None:
     """On the last version images stopped just past the inner boundary, where the purifier still held them."""
     net = Coarse(trained(), DESCRIPTION).eval()
@@ -180,7 +181,9 @@ class Broken(TinyClassifier):
         return Poison.apply(logits), features
 
 
-@pytest.mark.parametrize("kind", ["fgsm", "bim", "pgd", "mim", "carlini_wagner", "deepfool", "jsma"])
+@pytest.mark.parametrize(
+    "kind", here("attacks", "fgsm", "bim", "pgd", "mim", "carlini_wagner", "deepfool", "jsma")
+)
 def test_gradients_that_are_no_numbers_are_counted(kind: str) -> None:
     net = Broken()
     net.inside = trained()

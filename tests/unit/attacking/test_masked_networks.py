@@ -22,7 +22,7 @@ from reproof.errors import StudyError
 from reproof.measuring import outcomes as measuring_outcomes
 from reproof.models.classifier import Classifier
 from reproof.settings.attack import AttackSettings
-from tests.ours import needs
+from tests.ours import here, needs
 from tests.tiny_classifier import TinyClassifier
 
 COUNT = 100
@@ -40,6 +40,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "square": {"kind": "square", "epsilons": BUDGETS, "queries": 200},
     "square_longer": {"kind": "square", "epsilons": BUDGETS[:1], "queries": 600},
 }
+ATTACKS = {name: stanza for name, stanza in ATTACKS.items() if here("attacks", stanza["kind"])}
 
 
 class Small(TinyClassifier):
@@ -235,7 +236,6 @@ def test_gradients_that_are_no_numbers_are_a_flag(tmp_path: Path) -> None:
     assert "NaN or infinite" in found["broken_gradients"].evidence
 
 
-@needs("attacks/random_noise", "attacks/square")
 def test_softmax_twice_is_a_flag(tmp_path: Path) -> None:
     found = flags(Masked(trained(), digits(), after=lambda logits: logits.softmax(dim=1)), tmp_path)
     assert "probabilities" in raised(found)

@@ -19,10 +19,12 @@ from reproof import registry
 from reproof.attacking import engine, judge, threat_model
 from reproof.attacking.batch import Batch
 from reproof.attacking.image_noise import ImageNoise
+from reproof.attacking.seclusion import LIBRARY_NORMS
 from reproof.attacks.autoattack import EnsembleAttack, parts
 from reproof.data.dataset import Dataset, to_unit
 from reproof.errors import StudyError
 from reproof.settings.attack import EpsilonAttackSettings
+from reproof.settings.values import Norm
 
 
 class Linear(nn.Module):
@@ -144,22 +146,27 @@ def test_few_classes_leave_out_only_what_they_cannot_define(
     assert library.fab.targeted == (version == "standard")
 
 
-@pytest.mark.parametrize(("version", "epsilon"), [("standard", 0.06), ("rand", 0.06)])
+@pytest.mark.parametrize(
+    ("version", "norm", "epsilon"),
+    [("standard", "linf", 0.06), ("rand", "linf", 0.06), ("standard", "l2", 0.35)],
+)
 def test_it_is_the_library_s_own_evaluation(
-    version: Literal["standard", "rand"], epsilon: float, monkeypatch: pytest.MonkeyPatch
+    version: Literal["standard", "rand"], norm: Norm, epsilon: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, images, labels = blobs(4)
+    images, labels = images[::2].contiguous(), labels[::2]
     monkeypatch.setattr(pyautoattack.checks, "check_dynamic", lambda *_, **__: None)
     monkeypatch.setattr(logging.getLogger("auto-attack"), "disabled", True)
     with torch.random.fork_rng():
         torch.manual_seed(5)
         seed = int(torch.randint(2**31, ()))
-        library = pyautoattack.AutoAttack(net, eps=epsilon, seed=seed, version=version)
+        named: Any = LIBRARY_NORMS[norm]
+        library = pyautoattack.AutoAttack(net, norm=named, eps=epsilon, seed=seed, version=version)
         library.square.n_queries = 100
         library.apgd_targeted.n_target_classes = library.fab.n_target_classes = 3
         theirs, _ = library.run_standard_evaluation(images.clone(), labels)
         torch.manual_seed(5)
-        ours = EnsembleAttack(version, queries=100).perturb(batch(net, images, labels, epsilon))
+        ours = EnsembleAttack(version, 100, norm).perturb(batch(net, images, labels, epsilon))
     assert torch.equal(ours, theirs)
     fooled = net(ours).argmax(1) != labels
     assert 0 < fooled.sum() < len(images), "both kinds are compared"

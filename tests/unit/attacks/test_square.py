@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from reproof import registry
 from reproof.attacking import engine, judge, threat_model
+from reproof.attacking.seclusion import LIBRARY_NORMS
 from reproof.attacks.square import RandomSquaresAttack
 from reproof.errors import StudyError
 from reproof.settings.attack import EpsilonAttackSettings
+from reproof.settings.values import Norm
 from tests.unit.attacks.test_autoattack import Changed, Linear, batch, blobs
 
 
@@ -99,19 +101,24 @@ def test_survivors_cost_the_declared_queries_and_have_the_smallest_margin(
     )
 
 
-@pytest.mark.parametrize("share", [0.8, 0.1])
+@pytest.mark.parametrize(
+    ("norm", "epsilon", "share"), [("linf", 0.08, 0.8), ("linf", 0.08, 0.1), ("l2", 0.7, 0.8)]
+)
 def test_what_it_fools_is_what_the_library_fools(
-    trained: tuple[nn.Module, Tensor, Tensor], share: float
+    trained: tuple[nn.Module, Tensor, Tensor], norm: Norm, epsilon: float, share: float
 ) -> None:
     net, images, labels = trained
     with torch.random.fork_rng():
         torch.manual_seed(5)
         seed = int(torch.randint(2**31, ()))
         theirs = SquareAttack(
-            net, eps=0.08, n_queries=150, p_init=share, seed=seed, device="cpu", resc_schedule=True
-        ).perturb(images.clone(), labels)
+            net, norm=LIBRARY_NORMS[norm], eps=epsilon, n_queries=150, p_init=share, seed=seed, device="cpu",
+            resc_schedule=True,
+        ).perturb(images.clone(), labels)  # fmt: skip
         torch.manual_seed(5)
-        ours = RandomSquaresAttack(queries=150, share=share).perturb(batch(net, images, labels, 0.08))
+        ours = RandomSquaresAttack(queries=150, share=share, norm=norm).perturb(
+            batch(net, images, labels, epsilon)
+        )
     fooled = net(ours).argmax(1) != labels
     assert 0 < fooled.sum() < len(images)
     assert torch.equal(ours[fooled], theirs[fooled])

@@ -7,13 +7,15 @@ import dataclasses
 
 import pytest
 
-from reproof.claims.independent import COLUMNS, FILE, NO, nearest_claim, read_independent, search
+from reproof import registry
+from reproof.claims import independent
+from reproof.claims.independent import COLUMNS, FILE, NO, nearest_claim, read_independent, search, terms
 from reproof.claims.paper import papers
+from reproof.claims.vocabulary import FAMILIES, Terms
 from reproof.errors import ClaimError
+from reproof.report import others
 from tests.hand_made_papers import claim
-from tests.ours import EXPERIMENTS, needs
-
-pytestmark = needs(*EXPERIMENTS)
+from tests.ours import WHOLE, is_here, needs
 
 ROW = {
     **{
@@ -122,37 +124,45 @@ def test_refuses_another_header_a_short_line_and_a_line_twice(tmp_path):
         read_independent(tmp_path / "absent.csv")
 
 
+ABOUT = [
+    ({}, {}, True),
+    ({}, {"parameters": "epsilon=0.1"}, True),
+    ({}, {"defense": "prototype_conformity[layer=1]"}, True),
+    ({}, {"defense": "defensive_features"}, False),
+    ({}, {"dataset": "cifar10"}, False),
+    ({}, {"metric": "train_accuracy"}, False),
+    ({}, {"setting": "black_box", "source": "vgg19"}, False),
+    ({"training": "pgd"}, {}, False),
+    ({"training": "pgd"}, {"training": "pgd"}, True),
+    # An attack that searches no harder in the same norm: one step is held to several, several to an ensemble.
+    ({}, {"attack": "fgsm"}, True),
+    ({"attack": "fgsm"}, {}, False),
+    ({"attack": "fgsm"}, {"attack": "fgsm"}, True),
+    ({"attack": "bim"}, {}, True),
+    ({"attack": "autoattack"}, {}, True),
+    ({}, {"attack": "autoattack"}, False),
+    (ADAPTIVE, {}, True),
+    (ADAPTIVE, {"attack": "fgsm"}, True),
+    ({**ADAPTIVE, "norm": "l2"}, {}, False),
+    ({"attack": "carlini_wagner", "norm": "l2", "epsilon": ""}, {"attack": "carlini_wagner", "parameters": "c=1"}, True),
+    ({}, {"attack": "carlini_wagner", "parameters": "c=1"}, False),
+    # Clean accuracy is held to clean accuracy alone.
+    ({}, {"attack": "none", "parameters": ""}, True),
+    ({"clean": ""}, {"attack": "none", "parameters": ""}, False),
+    (CLEAN, {"attack": "none", "parameters": ""}, True),
+    (CLEAN, {}, False),
+]  # fmt: skip
+
+
+def attacks_are_here(found, claimed):
+    """Say whether the attacks are here that a case is about: how hard one searches, its file says."""
+    named = {side.get("attack") for side in (found, claimed)} - {None, "", "none"}
+    return all(is_here(f"attacks/{name}") for name in named)
+
+
 @pytest.mark.parametrize(
-    ("found", "claimed", "about"),
-    [
-        ({}, {}, True),
-        ({}, {"parameters": "epsilon=0.1"}, True),
-        ({}, {"defense": "prototype_conformity[layer=1]"}, True),
-        ({}, {"defense": "defensive_features"}, False),
-        ({}, {"dataset": "cifar10"}, False),
-        ({}, {"metric": "train_accuracy"}, False),
-        ({}, {"setting": "black_box", "source": "vgg19"}, False),
-        ({"training": "pgd"}, {}, False),
-        ({"training": "pgd"}, {"training": "pgd"}, True),
-        # An attack that searches no harder in the same norm: one step is held to several, several to an ensemble.
-        ({}, {"attack": "fgsm"}, True),
-        ({"attack": "fgsm"}, {}, False),
-        ({"attack": "fgsm"}, {"attack": "fgsm"}, True),
-        ({"attack": "bim"}, {}, True),
-        ({"attack": "autoattack"}, {}, True),
-        ({}, {"attack": "autoattack"}, False),
-        (ADAPTIVE, {}, True),
-        (ADAPTIVE, {"attack": "fgsm"}, True),
-        ({**ADAPTIVE, "norm": "l2"}, {}, False),
-        ({"attack": "carlini_wagner", "norm": "l2", "epsilon": ""}, {"attack": "carlini_wagner", "parameters": "c=1"}, True),
-        ({}, {"attack": "carlini_wagner", "parameters": "c=1"}, False),
-        # Clean accuracy is held to clean accuracy alone.
-        ({}, {"attack": "none", "parameters": ""}, True),
-        ({"clean": ""}, {"attack": "none", "parameters": ""}, False),
-        (CLEAN, {"attack": "none", "parameters": ""}, True),
-        (CLEAN, {}, False),
-    ],
-)  # fmt: skip
+    ("found", "claimed", "about"), [case for case in ABOUT if attacks_are_here(*case[:2])]
+)
 def test_says_which_claims_it_is_about(tmp_path, found, claimed, about):
     assert measured(tmp_path, **found).of_claim(claim(**claimed)) is about
 
@@ -166,19 +176,19 @@ def test_the_same_model_is_one_paper_s_and_its_copies_but_no_variant(tmp_path):
     assert not measured(tmp_path, same_model=NO).same_as(claim())
 
 
-@pytest.mark.parametrize(
-    ("better", "worse"),
-    [
-        ({}, {"attack": "fgsm"}),
-        ({"parameters": "epsilon=0.1"}, {"attack": "mim"}),
-        ({"attack": "fgsm"}, {"attack": "none", "parameters": ""}),
-        ({"parameters": "epsilon=0.1"}, {"defense": "prototype_conformity[layer=1]"}),
-        ({"parameters": "epsilon=0.1"}, {"setting": "adaptive"}),
-        ({"attack": "mim", "parameters": "epsilon=0.1"}, {"attack": "fgsm"}),
-        ({"parameters": "epsilon=0.2"}, {"parameters": "epsilon=0.5"}),
-        ({}, {"row": "the same again"}),
-    ],
-)
+NEARER = [
+    ({}, {"attack": "fgsm"}),
+    ({"parameters": "epsilon=0.1"}, {"attack": "mim"}),
+    ({"attack": "fgsm"}, {"attack": "none", "parameters": ""}),
+    ({"parameters": "epsilon=0.1"}, {"defense": "prototype_conformity[layer=1]"}),
+    ({"parameters": "epsilon=0.1"}, {"setting": "adaptive"}),
+    ({"attack": "mim", "parameters": "epsilon=0.1"}, {"attack": "fgsm"}),
+    ({"parameters": "epsilon=0.2"}, {"parameters": "epsilon=0.5"}),
+    ({}, {"row": "the same again"}),
+]
+
+
+@pytest.mark.parametrize(("better", "worse"), [case for case in NEARER if attacks_are_here(*case)])
 def test_the_nearest_claim(tmp_path, better, worse):
     found = measured(tmp_path)
     best, other = claim(**better), claim(**worse)
@@ -187,6 +197,7 @@ def test_the_nearest_claim(tmp_path, better, worse):
         assert nearest_claim(found, [other, best]) is best
 
 
+@needs("attacks/autoattack", "attacks/bim")
 def test_beside_an_ensemble_of_attacks_stands_the_one_with_a_random_start(tmp_path):
     found = measured(tmp_path, attack="autoattack")
     bim, pgd = claim(attack="bim"), claim()
@@ -198,18 +209,52 @@ def test_no_claim_without_a_value_and_none_that_it_is_not_about(tmp_path):
     assert nearest_claim(found, [claim(printed="-"), claim(dataset="svhn")]) is None
 
 
+@needs("attacks/autoattack", "attacks/bim")
 def test_attacks_search_in_this_order():
     assert search("fgsm") < search("bim") == search("pgd") < search("autoattack") == search("")
+
+
+def test_what_is_gone_is_still_a_word_and_a_slip_is_none(tmp_path, monkeypatch):
+    """A file that is deleted takes no measurement with it: the page would no longer be made."""
+    gone = Terms(
+        attacks={"gone": "Gone Attack"}, defenses={"lost": "lost defense"}, datasets={"past": "Past"}
+    )
+    monkeypatch.setattr(independent, "terms", lambda: gone)
+    about = {"defense": "lost", "dataset": "past"}
+    found = measured(tmp_path, attack="gone", **about)
+    assert others.attack(found) == "Gone Attack, L∞, ε = 0.3 (100 steps)"
+    assert others.attack(measured(tmp_path, **about)) == "PGD, L∞, ε = 0.3 (100 steps)"
+    assert not found.of_claim(claim())
+    with pytest.raises(ClaimError, match="column attack: 'goone' is unknown; did you mean 'gone'"):
+        measured(tmp_path, attack="goone", **about)
+
+
+def test_terms_that_cannot_be_read_are_named(tmp_path):
+    path = tmp_path / "independent.yaml"
+    path.write_text("attack: {pgd: PGD}\n")
+    for wrong in (path, tmp_path / "absent.yaml"):
+        with pytest.raises(ClaimError, match=rf"{wrong.name}: cannot be read"):
+            terms(wrong)
+
+
+def test_every_word_of_the_project_s_own_file_is_among_its_terms_with_the_plug_in_s_title():
+    for one in read_independent(FILE):
+        assert one.defense in terms().defenses
+        assert one.dataset in terms().datasets
+        assert one.attack in ("", "none") or one.attack in terms().attacks
+    for family in FAMILIES.values():
+        for key, names in terms().of(family).items():
+            assert names == (registry.title(family, key) or names[0],)
 
 
 def test_the_project_s_own_file_names_papers_that_are_there_and_sources_of_others():
     found, known = read_independent(FILE), {paper.key: paper for paper in papers()}
     assert len(found) >= 30
-    assert {one.same_model for one in found} <= {*known, NO}
     for one in found:
-        if one.same_model != NO:
+        if one.same_model != NO and is_here(f"papers/{one.same_model}"):
             assert one.of_paper(known[one.same_model])
-        assert any(one.of_paper(paper) for paper in known.values()), f"{one.defense} on {one.dataset}"
+        about = any(one.of_paper(paper) for paper in known.values())
+        assert about or not WHOLE, f"{one.defense} on {one.dataset}"
         assert "//" not in one.source
     (released,) = [
         one for one in found if (one.defense, one.attack) == ("prototype_conformity", "autoattack")

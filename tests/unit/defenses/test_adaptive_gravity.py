@@ -587,7 +587,7 @@ class TestWrongSettings:
     def test_a_network_with_one_feature_is_refused(self) -> None:
         classifier = TinyClassifier()
         classifier.feature_shapes = {"penultimate": (6,)}
-        with pytest.raises(StudyError, match="needs two features, head and tail; this network has penult"):
+        with pytest.raises(StudyError, match="needs two features, head and tail; found penult"):
             AdaptiveGravity(Settings()).build(classifier, DESCRIPTION)
 
 

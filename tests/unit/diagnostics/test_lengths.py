@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reproof import registry
@@ -157,6 +159,44 @@ def test_a_point_stands_for_a_setting_that_is_swept() -> None:
     other = lengths.length_of("deepfool", told | {"overshoot": 0.05}, "steps=200")
     assert other is not None
     assert one.grows(other) is None
+
+
+def refusing(attack: str, right: int, wrong: int, **more: Any) -> Trial:
+    """Return an adaptive attack on 100 images that leaves the first ones right, makes the last ones wrong, others refused."""
+    made = adaptive(attack, right / 100, 100, **more)
+    return dataclasses.replace(made, refused=(np.arange(100) >= right) & (np.arange(100) < 100 - wrong))
+
+
+def refused_flags(*trials: Trial) -> dict[str, RedFlag]:
+    seen = dataclasses.replace(outcomes(*trials), clean_refused=np.zeros(100, dtype=bool))
+    return {flag.check: flag for flag in find([seen], ATTACKS)}
+
+
+def test_of_a_model_that_refuses_the_wrong_and_accepted_are_compared_too() -> None:
+    """Ten steps and 40 leave none right; the longer run alone gets images past the detectors."""
+    pair = refusing("pgd", 0, 1), refusing("pgd_longer", 0, 49)
+    flag = refused_flags(*pair)["more_steps"]
+    assert flag.raised is True
+    assert (
+        "leaves 99 of 100 images right or refused, adaptive PGD longer at ε = 0.1 leaves 51" in flag.evidence
+    )
+    assert "corrected for 2 comparisons" in flag.evidence
+    assert flags(*pair)["more_steps"].raised is False, "of which nothing is seen in what is right"
+    right = refusing("pgd", 60, 10), refusing("pgd_longer", 20, 10)
+    assert refused_flags(*right)["more_steps"].raised is True
+
+
+@needs("attacks/autoattack")
+def test_an_attack_past_detectors_is_not_weak_for_what_others_make_refused() -> None:
+    """It leaves 30 right, where cross-entropy and an ensemble leave none and are refused."""
+    past = refusing("pgd", 30, 49)
+    plain = dataclasses.replace(trial("pgd", 0, images=100), refused=np.arange(100) < 99)
+    for other, check in ((plain, "plain_vs_adaptive"), ("autoattack", "adaptive_vs_strongest")):
+        shown = dataclasses.replace(plain, attack="all", kind=other) if isinstance(other, str) else other
+        assert refused_flags(past, shown)[check].raised is False
+        assert flags(past, shown)[check].raised is True
+        better = dataclasses.replace(shown, refused=np.zeros(100, dtype=bool))
+        assert refused_flags(past, better)[check].raised is True
 
 
 @needs("attacks/autoattack")

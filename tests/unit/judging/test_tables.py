@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from reproof.claims.paper import Paper
+from reproof.claims.paper import Paper, papers
 from reproof.csv_tables import KEY, STATEMENTS, SUMMARY, VERDICTS
 from reproof.judging.difference import Difference, dump, load
 from reproof.judging.study_facts import ModelFacts, StudyFacts
@@ -142,7 +142,8 @@ def test_order_of_files_and_rows_changes_nothing(tmp_path, files):
 
 
 def test_claims_of_all_papers_are_judged_where_none_are_given(files):
-    assert len(tabulate(read_outcomes(files), FACTS).verdicts) > 1000
+    printed = [claim for paper in papers() for claim in paper.claims if claim.value is not None]
+    assert len(tabulate(read_outcomes(files), FACTS).verdicts) == len(printed)
 
 
 def test_facts_are_read_from_the_job():

@@ -15,7 +15,7 @@ from reproof.measuring.measurements import measure, summarise
 from reproof.measuring.separations import Separated, mean_margin, separations
 from reproof.plan.jobs import Plan
 from reproof.study import reader
-from tests.ours import EXPERIMENTS, needs
+from tests.ours import needs
 
 ROOT = Path(__file__).parents[3]
 DIVERSE = Separated(
@@ -133,7 +133,12 @@ def test_a_table_has_one_mean(count: int) -> None:
         mean_margin([{"first": "mean", "second": "", "margin": 1.0}] * count)
 
 
-@needs(*EXPERIMENTS)
+@needs(
+    "defenses/independent_ensemble",
+    "defenses/distilled_ensemble",
+    "defenses/diverse_ensemble",
+    "architectures/dkd_mnist",
+)
 def test_a_study_says_whose_separation_each_file_is() -> None:
     study = reader.load([ROOT / "studies/digits_zeta.yaml"])
     job = Plan(study).tabulate()

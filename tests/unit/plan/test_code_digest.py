@@ -43,6 +43,49 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def test_a_text_is_parsed_once(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one Python: the next one's syntax trees may have other words. Notes that are lost or spoilt are made anew."""
+    before = digest()
+    notes = package / "__pycache__/parsed.json"
+    parse = code_digest._parse
+    parsed: list[str] = []
+
+    def count(text: bytes, name: str) -> code_digest.Parsed:
+        parsed.append(Path(name).name)
+        return parse(text, name)
+
+    monkeypatch.setattr(code_digest, "_parse", count)
+    assert digest() == before
+    assert parsed == []
+    edit(package / "c.py", "return 3", "return 4")
+    assert digest() != before
+    assert parsed == ["c.py"]
+    edit(package / "c.py", "return 4", "return 3")
+    for spoilt in ("", "5", "[", "[]"):
+        notes.write_text(spoilt)
+        parsed.clear()
+        assert digest() == before
+        assert len(parsed) == 5, spoilt
+    parsed.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.version", "another")
+        assert digest() == before
+    assert len(parsed) == 5
+    shutil.rmtree(notes.parent)
+    notes.parent.write_text("no folder can be made here")
+    assert digest() == before
+
+
+def test_a_name_that_becomes_a_module_counts_although_no_text_changed(package: Path) -> None:
+    edit(package / "a.py", "import e\n", "import e, later\n")
+    before = digest()
+    (package / "sub/later.py").write_text("z = 1\n")
+    between = digest()
+    assert between != before
+    edit(package / "sub/later.py", "1", "2")
+    assert digest() != between
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [

@@ -40,8 +40,6 @@ VOTES = first_that(votes=True, beside=True)
 SHAPES = first_that(shapes=True)
 SEVERAL = first_that(several=True)
 
-NETWORK = (*here("architectures", "lenet"), "cnn6")[0]
-
 STUDY: dict[str, Any] = {
     "study": "checked",
     "seeds": [0, 1],
@@ -50,7 +48,7 @@ STUDY: dict[str, Any] = {
         "digits": {"kind": "digits", "image_size": 16, "test_images": 40, "validation_images": 20},
         "others": {"kind": "digits", "image_size": 16, "test_images": 60, "validation_images": 20},
     },
-    "architecture": {"kind": NETWORK, "width": 0.25},
+    "architecture": {"kind": "cnn6", "width": 0.25},
     "training": {"epochs": 8, "batch_size": 64, "learning_rate": 0.01},
     "models": {
         "main": {"defense": {"kind": "undefended"}},
@@ -146,7 +144,7 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         (model(half_of="elsewhere"), "models.x.half_of", "'elsewhere' is another kind of model"),
         (model(half_of="main"), "models.x.half_of", "half of 'main' are"),
         (model(half_of="main", training={"epochs": 4, "batch_size": 32}), "models.x.training.batch_size", "by more than the length"),
-        (model(half_of="main", training={"epochs": 4}, architecture={"kind": NETWORK, "width": 0.5}), "models.x.architecture", "by more than the length"),
+        (model(half_of="main", training={"epochs": 4}, architecture={"kind": "cnn6", "width": 0.5}), "models.x.architecture", "by more than the length"),
         (model(half_of="votes", defense={"kind": VOTES}, members=["main", "taught"]), "models.x.members", "those of 'votes', in their order"),
     ],
     "ensembles_are_only_put_together": [
@@ -155,7 +153,7 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     ],
     "members_are_plain_networks": [
         (
-            model(defense={"kind": VOTES}, members=["main", "second"], architecture={"kind": NETWORK, "width": 0.5}),
+            model(defense={"kind": VOTES}, members=["main", "second"], architecture={"kind": "cnn6", "width": 0.5}),
             "models.x.members[0]",
             "main is another network",
         ),
@@ -167,8 +165,8 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     ],
     "images_are_large_enough": [
         (
-            {"datasets": {"digits": {"image_size": 11}}},
-            "architecture",
+            {"datasets": {"digits": {"image_size": 11}}, **model(architecture={"kind": "lenet"})},
+            "models.x.architecture",
             "lenet needs images of at least 12 x 12 pixels; those of digits have 11 x 11",
         ),
         (
@@ -210,6 +208,18 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     "aggregated_on_logits": [(suite("sums", view="votes"), "suites.sums.view", "leave the view out, or set members: joint")],
     "aggregated_within_linf": [
         (suite("sums", settings={"fgsm": {"psnrs": [20]}}), "suites.sums.attacks[0]", "an aggregated suite takes budgets"),
+    ],
+    "known_networks": [
+        (
+            suite("papers", transfer_from=["nett"]),
+            "suites.papers.transfer_from[0]",
+            "no model is called 'nett'",
+        ),
+        (
+            suite("papers", transfer_from=["main"]),
+            "suites.papers.transfer_from",
+            "no attack of the suite makes images on other models by itself",
+        ),
     ],
     "overridden_images_are_there": [
         (
@@ -362,20 +372,18 @@ def test_a_check_finds_the_mistake_that_it_is_named_for(
 # What plug-ins say of what is asked of them.
 
 
-@needs("architectures/lenet")
 @pytest.mark.parametrize(
     ("defense", "training", "place", "words"),
     [
-        ({"kind": "prototype_conformity", "layers": ["layer9"]}, {}, "layers", "no feature is called 'layer9'; this network's are conv1, conv2"),
-        ({"kind": "prototype_conformity"}, {}, "layers", "say where the loss acts; this network's features are conv1"),
-        ({"kind": "prototype_conformity", "layers": ["fc1"], "branch_sizes": [1, 2]}, {}, "", "branch_sizes should have one size"),
-        ({"kind": "adaptive_gravity", "layers": ["fc1", "fc9"]}, {}, "layers", "no feature is called 'fc9'"),
+        ({"kind": "prototype_conformity", "layers": ["layer9"]}, {}, "layers", "no feature is called 'layer9'; this network's are layer1, layer2"),
+        ({"kind": "prototype_conformity", "layers": ["layer4"], "branch_sizes": [1, 2]}, {}, "", "branch_sizes should have one size"),
+        ({"kind": "adaptive_gravity", "layers": ["layer4", "layer9"]}, {}, "layers", "no feature is called 'layer9'"),
         ({"kind": "adaptive_gravity", "warmup_epochs": 8}, {}, "warmup_epochs", "leaves no epoch for a round"),
         ({"kind": "adaptive_gravity", "epochs_per_round": 2, "round": 3}, {}, "round", "is 3, and the epochs after the warm-up make 2"),
         ({"kind": "adaptive_gravity", "centroids_per_class": 9, "centroid_images": 50}, {}, "centroid_images", "50 training images are too few"),
-        ({"kind": "polarised_contrastive", "layer": "fc3"}, {}, "layer", "no feature is called 'fc3'"),
-        ({"kind": "diverse_ensemble", "layer": "fc3"}, {}, "layer", "no feature is called 'fc3'"),
-        ({"kind": "prototype_conformity", "layers": ["fc1"], "warmup_epochs": 8}, {}, "warmup_epochs", "leaves no epoch to the loss; there are 8"),
+        ({"kind": "polarised_contrastive", "layer": "layer8"}, {}, "layer", "no feature is called 'layer8'"),
+        ({"kind": "diverse_ensemble", "layer": "layer8"}, {}, "layer", "no feature is called 'layer8'"),
+        ({"kind": "prototype_conformity", "layers": ["layer4"], "warmup_epochs": 8}, {}, "warmup_epochs", "leaves no epoch to the loss; there are 8"),
         ({"kind": "defensive_features", "taps": "blocks"}, {}, "taps", "this network has no residual blocks"),
         (
             {"kind": "polarised_contrastive", "built_on": {"kind": "defensive_features", "taps": "blocks"}},
@@ -403,6 +411,14 @@ def test_a_defense_says_what_keeps_it_from_being_trained(
     assert words in message
 
 
+@needs("architectures/lenet", "defenses/prototype_conformity")
+def test_on_a_network_of_another_paper_the_study_says_where_the_loss_acts() -> None:
+    message = refused(model(architecture={"kind": "lenet"}, defense={"kind": "prototype_conformity"}))
+    assert message.startswith(
+        "models.x.defense.layers: say where the loss acts; this network's features are conv1"
+    )
+
+
 def test_images_of_an_odd_size_are_not_pooled() -> None:
     if "magnet" not in registry.names("defenses"):
         pytest.skip("its file was deleted")
@@ -413,7 +429,6 @@ def test_images_of_an_odd_size_are_not_pooled() -> None:
     parse(odd, model(defense={"kind": "magnet", "pooled": False}))
 
 
-@needs("architectures/lenet")
 def test_features_of_a_network_that_another_defense_shapes_are_not_known_beforehand() -> None:
     if "polarised_contrastive" not in registry.names("defenses") or SHAPES == ABSENT:
         pytest.skip("its file was deleted")

@@ -28,9 +28,7 @@ from reproof.stages.train import train
 from reproof.study import layers, reader
 from reproof.study import model as study_model
 from reproof.training import loop
-from tests.ours import needs
 
-pytestmark = needs("architectures/lenet")
 FILE = "study.yaml"
 
 
@@ -53,7 +51,7 @@ STUDY: dict[str, Any] = {
         "digits": {"kind": "digits", "test_images": 40, "validation_images": 20},
         "others": {"kind": "digits", "test_images": 60, "validation_images": 20},
     },
-    "architecture": {"kind": "lenet", "width": 0.25},
+    "architecture": {"kind": "cnn6", "width": 0.25},
     "training": {"epochs": 2, "batch_size": 64, "learning_rate": 0.01},
     "models": {
         "main": {"defense": {"kind": "undefended"}},
@@ -159,7 +157,7 @@ class TestWrongEntries:
                 "seed_offset: an ensemble is not trained; set its members' instead",
             ),
             (
-                {"members": ["main", "second"], "architecture": {"kind": "lenet", "width": 0.5}},
+                {"members": ["main", "second"], "architecture": {"kind": "cnn6", "width": 0.5}},
                 "members[0]: main is another network than the ensemble's architecture says; give both the same",
             ),
             (

@@ -21,6 +21,7 @@ from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Count, Number, Settings, format_number, parse_count, parse_number
 from reproof.study import layers, reader
 from reproof.study import model as study_model
+from tests.ours import cases_here
 
 
 @pytest.mark.parametrize(
@@ -140,16 +141,24 @@ def test_keys_of_claims(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,
         "models:\n"
-        "  fgsm: {defense: {kind: undefended}, training: {adversarial: {attack: fgsm, epsilon: 0.1}}}\n"
-        "  vgg19: {architecture: {kind: vgg, depth: 19}, defense: {kind: undefended}}\n",
+        "  fgsm: {defense: {kind: undefended}, training: {adversarial: {attack: fgsm, epsilon: 0.1}}}\n",
     )
     keys = {name: (m.architecture_key, m.defense_key, m.training_key) for name, m in loaded.models.items()}
     del keys["centred"]
     assert keys == {
         "plain": ("cnn6", "undefended", "clean"),
         "fgsm": ("cnn6", "undefended", "fgsm"),
-        "vgg19": ("vgg19", "undefended", "clean"),
     }
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key"),
+    cases_here("architectures", [("vgg", "vgg19"), ("resnet", "resnet110"), ("cnn6", "cnn6")]),
+)
+def test_key_of_an_architecture_says_its_depth(architecture: str, key: str, tmp_path: Path) -> None:
+    depth = f", depth: {key.removeprefix(architecture)}" if key != architecture else ""
+    entry = f"{{architecture: {{kind: {architecture}{depth}}}, defense: {{kind: undefended}}}}"
+    assert load(tmp_path, f"models: {{deep: {entry}}}").models["deep"].architecture_key == key
 
 
 def _stands_alone(kind: str) -> bool:
@@ -507,7 +516,7 @@ def test_study_that_stands_alone_drops_what_stands_before_it(tmp_path: Path) -> 
     with pytest.raises(StudyError, match=r"1\.yaml: alone"):
         load(tmp_path, "alone: maybe\n")
     with pytest.raises(StudyError, match=r"2\.yaml: datasets: this key is missing"):
-        load(tmp_path, below, "alone: true\nstudy: other\nseeds: [0]\ndataset: digits\narchitecture: {kind: lenet}\n"
+        load(tmp_path, below, "alone: true\nstudy: other\nseeds: [0]\ndataset: digits\narchitecture: {kind: cnn6}\n"
              "training: {epochs: 1, learning_rate: 1}\n")  # fmt: skip
 
 
