@@ -50,7 +50,7 @@ def composed(plan: Plan, model: str) -> list[tuple[EpsilonAttackSettings, int, t
         for choice in plan.attacks_on(model, threat.suite).values():
             if choice.settings.composed:
                 images = min(suite.images, choice.settings.images or suite.images)
-                found.append((choice.settings, images, plan.transfer_from(model, threat.suite)))
+                found.append((choice.settings, images, plan.threats.transfer_from(model, threat.suite)))
     return found
 
 
