@@ -155,9 +155,8 @@ class ComposedAttack:
         """Yield the parts for a batch's model, cheapest first."""
         settings, plain, hides = self.settings, on_logits(batch.logits), _hides(batch)
         views = [View(PLAIN, plain, early=not hides)]
-        views += [
-            View(name, as_attack_loss(loss, batch.logits)) for name, loss in batch.attack_losses.items()
-        ]
+        losses = {name: as_attack_loss(loss, batch.logits) for name, loss in batch.attack_losses.items()}
+        views += [View(name, loss) for name, loss in losses.items() if not loss.accepted]
         draws = itertools.count(step=max(settings.restarts, settings.targets, 1))
         for view in views:
             yield self._climb(view, "", next(draws))
@@ -167,13 +166,14 @@ class ComposedAttack:
                 yield self._climb(replace(view, smoothed=True), "smoothed margin", next(draws))
         for view in views if settings.targets else ():
             yield self._aim(view, "targeted margin", next(draws))
-        through = {view.name: view.loss.logits for view in views if view.loss.logits is not None}
-        if not hides:
-            through = {PLAIN: batch.logits}
+        # Past a purifier, AutoAttack would attack the network inside; its Square on a stand-in meets what is deployed.
+        through: dict[str, Logits] = {PLAIN: batch.logits}
+        if hides:
+            through = {name: loss.logits for name, loss in losses.items() if loss.logits is not None}
         authors = settings.autoattack and registry.attack("autoattack") is not None
         for name, logits in through.items() if authors else ():
             yield self._autoattack(name, logits, batch)
-        covered = authors and not hides and not batch.random
+        covered = authors and not batch.random
         if settings.queries and not covered and registry.attack("square") is not None:
             yield Part("Square", self._other("square", batch, queries=settings.queries).perturb, "score")
         for name, network in batch.networks.items():
@@ -187,11 +187,12 @@ class ComposedAttack:
 
     def _climb(self, view: View, form: str, draw: int) -> Part:
         """Return PGD with restarts on a view: with its own form, or with the margin in its place."""
+        restarts = 1 if view.smoothed else self.settings.restarts
 
         def run(shown: Batch, left: Tensor, number: int) -> Tensor:
             return self._run(shown, view, margin if form else None, draw + number)
 
-        return self._runs(view.called(form), self.settings.restarts, run)
+        return self._runs(view.called(form), restarts, run)
 
     def _aim(self, view: View, form: str, draw: int) -> Part:
         """Return PGD towards each of the likeliest wrong classes in turn."""
