@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 import torch
@@ -131,12 +131,16 @@ def attack(name: str, epsilon: float, constant: float) -> tuple[float, AttackSet
     """
     declared = registry.settings_class("attacks", name)
     assert issubclass(declared, AttackSettings)
+    steps = 20 if declared.usual_steps is None else 1
+    several = (
+        "steps" in declared.model_fields and get_origin(declared.model_fields["steps"].annotation) is tuple
+    )
     settings: AttackSettings = declare(
         "attacks",
         name,
         epsilons=[epsilon],
         constants=[constant],
-        steps=20 if declared.usual_steps is None else [1],
+        steps=[steps] if several else steps,
         restarts=3,
         binary_search_steps=2,
         queries=40,

@@ -12,6 +12,7 @@ from project import ROOT, Project, empty, timed
 TABLES = [
     "checklist.csv",
     "measurements.csv",
+    "parts.csv",
     "per_class.csv",
     "per_image.csv",
     "red_flags.csv",

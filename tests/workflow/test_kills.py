@@ -84,7 +84,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_kills_leave_the_result_as_it_was(
     times: int, fresh: Callable[..., Project], undisturbed: dict[str, bytes]
 ) -> None:

@@ -31,6 +31,7 @@ from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import differentiate
 from reproof.models.attack_loss import excess
 from reproof.settings.attack import Access, MinimalAttackSettings, Point
+from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count, Norm, Positive
 
 LAST_STEP, LAST_GAMMA = 0.01, 0.001
@@ -76,8 +77,8 @@ class Settings(MinimalAttackSettings):
         return self.budgets() or tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
 
     def passes(self) -> float:
-        """Return the steps, averaged over the points."""
-        return sum(self.steps) / len(self.steps)
+        """Return the steps, averaged over the points; of about every third iterate the deployed model is asked, too."""
+        return sum(self.steps) / len(self.steps) * (1 + FORWARD / 3)
 
 
 @dataclass(frozen=True)

@@ -287,21 +287,7 @@ def test_a_detached_input_says_what_to_do_and_is_a_flag_under_a_search(tmp_path:
     assert found["white_box_vs_gradient_free"].raised is None
 
 
-class Flat(torch.autograd.Function):
-    """Answers as they are, and a gradient that is none at three pixels of twenty."""
-
-    @staticmethod
-    def forward(context: Any, images: Tensor) -> Tensor:
-        return images.clone()
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        spared = torch.rand(gradient.shape[1:], generator=torch.Generator().manual_seed(0)) < 0.85
-        return gradient * spared
-
-
 DISGUISED: dict[str, Callable[[Dataset], Classifier]] = {
-    "a gradient at 85 % of the pixels": lambda data: Masked(trained(), data, before=Flat.apply),
     "a flat softmax": lambda data: Masked(trained(), data, after=lambda logits: logits / 1000),
     "a steep softmax": lambda data: Masked(trained(), data, after=lambda logits: 1000 * logits),
     "an input that is detached": lambda data: Masked(trained(), data, before=torch.detach),

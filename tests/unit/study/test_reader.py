@@ -547,7 +547,7 @@ def test_suite_sets_an_attack_otherwise_under_the_same_name(tmp_path: Path) -> N
         ),
         (
             "{pgd: {epsilons: [2]}}",
-            "1.yaml: suites.adaptive.settings.pgd.epsilons[0]: input should be less than",
+            "1.yaml: suites.adaptive.settings.pgd: epsilons: 2 should be less than or equal to 1",
         ),
         (
             "{pgd: {step: 2}}",
