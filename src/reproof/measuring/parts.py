@@ -44,8 +44,7 @@ _KEY = ("study", "dataset", "model", "setting", "source", "attack", "parameters"
 def parts_of(trial: Trial, one: Outcomes) -> Mapping[str, str]:
     """Return an attack's parts in their order, and how each searches; none of an attack that is not composed."""
     note = one.notes.get(trial.threat, {}).get(trial.source, {}).get(trial.attack, {})
-    found: Mapping[str, str] = note.get("parts", {})
-    return found
+    return dict(note.get("parts", ()))
 
 
 def _rows(seen: Sequence[tuple[Trial, Outcomes]]) -> Iterable[dict[str, object]]:

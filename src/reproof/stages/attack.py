@@ -107,7 +107,8 @@ def _attack(
         for position, part in taken.by.items():
             by[position] = list(parts).index(part)
         tensors[f"taken/{name}/{parameters}"] = by
-    return tensors, _note(made, budgets, len(images)) | ({"parts": parts} if parts else {})
+    # Pairs: what stores them sorts keys, and the parts have an order.
+    return tensors, _note(made, budgets, len(images)) | ({"parts": list(parts.items())} if parts else {})
 
 
 def _images(data: Dataset, facts: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -38,7 +38,7 @@ def evaluate(job: Job, run: Run) -> None:
         device=chosen,
         parts={
             source: {
-                name: list(note["parts"])
+                name: [part for part, _ in note["parts"]]
                 for name, note in metadata.get("notes", {}).items()
                 if "parts" in note
             }

@@ -20,6 +20,7 @@ from reproof.data.dataset import Dataset, to_unit
 from reproof.diagnostics import red_flags
 from reproof.errors import StudyError
 from reproof.measuring import outcomes as measuring_outcomes
+from reproof.measuring import parts
 from reproof.models.classifier import Classifier
 from reproof.settings.attack import AttackSettings
 from tests.ours import here, needs
@@ -149,7 +150,8 @@ def made_on(
             names = list(taken.parts)
             by = [names.index(taken.by[row]) if row in taken.by else -1 for row in range(COUNT)]
             tensors[f"taken/{name}/{parameters}"] = torch.tensor(by, dtype=torch.int16)
-            notes[name].setdefault("parts", {}).update(taken.parts)
+            tried = {**dict(notes[name].get("parts", ())), **taken.parts}
+            notes[name]["parts"] = list(tried.items())
     return tensors, notes
 
 
@@ -177,7 +179,7 @@ def flags(
         judged = evaluation.evaluate(
             classifier, data, {source: made}, attacks,
             setting=setting, threat=threat, view="logits", examples=0, device=torch.device("cpu"),
-            parts={source: {name: list(note["parts"]) for name, note in notes.items() if "parts" in note}},
+            parts={source: {name: [part for part, _ in note["parts"]] for name, note in notes.items() if "parts" in note}},
         )  # fmt: skip
         own = {"notes": {source: notes}, "probe": probe} if source == "net" else {}
         identity = {**common, "model": "net", "seed": 0, "threat": threat, **own}
@@ -328,3 +330,8 @@ def test_the_strongest_attack_raises_nothing_on_an_honest_network(epsilon: float
     found = flags(trained(epsilon=epsilon), tmp_path, {"strongest": STRONGEST})
     assert raised(found) == set()
     assert found["search_after_gradients"].raised is False
+    # The files keep the parts in their order, and each image's by its name.
+    table = parts.parts(measuring_outcomes.read_outcomes(sorted(tmp_path.glob("*.parquet"))))
+    first = table[table["place"] == 1]
+    assert set(first["part"]) == {"cross-entropy"}
+    assert int(first["taken"].sum()) > int(table["taken"].sum()) / 2

@@ -28,7 +28,9 @@ def flags(
     made = replace(
         trial("strongest", left, images=images, kind="strongest"), taken_by=("",) * left + tuple(by)
     )
-    seen = replace(outcomes(made), notes={"white_box": {"net": {"strongest": {"parts": dict(parts)}}}})
+    seen = replace(
+        outcomes(made), notes={"white_box": {"net": {"strongest": {"parts": list(parts.items())}}}}
+    )
     return {flag.check: flag for flag in red_flags.find([seen])}
 
 

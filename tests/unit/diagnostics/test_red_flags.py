@@ -142,7 +142,7 @@ ATTACKS = {
 
 def noted(share=0.0):
     """Return what an attack noted of its gradients: so many of them were no numbers."""
-    parts = {"parts": {"cross-entropy": "gradient", "Square": "score"}}
+    parts = {"parts": [("cross-entropy", "gradient"), ("Square", "score")]}
     return {"white_box": {"net": {"pgd": {"gradient_broken_share": share}, "strongest": parts}}}
 
 

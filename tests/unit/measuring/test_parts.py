@@ -23,7 +23,7 @@ def file(folder: Path, took: dict[int, str], seed: int = 0, tried: dict[str, str
         {**row, "part": took.get(row["image"]) if row["attack"] == "all" else None}
         for row in [*rows("none", CLEAN), *at("all", 0.1, predictions, kind="strongest")]
     ]
-    notes = {"net": {"all": {"parts": TRIED if tried is None else tried}}}
+    notes = {"net": {"all": {"parts": list((TRIED if tried is None else tried).items())}}}
     return write(folder / f"{seed}.parquet", content, seed=seed, notes=notes)
 
 
@@ -63,7 +63,7 @@ def test_what_was_made_on_another_model_says_nothing_of_this_one(tmp_path: Path)
     content = [*rows("none", CLEAN), *at("all", 0.1, CLEAN, kind="strongest", source="other")]
     content = [{**row, "part": "margin" if row["attack"] == "all" else None} for row in content]
     moved = [{**row, "setting": "black_box"} for row in content]
-    path = write(tmp_path / "o.parquet", moved, notes={"other": {"all": {"parts": TRIED}}})
+    path = write(tmp_path / "o.parquet", moved, notes={"other": {"all": {"parts": list(TRIED.items())}}})
     assert parts(read_outcomes([path])).empty
 
 
