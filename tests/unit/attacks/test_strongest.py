@@ -18,7 +18,7 @@ from reproof.attacking.engine import AttackEngine, AttackResult
 from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks.strongest import ComposedAttack, Settings, smooth
 from reproof.models.attack_loss import AttackLoss, on_logits
-from tests.ours import is_here
+from tests.ours import needs
 from tests.plain_attacks import pgd
 
 SHORT: dict[str, Any] = {
@@ -292,7 +292,7 @@ def test_a_network_that_draws_is_attacked_on_the_mean_of_its_draws() -> None:
     assert float((wrong > 0.4).float().mean()) > 0.9
 
 
-@pytest.mark.skipif(not is_here("attacks/square"), reason="Square was deleted from this project")
+@needs("attacks/square")
 def test_a_detached_network_is_left_to_the_search_by_scores() -> None:
     network, images, labels = trained()
     detached = Behind(network, torch.Tensor.detach)
@@ -309,7 +309,7 @@ def test_images_made_on_another_network_count_where_they_fool_the_model() -> Non
     assert sum(found.values()) == found["transfer from twin"]
 
 
-@pytest.mark.skipif(not is_here("attacks/autoattack"), reason="AutoAttack was deleted from this project")
+@needs("attacks/autoattack")
 def test_autoattack_asks_the_logits_behind_a_purifier() -> None:
     """Square is not run twice: AutoAttack has it, where what it asks is what is deployed."""
     network, images, labels = trained()
