@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.jacobian import differentiate_each
-from reproof.settings.attack import Access, MinimalAttackSettings, Point
+from reproof.settings.attack import Access, Point, SteppedMinimalAttackSettings
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count, NonNegative, Norm, Whole
 
@@ -35,7 +35,7 @@ MARGIN = 1e-4  # added to each step's length, as in the authors' own code, so th
 SMALL = 1e-8  # keeps a gradient of zero from dividing by zero
 
 
-class Settings(MinimalAttackSettings):
+class Settings(SteppedMinimalAttackSettings):
     """DeepFool's steps, its norm and how far beyond the boundary it goes."""
 
     title: ClassVar[str] = "DeepFool"
@@ -47,8 +47,6 @@ class Settings(MinimalAttackSettings):
     swept: ClassVar[tuple[str, ...]] = ("steps", "epsilon")
     usual_steps: ClassVar[int | None] = 6
 
-    steps: tuple[Count, ...] = Field(min_length=1)
-    """Largest numbers of steps. Each is an attack of its own; with `epsilons` there is one."""
     distance: Literal["l2", "linf"] = "l2"
     """Norm of the perturbation that the steps minimise (Sec. 3.3 for L-infinity)."""
     overshoot: NonNegative = 0.02
@@ -59,23 +57,10 @@ class Settings(MinimalAttackSettings):
     contenders: Count | None = 4
     """After the first step, look only at the so many of them whose boundaries were nearest; null: at all."""
 
-    @model_validator(mode="after")
-    def _one_list(self) -> Settings:
-        if self.epsilons and len(self.steps) != 1:
-            raise ValueError(
-                f"epsilons are given, so steps should hold one number, not {len(self.steps)}; epsilons or steps is "
-                "swept, not both"
-            )
-        return self
-
     @property
     def budget_norm(self) -> Norm | None:
         """Return the norm of its budgets; None without any."""
         return self.distance if self.epsilons else None
-
-    def points(self) -> tuple[Point, ...]:
-        """Return one point per budget or, without any, per number of steps."""
-        return self.budgets() or tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
 
     def passes(self) -> float:
         """Return the passes that an image usually takes, averaged over the points; it stops when fooled.

@@ -23,21 +23,20 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from reproof.attacking import ball
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import differentiate
 from reproof.models.attack_loss import excess
-from reproof.settings.attack import Access, MinimalAttackSettings, Point
+from reproof.settings.attack import Access, Point, SteppedMinimalAttackSettings
 from reproof.settings.cost import FORWARD
-from reproof.settings.values import Count, Norm, Positive
+from reproof.settings.values import Norm, Positive
 
 LAST_STEP, LAST_GAMMA = 0.01, 0.001
 
 
-class Settings(MinimalAttackSettings):
+class Settings(SteppedMinimalAttackSettings):
     """FMN's steps, the norm that it minimises, and how fast it goes."""
 
     title: ClassVar[str] = "FMN"
@@ -49,8 +48,6 @@ class Settings(MinimalAttackSettings):
     takes_view: ClassVar[bool] = False
     swept: ClassVar[tuple[str, ...]] = ("steps", "epsilon")
 
-    steps: tuple[Count, ...] = Field(min_length=1)
-    """Numbers of steps, K in Algorithm 1. Each is an attack of its own; with `epsilons` there is one."""
     distance: Literal["l2", "linf"] = "l2"
     """Norm of the perturbation that it minimises."""
     step_size: Positive = 1.0
@@ -58,23 +55,10 @@ class Settings(MinimalAttackSettings):
     gamma: Positive = 0.05
     """By how much the radius first changes at a step, as a share of it: γ_0."""
 
-    @model_validator(mode="after")
-    def _one_list(self) -> Settings:
-        if self.epsilons and len(self.steps) != 1:
-            raise ValueError(
-                f"epsilons are given, so steps should hold one number, not {len(self.steps)}; epsilons or steps is "
-                "swept, not both"
-            )
-        return self
-
     @property
     def budget_norm(self) -> Norm | None:
         """Return the norm that it minimises."""
         return self.distance
-
-    def points(self) -> tuple[Point, ...]:
-        """Return one point per budget or, without any, per number of steps."""
-        return self.budgets() or tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
 
     def passes(self) -> float:
         """Return the steps, averaged over the points; of about every third iterate the deployed model is asked, too."""

@@ -184,6 +184,27 @@ class MinimalAttackSettings(AttackSettings):
         return tuple(Point(name="epsilon", value=e, epsilon=e, norm=norm) for e in self.epsilons)
 
 
+class SteppedMinimalAttackSettings(MinimalAttackSettings):
+    """Such an attack by steps: their number is swept, or its budgets are."""
+
+    steps: tuple[Count, ...] = Field(
+        min_length=1, description="Largest numbers of steps. Each is an attack of its own."
+    )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> Self:
+        if self.epsilons and len(self.steps) != 1:
+            raise ValueError(
+                f"epsilons are given, so steps should hold one number, not {len(self.steps)}; epsilons or steps is "
+                "swept, not both"
+            )
+        return self
+
+    def points(self) -> tuple[Point, ...]:
+        """Return one point per budget or, without any, per number of steps."""
+        return self.budgets() or tuple(Point(name="steps", value=steps, epsilon=None) for steps in self.steps)
+
+
 def _check(settings: BallSettings | MinimalAttackSettings) -> None:
     far = [epsilon for epsilon in settings.epsilons if epsilon > 1]
     if far and settings.budget_norm == "linf":
