@@ -88,6 +88,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _portable(path: str) -> str:
+    """Return a path relative to the working directory where it lies inside."""
+    found = Path(path)
+    return str(found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found)
+
+
 def processor() -> str:
     """Return the processor's name in words."""
     with contextlib.suppress(OSError):
@@ -141,6 +147,7 @@ def recording(record: Path, job: Mapping[str, Any], threads: int = 1) -> Iterato
             "dirty": found.dirty,
             **({"code_unknown": found.why} if found.why else {}),
             "versions": versions(),
+            "python": _portable(sys.executable),
             "device": run.device or f"CPU: {processor()}",
             "threads": run.threads,
             "started": started.isoformat(timespec="seconds"),
