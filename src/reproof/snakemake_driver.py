@@ -121,7 +121,7 @@ def _compare_records(outdated: Callable[[], frozenset[str]]) -> None:
     """
     has_metadata, params_changed = PersistenceBase.has_metadata, PersistenceBase.params_changed
 
-    def differing(job: Any) -> set[str]:
+    def differing(job: Any) -> frozenset[str]:
         return outdated() & set(map(str, job.output))
 
     def has_notes(self: Any, job: Any) -> bool:
@@ -130,7 +130,7 @@ def _compare_records(outdated: Callable[[], frozenset[str]]) -> None:
     def changes(self: Any, job: Any, file: Any = None) -> Any:
         found = params_changed(self, job, file)
         if differs := differing(job):
-            found |= ParamsChange(only_old={"as recorded"}, only_new={"as planned"}, files=differs)
+            found |= ParamsChange(only_old={"as recorded"}, only_new={"as planned"}, files=set(differs))
         return found
 
     PersistenceBase.has_metadata, PersistenceBase.params_changed = has_notes, changes
