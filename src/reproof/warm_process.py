@@ -78,6 +78,9 @@ class WarmProcess:
         self.paths += files
         self.read = read | stamps(files)
         self.plan = Plan(cli.load_study(chosen.configfile, chosen.config))
+        own = self.plan.own_files
+        self.paths += own
+        self.read |= stamps(own)
 
     def is_current(self) -> bool:
         """Say whether code and study are what they were before they were read."""

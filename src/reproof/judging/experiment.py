@@ -96,14 +96,21 @@ def of_model(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> l
         if here != there:
             differences.append(Difference(kind, here, there, "C"))
     other = {one.kind for one in differences}
-    return [*differences, *_of_settings(model, stated, other)]
+    return [*differences, *_of_settings(claim, model, stated, other)]
 
 
 def _of_settings(
-    model: ModelFacts, stated: Mapping[str, Stated], other: Collection[str] = ()
+    claim: Claim, model: ModelFacts, stated: Mapping[str, Stated], other: Collection[str] = ()
 ) -> Iterator[Difference]:
-    """Yield how a model's settings differ. other: `dataset`, `architecture`: another one has other settings."""
-    if "training.epochs" not in stated:
+    """Yield how a model's settings differ. other: `dataset`, `architecture`: another one has other settings.
+
+    A model whose weights its paper's authors published has their training, whatever it was.
+    """
+    if model.weights:
+        other = {*other, "training", "training_images"}
+        if model.weights != claim.paper or claim.copied:
+            yield Difference("weights", "", "", "B")
+    elif "training.epochs" not in stated:
         yield Difference("protocol", "", "", "B")
         if not stated:
             width = model.settings.get(WIDTH, 1)
@@ -174,7 +181,7 @@ def of_source(
                 differences.append(Difference("source.twin", one.model, other.model, "C"))
     for source in made_on:
         stated = protocols.of_source(claim, source)
-        for found in _of_settings(source, stated):
+        for found in _of_settings(claim, source, stated):
             family = found.kind.partition(".")[0]
             worst: Grade = "C" if family in ("dataset", "architecture", "defense") else "B"
             differences.append(found._replace(kind=f"source.{found.kind}", grade=worst))

@@ -21,6 +21,15 @@ class DatasetSettings(Settings):
     streams: ClassVar[bool] = False
     """Whether its file defines prepare_to, which writes images too many for memory, instead of prepare."""
 
+    may_repeat: ClassVar[bool] = False
+    """Whether an image may stand in the training and the test images both: as somebody published it, who cannot be
+    asked to mend it. The record counts such images."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the user's own files and folders that `prepare` reads, relative to the project's folder."""
+        return ()
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, in the order of the labels."""
@@ -40,6 +49,7 @@ class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
     """A data set whose authors published a part to train on and a part to test on."""
 
     downloads: ClassVar[bool] = True
+    may_repeat: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]]
     """An image's channels, height and width."""
     train_available: ClassVar[int]
