@@ -420,7 +420,7 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings", "fast_yaml"),
-    ("artifacts", "table_schema", "csv_tables", "job_tables", "registry", "wording"),
+    ("artifacts", "table_schema", "csv_tables", "job_tables", "plugin_folders", "registry", "wording"),
     ("provenance", "study"),
     ("plan", "device", "data"),
     ("models", "datasets"),
@@ -454,8 +454,9 @@ WITHOUT_TORCH = (
     *("settings", "study", "plan", "claims", "measuring", "judging", "diagnostics", "figures", "report"),
 )
 
-DYNAMIC = {"registry", "cli", "warm_process"}
-"""The modules that may import by a computed name: plugins by their file's name, stages by their rule's, a plan's modules."""
+DYNAMIC = {"registry", "plugin_folders", "architectures.file", "cli", "warm_process"}
+"""The modules that may import by a computed name: plugins by their file's name, the user's own files, stages by their
+rule's, a plan's modules."""
 
 
 def level(part: str) -> int:

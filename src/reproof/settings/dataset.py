@@ -45,6 +45,49 @@ class DatasetSettings(Settings):
         raise TypeError(f"{type(self).__module__}: a data set's Settings defines sizes()")
 
 
+class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
+    """Images of the user's own, in files whose place the study names."""
+
+    downloads: ClassVar[bool] = True
+
+    classes: tuple[str, ...] = Field(min_length=2)
+    """Names of the classes, in the order of the network's logits."""
+    image_shape: tuple[Count, Count, Count]
+    """Channels (1 or 3), height and width of the images."""
+    test_images: Count
+    """Size of the test split, the beginning of a fixed stratified order."""
+    validation_images: Annotated[Whole, Field(ge=0)] = 0
+    """Size of the validation split."""
+    train_images: Annotated[Whole, Field(ge=0)] = 0
+    """Size of the training split; none are needed where no model is trained."""
+    split_seed: Annotated[Whole, Field(ge=0)] = 0
+    """Seed of the splits; it has nothing to do with the seeds of training."""
+
+    @model_validator(mode="after")
+    def _plain(self) -> OwnImagesSettings:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes should have different names")
+        if self.image_shape[0] not in (1, 3):
+            raise ValueError(
+                "image_shape should begin with 1 channel (grey) or 3 (colour), then height and width"
+            )
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order of the labels."""
+        return self.classes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return an image's channels, height and width."""
+        return self.image_shape
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of images of each split."""
+        return {"train": self.train_images, "validation": self.validation_images, "test": self.test_images}
+
+
 class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
     """A data set whose authors published a part to train on and a part to test on."""
 

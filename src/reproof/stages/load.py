@@ -38,7 +38,12 @@ def load(job: Job, run: Run) -> None:
     largest = int(labels.bincount().max()) / total
     run.notes = {
         "parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters()),
-        "clean": {"correct": correct, "total": total, "largest_class": largest},
+        "clean": {
+            "correct": correct,
+            "total": total,
+            "largest_class": largest,
+            "at_chance_level": at_chance_level(correct, total, largest),
+        },
     }
     print(_words(facts["model"], correct, total, largest), file=sys.stderr, flush=True)
     artifacts.write_tensors(run.wrote(Path(job.outputs["model"])), trainee.state_dict(), {"network": facts})

@@ -11,7 +11,6 @@ from reproof import artifacts, csv_tables, reference, registry
 from reproof.claims import paper
 from reproof.claims.independent import read_independent
 from reproof.diagnostics.sanity_check import CHECKS
-from reproof.measuring.intervals import wilson
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
 from reproof.provenance import ROOT, Run
@@ -97,12 +96,11 @@ def _warnings(plan: Plan, records: Mapping[str, Mapping[str, Any]]) -> Iterator[
         )
     for name in plan.loaded:
         clean = records[plan.load(name, chosen.seeds[0]).outputs["model"]]["notes"]["clean"]
-        correct, total, largest = clean["correct"], clean["total"], clean["largest_class"]
-        if wilson(correct, total)[0] <= largest:
+        if clean["at_chance_level"]:
             yield (
-                f"{chosen.models[name].title} is right for {correct} of {total} clean test images, no more than one "
-                f"answer for all images may be ({100 * largest:.1f} %): before any attack means something, look at its "
-                "normalisation, the order of its classes and colour channels, and its file of weights."
+                f"{chosen.models[name].title} is right for {clean['correct']} of {clean['total']} clean test images; "
+                f"one answer for all would be for {100 * clean['largest_class']:.1f} % of them. Before any attack means "
+                "something, look at its normalisation, the order of its classes and colour channels, and its weights."
             )
 
 
@@ -177,6 +175,12 @@ def data_words(prepared: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         words[f"{place}split"] = (
             f"{splits['train']:,} training, {splits['validation']:,} validation, {splits['test']:,} test"
         )
+        if notes.get("remarks"):
+            words[f"{place}read as"] = "; ".join(notes["remarks"])
+        if twins := notes.get("test_images_among_training"):
+            words[f"{place}repeated"] = (
+                f"{twins:,} test images stand among the training images too, as published"
+            )
     return words
 
 
