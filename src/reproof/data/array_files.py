@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,10 @@ def read(path: Path, key: str) -> Array:
         raise DataError(f"{path}: the file is empty")
     try:
         if path.suffix == ".safetensors":
-            found: Any = _read_safetensors(path)
-        else:
-            found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        if key not in found:
-            raise DataError(
-                f"{path}: holds no array {key!r}; there are: {', '.join(sorted(found)) or 'none'}"
-            )
-        return np.asarray(found[key])
+            return _one_of(path, _read_safetensors(path), key)
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else _one_of(path, found, key)
     except ValueError as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             raise DataError(
@@ -41,6 +36,12 @@ def read(path: Path, key: str) -> Array:
         raise DataError(f"{path}: cannot be read ({error})") from error
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: is damaged, or no file of arrays ({error})") from error
+
+
+def _one_of(path: Path, found: Mapping[str, Array], key: str) -> Array:
+    if key not in found:
+        raise DataError(f"{path}: holds no array {key!r}; there are: {', '.join(sorted(found)) or 'none'}")
+    return np.asarray(found[key])
 
 
 def _read_safetensors(path: Path) -> dict[str, Array]:
