@@ -241,7 +241,7 @@ def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:
         if not equals or not key.isidentifier():
             raise StudyError(f"--config {pair}: should be KEY=VALUE, for example --config seeds=[0,1]")
         overrides[key] = layers.merge(overrides.get(key), layers.read_value(value, f"--config {pair}"))
-    return reader.load([Path("config.yaml"), *overlays], overrides)
+    return reader.load([Path("config.yaml"), *overlays], overrides, to_run=True)
 
 
 def find(plan: Plan, rule: str, output: str | None) -> Job:

@@ -79,7 +79,7 @@ class Settings(ArchitectureSettings):
 
     def layers(self, channels: int, height: int, width: int, classes: int) -> list[tuple[int, int]]:
         """Return one layer that costs what `million_multiply_adds` says: only building it would tell."""
-        return [(round(1e6 * self.million_multiply_adds), 1)]
+        return [(1, round(1e6 * self.million_multiply_adds))]
 
 
 class OwnNetwork(Classifier):

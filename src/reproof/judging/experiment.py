@@ -93,7 +93,7 @@ def of_model(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> l
     differences = []
     for kind in ("dataset", "architecture"):
         here, there = getattr(model, kind), getattr(claim, kind)
-        if here != there:
+        if here != there and not (kind == "architecture" and _is_published(claim, model)):
             differences.append(Difference(kind, here, there, "C"))
     other = {one.kind for one in differences}
     return [*differences, *_of_settings(claim, model, stated, other)]
@@ -104,12 +104,13 @@ def _of_settings(
 ) -> Iterator[Difference]:
     """Yield how a model's settings differ. other: `dataset`, `architecture`: another one has other settings.
 
-    A model whose weights its paper's authors published has their training, whatever it was.
+    A model whose weights its paper's authors published is what they experimented with, whatever that was.
     """
-    if model.weights:
+    if _is_published(claim, model):
+        other = {*other, "architecture", "defense", "training", "training_images"}
+    elif model.weights:
         other = {*other, "training", "training_images"}
-        if model.weights != claim.paper or claim.copied:
-            yield Difference("weights", "", "", "B")
+        yield Difference("weights", "", "", "B")
     elif "training.epochs" not in stated:
         yield Difference("protocol", "", "", "B")
         if not stated:
@@ -130,6 +131,11 @@ def _of_settings(
                 normal(share) == normal(_share_of_epochs(name, there, _epochs(stated))) for there in readings
             ):
                 yield Difference(name, text(here), text(readings[0]), grade_of(name, known))
+
+
+def _is_published(claim: Claim, model: ModelFacts) -> bool:
+    """Say whether a model's weights are those that the authors who measured a claim published."""
+    return model.weights == claim.paper and not claim.copied
 
 
 def _is_a_model_s(name: str) -> bool:

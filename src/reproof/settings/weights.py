@@ -31,7 +31,8 @@ class WeightsSettings(Settings, use_attribute_docstrings=True):
     trained_on: TrainingAttack | Literal["clean"] = "clean"
     """Adversarial examples that it was trained on, as far as is known."""
     published_by: str = ""
-    """Key of the paper whose authors published these weights: their training is the paper's own, whatever it was."""
+    """Key of the paper whose authors published these weights: network and training are the paper's own then, whatever
+    they were, and only data set, attacks and images are compared with its claims."""
 
     @field_validator("names")
     @classmethod

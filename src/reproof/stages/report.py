@@ -99,8 +99,8 @@ def _warnings(plan: Plan, records: Mapping[str, Mapping[str, Any]]) -> Iterator[
         if clean["at_chance_level"]:
             yield (
                 f"{chosen.models[name].title} is right for {clean['correct']} of {clean['total']} clean test images; "
-                f"one answer for all would be for {100 * clean['largest_class']:.1f} % of them. Before any attack means "
-                "something, look at its normalisation, the order of its classes and colour channels, and its weights."
+                f"one answer for all would be for {100 * clean['largest_class']:.1f} % of them. Before any attack "
+                "means something, look at its normalisation, the order of classes and colour channels, and its weights."
             )
 
 

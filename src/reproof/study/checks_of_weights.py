@@ -37,7 +37,7 @@ def publisher_is_known(study: Study) -> Iterator[Mistake]:
 
 
 def missing_files(study: Study) -> Iterator[Mistake]:
-    """The user's own files that a study names are there. Asked where a study is read from its files, to be run."""
+    """The user's own files that a study names are there: asked of a study that is to be run."""
     used = dict.fromkeys(model.dataset for model in study.models.values())
     named = [
         *((["datasets", name], file) for name in used for file in study.datasets[name].settings.files),

@@ -28,10 +28,11 @@ UNTRAINED = TrainingSettings(epochs=1, learning_rate=1.0)
 """What stands for the training of models that are never trained, in a study that says of none."""
 
 
-def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> Study:
+def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None, *, to_run: bool = False) -> Study:
     """Return the study of these files with its budget: later ones laid over earlier ones, then the overrides.
 
-    StudyError names the file, the key path and the nearest right word of the first mistake found.
+    to_run: the user's own files that it names must be there. StudyError names the file, the key path and the nearest
+    right word of the first mistake found.
     """
     values = dict(overrides or {})
     merged: dict[str, Any] = {}
@@ -49,7 +50,7 @@ def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> S
             merged[section] = {key: value for key, value in merged[section].items() if value is not None}
     study = parse(merged, layers, [str(path) for path in files], values)
     origins = Origins(layers, merged.get("budget"))
-    for place, message in missing_files(study):
+    for place, message in missing_files(study) if to_run else ():
         raise origins.mistake(place, message)
     return study
 
