@@ -57,6 +57,11 @@ def parser() -> argparse.ArgumentParser:
     kept.add_argument(
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
+    given = commands.add_parser(
+        "export", parents=[shared], help="give a finished study's numbers and images to others"
+    )
+    given.add_argument("folder", type=Path, help="where to write them")
+    given.add_argument("--model", nargs="+", default=[], help="of these models alone")
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -113,6 +118,11 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
             return 0
         if chosen.command == "reference":
             keep(plan, chosen.name or plan.study.name)
+            return 0
+        if chosen.command == "export":
+            from reproof.export import export
+
+            print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
             return 0
         do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads)
     except ReproofError as error:
