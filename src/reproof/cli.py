@@ -62,6 +62,12 @@ def parser() -> argparse.ArgumentParser:
     )
     given.add_argument("folder", type=Path, help="where to write them")
     given.add_argument("--model", nargs="+", default=[], help="of these models alone")
+    begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
+    begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
+    begun.add_argument("name", help="the file's name, such as label_smoothing")
+    begun.add_argument(
+        "--folder", type=Path, help="an own folder of plug-ins; the package where it is left out"
+    )
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -94,12 +100,17 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     inherited = shlex.split(os.environ.get(STUDY, ""))
-    if given[:1] not in (["schema"], ["claims"]) and not {"--configfile", "--config"} & set(given):
+    if given[:1] not in (["schema"], ["claims"], ["new"]) and not {"--configfile", "--config"} & set(given):
         given += inherited
     chosen = parser().parse_args(given)
     try:
         if chosen.command == "schema":
             print(schema_text(), end="", flush=True)
+            return 0
+        if chosen.command == "new":
+            from reproof import new
+
+            print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
             return 0
         if chosen.command == "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)

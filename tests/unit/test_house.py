@@ -431,7 +431,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("judging",),
     ("diagnostics", "reference"),
     ("figures", "report"),
-    ("stages", "export"),
+    ("stages", "export", "new", "starters"),
     ("cli", "__main__", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import csv
-import json
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from project import Project, clone
-from test_additions import ATTACK, SECTION, TEMPLATE, label_smoothing
+import yaml
+from project import ROOT, Project, clone
 from tests import own_things
 
+from reproof import new
+from reproof.errors import StudyError
 from reproof.plan import code_digest
 from reproof.plan.jobs import Plan
-from reproof.study import reader
+from reproof.study import layers, reader
 
 STUDY = """\
 study: tiny
 title: Own things
 seeds: [0]
 dataset: photographs
-plugins: [mine]
 datasets:
   photographs:
     {kind: folder, path: photographs, classes: [day, night], image_shape: [3, 32, 32], test_images: 12, resize: true}
@@ -49,15 +52,33 @@ models:
   ours:
     dataset: stripes
     architecture: {kind: file, path: code/network.py, factory: small}
-    defense: {kind: label_smoothing}
+    defense: {kind: undefended}
 attacks:
-  darkening: {kind: darkening, epsilons: [8/255, 0.3]}
   fgsm: {kind: fgsm, epsilons: [0.3]}
 suites:
-  papers: {attacks: [darkening, fgsm], images: 12}
+  papers: {attacks: [fgsm], images: 12}
 threats:
   white_box: {setting: white_box, suite: papers}
 """
+
+
+NEW = """
+import sys
+from reproof import cli
+
+for command in sys.argv[1:]:
+    if cli.main(command.split()):
+        sys.exit(1)
+"""
+
+
+def tutorial(language: str) -> str:
+    """Return the first code of a language in CONTRIBUTING's tutorial."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Something new in an hour")[1]
+    return text.split(f"```{language}\n", 1)[1].split("```", 1)[0]
+
+
+NEW_COMMANDS = [line.removeprefix("python -m reproof ") for line in tutorial("").splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +86,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A study of own things, run to its end."""
     from safetensors.torch import save_file
 
-    project = clone(tmp_path_factory.mktemp("own") / "project", STUDY)
+    study = layers.merge(yaml.safe_load(STUDY), yaml.safe_load(tutorial("yaml")))
+    project = clone(tmp_path_factory.mktemp("own") / "project", yaml.safe_dump(study, sort_keys=False))
     path = project.path
     own_things.write_code(path / "code")
     own_things.write_photographs(path / "photographs", 8)
@@ -80,14 +102,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     torch.manual_seed(0)
     wrapped = torch.nn.DataParallel(torchvision.models.resnet18(num_classes=2))
     torch.save({"epoch": 3, "state_dict": wrapped.state_dict()}, path / "resnet18.pth")
-    for family, name, text in (
-        ("attacks", "darkening.py", ATTACK),
-        ("defenses", "label_smoothing.py", label_smoothing()),
-        ("sections", "own_count.py", SECTION),
-        ("sections", "own_count.html.j2", TEMPLATE),
-    ):
-        (path / "mine" / family).mkdir(parents=True, exist_ok=True)
-        (path / "mine" / family / name).write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", NEW, *NEW_COMMANDS],
+        cwd=path,
+        env={**project.environment, "PYTHONPATH": str(path / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote") == len(NEW_COMMANDS) + 3, "a section has two files, a paper three"
     project.make_in_one_process()
     return project
 
@@ -97,14 +120,12 @@ def table(project: Project, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def record(project: Project, name: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads((project.path / f"results/tiny/{name}.record.json").read_text())
-    return found
-
-
 def test_nothing_is_left_to_do_and_only_ours_was_trained(project: Project) -> None:
     assert project.pending() == {}
-    assert [path.parent.parent.name for path in (project.path / "results").rglob("history.csv")] == ["ours"]
+    assert sorted(path.parent.parent.name for path in (project.path / "results").rglob("history.csv")) == [
+        "calm",
+        "ours",
+    ]
 
 
 def test_what_is_measured_names_them(project: Project) -> None:
@@ -112,9 +133,10 @@ def test_what_is_measured_names_them(project: Project) -> None:
     assert {(row["model"], row["dataset"], row["architecture"], row["defense"]) for row in rows} == {
         ("resnet18", "folder", "own_network", "undefended"),
         ("foreign", "arrays", "own_network", "undefended"),
-        ("ours", "arrays", "own_network", "label_smoothing"),
+        ("ours", "arrays", "own_network", "undefended"),
+        ("calm", "two_stripes", "cnn6", "calm_logits"),
     }
-    assert {row["attack"] for row in rows} >= {"darkening", "fgsm"}
+    assert {row["attack"] for row in rows} >= {"shading", "fgsm"}
 
 
 def test_a_foreign_network_is_as_accurate_here_as_where_it_was_trained(project: Project) -> None:
@@ -135,10 +157,8 @@ def test_a_foreign_network_is_as_accurate_here_as_where_it_was_trained(project: 
 def test_the_page_shows_them_and_warns_of_the_untrained_one(project: Project) -> None:
     page = (project.path / "report/tiny.html").read_text(encoding="utf-8")
     for words in (
-        "Darkening",
-        "ResNet-18 of torchvision",
-        "This study has 2 attacks of its own.",
-        "resnet18.pth",
+        *("shading", "calm logits", "two stripes", "own models of ResNet-18 of torchvision, Foreign"),
+        *("ResNet-18 of torchvision", "resnet18.pth", "Table 1", '<a href="#own_models">own models</a>'),
     ):
         assert words in page, words
     assert " of 12 clean test images; one answer for all would be" in page
@@ -176,14 +196,44 @@ def test_another_file_of_anybody_is_another_run(project: Project, monkeypatch: p
         for job in changed("code/blocks.py", code + b"EXTRA = 1\n")
     }
     assert edited > resnet
-    assert edited == {job.split(" seed")[0] for job in start} - {"prepare photographs", "prepare stripes"}
-    smoothing = Path("mine/defenses/label_smoothing.py").read_bytes()
-    after = changed("mine/defenses/label_smoothing.py", smoothing + b"EXTRA = 1\n")
-    assert after == {"train ours seed 0", "attack ours seed 0 papers", "evaluate ours seed 0 white_box"}
-    darkening = Path("mine/attacks/darkening.py").read_bytes()
-    after = changed("mine/attacks/darkening.py", darkening + b"EXTRA = 1\n")
+    assert edited == {
+        f"{rule} {model}" for rule in ("attack", "evaluate") for model in ("resnet18", "foreign", "ours")
+    } | {"load resnet18", "load foreign", "train ours"}
+    calm = Path("mine/defenses/calm_logits.py").read_bytes()
+    after = changed("mine/defenses/calm_logits.py", calm + b"EXTRA = 1\n")
+    assert after == {"train calm seed 0", "attack calm seed 0 papers", "evaluate calm seed 0 white_box"}
+    shading = Path("mine/attacks/shading.py").read_bytes()
+    after = changed("mine/attacks/shading.py", shading + b"EXTRA = 1\n")
     assert after == {job for job in start if job.startswith("attack")}
     assert changed("resnet18.pth", Path("resnet18.pth").read_bytes() + b"x") == {"load resnet18 seed 0"}
     image = Path("photographs/day/0.png")
     assert changed(str(image), image.read_bytes() + b"x") == {"prepare photographs"}
     assert changed("test.npz", Path("train.npz").read_bytes()) == {"prepare stripes"}
+
+
+def test_a_paper_that_is_begun_is_read_judged_and_typed_twice(project: Project) -> None:
+    rows = [row for row in table(project, "verdicts") if row["paper"] == "sixth"]
+    assert {(row["row"], row["column"], row["claimed"]) for row in rows} == {
+        ("Baseline", "No attack", "0.98"),
+        ("Baseline", "FGSM", "0.2"),
+    }
+    assert project.reproof("claims", "--check").returncode == 0
+    second = runpy.run_path(str(project.path / "tests/second_transcription/sixth.py"))["TABLES"]
+    (typed,) = second
+    with (project.path / "src/reproof/papers/sixth/claims.csv").open(encoding="utf-8", newline="") as file:
+        first = list(csv.DictReader(file))
+    for one, other in zip(first, typed.cells(), strict=True):
+        assert {key: one[key] for key in other} == other
+
+
+def test_nothing_is_written_over(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.path)
+    for name, words in (
+        ("shading", "is there already"),
+        ("2nd", "should be a file's name"),
+        ("../x", "should be a"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            new.write("attack", name, Path("mine"))
+    with pytest.raises(StudyError, match="leave --folder out"):
+        new.write("paper", "seventh", Path("mine"))
