@@ -57,17 +57,7 @@ def parser() -> argparse.ArgumentParser:
     kept.add_argument(
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
-    given = commands.add_parser(
-        "export", parents=[shared], help="give a finished study's numbers and images to others"
-    )
-    given.add_argument("folder", type=Path, help="where to write them")
-    given.add_argument("--model", nargs="+", default=[], help="of these models alone")
-    begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
-    begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
-    begun.add_argument("name", help="the file's name, such as label_smoothing")
-    begun.add_argument(
-        "--folder", type=Path, help="an own folder of plug-ins; the package where it is left out"
-    )
+    _add_own(commands, shared)
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -91,6 +81,21 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--expect", help="refuse unless the job's digest is this one")
     return top
+
+
+def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the sub-commands for what is the user's own: to begin it, and to give it to others."""
+    given = commands.add_parser(
+        "export", parents=[shared], help="give a finished study's numbers and images to others"
+    )
+    given.add_argument("folder", type=Path, help="where to write them")
+    given.add_argument("--model", nargs="+", default=[], help="of these models alone")
+    begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
+    begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
+    begun.add_argument("name", help="the file's name, such as label_smoothing")
+    begun.add_argument(
+        "--folder", type=Path, help="an own folder of plug-ins; the package where it is left out"
+    )
 
 
 def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:

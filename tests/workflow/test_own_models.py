@@ -15,12 +15,15 @@ import torchvision
 import yaml
 from project import ROOT, Project, clone
 from tests import own_things
+from tests.ours import needs
 
 from reproof import new
 from reproof.errors import StudyError
 from reproof.plan import code_digest
 from reproof.plan.jobs import Plan
 from reproof.study import layers, reader
+
+pytestmark = needs("architectures/file", "datasets/folder", "datasets/arrays")
 
 STUDY = """\
 study: tiny

@@ -7,10 +7,12 @@ import others beside it; all of them are part of the code of every job that buil
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -74,6 +76,8 @@ class Settings(ArchitectureSettings):
     @classmethod
     def title_of(cls, key: str, name: str) -> str | None:
         """Return `own network (my net)` for the key of my_net.py."""
+        if key == name:
+            return cls.title
         stem = key.removeprefix("own_")
         return f"{cls.title} ({stem.replace('_', ' ')})" if stem != key and stem else None
 
@@ -131,27 +135,36 @@ class OwnNetwork(Classifier):
 
 def build(settings: Settings, data: DataDescription) -> Classifier:
     """Return what the file's factory returns, seen as one of ours; ModelError says what is wrong with it."""
-    where = f"{settings.path}: {settings.factory}"
-    function = getattr(_load(Path(settings.path)), settings.factory, None)
+    path = Path(settings.path)
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file")
+    with _beside(path):
+        network = _made(settings, path)
+        if settings.mean is not None and len(settings.mean) != data.channels:
+            raise ModelError(f"{path}: mean has {len(settings.mean)} values for {data.channels} channels")
+        modules = dict(network.named_modules())
+        for name, place in settings.latent.items():
+            if place not in modules:
+                raise ModelError(f"{path}: latent {name!r}: the network has no module {place!r}")
+        own = OwnNetwork(settings, data, network)
+        own.feature_shapes = _try(own, data, f"{path}: {settings.factory}")
+    return own
+
+
+def _made(settings: Settings, path: Path) -> nn.Module:
+    """Return what the factory returns."""
+    function = getattr(_load(path), settings.factory, None)
     if not callable(function):
-        raise ModelError(f"{settings.path}: holds no function {settings.factory!r}")
+        raise ModelError(f"{path}: holds no function {settings.factory!r}")
     try:
         network = function(**settings.arguments)
     except Exception as error:
-        raise ModelError(f"{where} raised {_words(error)}") from error
+        raise ModelError(f"{path}: {settings.factory} raised {_words(error)}") from error
     if not isinstance(network, nn.Module):
-        raise ModelError(f"{where} returned {type(network).__name__}, and should return a torch.nn.Module")
-    if settings.mean is not None and len(settings.mean) != data.channels:
         raise ModelError(
-            f"{settings.path}: mean has {len(settings.mean)} values for {data.channels} channels"
+            f"{path}: {settings.factory} returned {type(network).__name__}, and should return a torch.nn.Module"
         )
-    modules = dict(network.named_modules())
-    for name, place in settings.latent.items():
-        if place not in modules:
-            raise ModelError(f"{settings.path}: latent {name!r}: the network has no module {place!r}")
-    own = OwnNetwork(settings, data, network)
-    own.feature_shapes = _try(own, data, where)
-    return own
+    return network
 
 
 def _try(own: OwnNetwork, data: DataDescription, where: str) -> dict[str, tuple[int, ...]]:
@@ -193,22 +206,33 @@ def _require_each(latent: dict[str, str], features: dict[str, Tensor], where: st
             )
 
 
+@contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Let files beside the user's be imported meanwhile, then forget them: another folder has others of the name."""
+    folder, before = str(path.parent.absolute()), set(sys.modules)
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).is_relative_to(folder):
+                del sys.modules[name]
+
+
 def _load(path: Path) -> ModuleType:
-    """Run the user's file as a module of its own; files beside it can be imported meanwhile."""
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such file")
+    """Run the user's file as a module of its own."""
     specification = importlib.util.spec_from_file_location(f"reproof_own_{next(_numbers)}", path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[module.__name__] = module
-    sys.path.insert(0, str(path.parent.absolute()))
     try:
         specification.loader.exec_module(module)
     except Exception as error:
         raise ModelError(f"{path}: importing it raised {_words(error)}") from error
-    finally:
-        sys.path.remove(str(path.parent.absolute()))
     return module
 
 
