@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproof import artifacts
+from reproof import artifacts, wording
 from reproof.csv_tables import SCHEMAS, SUMMARY
 from reproof.errors import ArtifactError, StudyError
 from reproof.plan.jobs import Plan
@@ -124,7 +124,7 @@ def _write_model_info(plan: Plan, name: str, summary: pd.DataFrame, folder: Path
         "number_forward_passes": model.networks,
         "dataset": plan.study.datasets[model.dataset].settings.key,
         "venue": "Unpublished",
-        "architecture": model.architecture_key,
+        "architecture": wording.architecture(model.architecture_key),
         "clean_acc": _percent(clean["value"].iloc[0]),
     }
     measured = _robust(plan, rows)

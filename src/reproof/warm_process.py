@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from reproof import artifacts
+from reproof import artifacts, plugin_folders
 from reproof.warm_client import GO, LISTENER, driver
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class WarmProcess:
             if chosen.configfile or chosen.config or chosen.expect != job.expectation:
                 return False
             for module in (*job.modules, IMPORTED_LATE.get(job.rule, "reproof")):
+                plugin_folders.import_plug_in(module)
                 importlib.import_module(module)
         except (Exception, SystemExit):
             return False

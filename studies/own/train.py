@@ -1,4 +1,4 @@
-"""Stand in for your own training: ten lines that leave weights.pt and test.npz beside this file."""
+"""Stand in for your own training: a few lines that leave weights.pt and test.npz beside this file."""
 
 from pathlib import Path
 

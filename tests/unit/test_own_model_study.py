@@ -160,7 +160,7 @@ def test_exported_model_info_has_robustbench_s_keys_and_the_measured_numbers(fol
     assert infos["0.1"]["external"] == f"{100 * measured['worst_case', 'norm=linf epsilon=0.1']:.2f}"
     assert (found["name"], found["architecture"], found["additional_data"]) == (
         "My model",
-        "own_network",
+        "own network (network)",
         False,
     )
 

@@ -81,7 +81,7 @@ def _ordered(
     asked, there = sum(wanted.values()), len(part.labels)
     if asked > there:
         words = " + ".join(f"{split}_images ({count})" for split, count in wanted.items() if count)
-        raise DataError(f"{part.where}: holds {there} images, and {words} ask for {asked}")
+        raise DataError(f"{part.where}: holds {there} image{'s' * (there != 1)}, and {words} ask for {asked}")
     _require_labels(part, settings)
     order, found, start = splits.order(part.labels, generator), {}, 0
     for split, count in wanted.items():

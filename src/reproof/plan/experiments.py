@@ -87,7 +87,7 @@ def _of_company(model: Model, members: Sequence[Model]) -> Iterable[Setting]:
 
 def _of_training(study: Study, model: Model) -> list[Setting]:
     if model.weights is not None:
-        return []
+        return [("weights.path", model.weights.path, False)]
     training = model.training
     found = [
         one for one in _of("training", training) if one[0].partition(".")[2] not in (*IDLE, "adversarial")

@@ -14,6 +14,8 @@ MEMORY = Path(__file__).parents[1] / "__pycache__" / "own_files.json"
 """What files were found to hold, by place, size and time: a plan is read at every job, and files may be large."""
 LARGE = 2**20
 """Bytes from which on reading a file or folder again costs more than remembering it."""
+MOST = 5000
+"""Files and folders that are remembered."""
 _known: dict[str, str] = {}
 
 
@@ -80,6 +82,7 @@ def _keep(key: str, digest: str, *, large: bool) -> str:
         with contextlib.suppress(OSError):
             MEMORY.parent.mkdir(exist_ok=True)
             temporary = MEMORY.with_name(f"{MEMORY.name}.{os.getpid()}")
-            temporary.write_text(json.dumps(_known), encoding="utf-8")
+            kept = _known if len(_known) < MOST else {key: digest}
+            temporary.write_text(json.dumps(kept), encoding="utf-8")
             temporary.replace(MEMORY)
     return digest

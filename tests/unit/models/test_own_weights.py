@@ -18,6 +18,7 @@ from reproof.errors import ModelError
 from reproof.models import own_weights
 from reproof.models.defense import Trainee
 from reproof.settings.weights import WeightsSettings
+from reproof.stages import attack as attack_stage
 from tests import own_things
 from tests.ours import needs
 
@@ -165,6 +166,14 @@ def test_a_network_of_ours_that_is_exported_and_loaded_has_the_same_outcomes(
 ) -> None:
     """To the byte: its file as it is, whole with class centres; and the network's weights alone, in a file of torch."""
     monkeypatch.chdir(tmp_path)
+    seen: list[set[str]] = []
+    engine = attack_stage.AttackEngine
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        seen.append(set(named["attack_losses"]))
+        return engine(*arguments, **named)
+
+    monkeypatch.setattr(attack_stage, "AttackEngine", watched)
     defense, both = "defense: {kind: prototype_conformity}", (("white_box", "papers"), ("adaptive", "own"))
     before = attack(defense, *both)
     shutil.copy("results/tiny/models/net/seed0/model.safetensors", "mine.safetensors")
@@ -179,6 +188,9 @@ def test_a_network_of_ours_that_is_exported_and_loaded_has_the_same_outcomes(
     shutil.rmtree("results")
     assert attack(f"{defense}, weights: mine.pth", both[0]) == {"white_box": before["white_box"]}
     assert not list(Path("results").rglob("history.csv"))
+    assert seen[:4] == [seen[0]] * 4
+    assert "joint" in seen[0]
+    assert seen[4:] == [set()], "class centres that are not in the file are nobody's to attack"
     assert re.search(r"reproof: net: \d+ of 40 clean test images are right", capsys.readouterr().err)
     network["classify.bias"] = network["classify.bias"] + 1e3 * torch.arange(10)
     torch.save(network, "mine.pth")
