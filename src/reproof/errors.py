@@ -33,3 +33,7 @@ class DataError(ReproofError):
 
 class ModelError(ReproofError):
     """A network or a file of weights of the user's own is not what it should be."""
+
+
+class SurroundingsError(ReproofError):
+    """A job was started in surroundings that are not those it asks for, such as another Python."""

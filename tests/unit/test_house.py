@@ -420,7 +420,16 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings", "fast_yaml"),
-    ("artifacts", "table_schema", "csv_tables", "job_tables", "plugin_folders", "registry", "wording"),
+    (
+        "artifacts",
+        "table_schema",
+        "csv_tables",
+        "job_tables",
+        "plugin_folders",
+        "registry",
+        "surroundings",
+        "wording",
+    ),
     ("provenance", "study"),
     ("plan", "device", "data"),
     ("models", "datasets"),
