@@ -4,9 +4,9 @@ rule prepare:
         record=f"{PLAN.folder}/data/{{dataset}}.record.json",
     log:
         f"{PLAN.folder}/logs/prepare/{{dataset}}.log",
+    priority: 100
     conda:
         "../../environment.yml"
-    priority: 100
     threads: lambda wildcards: 16 if PLAN.study.datasets[wildcards.dataset].settings.streams else 1
     params:
         job=lambda wildcards: PLAN.prepare(wildcards.dataset).expectation,

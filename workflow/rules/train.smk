@@ -38,10 +38,10 @@ if PLAN.loaded:
             f"{PLAN.folder}/logs/load/{{model}}-seed{{seed}}.log",
         wildcard_constraints:
             model="|".join(PLAN.loaded),
+        priority: 100
         conda:
             "../../environment.yml"
         threads: 1
-        priority: 100
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),
         params:
