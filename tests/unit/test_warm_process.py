@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from reproof import snakemake_driver, warm_client, warm_process
+from reproof import plugin_folders, snakemake_driver, warm_client, warm_process
+from tests.ours import needs
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
@@ -54,6 +56,32 @@ images = torch.rand(64, 8, 32, 32, requires_grad=True)
 torch.nn.functional.conv2d(images, torch.rand(16, 8, 3, 3)).square().sum().backward()
 os._exit(0)
 """
+
+
+@needs("architectures/file", "datasets/arrays")
+def test_a_file_of_the_user_s_that_changes_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, code, images, plug-ins: what it has read of them is not what a job must do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPROOF_STUDY", raising=False)
+    text = (ROOT / "studies/own_model.yaml").read_text(encoding="utf-8")
+    Path("config.yaml").write_text(text.replace("alone: true", "plugins: [mine]"), encoding="utf-8")
+    Path("studies/own").mkdir(parents=True)
+    Path("mine/attacks").mkdir(parents=True)
+    shutil.copy(ROOT / "studies/own/network.py", "studies/own/network.py")
+    for name in ("weights.pt", "test.npz"):
+        Path("studies/own", name).write_bytes(b"x")
+    for change in (
+        "studies/own/weights.pt",
+        "studies/own/test.npz",
+        "studies/own/network.py",
+        "mine/attacks/a.py",
+    ):
+        warm = warm_process.WarmProcess()
+        assert warm.is_current()
+        with Path(change).open("ab") as file:
+            file.write(b"# other\n")
+        assert not warm.is_current(), change
+    plugin_folders.use(())
 
 
 def test_it_only_imports() -> None:
