@@ -42,7 +42,7 @@ from reproof.plan import freshness
 from reproof.plan.jobs import Plan
 from reproof.warm_client import DRIVER, WARM
 
-KEPT = ("train", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
+KEPT = ("train", "load", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
 """The rules whose files a finished study has."""
 _held: list[Any] = []
 

@@ -113,11 +113,11 @@ from reproof.warm_process import Request, inherit
 
 client, stream = map(int, sys.argv[1:])
 os.dup2(stream, 3)
-environment = {**os.environ, "TOLD": "yes"}
+environment = {**os.environ, "REPROOF_TOLD": "yes", "UNLISTED": "x"}
 asked = Request("", "", 0o027, ["train", "x"], environment, [os.dup(stream) for _ in range(3)], client)
 inherit(asked)
 umask = os.umask(0)
-print(json.dumps([umask, os.environ["TOLD"], sys.argv[1:], os.getpgid(0), resource.getrlimit(resource.RLIMIT_NOFILE)]))
+print(json.dumps([umask, os.environ["REPROOF_TOLD"] + os.environ.get("UNLISTED", ""), sys.argv[1:], os.getpgid(0), resource.getrlimit(resource.RLIMIT_NOFILE)]))
 """
 
 
