@@ -8,7 +8,7 @@ include: "workflow/rules/study.smk"
 rule all:
     default_target: True
     input:
-        PLAN.page_path,
+        list(PLAN.report().outputs.values()),
         [job.outputs["model"] for job in PLAN.jobs(["train", "assemble"])],
 
 

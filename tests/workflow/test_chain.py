@@ -32,6 +32,9 @@ def test_chain_ends_with_the_page_and_its_tables(finished: Project) -> None:
     assert "<title>" in page
     assert "Centred" in page
     assert list(finished.tables()) == TABLES
+    answer = json.loads((finished.path / "results/tiny/answer.json").read_text())
+    assert answer["sentence"] in page
+    assert answer["sentence"] in (finished.path / "results/tiny/answer.md").read_text()
     measured = {
         (row["model"], row["setting"], row["attack"], row["parameters"])
         for row in rows(finished, "measurements")

@@ -394,7 +394,7 @@ class Plan:
 
     @once
     def report(self) -> Job:
-        """Return the job that renders the page."""
+        """Return the job that renders the page, and the answer beside it."""
         return self._job(
             "report",
             self.study.name,
@@ -406,7 +406,11 @@ class Plan:
                     for job in self.jobs(("prepare", "train", "assemble", "attack", "evaluate", "surface"))
                 ),
             },
-            outputs={"page": self.page_path},
+            outputs={
+                "page": self.page_path,
+                "answer": self.paths.answer("json"),
+                "answer_text": self.paths.answer("md"),
+            },
             slice={
                 "study": self.study.source,
                 "files": list(self.study.files),

@@ -50,3 +50,7 @@ class Paths:
     def page(self) -> str:
         """Return the path of the study's page."""
         return f"report/{self.study}.html"
+
+    def answer(self, ending: str) -> str:
+        """Return the path of the answer beside the page: `json`, or `md` for people."""
+        return f"{self.folder}/answer.{ending}"
