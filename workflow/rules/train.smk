@@ -20,7 +20,7 @@ rule train:
     params:
         job=lambda wildcards: train_job(wildcards).expectation,
     shell:
-        "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> {log}"
 
 
 # An ensemble is not trained: it is put together from its members.
@@ -44,4 +44,4 @@ if PLAN.assembled:
         params:
             job=lambda wildcards: assemble_job(wildcards).expectation,
         shell:
-            "python -m reproof assemble {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+            "python -m reproof assemble {output.model} --expect {params.job} --threads {threads} 2> {log}"
