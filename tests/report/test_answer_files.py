@@ -9,8 +9,10 @@ from pathlib import Path
 
 import made_up_study
 import pytest
+import yaml
 
 from reproof import cli
+from reproof.provenance import ROOT
 from reproof.report import answer_files
 from reproof.report.answer import Answer, answer
 
@@ -117,3 +119,18 @@ def test_without_a_page_they_say_how_to_make_it(
     (finished / "report/digits.html").unlink()
     assert cli.main([command]) == 1
     assert "report/digits.html is not there yet" in capsys.readouterr().err
+
+
+def test_ci_publishes_what_a_run_of_the_default_study_makes() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    commands = [step.get("run", "") for step in jobs["page"]["steps"]]
+    assert "make report" in commands
+    copied = {
+        word
+        for line in "\n".join(commands).splitlines()
+        for word in line.split()[1:-1]
+        if line.startswith("cp ")
+    }
+    assert copied == set(cli.Plan(cli.load_study([], [])).report().outputs.values())
+    assert jobs["publish"]["needs"] == "page"
+    assert jobs["page"]["needs"] == ["test", "check"], "nothing is published that fails a test"
