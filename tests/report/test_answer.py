@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import made_up_study
 import pytest
+from playwright.sync_api import Page
 from tests.hand_made_papers import claim
 
 from reproof import reference
@@ -21,7 +23,7 @@ from reproof.report.sections.answer import build
 from reproof.report.shared import Shared
 
 SECTION = re.compile(r'<section id="answer">.*?</section>', re.DOTALL)
-SVG = "{http://www.w3.org/2000/svg}"
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 
 def dot(word: str, grade: str = "B", **changes: float | None) -> Dot:
@@ -37,7 +39,8 @@ def dot(word: str, grade: str = "B", **changes: float | None) -> Dot:
 
 def drawn(*dots: Dot, linked: bool = True) -> ElementTree.Element:
     text = str(pictures.scatter("A <paper>", "p", dots, linked=linked))
-    return ElementTree.fromstring(text.replace("<svg", f'<svg xmlns="{SVG[1:-1]}"', 1))
+    spaces = f'xmlns="{SVG[1:-1]}" xmlns:xlink="{LINK[1:-1]}"'
+    return ElementTree.fromstring(text.replace("<svg", f"<svg {spaces}", 1))
 
 
 def of_class(svg: ElementTree.Element, name: str) -> list[ElementTree.Element]:
@@ -74,7 +77,7 @@ def test_colour_is_the_word_shape_the_grade_and_only_what_was_judged_is_a_dot() 
 
 def test_a_dot_says_what_it_is_and_leads_to_its_cell_where_there_is_one() -> None:
     (link,) = drawn(dot("lower")).iter(f"{SVG}a")
-    assert link.get("href") == f"#cell-{claim().claim_id}"
+    assert link.get(f"{LINK}href") == f"#cell-{claim().claim_id}"
     assert [one.text for one in link.iter(f"{SVG}title")] == ["<lower>"]
     assert not list(drawn(dot("lower"), linked=False).iter(f"{SVG}a"))
 
@@ -86,6 +89,31 @@ def test_every_link_leads_somewhere(html: str) -> None:
     links = set(re.findall(r'href="#([^"]+)"', found.group()))
     assert len(links) > 5
     assert links <= ids
+
+
+def test_a_click_on_a_dot_shows_its_cell(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.locator("svg.scatter a").first.dispatch_event("click")
+    address = page.evaluate("decodeURIComponent(location.hash)")
+    assert address.startswith("#cell-")
+    assert page.evaluate("(id) => document.getElementById(id).checkVisibility()", address[1:])
+
+
+@pytest.mark.parametrize("width", [1400, 768, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_fit_and_can_be_seen(open_page: Callable[..., Page], width: int, scheme: str) -> None:
+    page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll("svg.scatter")].map((svg) => {
+             const text = svg.querySelector("text"), box = svg.getBoundingClientRect();
+             return [box.width, box.height, parseFloat(getComputedStyle(text).fontSize) * box.width / 240];
+           })"""
+    )
+    assert sizes
+    assert all(
+        wide >= 160 and high == pytest.approx(wide, abs=1) and letters >= 8 for wide, high, letters in sizes
+    )
 
 
 def test_a_claim_without_a_number_in_per_cent_is_no_dot(tree: made_up_study.Tree) -> None:

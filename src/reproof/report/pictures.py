@@ -160,7 +160,8 @@ def _dot(dot: Dot, *, linked: bool) -> Markup:
     told = Markup("<title>{}</title>{}").format(dot.words, mark)
     if not linked:
         return Markup("<g>{}</g>").format(told)
-    return Markup('<a href="#cell-{}" tabindex="-1">{}</a>').format(dot.claim.claim_id, told)
+    # xlink:href, since scripts ask the links with a plain href for their `hash`, which those of SVG do not have.
+    return Markup('<a xlink:href="#cell-{}" tabindex="-1">{}</a>').format(dot.claim.claim_id, told)
 
 
 def line(claimed: float, found: Evidence | None, others: float | None) -> Markup:
