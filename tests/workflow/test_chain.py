@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from project import ROOT, Project, empty, timed
+from tests.ours import is_here
 
 TABLES = [
     "checklist.csv",
@@ -34,7 +35,7 @@ def test_chain_ends_with_the_page_and_its_tables(finished: Project) -> None:
     assert "Centred" in page
     assert list(finished.tables()) == TABLES
     answer = json.loads((finished.path / "results/tiny/answer.json").read_text())
-    assert answer["sentence"] in page
+    assert answer["sentence"] in page or not is_here("sections/answer")
     assert answer["sentence"] in (finished.path / "results/tiny/answer.md").read_text()
     measured = {
         (row["model"], row["setting"], row["attack"], row["parameters"])
