@@ -38,6 +38,9 @@ _IDLE = (
 )
 """How messages begin that tell nobody anything; what failed is told at the end, in its own words."""
 
+_INTERRUPTED = ("KeyboardInterrupt", "reproof: interrupted")
+"""How the log of a job ends that the user stopped: it did not fail."""
+
 
 @dataclass
 class Task:
@@ -178,6 +181,9 @@ class RunLog(LogHandlerBase):
         log = next(iter(told["log"]), "")
         task = self._running.pop(told["jobid"], None) or Task(told["rule_name"], "", 0.0)
         task.log = log
+        if _end_of(log, 1)[0].startswith(_INTERRUPTED):
+            self._say(f"{task.name}  interrupted")
+            return
         self._failed.append(task)
         self._say(f"{task.name}  FAILED")
 

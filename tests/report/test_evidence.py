@@ -177,8 +177,21 @@ def test_grade_a_and_b_are_never_added_up(paper: Paper) -> None:
     assert whole.sentence == (
         "2 of the 5 numbers that 1 paper measured could be judged, at grade A (the paper’s own experiment): 1 "
         "reproduced, 0 lower, 0 higher and 0 undecided; at grade B (other training or another strength of the "
-        "attack): 0 reproduced, 1 lower, 0 higher and 0 undecided."
+        "attack): 0 reproduced, 1 lower, 0 higher and 0 undecided. Of these, 2 from this run."
     )
+
+
+def test_the_sentence_says_which_run_judged(paper: Paper) -> None:
+    references = {
+        "Large": [judged(PGD, "lower", "B"), judged(BIM, "lower", "B")],
+        "Other": [judged(CLEAN, "lower", "B")],
+    }
+    other = [judged(BLACK, "not comparable", "C")]
+    assert answer(data(paper, other, references)).sentence.endswith(
+        " Of these, 2 from “Large” and 1 from “Other”; none from this run. None was tested in its paper’s own "
+        "experiment (grade A)."
+    )
+    assert "Of these" not in answer(data(paper, other)).sentence
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,18 @@ def test_what_was_stopped_says_that_it_goes_on() -> None:
     assert last.endswith("; the same command goes on from there")
 
 
+@pytest.mark.parametrize(
+    "ending", ["KeyboardInterrupt", "reproof: interrupted; the same command goes on from here"]
+)
+def test_what_the_user_interrupted_did_not_fail(tmp_path: Path, ending: str) -> None:
+    log = tmp_path / "train.log"
+    log.write_text(f"Traceback (most recent call last):\n{ending}\n")
+    lines = said(begin(1, "train", model="plain"), fail(1, "train", str(log)))
+    assert lines[2] == "train plain  interrupted"
+    assert len(lines) == 4
+    assert lines[-1].endswith("; the same command goes on from there")
+
+
 def test_nothing_to_do_is_said_alone() -> None:
     stream = io.StringIO()
     handler = RunLog(None, stream, "whole.log", dict)

@@ -5,6 +5,7 @@ Every sentence is computed from verdicts; none says more than their words and gr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import METRICS
 from reproof.report import numbers, others, reasons, shown_verdict
 from reproof.report.contents import ReportData
-from reproof.report.evidence import BestEvidence, Evidence, attacked_directly, own_claims
+from reproof.report.evidence import THIS_RUN, BestEvidence, Evidence, attacked_directly, own_claims
 from reproof.report.shown_verdict import ShownVerdict
 from reproof.report.tally import Tally
 from reproof.report.verdict_words import JUDGED
@@ -114,7 +115,7 @@ def answer(data: ReportData) -> Answer:
         for paper in data.papers
         for claim in own_claims(paper)
     )
-    return Answer(data.study, data.title, _sentence(total, len(papers)), papers)
+    return Answer(data.study, data.title, _sentence(total, papers), papers)
 
 
 def _of_paper(paper: Paper, data: ReportData, best: BestEvidence) -> PaperAnswer:
@@ -145,16 +146,21 @@ def _tally(claims: Sequence[Claim], best: BestEvidence) -> Tally:
 # Sentences.
 
 
-def _sentence(total: Tally, papers: int) -> str:
-    """Return how the claims of all papers fell together."""
+def _sentence(total: Tally, papers: Sequence[PaperAnswer]) -> str:
+    """Return how the claims of all papers fell together, and by which runs."""
     claims = wording.counted(total.measured + total.unmeasured, "number")
+    told = f"the {claims} that {wording.counted(len(papers), 'paper')} measured could be judged"
     if not _judged(total):
-        return f"None of the {claims} that {wording.counted(papers, 'paper')} measured could be judged."
+        return f"None of {told}."
     own = "" if total.total("A") else " None was tested in its paper’s own experiment (grade A)."
-    return (
-        f"{_judged(total):,} of the {claims} that {wording.counted(papers, 'paper')} measured could be judged, "
-        f"{_by_grade(total)}.{own}"
-    )
+    return f"{_judged(total):,} of {told}, {_by_grade(total)}.{_from(papers)}{own}"
+
+
+def _from(papers: Sequence[PaperAnswer]) -> str:
+    """Return how many of the judged numbers each run judged."""
+    runs = Counter(one.run for paper in papers for one in paper.evidence if one.word in JUDGED)
+    told = [f"{count} from {run if run == THIS_RUN else f'“{run}”'}" for run, count in runs.most_common()]
+    return f" Of these, {wording.listed(told)}{'' if runs[THIS_RUN] else f'; none from {THIS_RUN}'}."
 
 
 def _short(tally: Tally, direct: Tally) -> str:
