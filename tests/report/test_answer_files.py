@@ -42,6 +42,7 @@ def test_the_json_holds_what_the_page_says(found: Answer) -> None:
     assert pgd["claim"] == "made_up.7"
     assert pgd["claimed"] == pytest.approx(0.199)
     assert pgd["measured"] == pytest.approx(17 / 40)
+    assert (pgd["printed"], pgd["told"]) == ("19.9 %", "42.5 %")
     assert pgd["low"] < pgd["measured"] < pgd["high"]
     assert (mnist["measured"], mnist["left"], mnist["others"], mnist["run"]) == (None, None, None, "")
     assert mnist["verdict"] == "not measured"

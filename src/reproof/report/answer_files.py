@@ -11,7 +11,10 @@ from reproof.report.answer import Answer, Headline, PaperAnswer
 
 
 def as_json(found: Answer) -> str:
-    """Return the answer as JSON: shares of images as fractions, null for what was not measured."""
+    """Return the answer as JSON: shares of images as fractions, times as ratios, null for what was not measured.
+
+    `printed` and `told` are the claim and the measurement for people, in the paper's own unit.
+    """
     told = {
         "study": found.study,
         "title": found.title,
@@ -52,6 +55,7 @@ def _headline(one: Headline) -> dict[str, Any]:
         "verdict": one.verdict.word,
         "grade": one.verdict.grade,
         "why": one.why,
+        "told": one.measured,
         "measured": _number(row, "measured"),
         "low": _number(row, "low"),
         "high": _number(row, "high"),
