@@ -6,8 +6,10 @@ a disc of grade A, a diamond of B, a cross of C; what is undecided is hollow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 
@@ -84,7 +86,7 @@ def scatter(name: str, key: str, drawn: Sequence[Dot], *, linked: bool) -> Marku
     judged = [dot for dot in drawn if dot.word in JUDGED]
     others = [dot for dot in drawn if dot.word not in JUDGED]
     parts = [
-        _axes(),
+        _axes("claimed, %", "measured, %"),
         _path("c-cross", "".join(_cross(_x(dot.claimed), _y(dot.measured)) for dot in others)),
         _path(
             "c-interval",
@@ -116,7 +118,7 @@ def _y(value: float) -> float:
     return TOP + SIDE * (1 - value)
 
 
-def _axes() -> Markup:
+def _axes(across: str, up: str) -> Markup:
     """Return frame, diagonal, ticks and the names of the axes."""
     end, bottom = LEFT + SIDE, TOP + SIDE
     ticks = "".join(f"M{_x(tick):.1f} {bottom}v4M{LEFT} {_y(tick):.1f}h-4" for tick in TICKS)
@@ -129,10 +131,8 @@ def _axes() -> Markup:
         for tick in (0.0, 0.5, 1.0)
     ]
     middle = TOP + SIDE / 2
-    labels.append(f'<text x="{LEFT + SIDE / 2}" y="{bottom + 30}" text-anchor="middle">claimed, %</text>')
-    labels.append(
-        f'<text transform="translate(11 {middle}) rotate(-90)" text-anchor="middle">measured, %</text>'
-    )
+    labels.append(f'<text x="{LEFT + SIDE / 2}" y="{bottom + 30}" text-anchor="middle">{across}</text>')
+    labels.append(f'<text transform="translate(11 {middle}) rotate(-90)" text-anchor="middle">{up}</text>')
     return lines + Markup("".join(labels))
 
 
@@ -162,6 +162,51 @@ def _dot(dot: Dot, *, linked: bool) -> Markup:
         return Markup("<g>{}</g>").format(told)
     # xlink:href, since scripts ask the links with a plain href for their `hash`, which those of SVG do not have.
     return Markup('<a xlink:href="#cell-{}" tabindex="-1">{}</a>').format(dot.claim.claim_id, told)
+
+
+@dataclass(frozen=True)
+class ModelDot:
+    """One network: what it gets right of clean images, and under all attacks together; as fractions."""
+
+    title: str
+    kind: Literal["undefended", "proposed", "compared"]
+    """Undefended, with a defense that a paper here proposes, or with one that papers compare with."""
+    clean: float
+    left: float
+
+
+def plane(name: str, key: str, drawn: Sequence[ModelDot]) -> Markup:
+    """Return the picture of a study's networks: clean accuracy across, what all attacks leave up."""
+    outlines: Mapping[str, Callable[[float, float], str]] = {
+        "undefended": _ring,
+        "proposed": functools.partial(shape, "B"),
+        "compared": functools.partial(shape, "A"),
+    }
+    marks = [
+        Markup("<g><title>{}: {:.1f} % of clean images, {:.1f} % under all attacks</title>{}</g>").format(
+            dot.title,
+            100 * dot.clean,
+            100 * dot.left,
+            _path(f"c-dot m-{dot.kind}", outlines[dot.kind](_x(dot.clean), _y(dot.left))),
+        )
+        for dot in drawn
+    ]
+    return Markup(
+        '<svg class="picture scatter" viewBox="0 0 {size} {size}" role="img" aria-labelledby="p-{key}-t p-{key}-d">'
+        '<title id="p-{key}-t">{name}: what all attacks leave against clean accuracy</title>'
+        '<desc id="p-{key}-d">Each of {count} networks at its accuracy on clean images (across) and under all attacks '
+        "together (up).</desc>{parts}</svg>"
+    ).format(
+        size=SIZE,
+        key=key,
+        name=name,
+        count=len(drawn),
+        parts=_axes("clean, %", "under all attacks, %") + Markup("").join(marks),
+    )
+
+
+def _ring(x: float, y: float) -> str:
+    return f"M{x - 4:.1f} {y:.1f}a4 4 0 1 0 8 0a4 4 0 1 0-8 0zm1.5 0a2.5 2.5 0 1 1 5 0a2.5 2.5 0 1 1-5 0z"
 
 
 def line(claimed: float, found: Evidence | None, others: float | None) -> Markup:
