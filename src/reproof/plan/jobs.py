@@ -406,11 +406,7 @@ class Plan:
                     for job in self.jobs(("prepare", "train", "assemble", "attack", "evaluate", "surface"))
                 ),
             },
-            outputs={
-                "page": self.page_path,
-                "answer": self.paths.answer("json"),
-                "answer_text": self.paths.answer("md"),
-            },
+            outputs=self.paths.report,
             slice={
                 "study": self.study.source,
                 "files": list(self.study.files),

@@ -51,6 +51,11 @@ class Paths:
         """Return the path of the study's page."""
         return f"report/{self.study}.html"
 
-    def answer(self, ending: str) -> str:
-        """Return the path of the answer beside the page: `json`, or `md` for people."""
-        return f"{self.folder}/answer.{ending}"
+    @property
+    def report(self) -> dict[str, str]:
+        """Return the page's path, and those of the answer beside it: for programs, and for people."""
+        return {
+            "page": self.page,
+            "answer": f"{self.folder}/answer.json",
+            "answer_text": f"{self.folder}/answer.md",
+        }
