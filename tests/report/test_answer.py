@@ -83,6 +83,7 @@ def test_a_dot_says_what_it_is_and_leads_to_its_cell_where_there_is_one() -> Non
     assert not list(drawn(dot("lower"), linked=False).iter(f"{SVG}a"))
 
 
+@needs("sections/paper_tables")
 def test_every_link_leads_somewhere(html: str) -> None:
     found = SECTION.search(html)
     assert found is not None
@@ -92,6 +93,7 @@ def test_every_link_leads_somewhere(html: str) -> None:
     assert links <= ids
 
 
+@needs("sections/paper_tables")
 def test_a_click_on_a_dot_shows_its_cell(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.locator("svg.scatter a").first.dispatch_event("click")

@@ -33,7 +33,7 @@ class Plan:
         self.paths = paths = Paths(study.name, self.folder)
         self.threats = threats = Threats(study)
         self.data_path, self.model_folder = paths.data, paths.model_folder
-        self.outcome_path, self.table_path, self.page_path = paths.outcome, paths.table, paths.page
+        self.outcome_path, self.table_path = paths.outcome, paths.table
         self.attacks_on, self.threats_on, self.suites_on = (
             threats.attacks_on,
             threats.threats_on,
