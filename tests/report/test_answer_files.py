@@ -67,7 +67,9 @@ def test_nothing_of_a_text_is_markup(found: Answer) -> None:
 
 
 def test_a_terminal_gets_a_line_a_paper(found: Answer) -> None:
-    lines = list(answer_files.in_lines(json.loads(answer_files.as_json(found))))
+    head, *lines = answer_files.in_lines(json.loads(answer_files.as_json(found)))
+    count = sum(paper.tally.total("A") + paper.tally.total("B") for paper in found.papers)
+    assert head == f"{count} of the papers' own numbers were judged, {count} of them by this run:"
     assert len(lines) == len(found.papers)
     assert [line.split("  ")[0].strip() for line in lines] == [paper.name for paper in found.papers]
 
@@ -91,7 +93,7 @@ def test_the_answer_ends_with_the_page_and_its_size(
 ) -> None:
     assert cli.main(["answer"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(found.papers) + 1
+    assert len(lines) == len(found.papers) + 2
     assert lines[-1] == "The page: report/digits.html (2 KiB); the answer alone: results/digits/answer.md"
 
 

@@ -105,6 +105,11 @@ class Answer:
     sentence: str
     papers: tuple[PaperAnswer, ...]
 
+    @property
+    def judged_by(self) -> Counter[str]:
+        """Return how many of the authors' own numbers each run judged, by the run's name."""
+        return _judged_by(self.papers)
+
 
 def answer(data: ReportData) -> Answer:
     """Return the answer from all evidence at hand: this run, the reference runs, independent publications."""
@@ -156,9 +161,13 @@ def _sentence(total: Tally, papers: Sequence[PaperAnswer]) -> str:
     return f"{_judged(total):,} of {told}, {_by_grade(total)}.{_from(papers)}{own}"
 
 
+def _judged_by(papers: Sequence[PaperAnswer]) -> Counter[str]:
+    return Counter(one.run for paper in papers for one in paper.evidence if one.word in JUDGED)
+
+
 def _from(papers: Sequence[PaperAnswer]) -> str:
     """Return how many of the judged numbers each run judged."""
-    runs = Counter(one.run for paper in papers for one in paper.evidence if one.word in JUDGED)
+    runs = _judged_by(papers)
     told = [f"{count} from {run if run == THIS_RUN else f'“{run}”'}" for run, count in runs.most_common()]
     return f" Of these, {wording.listed(told)}{'' if runs[THIS_RUN] else f'; none from {THIS_RUN}'}."
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reproof.report.answer import Answer, Headline, PaperAnswer
+from reproof.report.evidence import THIS_RUN
 
 
 def as_json(found: Answer) -> str:
@@ -19,6 +20,7 @@ def as_json(found: Answer) -> str:
         "study": found.study,
         "title": found.title,
         "sentence": found.sentence,
+        "judged_by": dict(found.judged_by),
         "papers": [_paper(paper) for paper in found.papers],
     }
     return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -122,7 +124,10 @@ def _plain(text: str) -> str:
 
 
 def in_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line a paper of what `as_json` wrote."""
+    """Yield where the evidence is from, then a line a paper, of what `as_json` wrote."""
+    judged = told["judged_by"]
+    own = judged.get(THIS_RUN, 0)
+    yield f"{sum(judged.values()):,} of the papers' own numbers were judged, {own or 'none'} of them by {THIS_RUN}:"
     width = max((len(paper["name"]) for paper in told["papers"]), default=0)
     for paper in told["papers"]:
         yield f"{paper['name']:<{width}}  {paper['short']}"
