@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproof import artifacts, provenance, wording
+from reproof import artifacts, provenance, surroundings, wording
 from reproof.errors import ArtifactError, ReproofError, StudyError
+from reproof.plan import freshness
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
 from reproof.study import layers, model, reader, schema
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     kept.add_argument(
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
+    _add_own(commands, shared)
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -86,6 +88,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the sub-commands for what is the user's own: to begin it, and to give it to others."""
+    given = commands.add_parser(
+        "export", parents=[shared], help="give a finished study's numbers and images to others"
+    )
+    given.add_argument("folder", type=Path, help="where to write them")
+    given.add_argument("--model", nargs="+", default=[], help="of these models alone")
+    begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
+    begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
+    begun.add_argument("name", help="the file's name, such as label_smoothing")
+    begun.add_argument(
+        "--folder", type=Path, help="an own folder of plug-ins; the package where it is left out"
+    )
+
+
 def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:
     """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend.
 
@@ -93,12 +110,17 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     inherited = shlex.split(os.environ.get(STUDY, ""))
-    if given[:1] not in (["schema"], ["claims"]) and not {"--configfile", "--config"} & set(given):
+    if given[:1] not in (["schema"], ["claims"], ["new"]) and not {"--configfile", "--config"} & set(given):
         given += inherited
     chosen = parser().parse_args(given)
     try:
         if chosen.command == "schema":
             print(schema_text(), end="", flush=True)
+            return 0
+        if chosen.command == "new":
+            from reproof import new
+
+            print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
             return 0
         if chosen.command == "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
@@ -115,16 +137,19 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
         if chosen.command == "plan":
             print(show_plan(plan, chosen), flush=True)
             return 0
-        if chosen.command == "answer":
-            print(show_answer(plan), flush=True)
-            return 0
-        if chosen.command == "open":
-            print(open_page(plan), flush=True)
+        if chosen.command in ("answer", "open"):
+            print(show_answer(plan) if chosen.command == "answer" else open_page(plan), flush=True)
             return 0
         if chosen.command == "reference":
             keep(plan, chosen.name or plan.study.name)
             return 0
-        do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads)
+        if chosen.command == "export":
+            from reproof.export import export
+
+            print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
+            return 0
+        job = find(plan, chosen.command, chosen.output)
+        do(job, chosen.expect, chosen.threads, plan)
     except ReproofError as error:
         print(f"reproof: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -279,7 +304,7 @@ def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:
         if not equals or not key.isidentifier():
             raise StudyError(f"--config {pair}: should be KEY=VALUE, for example --config seeds=[0,1]")
         overrides[key] = layers.merge(overrides.get(key), layers.read_value(value, f"--config {pair}"))
-    return reader.load([Path("config.yaml"), *overlays], overrides)
+    return reader.load([Path("config.yaml"), *overlays], overrides, to_run=True)
 
 
 def find(plan: Plan, rule: str, output: str | None) -> Job:
@@ -299,13 +324,15 @@ def find(plan: Plan, rule: str, output: str | None) -> Job:
     raise StudyError(f"reproof {rule}: {wanted} For example: python -m reproof {rule} {example}")
 
 
-def do(job: Job, expect: str | None, threads: int) -> None:
+def do(job: Job, expect: str | None, threads: int, plan: Plan) -> None:
     """Do one job and write its record."""
     if expect is not None and job.expectation != expect:
         raise StudyError(
             f"{job.rule} {job.name}: the study or the code changed while snakemake was running. "
             "Run the same snakemake command again; what is finished and unchanged is kept."
         )
+    surroundings.require_environment()
+    freshness.check_inputs(plan, job)
     _end_with_driver()
     stage = getattr(importlib.import_module(f"reproof.stages.{job.rule}"), job.rule)
     record = Path(job.outputs["record"]) if "record" in job.outputs else None

@@ -34,7 +34,7 @@ UNMEASURED = {"verdicts": "verdict", "statements": "measured"}
 """Table -> the column that says `not measured` of what a reference leaves out: there is nothing to keep."""
 LEFT_OUT = ("per_image",)
 """Tables that grow with the number of images."""
-RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate")
+RULES = ("prepare", "train", "load", "assemble", "attack", "evaluate", "tabulate")
 """The rules whose records are kept, as far as a study has such jobs; those that make the page add no number."""
 PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""
@@ -239,7 +239,7 @@ def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for name, model in study.models.items()
         },
         "commits": dict(Counter(record["commit"] for record in records)),
-        "changed_code": any(record["dirty"] for record in records),
+        "changed_code": any(record["dirty"] is not False for record in records),
         "devices": dict(Counter(record["device"] for record in records)),
         "versions": _alike(record["versions"] for record in records),
         "first_started": started[0],

@@ -11,6 +11,7 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 | workflow.is_main_process | a job on a cluster reads the Snakefile too: no lock, no word twice, no warm process |
 | workflow.local_exec, global_resources, register_resource() | a bare `snakemake` must not start more jobs than GPUs |
 | workflow.logger_manager, its DefaultStreamHandler | `--logger` finds only what is installed, a checkout is not |
+| PersistenceBase.has_metadata, params_changed | where record and plan differ, a job runs again, noted or not |
 | PersistenceBase._serialize_param | it imports pandas, a tenth of a no-op run, to see that words are no tables |
 | .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
 """
@@ -33,14 +34,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from snakemake.persistence import PersistenceBase  # type: ignore[import-untyped]
+from snakemake.persistence import ParamsChange, PersistenceBase  # type: ignore[import-untyped]
 
+from reproof import surroundings
 from reproof.cli import STUDY, load_study
 from reproof.errors import ReproofError
+from reproof.plan import freshness
 from reproof.plan.jobs import RULES, Plan
 from reproof.run_log import RunLog
 from reproof.warm_client import DRIVER, WARM
 
+KEPT = ("train", "load", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
+"""The rules whose files a finished study has."""
 _held: list[Any] = []
 
 
@@ -78,10 +83,20 @@ def temporary_unless_kept(plan: Plan, path: str, temp: Callable[[str], Any]) -> 
     return path if plan.study.keep_adversarial else temp(path)
 
 
-def shell_prefix(root: Path) -> str:
-    """Return what every rule's shell begins with, inside a conda environment too: our own modules are found."""
-    path = os.pathsep.join([str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return f"set -euo pipefail; export PYTHONPATH={shlex.quote(path)} PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive; "
+def shell_prefix(workflow: Any, root: Path) -> str:
+    """Return what every rule's shell begins with. In an environment of conda, nothing of this Python's is seen."""
+    conda = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
+    words = surroundings.shell_words(
+        root,
+        conda=conda,
+        outer_prefix=os.environ.get("CONDA_PREFIX", ""),
+        outer_path=os.environ.get("PYTHONPATH", ""),
+        no_user_site="PYTHONNOUSERSITE" in os.environ,
+    )
+    if conda:  # nor when the environment is made: what pip sees outside, it does not install
+        os.environ["PYTHONNOUSERSITE"] = "1"
+        os.environ.pop("PYTHONPATH", None)
+    return words
 
 
 def prepare(workflow: Any, plan: Plan) -> None:
@@ -99,6 +114,29 @@ def prepare(workflow: Any, plan: Plan) -> None:
     if workflow.is_main_process:
         speak(workflow, plan)
         _drop_stale_locks(Path(".snakemake"))
+        _compare_records(functools.cache(lambda: frozenset(freshness.outdated(plan))))
+
+
+def _compare_records(outdated: Callable[[], frozenset[str]]) -> None:
+    """Have Snakemake run a job whose record differs from the plan, whether or not it has notes of its own.
+
+    outdated: gives the records that differ.
+    """
+    has_metadata, params_changed = PersistenceBase.has_metadata, PersistenceBase.params_changed
+
+    def differing(job: Any) -> frozenset[str]:
+        return outdated() & set(map(str, job.output))
+
+    def has_notes(self: Any, job: Any) -> bool:
+        return has_metadata(self, job) or bool(differing(job))
+
+    def changes(self: Any, job: Any, file: Any = None) -> Any:
+        found = params_changed(self, job, file)
+        if differs := differing(job):
+            found |= ParamsChange(only_old={"as recorded"}, only_new={"as planned"}, files=set(differs))
+        return found
+
+    PersistenceBase.has_metadata, PersistenceBase.params_changed = has_notes, changes
 
 
 def speak(workflow: Any, plan: Plan) -> None:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from reproof import artifacts
+from reproof import artifacts, plugin_folders, surroundings
 from reproof.warm_client import GO, LISTENER, driver
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class WarmProcess:
 
     def __init__(self) -> None:
         self.folder, self.environment = str(Path.cwd()), inherited(os.environ)
+        surroundings.clear()
         self.paths = [PACKAGE, PACKAGE.parents[1] / "reference"]
         read = stamps(self.paths)
         from reproof import cli
@@ -78,6 +79,9 @@ class WarmProcess:
         self.paths += files
         self.read = read | stamps(files)
         self.plan = Plan(cli.load_study(chosen.configfile, chosen.config))
+        own = self.plan.own_files
+        self.paths += own
+        self.read |= stamps(own)
 
     def is_current(self) -> bool:
         """Say whether code and study are what they were before they were read."""
@@ -99,6 +103,7 @@ class WarmProcess:
             if chosen.configfile or chosen.config or chosen.expect != job.expectation:
                 return False
             for module in (*job.modules, IMPORTED_LATE.get(job.rule, "reproof")):
+                plugin_folders.import_plug_in(module)
                 importlib.import_module(module)
         except (Exception, SystemExit):
             return False
@@ -255,6 +260,7 @@ def inherit(request: Request) -> None:
             resource.setrlimit(limit, resource.prlimit(request.process, limit))
     os.umask(request.umask)
     os.environ.update(request.environment)
+    surroundings.clear()
     sys.argv[1:] = request.arguments
     for number, stream in enumerate(request.streams):
         os.dup2(stream, number)

@@ -420,7 +420,16 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings", "fast_yaml"),
-    ("artifacts", "table_schema", "csv_tables", "job_tables", "registry", "wording"),
+    (
+        "artifacts",
+        "table_schema",
+        "csv_tables",
+        "job_tables",
+        "plugin_folders",
+        "registry",
+        "surroundings",
+        "wording",
+    ),
     ("provenance", "study"),
     ("plan", "device", "data"),
     ("models", "datasets"),
@@ -431,7 +440,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("judging",),
     ("diagnostics", "reference"),
     ("figures", "report"),
-    ("stages",),
+    ("stages", "export", "new", "starters"),
     ("cli", "__main__", "run_log", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
@@ -454,8 +463,9 @@ WITHOUT_TORCH = (
     *("settings", "study", "plan", "claims", "measuring", "judging", "diagnostics", "figures", "report"),
 )
 
-DYNAMIC = {"registry", "cli", "warm_process"}
-"""The modules that may import by a computed name: plugins by their file's name, stages by their rule's, a plan's modules."""
+DYNAMIC = {"registry", "plugin_folders", "architectures.file", "cli", "warm_process"}
+"""The modules that may import by a computed name: plugins by their file's name, the user's own files, stages by their
+rule's, a plan's modules."""
 
 
 def level(part: str) -> int:

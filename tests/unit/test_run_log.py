@@ -275,4 +275,4 @@ def test_every_job_and_rule_has_an_estimate() -> None:
     trained = [estimate.cost(plan, job).seconds for job in plan.jobs(["train"])]
     assert found["train"] == pytest.approx(sum(trained) / len(trained))
     assert found[next(iter(plan.report().outputs.values()))] == found["report"]
-    assert set(RULES) <= set(found)
+    assert {rule for rule in RULES if any(plan.jobs([rule]))} <= set(found)

@@ -16,12 +16,17 @@ except ReproofError as error:
     driver.stop(error)
 
 driver.prepare(workflow, PLAN)
-shell.prefix(driver.shell_prefix(ROOT))
+shell.prefix(driver.shell_prefix(workflow, ROOT))
 
 
 def train_job(wildcards):
     """Return the plan's train job for these wildcards."""
     return PLAN.train(wildcards.model, int(wildcards.seed))
+
+
+def load_job(wildcards):
+    """Return the plan's load job for these wildcards."""
+    return PLAN.load(wildcards.model, int(wildcards.seed))
 
 
 def assemble_job(wildcards):
