@@ -104,6 +104,8 @@ class Project:
 
     path: Path
     environment: dict[str, str] = field(default_factory=dict)
+    said: str = ""
+    """What Snakemake printed while it was made."""
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
