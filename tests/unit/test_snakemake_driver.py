@@ -289,7 +289,8 @@ def test_both_entrances_read_a_value_alike(
     """As Snakemake's own parser has it, `true` and `null` are words and 5 is a text."""
     seen: list[object] = []
 
-    def load(files: list[Path], overrides: dict[str, object]) -> SimpleNamespace:
+    def load(files: list[Path], overrides: dict[str, object], *, to_run: bool) -> SimpleNamespace:
+        assert to_run
         seen.append(([str(file) for file in files], overrides))
         return SimpleNamespace(name="tiny", models={}, surfaces=None)
 
