@@ -8,7 +8,7 @@ from reproof import wording
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("run", "What was run", order=30, heading="What was run on what")
+SECTION = Section("run", "What was run", order=20, heading="What was run on what")
 
 
 def build(shared: Shared) -> dict[str, Any]:
