@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import made_up_study
 from playwright.sync_api import Page
-from test_reference_runs import large, with_runs
+from tests.ours import needs
 
 from reproof.report.sections.claim_finder import COLUMNS, build
 from reproof.report.shared import Shared
@@ -41,9 +41,21 @@ def test_every_number_that_a_paper_prints_is_there_with_the_best_evidence(tree: 
     assert (own["word"], own["grade"], own["evidence"]) == ("lower", "A", "this run")
     assert own["left"] == "10.0 % [4.0–23.1]"
     assert {row["grade"] for row in found.values() if row["word"] == "not measured"} == {"none"}
+
+
+@needs("sections/reference_runs")
+def test_of_two_measurements_the_better_grade_stands_in_front_and_this_run_of_equals(
+    tree: made_up_study.Tree,
+) -> None:
+    from test_reference_runs import large, with_runs
+
+    data = made_up_study.report_data(tree)
+    found = claims(Shared(data))
+    own = found["made_up.6"]
     with_large = claims(Shared(with_runs(data, large())))
     assert with_large["made_up.6"] == own, "the reference run has grade B of it"
     better = {name for name, row in with_large.items() if row["evidence"] == "Large digits, budget paper"}
+    assert better, "the test needs a claim of which the reference run says more"
     assert better == {name for name in better if found[name]["grade"] > with_large[name]["grade"]}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import planned_study
 from playwright.sync_api import Page
+from tests.ours import needs
 from tests.unit.study.test_studies import PAPER
 
 from reproof.report import render
@@ -17,6 +18,7 @@ ELEMENTS = 15_000
 SCREENS = 12
 
 
+@needs("sections/claim_finder")
 def test_the_page_of_the_largest_study_stays_light(tmp_path: Path, open_page: Open) -> None:
     """That of paper.yaml: whatever the default study's page has, it has several times."""
     path = tmp_path / "page.html"

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import made_up_study
 import pytest
+from tests.ours import needs
 from unfolded import unpacked
 
 from reproof.report import DrawnFigure, page, render
@@ -93,6 +94,7 @@ def test_figures_come_while_there_is_room_the_first_of_each_kind_first() -> None
     assert page._fitting(kinds, one - 1) == {}
 
 
+@needs("sections/figures")
 def test_what_the_page_has_no_room_for_is_named_by_its_file(
     tree: made_up_study.Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +106,7 @@ def test_what_the_page_has_no_room_for_is_named_by_its_file(
     )
 
 
+@needs("sections/reference_runs", "sections/paper_tables")
 def test_a_card_tells_what_a_reference_run_measured_with_its_command(tree: made_up_study.Tree) -> None:
     from test_reference_runs import large, with_runs
 

@@ -478,7 +478,7 @@ def test_keyboard_sorts_a_matrix(open_page: Open) -> None:
     assert matrix.locator("[aria-sort]").count() == 1
 
 
-@whole_tables
+@needs("sections/paper_tables", "sections/statements", "sections/figures", "defenses/prototype_conformity")
 def test_works_without_script(open_page: Open) -> None:
     """The papers' tables and statements are there in short, a figure of each kind, and no word of a script's making."""
     page = open_page(java_script_enabled=False)
@@ -499,6 +499,7 @@ def test_works_without_script(open_page: Open) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
 
 
+@needs("sections/claim_finder", "sections/claims_overview")
 def test_a_card_s_address_goes_back_and_forth(open_page: Open) -> None:
     page = open_page(fragment="#fell", unfolded=False)
     page.locator("#claims-table td.figures a").first.click()
@@ -521,6 +522,7 @@ def test_a_card_s_address_goes_back_and_forth(open_page: Open) -> None:
     assert card.inner_text() == first, "closed by hand, it opens again"
 
 
+@needs("sections/claim_finder", "sections/paper_tables")
 def test_a_command_is_copied_from_a_card(open_page: Open) -> None:
     page = open_page(unfolded=False, permissions=["clipboard-read", "clipboard-write"])
     page.locator("#claims-table td.figures a").first.click()

@@ -125,6 +125,22 @@ def test_the_page_as_it_is_has_no_dangling_link(html: str) -> None:
     assert dangling(unfolded(html)) == set()
 
 
+ORDER = (
+    "fell claims tables references independent run found statements contradictions interpretations figures strongest "
+    "matrix classes flags checklist transfer again provenance verdicts glossary"
+)
+
+
+def test_claims_come_first_then_the_run_the_papers_the_attacks_and_how_to_make_it_again(html: str) -> None:
+    shown = re.findall(r'<section id="([^"]+)">', html)
+    known = [name for name in ORDER.split() if name in shown]
+    assert [name for name in shown if name in known] == known
+    assert len(known) > 5
+    groups = re.findall(r'<p class="group">(.*?)</p>\s*<section id="([^"]+)">', html)
+    assert len(groups) == len(dict(groups)), "each group's name stands over its first section, once"
+    assert groups[0] == ("The claims", known[0])
+
+
 def test_only_sections_lie_in_their_folder_each_with_its_template(data: ReportData) -> None:
     files = {path.name for path in FOLDER.iterdir() if path.name not in ("__init__.py", "__pycache__")}
     assert files == {f"{name}{end}" for name in NAMES for end in (".py", ".html.j2")}

@@ -2,7 +2,6 @@
 // The page carries most of itself as packed text. This builds a block when it is unfolded, printed or pointed to.
 // Cards are built by cards.js, the list of all claims by finder.js; all three are one script on the page.
 
-document.documentElement.classList.add("js");
 const packs = new Map();
 
 // Return what a pack holds: base64 of gzip of JSON, unpacked when it is first asked for.
