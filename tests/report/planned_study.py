@@ -28,12 +28,16 @@ IMAGE_BYTES = 20_000
 
 
 def report_data(name: str = "") -> ReportData:
-    """Return the page's data of a study of the project, every job done; the empty name is the default study's."""
+    """Return the page's data of a study of the project, every job done and then some code changed.
+
+    name: as in studies/; the empty one is the default study's.
+    """
     plan = planned(name, "")
     rows = [_varied(row, position) for position, row in enumerate(measurements(plan))]
     summary = csv_tables.SUMMARY.frame(rows)
     of_a_seed = csv_tables.MEASUREMENTS.frame({**row, "seed": plan.study.seeds[0]} for row in rows)
     models = list(_models(plan))
+    records = dict(_records(plan))
     return ReportData(
         study=plan.study.name,
         title=plan.study.title,
@@ -49,7 +53,8 @@ def report_data(name: str = "") -> ReportData:
         verdicts=csv_tables.VERDICTS.frame(_verdicts(rows)),
         papers=ledger(),
         trails=list(stage._trails(plan)),
-        records=dict(_records(plan)),
+        records=records,
+        stale=dict.fromkeys(records, "the code that makes it has changed since"),
         flags=csv_tables.RED_FLAGS.frame(_flags(models)),
         gates={name: check.shows.rstrip(".") for name, check in CHECKS.items()},
         figures=[_figure(model, kind) for kind in ("latent_space", "examples") for model in models[:DRAWN]],

@@ -51,13 +51,14 @@ def filled(html: str, packs: Mapping[str, Mapping[str, str]]) -> str:
 
 def cards(pack: Mapping[str, Any]) -> str:
     """Return all cards and records as a section of articles."""
-    articles = [_card(name, _expanded(pack["pool"], place)) for name, place in pack["cards"].items()]
-    articles += [_record(name, _expanded(pack["pool"], place)) for name, place in pack["records"].items()]
+    articles = [_card(name, _expanded(pack["pool"], item)) for name, item in pack["cards"].items()]
+    articles += [_record(name, _expanded(pack["pool"], item)) for name, item in pack["records"].items()]
     return f'<section id="cards">{"".join(articles)}</section>'
 
 
-def _expanded(pool: list[Any], place: int) -> Any:
-    item = pool[place]
+def _expanded(pool: list[Any], item: Any) -> Any:
+    if isinstance(item, int):
+        return _expanded(pool, pool[item])
     return item if isinstance(item, str) else [_expanded(pool, each) for each in item]
 
 

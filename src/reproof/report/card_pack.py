@@ -12,7 +12,7 @@ from reproof.report.shared import Shared
 
 
 def card_pack(shared: Shared) -> dict[str, Any]:
-    """Return the pool of texts, and by its id the position in it of each card, of each claim's part, of each record.
+    """Return what many cards share (packing.Pool), and by its id each card, each claim's part, each record.
 
     A card is its title, ordinal, warning, reason why nothing was measured, facts and runs; a record its paths, warning,
     facts, files written and files read. The page's script reads them in this order.
@@ -24,7 +24,12 @@ def card_pack(shared: Shared) -> dict[str, Any]:
         for name, told in _told(card, references):
             cards[name] = pool.add(told)
     records = {record.id: pool.add(_record(record)) for record in shared.cards.records()}
-    return {"pool": pool.items, "cards": cards, "records": records}
+    shared_items, roots = pool.packed([*cards.values(), *records.values()])
+    return {
+        "pool": shared_items,
+        "cards": dict(zip(cards, roots[: len(cards)], strict=True)),
+        "records": dict(zip(records, roots[len(cards) :], strict=True)),
+    }
 
 
 def _told(card: Card, references: Mapping[str, CardRun]) -> Iterator[tuple[str, tuple[Any, ...]]]:

@@ -27,9 +27,11 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
-// Return a card's texts, nested as reproof.report.card_pack has them: a list holds positions in the pool.
-function expanded(pool, position) {
-  const item = pool[position];
+// Return a card's texts, nested as reproof.report.card_pack has them: a number is a place in the pool.
+function expanded(pool, item) {
+  if (typeof item === "number") {
+    return expanded(pool, pool[item]);
+  }
   return typeof item === "string" ? item : item.map((each) => expanded(pool, each));
 }
 
@@ -118,8 +120,8 @@ function recordElement([paths, stale, facts, files, inputs]) {
 
 async function showCard(id) {
   const { pool, cards, records } = await unpack("cards");
-  const position = cards[id] ?? records[id];
-  if (position === undefined || addressed() !== id) {
+  const packedCard = cards[id] ?? records[id];
+  if (packedCard === undefined || addressed() !== id) {
     return;
   }
   if (visited.at(-2) === id) {
@@ -127,7 +129,7 @@ async function showCard(id) {
   } else if (visited.at(-1) !== id) {
     visited.push(id);
   }
-  const content = expanded(pool, position);
+  const content = expanded(pool, packedCard);
   const card = id in cards ? cardElement(content) : recordElement(content);
   panelBody.replaceChildren(card);
   panelBack.hidden = visited.length < 2;

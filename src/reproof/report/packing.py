@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Any
 
@@ -49,22 +50,50 @@ def place(pack: str, name: str, static: str) -> Markup:
 
 
 class Pool:
-    """Texts and nested tuples, each stored once and referred to by its position."""
+    """Texts and nested tuples, each stored once; what is used once stands where it is used."""
 
     def __init__(self) -> None:
-        self.items: list[str | list[int]] = []
+        self._items: list[str | list[int]] = []
         """A text, or the positions of what a tuple holds."""
         self._positions: dict[Hashable, int] = {}
+        self._uses: Counter[int] = Counter()
 
     def add(self, value: str | Iterable[Any]) -> int:
-        """Return the position of a text, or of nested sequences of texts."""
+        """Return the position of a text, or of nested sequences of texts; each call counts as a use."""
+        position = self._position(value)
+        self._uses[position] += 1
+        return position
+
+    def _position(self, value: str | Iterable[Any]) -> int:
+        key: Hashable
+        item: str | list[int]
         if isinstance(value, str):
-            key: Hashable = value
-            item: str | list[int] = value
+            key = item = value
         else:
-            item = [self.add(inner) for inner in value]
+            item = [self._position(inner) for inner in value]
             key = tuple(item)
         if key not in self._positions:
-            self._positions[key] = len(self.items)
-            self.items.append(item)
+            self._positions[key] = len(self._items)
+            self._items.append(item)
+            self._uses.update(() if isinstance(item, str) else item)
         return self._positions[key]
+
+    def packed(self, roots: Iterable[int]) -> tuple[list[Any], list[Any]]:
+        """Return what is used more than once, and the roots.
+
+        Each is a text, a position in the former, or a list of such.
+        """
+        shared = [position for position in range(len(self._items)) if self._uses[position] > 1]
+        places = {position: place for place, position in enumerate(shared)}
+
+        def told(position: int) -> Any:
+            item = self._items[position]
+            return (
+                item
+                if isinstance(item, str)
+                else [places[one] if one in places else told(one) for one in item]
+            )
+
+        return [told(position) for position in shared], [
+            places[root] if root in places else told(root) for root in roots
+        ]
