@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import made_up_study
 from playwright.sync_api import Page
+from tests.browsers import until
 from tests.ours import needs
 
 from reproof.report.sections.claim_finder import COLUMNS, build
@@ -64,7 +65,7 @@ def test_words_and_filters_choose_and_the_address_keeps_it(open_page: Open) -> N
     rows = page.locator("#claims-table tbody tr")
     rows.first.wait_for()
     page.get_by_label("Search").fill("pgd softmax")
-    page.wait_for_function("location.hash.includes('q=pgd+softmax')")
+    until(page, "location.hash.includes('q=pgd+softmax')")
     texts = rows.all_inner_texts()
     assert texts
     assert all("PGD" in text and "Softmax" in text for text in texts)
@@ -79,7 +80,7 @@ def test_words_and_filters_choose_and_the_address_keeps_it(open_page: Open) -> N
     page.go_back()
     assert page.locator("#finder [name=paper]").input_value() == ""
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("location.hash === '#claims'")
+    until(page, "location.hash === '#claims'")
     assert page.get_by_label("Verdict").input_value() == ""
     again = open_page(fragment=f"#{chosen}", unfolded=False)
     again.locator("#claims-table tbody tr").first.wait_for()
@@ -95,7 +96,7 @@ def test_a_click_sorts_by_number_and_another_turns_it(open_page: Open) -> None:
     heading.locator("button").focus()
     for key, order in (("Enter", "ascending"), ("Space", "descending")):
         page.keyboard.press(key)
-        page.wait_for_function("(o) => document.querySelector('[aria-sort]')?.ariaSort === o", arg=order)
+        until(page, "(o) => document.querySelector('[aria-sort]')?.ariaSort === o", order)
         shown = page.locator("#claims-table tbody tr td:nth-child(2)").all_inner_texts()
         values = [float(text.split()[0]) for text in shown if text.endswith(" %") and text[0].isdigit()]
         assert len(values) > 10

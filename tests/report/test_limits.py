@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ Open = Callable[..., Page]
 BYTES = 3_000_000
 ELEMENTS = 15_000
 SCREENS = 12
+PAGES = 40
 
 
 @needs("sections/claim_finder")
@@ -28,6 +30,8 @@ def test_the_page_of_the_largest_study_stays_light(tmp_path: Path, open_page: Op
     page.locator("#claims-table tbody tr").first.wait_for()
     assert page.evaluate("document.querySelectorAll('*').length") <= ELEMENTS
     assert page.evaluate("document.documentElement.scrollHeight") <= SCREENS * 900
+    printed = page.pdf(prefer_css_page_size=True)
+    assert 10 < max(int(count) for count in re.findall(rb"/Count (\d+)", printed)) < PAGES
     for width in (768, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -17,6 +17,7 @@ import made_up_study
 import pytest
 from made_up_study import frame, rows_of
 from playwright.sync_api import Browser, Page
+from tests.browsers import until
 from tests.ours import needs
 from unfolded import unpacked
 
@@ -452,7 +453,7 @@ def test_enter_opens_a_card_and_escape_returns(open_page: Open) -> None:
         assert page.evaluate(f"{focus} === document.body || {focus}.closest('dialog') !== null")
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
-    page.wait_for_function("(hash) => document.activeElement.hash === hash", arg=before)
+    until(page, "(hash) => document.activeElement.hash === hash", before)
 
 
 @needs("sections/paper_tables", "sections/defenses_against_attacks", "defenses/prototype_conformity")
@@ -506,9 +507,9 @@ def test_a_card_s_address_goes_back_and_forth(open_page: Open) -> None:
     card = page.locator("dialog .card h3")
     first = card.inner_text()
     page.locator("dialog .chain a").first.click()
-    page.wait_for_function("document.querySelector('dialog .card.record')")
+    until(page, "document.querySelector('dialog .card.record')")
     page.go_back()
-    page.wait_for_function("!document.querySelector('dialog .card.record')")
+    until(page, "!document.querySelector('dialog .card.record')")
     assert card.inner_text() == first
     page.go_back()
     assert not page.locator("dialog").is_visible()
@@ -527,7 +528,7 @@ def test_a_command_is_copied_from_a_card(open_page: Open) -> None:
     page = open_page(unfolded=False, permissions=["clipboard-read", "clipboard-write"])
     page.locator("#claims-table td.figures a").first.click()
     page.locator("#panel-copy button").click()
-    page.wait_for_function("document.getElementById('panel-said').textContent")
+    until(page, "document.getElementById('panel-said').textContent")
     shown = page.locator("dialog dd code", has_text="snakemake").first.inner_text()
     assert page.evaluate("navigator.clipboard.readText()") == shown
 
@@ -990,7 +991,7 @@ def test_keyboard_folds_and_unfolds(open_page: Open) -> None:
     assert tables.count() == 1
     page.get_by_text("Unfold all tables").focus()
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelectorAll('#tables table.paper').length === 5")
+    until(page, "document.querySelectorAll('#tables table.paper').length === 5")
     assert all(table.is_visible() for table in tables.all())
     page.get_by_text("Fold all tables", exact=True).focus()
     page.keyboard.press("Enter")
@@ -1039,7 +1040,7 @@ def test_after_printing_the_page_is_as_before(open_page: Open) -> None:
     page.emulate_media(media="print")
     page.locator("[id='cell-invented_other.16']").wait_for()
     page.emulate_media(media="screen")
-    page.wait_for_function("!document.querySelector('table.brief')")
+    until(page, "!document.querySelector('table.brief')")
     assert page.evaluate(everything) == before
     page.locator("#tables-made_up > summary").click()
     page.locator("[id='fold-table-made_up-table-1'] > summary").click()
@@ -1065,7 +1066,7 @@ def test_unmeasured_claims_share_a_card_and_keep_their_own_part(open_page: Open)
     assert "33.3" not in card
     assert "SVHN" not in card
     page.keyboard.press("Escape")
-    page.wait_for_function("document.activeElement.hash === '#card-claim-invented_other.17'")
+    until(page, "document.activeElement.hash === '#card-claim-invented_other.17'")
     # The table's head says once what its cells lack; the cells say no more than that.
     caption = squeezed(page.locator("#table-invented_other-table-iii caption").inner_text())
     assert "superimposition" not in caption

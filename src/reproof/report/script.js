@@ -145,7 +145,7 @@ document.addEventListener("click", (event) => {
 const shortened = new Map();
 
 function showShort() {
-  for (const place of document.querySelectorAll(".later")) {
+  for (const place of shortened.size ? [] : document.querySelectorAll(".later")) {
     const short = place.querySelector("noscript");
     shortened.set(place, short);
     place.innerHTML = short.textContent;
@@ -163,6 +163,8 @@ function showAgain() {
 
 const paper = window.matchMedia("print");
 paper.addEventListener("change", () => (paper.matches ? showShort() : showAgain()));
+window.addEventListener("beforeprint", showShort);
+window.addEventListener("afterprint", showAgain);
 
 // The papers' tables unfold together.
 
