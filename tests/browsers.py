@@ -67,3 +67,12 @@ def quiet(browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert heard == []
+
+
+def until(page: Page, expression: str, arg: Any = None) -> None:
+    """Wait until an expression is true on a page; its policy forbids the browser to evaluate texts by itself."""
+    for _ in range(500):
+        if page.evaluate(expression, arg):
+            return
+        page.wait_for_timeout(20)
+    pytest.fail(f"never true: {expression}")

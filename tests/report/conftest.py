@@ -31,12 +31,30 @@ def page_file(html: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+UNFOLD = """
+async () => {
+  while (document.querySelector('.later, main details:not([open])')) {
+    document.querySelectorAll('main details').forEach((fold) => { fold.open = true; });
+    await new Promise((done) => setTimeout(done, 5));
+  }
+}
+"""
+
+
 @pytest.fixture
 def open_page(browser: Browser, page_file: Path) -> Iterator[Callable[..., Page]]:
-    """Open the page or another file; in the end nothing may have been logged, or asked of a network."""
+    """Open the page or another file, by default with all that is folded built and unfolded.
+
+    In the end nothing may have been logged, or asked of a network.
+    """
     with quiet(browser) as opened:
 
-        def open_one(path: Path = page_file, fragment: str = "", **settings: Any) -> Page:
-            return opened(path, fragment, **settings)
+        def open_one(
+            path: Path = page_file, fragment: str = "", unfolded: bool = True, **settings: Any
+        ) -> Page:
+            page = opened(path, fragment, **settings)
+            if unfolded and settings.get("java_script_enabled", True):
+                page.evaluate(UNFOLD)
+            return page
 
         yield open_one

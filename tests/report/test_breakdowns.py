@@ -13,10 +13,11 @@ from made_up_study import IMAGES, MODELS, PROSE, frame, least, rows_of
 from playwright.sync_api import Page
 from tests.hand_made_papers import claim
 from tests.ours import needs
+from unfolded import render
 
 from reproof.claims.claim import Claim
 from reproof.claims.paper import PaperTable
-from reproof.report import ReportData, render
+from reproof.report import ReportData
 from reproof.report.budgets import ShownBudgets
 from reproof.report.contents import empty
 from reproof.report.paper_tables import ShownTable

@@ -8,8 +8,8 @@ import made_up_study
 import pandas as pd
 import pytest
 from tests.ours import needs
+from unfolded import render
 
-from reproof.report import render
 from reproof.report.cards import Cards
 from reproof.report.contents import ReportData, rows
 from reproof.report.grids import Grids

@@ -6,9 +6,9 @@ import dataclasses
 
 import made_up_study
 from made_up_study import frame
+from unfolded import render
 
 from reproof.diagnostics.checklist import ITEMS
-from reproof.report import render
 from reproof.report.contents import empty
 from reproof.report.sections.checklist import groups
 from reproof.report.shared import Shared

@@ -12,11 +12,12 @@ import made_up_study
 import pytest
 from made_up_study import frame
 from tests.ours import needs
+from unfolded import render
 
 from reproof import registry
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
-from reproof.report import ReportData, ShownModel, Trail, TrailFile, conclusions, render
+from reproof.report import ReportData, ShownModel, Trail, TrailFile, conclusions
 from reproof.report.contents import empty
 from reproof.report.shared import Shared
 from reproof.settings.defense import DefenseSettings
@@ -244,12 +245,14 @@ def test_a_paper_whose_defenses_are_not_built_says_so() -> None:
 
 
 @needs("sections/study_run")
-def test_the_page_shows_them_first_with_a_warning_where_the_study_is_small(tree: made_up_study.Tree) -> None:
+def test_the_page_shows_them_after_the_run_with_a_warning_where_the_study_is_small(
+    tree: made_up_study.Tree,
+) -> None:
     data = made_up_study.report_data(tree)
     paper_of_ours = data.papers[0].model_copy(update={"key": "mustafa_pcl", "claims": ()})
     large = dataclasses.replace(data, warning="", papers=[*data.papers, paper_of_ours])
     html = render(large)
-    assert html.index('<section id="found">') < html.index('<section id="run">')
+    assert html.index('<section id="run">') < html.index('<section id="found">')
     section = html.split('<section id="found">')[1].split("</section>")[0]
     assert section.count("<article") == len(large.papers)
     assert "A small study" not in section

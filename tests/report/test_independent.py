@@ -8,9 +8,10 @@ import re
 import made_up_study
 import pytest
 from tests.ours import needs
+from unfolded import render
 
 from reproof.claims.independent import IndependentMeasurement
-from reproof.report import ReportData, others, render
+from reproof.report import ReportData, others
 
 SECTION = re.compile(r'<section id="independent">.*?</section>', re.DOTALL)
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from made_up_study import frame
 from playwright.sync_api import Page
+from unfolded import unfolded
 
 from reproof.diagnostics.sanity_check import CHECKS
 from reproof.report import ReportData, render
@@ -79,7 +80,6 @@ def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
     assert first.counts == (("raised", "⚑", 2), ("passed", "✓", len(GATES) - 3), ("not checked", "○", 1))
     assert [cell.gate for cell in first.cells if cell] == list(GATES)
     assert {check.noticed for check in first.checks} == {""}
-    assert [model.open for model in view.models[:4]] == [False, True, True, False]
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:
@@ -116,16 +116,30 @@ def test_a_check_that_is_not_raised_says_what_it_would_have_noticed(study: Repor
         "not checked",
     ]
     assert ("too few images to tell", "1") in model.card.facts
-    page = render(told)
+    page = unfolded(render(told))
     assert f"The numbers of {GATES[1]} and 1. <i>Would notice 31 points at 48 images.</i>" in page
     assert "a difference of more than 25 points may have gone unnoticed" in page
 
 
-def test_many_models_with_flags_stay_folded(study: ReportData) -> None:
-    many = study.flags.assign(raised=study.flags["raised"].fillna(True) | True)
-    view = flag_table(Shared(dataclasses.replace(study, flags=many)))
-    assert view.raised == 41
-    assert not any(model.open for model in view.models)
+def test_what_most_models_raise_is_said_once_and_the_rare_stands_out(study: ReportData) -> None:
+    """Of the models that a check could be made of: one that was not made of all but four is usual with three of these."""
+    usual, rare, seldom = "more_steps", GATES[4], GATES[3]
+    flags = study.flags.copy()
+    made = flags["model"].isin(["model_5", "model_6", "model_7", "model_8"])
+    flags.loc[(flags["gate"] == usual) & ~made, "raised"] = None
+    flags.loc[(flags["gate"] == usual) & made, "raised"] = [True, True, True, False]
+    flags.loc[(flags["gate"] == seldom) & (flags["model"] == "model_9"), "raised"] = True
+    view = flag_table(Shared(dataclasses.replace(study, flags=flags)))
+    assert [(one.heading, one.raised, one.checked) for one in view.usual] == [(CHECKS[usual].heading, 3, 4)]
+    assert "ten steps" in view.usual[0].reason
+    named = [(one.title, one.check.gate) for one in view.rare]
+    assert named[:2] == [("Defense number 1", GATES[0]), ("Defense number 9", seldom)], "the rarest first"
+    assert named[2:] == [("Defense number 1", rare), ("Defense number 2", rare)]
+    html = unfolded(render(dataclasses.replace(study, flags=flags)))
+    words = f"<b>{CHECKS[usual].heading}: 3 of the 4 models that it could be checked of, said once.</b>"
+    assert html.count(words) == 1
+    flags.loc[(flags["gate"] == usual) & made, "raised"] = [True, True, False, False]
+    assert flag_table(Shared(dataclasses.replace(study, flags=flags))).usual == ()
 
 
 def test_no_checks_are_said_to_be_none(study: ReportData) -> None:
@@ -152,6 +166,7 @@ def test_the_table_is_read_and_leads_to_numbers(page_of_many: Path, open_page: O
     assert UNCHECKED not in card
     page.keyboard.press("Escape")
     folded = page.locator("details#flags-model_0")
+    folded.locator("summary").click()
     assert folded.get_attribute("open") is None
     table.locator("tbody tr").first.locator("th a").click()
     assert folded.get_attribute("open") is not None

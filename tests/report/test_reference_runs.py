@@ -13,6 +13,7 @@ import pytest
 from made_up_study import frame, rows_of
 from playwright.sync_api import Page
 from tests.ours import needs
+from unfolded import unfolded
 
 from reproof import csv_tables
 from reproof.judging.difference import Difference, dump
@@ -184,7 +185,7 @@ def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(
     found = ReferenceClaims(with_runs(data, one, large("a"))).best("made_up.6")
     assert found is not None
     assert found.seeds == "", "seeds make no run comparable"
-    html = render(with_runs(data, one))
+    html = unfolded(render(with_runs(data, one)))
     cell = html.split('id="cell-made_up.6"')[1].split("</td>")[0]
     assert "3 seeds: 10.0 to 14.6" in cell
 
@@ -202,7 +203,7 @@ def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -
     assert fgsm is not None
     assert (clean.seeds, fgsm.seeds) == ("", "2 seeds: 10.0 to 14.6")
     assert list(fgsm.files) == [f"{STUDY}/outcomes/ours/seed{seed}/white.parquet" for seed in (0, 1)]
-    html = render(with_runs(data, one))
+    html = unfolded(render(with_runs(data, one)))
     assert "2 seeds: 10.0 to 14.6" in html
     assert f"<code>{second['path']}</code>" in html
 
@@ -244,7 +245,7 @@ def test_the_page_shows_it_beside_the_claim(
     assert "outcomes/ours/seed0/white.parquet" in row
     for part in ("epochs: 20 of 350", "3 of 3 seeds, each judged by itself, say so", "margin: ± 2.0 points"):
         assert part in row
-    assert "3.0 % [2.0–4.0]white-box1.0 % [0.5–2.0]all settings" in row
+    assert "3.0 % [2.0–4.0]white-box1.0 % [0.5–2.0]all settings" in "".join(row.split("\n"))
     section = page.locator("#references")
     assert "Large digits, budget paper" in section.inner_text()
     assert "Nothing <b>is</b> left." in (section.text_content() or ""), "text is text, never markup"

@@ -14,9 +14,10 @@ from pathlib import Path
 import made_up_study
 import pytest
 from tests.ours import needs
+from unfolded import render, unfolded
 
 from reproof import registry
-from reproof.report import ReportData, render, sections
+from reproof.report import ReportData, sections
 from reproof.report.section import found_sections
 from reproof.report.shared import Shared
 
@@ -26,7 +27,7 @@ NEW = '''"""The weather."""
 
 from reproof.report.section import Section
 
-SECTION = Section("weather", "The weather", order=35, heading="How the weather was", needs=({needs}))
+SECTION = Section("weather", "The weather", order=21, heading="How the weather was", needs=({needs}))
 
 
 def entries(shared):
@@ -65,7 +66,7 @@ def dangling(html: str) -> set[str]:
     return set(re.findall(r'href="#([^"]+)"', html)) - ids
 
 
-@needs("sections/study_run", "sections/claims_overview")
+@needs("sections/study_run", "sections/conclusions")
 def test_a_new_section_is_two_files(folder: Path, data: ReportData, monkeypatch: pytest.MonkeyPatch) -> None:
     before = navigation(render(data))
     (folder / "weather.py").write_text(NEW.format(needs='"papers",'), encoding="utf-8")
@@ -77,10 +78,10 @@ def test_a_new_section_is_two_files(folder: Path, data: ReportData, monkeypatch:
     assert '<a href="#weather">The weather</a>' in html
     shown = navigation(html)
     place = shown.index("weather")
-    assert shown[place - 1 : place + 3] == ["run", "weather", "weather-rain", "fell"], "in its order"
+    assert shown[place - 1 : place + 3] == ["run", "weather", "weather-rain", "found"], "in its order"
     assert [name for name in shown if not name.startswith("weather")] == before
     assert html.index('<section id="run">') < html.index('<section id="weather">')
-    assert html.index('<section id="weather">') < html.index('<section id="fell">')
+    assert html.index('<section id="weather">') < html.index('<section id="found">')
 
 
 def test_a_section_whose_needs_are_not_met_is_left_out(
@@ -121,7 +122,23 @@ def navigation_of_sections(html: str) -> list[str]:
 
 
 def test_the_page_as_it_is_has_no_dangling_link(html: str) -> None:
-    assert dangling(html) == set()
+    assert dangling(unfolded(html)) == set()
+
+
+ORDER = (
+    "fell claims tables references independent run found statements contradictions interpretations figures strongest "
+    "matrix classes flags checklist transfer again provenance verdicts glossary"
+)
+
+
+def test_claims_come_first_then_the_run_the_papers_the_attacks_and_how_to_make_it_again(html: str) -> None:
+    shown = re.findall(r'<section id="([^"]+)">', html)
+    known = [name for name in ORDER.split() if name in shown]
+    assert [name for name in shown if name in known] == known
+    assert len(known) > 5
+    groups = re.findall(r'<p class="group">(.*?)</p>\s*<section id="([^"]+)">', html)
+    assert len(groups) == len(dict(groups)), "each group's name stands over its first section, once"
+    assert groups[0] == ("The claims", known[0])
 
 
 def test_only_sections_lie_in_their_folder_each_with_its_template(data: ReportData) -> None:
@@ -175,8 +192,7 @@ for template in sorted(folder.glob("*.html.j2")):
     if not os.fork():
         import made_up_study
         import reproof.stages.report
-        from reproof.report import render
-        assert Path(reproof.stages.report.__file__).parents[1] == folder.parents[1]
+                assert Path(reproof.stages.report.__file__).parents[1] == folder.parents[1]
         html = render(made_up_study.report_data(pickle.loads(tree.read_bytes())))
         print(files[1].stem, html.count("<section id="), flush=True)
         os._exit(0)

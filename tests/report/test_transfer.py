@@ -9,9 +9,10 @@ from typing import Any
 import made_up_study
 import pytest
 from made_up_study import frame, rows_of
+from unfolded import render
 
 from reproof import wording
-from reproof.report import ReportData, ShownModel, render
+from reproof.report import ReportData, ShownModel
 from reproof.report.cards import source_title
 from reproof.report.contents import empty
 from reproof.report.sections.transfer import Matrix, Transfers

@@ -57,7 +57,7 @@ class Card:
 
     id: str
     ordinal: int
-    """Its number, for readers of a printed page."""
+    """Its number, by which people can name it."""
     title: str
     facts: tuple[tuple[str, str], ...]
     runs: tuple[CardRun, ...]

@@ -29,7 +29,7 @@ class LinkedNumber:
     value: float | None
     card: str
     ordinal: int
-    """The card's number, for paper."""
+    """The card's number, by which people can name it."""
     stale: str = ""
     beside: str = ""
     """What belongs to it: of an accuracy, how much more was refused, and how much wrong and accepted."""

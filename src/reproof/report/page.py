@@ -14,12 +14,28 @@ from markupsafe import Markup, escape
 
 from reproof import wording
 from reproof.report import sections
+from reproof.report.card_pack import card_pack
 from reproof.report.contents import ReportData
+from reproof.report.inlined_svg import taken_in_turns
+from reproof.report.packing import packed
 from reproof.report.section import found_sections
 from reproof.report.shared import Shared
 from reproof.report.verdict_words import VERDICTS
 
 _FOLDER = Path(__file__).parent
+GROUPS = (
+    (10, "The claims"),
+    (20, "This run"),
+    (30, "Paper by paper"),
+    (40, "Attacks and diagnostics"),
+    (60, "How it was made, and how to make it again"),
+)
+"""Where groups of sections begin, by their order, and what stands over them."""
+SCRIPTS = ("script.js", "cards.js", "finder.js")
+BYTES = 2_900_000
+"""So large may the page become: figures are taken while there is room."""
+FIGURES = "{figures}"
+"""Stands for the packed figures until it is known how much room is left for them."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,9 @@ class FilledSection:
     id: str
     title: str
     heading: str
+    group: str
+    """What stands over it and the sections after it, until another group begins; empty for its followers."""
+    folded: bool
     entries: Sequence[tuple[str, str]]
     body: Markup
 
@@ -39,31 +58,49 @@ def render(data: ReportData) -> str:
     found = found_sections(shared)
     shared.shown_sections = frozenset(section.declared.id for section in found)
     environment = _environment(shared)
-    filled = [
-        FilledSection(
-            section.declared.id,
-            section.declared.title,
-            section.declared.heading or section.declared.title,
-            section.entries(shared),
-            Markup(environment.get_template(section.template).render(section.build(shared))),
+    filled: list[FilledSection] = []
+    group = ""
+    for section in found:
+        declared, before = section.declared, group
+        group = next((words for order, words in reversed(GROUPS) if order <= declared.order), "")
+        filled.append(
+            FilledSection(
+                declared.id,
+                declared.title,
+                declared.heading or declared.title,
+                group if group != before else "",
+                declared.folded,
+                section.entries(shared),
+                Markup(environment.get_template(section.template).render(section.build(shared))),
+            )
         )
-        for section in found
-    ]
-    script = (_FOLDER / "script.js").read_text(encoding="utf-8")
-    style = (_FOLDER / "style.css").read_text(encoding="utf-8")
+    script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    style = (_FOLDER / "style.css").read_text(encoding="utf-8") + shared.inlined.css
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html.j2").render(
-        data=data,
-        sections=filled,
-        cards=list(shared.cards.cards.values()),
-        records=shared.cards.records(),
-        style=Markup(style),
-        script=Markup(script),
-        policy=(
-            f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
+    packs = {"blocks": packed(shared.blocks.html), "cards": packed(card_pack(shared))}
+    html = environment.get_template("page.html.j2").render(
+        data=data, sections=filled, style=Markup(style), script=Markup(script), policy=policy, packs=packs
+    )
+    return html.replace(FIGURES, packed(_fitting(shared.figures, BYTES - len(html.encode()))))
+
+
+def _fitting(kinds: Sequence[Mapping[str, str]], room: int) -> dict[str, str]:
+    """Return the figures for which the page has room, of each kind the first ones; the others lie in their files.
+
+    room: bytes.
+    """
+    figures = {name: svg for kind in kinds for name, svg in kind.items()}
+    chosen = {}
+    for name in taken_in_turns([list(kind) for kind in kinds]):
+        room -= len(packed(figures[name]))
+        if room < 0:
+            break
+        chosen[name] = figures[name]
+    return chosen
 
 
 def _environment(shared: Shared) -> Environment:
@@ -87,6 +124,7 @@ def _environment(shared: Shared) -> Environment:
         "worded": shared.paper_tables.judged.worded,
     }
     environment.globals |= {
+        "later": shared.blocks.later,
         "best_reference": shared.references.best,
         "shown_sections": shared.shown_sections,
         "verdicts": VERDICTS,

@@ -60,8 +60,6 @@ class ShownTable:
     copied: int
     doubts: tuple[tuple[str, str, int], ...]
     """Mark, what it means, how many cells have it."""
-    measured: bool
-    """Enough of it was measured that it is unfolded."""
     strongest: bool
     """True: its last column is what is left under the strongest of the study."""
 
@@ -125,7 +123,6 @@ class PaperTables:
             self.judged.tally(claims),
             sum(claim.copied for claim in claims),
             tuple((mark, words, doubts[mark]) for mark, words in CERTAINTIES.items() if doubts[mark]),
-            _enough([self.judged.verdict(claim) for claim in claims if claim.value is not None]),
             bool(beside),
         )
 
@@ -188,11 +185,6 @@ def _grouped(claims: Sequence[Claim]) -> list[Group]:
             groups.append(Group(title))
         groups[-1].labels.append(row)
     return groups
-
-
-def _enough(verdicts: Sequence[str]) -> bool:
-    """Say whether a quarter of a table's numbers was measured, or more."""
-    return len(verdicts) > 0 and 4 * verdicts.count("not measured") <= 3 * len(verdicts)
 
 
 def _unit_words(kind: tuple[str, str], mixed: bool) -> str:

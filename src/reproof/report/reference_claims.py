@@ -23,6 +23,8 @@ class ReferenceClaim:
 
     id: str
     """Its anchor on the page."""
+    run: str
+    """The run's title."""
     claim: str
     where: str
     claimed: str
@@ -86,6 +88,7 @@ def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> Refere
     ratio = unit == numbers.RATIO
     return ReferenceClaim(
         id=f"{anchor(run)}-{claim.claim_id}",
+        run=run.title,
         claim=claim.claim_id,
         where=f"{claim.table}: {claim.row}, {claim.column}",
         claimed=f"{claim.printed} ({numbers.measure(numbers.claimed_ratio(verdict), unit)} times)"

@@ -1,186 +1,228 @@
 "use strict";
-// Opens a number's card beside the page, unfolds what a link points into, and sorts tables. Without it, links jump
-// to the cards at the end.
-(() => {
-  const dialog = document.getElementById("panel");
-  if (!dialog || typeof dialog.showModal !== "function") {
-    return;
-  }
-  document.documentElement.classList.add("js");
-  const body = dialog.querySelector(".panel-body");
-  const back = document.getElementById("panel-back");
-  const cards = 'a[href^="#card-"], a[href^="#record-"]';
-  let opener = null;
-  let visited = [];
+// The page carries most of itself as packed text. This builds a block when it is unfolded, printed or pointed to.
+// Cards are built by cards.js, the list of all claims by finder.js; all three are one script on the page.
 
-  function show(id) {
-    const source = document.getElementById(id);
-    const copy = source.closest("article").cloneNode(true);
-    if (source.classList.contains("part")) {
-      // Of a card that many claims share, only what is about this one.
-      for (const why of copy.querySelectorAll(".why")) {
-        for (const part of why.querySelectorAll(".part")) {
-          if (part.id !== id) {
-            part.remove();
-          }
-        }
-        if (!why.querySelector(".part")) {
-          why.remove();
-        }
-      }
-    }
-    copy.removeAttribute("id");
-    for (const element of copy.querySelectorAll("[id]")) {
-      element.removeAttribute("id");
-    }
-    body.replaceChildren(copy);
-    back.hidden = visited.length < 2;
-    dialog.setAttribute("aria-label", copy.querySelector("h3").textContent.trim());
-    if (!dialog.open) {
-      dialog.showModal();
-    }
-    body.scrollTop = 0;
-    body.focus();
-  }
+const packs = new Map();
 
-  function open(id, from) {
-    if (!document.getElementById(id)) {
+// Return what a pack holds: base64 of gzip of JSON, unpacked when it is first asked for.
+function unpack(name) {
+  if (!packs.has(name)) {
+    packs.set(name, read(document.getElementById(`pack-${name}`).textContent));
+  }
+  return packs.get(name);
+}
+
+async function read(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+// Blocks: a place holds the name of its block, and in a noscript what stands there without one.
+
+function isUnfolded(place) {
+  for (let fold = place.closest("details"); fold; fold = fold.parentElement.closest("details")) {
+    if (!fold.open) {
       return false;
     }
-    if (!dialog.open) {
-      opener = from;
-      visited = [];
-    }
-    visited.push(id);
-    show(id);
-    return true;
   }
+  return true;
+}
 
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest(cards);
-    if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
-      return;
-    }
-    if (open(decodeURIComponent(link.hash.slice(1)), link)) {
-      event.preventDefault();
-    }
-  });
-
-  back.addEventListener("click", () => {
-    visited.pop();
-    show(visited[visited.length - 1]);
-  });
-  document.getElementById("panel-close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) {
-      dialog.close();
-    }
-  });
-  dialog.addEventListener("close", () => {
-    body.replaceChildren();
-    if (opener) {
-      opener.focus();
-    }
-    opener = null;
-  });
-
-  function reveal(id) {
-    const target = document.getElementById(id);
-    let folded = false;
-    for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) {
-      folded = folded || !fold.open;
-      fold.open = true;
-    }
-    return folded ? target : null;
+async function build(place) {
+  const { pack, name } = place.dataset;
+  const content = pack ? (await unpack(pack))[name] : undefined;
+  if (place.classList.contains("later")) {
+    place.classList.remove("later");
+    place.innerHTML = content ?? place.querySelector("noscript").textContent;
+    place.querySelectorAll("table.sortable").forEach(makeSortable);
+    await buildUnfolded(place);
   }
+}
 
-  function openFromAddress() {
-    const id = decodeURIComponent(location.hash.slice(1));
-    if (id.startsWith("card-") || id.startsWith("record-")) {
-      open(id, null);
+async function buildUnfolded(root) {
+  for (const place of [...root.querySelectorAll(".later")].filter(isUnfolded)) {
+    await build(place);
+  }
+}
+
+async function buildNamed(name, blocks) {
+  const find = () => [...document.querySelectorAll(".later")].find((place) => place.dataset.name === name);
+  if (!find()) {
+    await buildHolder(`data-name="${name}"`, blocks);
+  }
+  const place = find();
+  if (place) {
+    await build(place);
+  }
+}
+
+// Build the block whose HTML holds a text, and first the blocks that it stands in.
+async function buildHolder(text, blocks) {
+  const name = Object.keys(blocks).find((each) => blocks[each].includes(text));
+  if (name) {
+    await buildNamed(name, blocks);
+  }
+}
+
+document.addEventListener(
+  "toggle",
+  (event) => {
+    if (event.target.open && event.target.matches("details")) {
+      buildUnfolded(event.target);
+    }
+  },
+  true,
+);
+
+// Places that a link or the address points to.
+
+function unfold(target) {
+  let folded = false;
+  const innermost = target.querySelector(":scope > details.whole") ?? target.closest("details");
+  for (let fold = innermost; fold; fold = fold.parentElement.closest("details")) {
+    folded = folded || !fold.open;
+    fold.open = true;
+  }
+  return folded;
+}
+
+async function reveal(id) {
+  if (!id) {
+    return;
+  }
+  const there = document.getElementById(id);
+  if (!there) {
+    await buildHolder(`id="${id}"`, await unpack("blocks"));
+  }
+  const target = document.getElementById(id);
+  if (target) {
+    const folded = unfold(target);
+    document.querySelector(".pointed")?.classList.remove("pointed");
+    target.classList.add("pointed");
+    await buildUnfolded(target.closest("section") ?? document);
+    if (folded || !there) {
+      target.scrollIntoView();
+    }
+  }
+}
+
+const addressed = () => decodeURIComponent(location.hash.slice(1));
+
+// Show what the address names: a card, chosen claims, or a place on the page.
+function route() {
+  const id = addressed();
+  if (isCard(id)) {
+    showCard(id);
+  } else if (!leaveCards()) {
+    if (finder && (id === "claims" || id.startsWith("claims?"))) {
+      chooseClaims(new URLSearchParams(id.slice("claims?".length)));
     } else {
-      reveal(id)?.scrollIntoView();
+      reveal(id);
     }
   }
-  window.addEventListener("hashchange", openFromAddress);
-  openFromAddress();
+}
 
-  document.addEventListener("click", (event) => {
-    // Before the browser follows it: a link to the place that the address names already changes no hash.
-    const link = event.target.closest('a[href^="#"]');
-    if (link && !event.defaultPrevented) {
-      reveal(decodeURIComponent(link.hash.slice(1)));
-    }
-  });
+document.addEventListener("click", (event) => {
+  // Before the browser follows it: a link to the place that the address names already changes no hash.
+  const link = event.target.closest('a[href^="#"]');
+  if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
+    return;
+  }
+  const id = decodeURIComponent(link.hash.slice(1));
+  if (isCard(id)) {
+    rememberOpener(link);
+  }
+  if (link.hash === location.hash) {
+    route();
+  } else if (document.getElementById(id)) {
+    unfold(document.getElementById(id));
+  }
+});
 
-  const folds = () => document.querySelectorAll("main details");
-  let before = [];
-  window.addEventListener("beforeprint", () => {
-    before = [...folds()].filter((fold) => !fold.open);
-    for (const fold of before) {
-      fold.open = true;
+// Paper: what is not built stands there in short.
+
+const shortened = new Map();
+
+function showShort() {
+  for (const place of shortened.size ? [] : document.querySelectorAll(".later")) {
+    const short = place.querySelector("noscript");
+    shortened.set(place, short);
+    place.innerHTML = short.textContent;
+  }
+}
+
+function showAgain() {
+  for (const [place, short] of shortened) {
+    if (place.classList.contains("later")) {
+      place.replaceChildren(short);
     }
-  });
-  window.addEventListener("afterprint", () => {
-    for (const fold of before) {
-      fold.open = false;
-    }
-    before = [];
-  });
-  const tables = document.getElementById("tables");
-  for (const [text, wanted] of [["Unfold all tables", true], ["Fold all tables", false]]) {
-    if (!tables?.querySelector("details")) {
-      break;
-    }
+  }
+  shortened.clear();
+}
+
+const paper = window.matchMedia("print");
+paper.addEventListener("change", () => (paper.matches ? showShort() : showAgain()));
+window.addEventListener("beforeprint", showShort);
+window.addEventListener("afterprint", showAgain);
+
+// The papers' tables unfold together.
+
+function addFoldButtons(tables) {
+  const first = tables?.querySelector("details");
+  for (const [text, wanted] of first ? [["Unfold all tables", true], ["Fold all tables", false]] : []) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "unfold";
     button.textContent = text;
-    tables.querySelector("details").before(button);
+    first.before(button);
     button.addEventListener("click", () => {
       for (const fold of tables.querySelectorAll("details")) {
-        fold.open = wanted || fold.classList.contains("paper-fold");
+        fold.open = wanted;
       }
     });
   }
+}
 
-  function sortKey(row, column) {
-    const cell = row.cells[column];
-    if (cell.tagName === "TH") {
-      return cell.textContent;
-    }
-    return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
-  }
+// Sorting of tables by a column.
 
-  function sort(table, heading) {
-    const column = Number(heading.dataset.sort);
-    const first = column === 0 ? "ascending" : "descending";
-    const other = column === 0 ? "descending" : "ascending";
-    const order = heading.getAttribute("aria-sort") === first ? other : first;
-    for (const each of table.querySelectorAll("th[data-sort]")) {
-      each.removeAttribute("aria-sort");
-    }
-    heading.setAttribute("aria-sort", order);
-    const rows = [...table.tBodies[0].rows];
-    rows.sort((a, b) => {
-      const [x, y] = [sortKey(a, column), sortKey(b, column)];
-      if (x === null || y === null) {
-        return (x === null) - (y === null);
-      }
-      const sign = order === "ascending" ? 1 : -1;
-      return sign * (typeof x === "string" ? x.localeCompare(y) : x - y);
-    });
-    table.tBodies[0].append(...rows);
+function sortKey(row, column) {
+  const cell = row.cells[column];
+  if (cell.tagName === "TH") {
+    return cell.textContent;
   }
+  return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+}
 
-  for (const table of document.querySelectorAll("table.sortable")) {
-    for (const heading of table.querySelectorAll("th[data-sort]")) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "sort";
-      button.append(...heading.childNodes);
-      heading.append(button);
-      button.addEventListener("click", () => sort(table, heading));
-    }
+function compared(x, y) {
+  if (x === null || y === null) {
+    return 0;
   }
-})();
+  return typeof x === "string" ? x.localeCompare(y) : x - y;
+}
+
+function sort(table, heading) {
+  const column = Number(heading.dataset.sort);
+  const first = column === 0 ? "ascending" : "descending";
+  const other = column === 0 ? "descending" : "ascending";
+  const order = heading.getAttribute("aria-sort") === first ? other : first;
+  for (const each of table.querySelectorAll("th[data-sort]")) {
+    each.removeAttribute("aria-sort");
+  }
+  heading.setAttribute("aria-sort", order);
+  const sign = order === "ascending" ? 1 : -1;
+  const rows = [...table.tBodies[0].rows].map((row) => ({ row, key: sortKey(row, column) }));
+  rows.sort((a, b) => (a.key === null) - (b.key === null) || sign * compared(a.key, b.key));
+  table.tBodies[0].append(...rows.map(({ row }) => row));
+}
+
+function makeSortable(table) {
+  for (const heading of table.querySelectorAll("th[data-sort]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => sort(table, heading));
+  }
+}

@@ -27,6 +27,8 @@ class Section:
     """Sections stand by it, the least first."""
     heading: str = ""
     """Over the section; empty takes the title."""
+    folded: bool = False
+    """Whether the page shows its heading alone until a reader unfolds it."""
     needs: tuple[str, ...] = ()
     """What of `ReportData` may not be empty; without it the section is left out, in page and navigation."""
 

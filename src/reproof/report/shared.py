@@ -9,6 +9,8 @@ from reproof.report.cards import Cards
 from reproof.report.contents import ReportData
 from reproof.report.contradictions import Contradictions
 from reproof.report.grids import Grids
+from reproof.report.inlined_svg import InlinedFigures
+from reproof.report.packing import Blocks
 from reproof.report.paper_tables import PaperTables
 from reproof.report.reference_claims import ReferenceClaims
 
@@ -19,6 +21,10 @@ class Shared:
     def __init__(self, data: ReportData):
         self.data = data
         self.cards = Cards(data)
+        self.blocks = Blocks()
+        self.inlined = InlinedFigures()
+        self.figures: list[dict[str, str]] = []
+        """Figures that are built when they are opened, kind by kind: name -> SVG."""
         self.shown_sections: frozenset[str] = frozenset()
         """The ids of the sections on the page: into no other can a link lead."""
 

@@ -19,7 +19,7 @@ from reproof.report.section import Section
 from reproof.report.shared import Shared
 from reproof.settings.table_words import WORST_CASE as WORST
 
-SECTION = Section("classes", "Classes and images", order=80)
+SECTION = Section("classes", "Classes and images", order=44, folded=True)
 CLASSES_SHOWN = 20
 """A data set of more classes shows those of which most, and of which least, is left: half of these each."""
 IMAGES_LISTED = 200

@@ -18,7 +18,8 @@ from reproof.report.shared import Shared
 SECTION = Section(
     "checklist",
     "The checklist",
-    order=100,
+    order=48,
+    folded=True,
     heading="On evaluating adversarial robustness: the checklist",
     needs=("checklist",),
 )

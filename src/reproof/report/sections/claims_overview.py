@@ -20,7 +20,7 @@ from reproof.report.shared import Shared
 from reproof.report.tally import Tally
 from reproof.report.verdict_words import JUDGED
 
-SECTION = Section("fell", "How the claims fell", order=40)
+SECTION = Section("fell", "How the claims fell", order=10)
 
 
 @dataclass(frozen=True)

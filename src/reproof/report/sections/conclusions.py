@@ -8,7 +8,7 @@ from reproof.report.conclusions import conclusions
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("found", "What we found", order=10, needs=("papers",))
+SECTION = Section("found", "What we found", order=30, folded=True, needs=("papers",))
 
 
 def build(shared: Shared) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("contradictions", "Contradictions", order=130, heading="Contradictions found in the papers")
+SECTION = Section(
+    "contradictions", "Contradictions", order=34, folded=True, heading="Contradictions found in the papers"
+)
 
 
 def build(shared: Shared) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from reproof.report.numbers import REFUSALS
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("matrix", "Defense against attack", order=70)
+SECTION = Section("matrix", "Defense against attack", order=42, folded=True)
 
 
 def build(shared: Shared) -> dict[str, Any]:

@@ -1,21 +1,24 @@
-"""The figures, those of a kind together."""
+"""The figures, those of a kind together, those first whose models differ most from the others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from reproof.figures import robustness
-from reproof.report.cards import Card
+from reproof.report.cards import Card, slug
 from reproof.report.contents import DrawnFigure, ReportData
+from reproof.report.packing import place
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("figures", "Figures", order=120)
+SECTION = Section("figures", "Figures", order=38, folded=True)
 KINDS = (
+    ("cost", "Cost against robustness"),
     ("accuracy_against_epsilon", "Accuracy against ε"),
     ("latent_space", "Latent space"),
     ("training", "Training"),
@@ -23,23 +26,42 @@ KINDS = (
     ("centroid_paths", "Ways of the classes’ centroids"),
     ("separation", "Latent spaces of ensembles"),
     ("loss", "Loss around test images"),
-    ("cost", "Cost against robustness"),
     ("examples", "Examples"),
 )
 """How a figure's name begins -> the heading of its kind."""
 WIDE = ("Accuracy against ε",)
 """Kinds of figures with a panel for each model, which half a page is too narrow for."""
+FIRST = 2
+"""So many figures of a kind are shown when it is unfolded; the others unfold below them."""
+STATIC_BYTES = 150_000
+"""Of each kind the first figure that is no larger is there without a script too."""
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure and its place on the page."""
+
+    drawn: DrawnFigure
+    card: Card
+    place: Markup
 
 
 @dataclass(frozen=True)
 class FigureGroup:
     """Figures of one kind."""
 
+    id: str
     title: str
     caption: str
     """What all of them say of themselves; empty where each says something else."""
     pairs: bool
-    figures: Sequence[tuple[DrawnFigure, Card, Markup]]
+    first: Sequence[ShownFigure]
+    others: Sequence[ShownFigure]
+
+    @property
+    def count(self) -> int:
+        """Return how many figures there are."""
+        return len(self.first) + len(self.others)
 
 
 def build(shared: Shared) -> dict[str, Any]:
@@ -48,18 +70,55 @@ def build(shared: Shared) -> dict[str, Any]:
     for figure in [*shared.data.figures, *_cost(shared.data)]:
         title = next((title for start, title in KINDS if figure.name.startswith(start)), "More figures")
         groups.setdefault(title, []).append(figure)
-    return {
-        "groups": [
-            FigureGroup(
-                title,
-                chosen[0].caption if len({figure.caption for figure in chosen}) == 1 < len(chosen) else "",
-                len(chosen) > 3 and title not in WIDE,
-                [(figure, shared.cards.of_figure(figure), Markup(figure.svg)) for figure in chosen],
-            )
-            for title, chosen in groups.items()
-            if chosen
-        ]
+    unlike = _unlike(shared)
+    return {"groups": [_group(shared, title, chosen, unlike) for title, chosen in groups.items() if chosen]}
+
+
+def _group(
+    shared: Shared, title: str, chosen: Sequence[DrawnFigure], unlike: Mapping[str, float]
+) -> FigureGroup:
+    order = sorted(
+        chosen, key=lambda figure: -max((unlike[m] for m in unlike if _shows(figure, m)), default=0)
+    )
+    small = {figure.name: shared.inlined.inlined(figure) for figure in order}
+    static = next((name for name, svg in small.items() if len(svg) <= STATIC_BYTES), "")
+    shared.figures.append({name: svg for name, svg in small.items() if name != static})
+    shown = [
+        ShownFigure(
+            figure,
+            shared.cards.of_figure(figure),
+            place(
+                "figures",
+                figure.name,
+                small[static]
+                if figure.name == static
+                else Markup("<p class=needs>{}</p>").format(figure.path),
+            ),
+        )
+        for figure in order
+    ]
+    alike = len({figure.caption for figure in chosen}) == 1 < len(chosen)
+    return FigureGroup(
+        f"figures-{slug(title.lower())}",
+        title,
+        chosen[0].caption if alike else "",
+        len(chosen) > 3 and title not in WIDE,
+        shown[:FIRST],
+        shown[FIRST:],
+    )
+
+
+def _shows(figure: DrawnFigure, model: str) -> bool:
+    return figure.name in (f"{start}_{model}" for start, _ in KINDS)
+
+
+def _unlike(shared: Shared) -> dict[str, float]:
+    """Return each model's distance from the median of what the strongest attack leaves."""
+    left = {
+        name: number.value for name, number in shared.budgets.strongest().items() if number.value is not None
     }
+    middle = statistics.median(left.values()) if left else 0
+    return {name: abs(value - middle) for name, value in left.items()}
 
 
 def _cost(data: ReportData) -> list[DrawnFigure]:

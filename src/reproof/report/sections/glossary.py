@@ -8,7 +8,7 @@ from reproof.report.section import Section
 from reproof.report.shared import Shared
 from reproof.report.verdict_words import CERTAINTIES
 
-SECTION = Section("glossary", "Glossary", order=170)
+SECTION = Section("glossary", "Glossary", order=66, folded=True)
 
 
 def build(shared: Shared) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from reproof.report.judged_claims import CellLink, JudgedClaims
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("independent", "What others found", order=55, needs=("independent",))
+SECTION = Section("independent", "What others found", order=18, folded=True, needs=("independent",))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from reproof.report.shared import Shared
 SECTION = Section(
     "interpretations",
     "Interpretations and deviations",
-    order=140,
+    order=36,
+    folded=True,
     heading="How each paper was interpreted, and where we depart from it",
 )
 

@@ -9,7 +9,7 @@ from reproof.report.section import Section
 from reproof.report.shared import Shared
 
 SECTION = Section(
-    "tables", "The papers’ tables", order=50, heading="The papers’ tables, claim beside measurement"
+    "tables", "The papers’ tables", order=14, heading="The papers’ tables, claim beside measurement"
 )
 
 

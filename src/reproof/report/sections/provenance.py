@@ -13,7 +13,7 @@ from reproof.report.contents import ReportData
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("provenance", "Provenance", order=160)
+SECTION = Section("provenance", "Provenance", order=62, folded=True)
 
 
 @dataclass(frozen=True)

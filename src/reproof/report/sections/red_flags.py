@@ -15,7 +15,7 @@ from reproof.report.contents import rows
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("flags", "Red flags", order=90)
+SECTION = Section("flags", "Red flags", order=46)
 STATES: Mapping[State, str] = {
     "raised": "⚑",
     "too few images to tell": "?",
@@ -23,8 +23,19 @@ STATES: Mapping[State, str] = {
     "not checked": "○",
 }
 """What a check found -> its sign; raised ones are told first."""
-FEW = 12
-"""So many models' raised flags stand unfolded."""
+USUAL = 0.5
+"""A check that more than this share of the models fail, of those that it could be made of, is told once for all."""
+FEW = 3
+"""Fewer models than this are told one by one."""
+REASONS = {
+    "more_steps": "The papers’ attacks are short, most of them ten steps: a longer one finds more, and the worst case "
+    "has it.",
+    "paper_attack_vs_worst_case": "The papers’ attacks are short, most of them ten steps: all attacks together leave "
+    "less.",
+    "unmoved_images": "At its smallest parameter an attack may move nothing: there it measures accuracy without an "
+    "attack, and no worst case rests on it.",
+}
+"""Why a check that most models fail is no alarm by itself."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,26 @@ class ModelChecks:
     counts: tuple[tuple[str, str, int], ...]
     """State, sign, and how many checks: those that there are."""
     raised: int
-    open: bool
+
+
+@dataclass(frozen=True)
+class UsualFlag:
+    """A check that most models fail."""
+
+    heading: str
+    words: str
+    raised: int
+    checked: int
+    """Of how many models it could be made."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class RareFlag:
+    """A check that few models fail, and one that does."""
+
+    title: str
+    check: Check
 
 
 @dataclass(frozen=True)
@@ -76,6 +106,9 @@ class FlagTable:
     """How many models have a flag."""
     too_coarse: int
     """Points above which a difference that may go unnoticed is too large."""
+    usual: tuple[UsualFlag, ...]
+    rare: tuple[RareFlag, ...]
+    """The rarest check first."""
 
 
 def build(shared: Shared) -> dict[str, Any]:
@@ -91,7 +124,6 @@ def flag_table(shared: Shared) -> FlagTable:
     order = [name for name in shared.data.titles if (flags["model"] == name).any()]
     order += [name for name in flags["model"].unique() if name not in order]
     raised = flags[flags["state"] == "raised"]
-    unfolded = raised["model"].nunique() <= FEW
     gates = list(flags["gate"].unique())
     columns = tuple(
         (
@@ -101,11 +133,37 @@ def flag_table(shared: Shared) -> FlagTable:
         )
         for gate in gates
     )
-    models = tuple(_model(shared, flags[flags["model"] == name], name, gates, unfolded) for name in order)
-    return FlagTable(columns, models, raised["model"].nunique(), round(100 * TOO_COARSE))
+    models = tuple(_model(shared, flags[flags["model"] == name], name, gates) for name in order)
+    usual = [one for gate in gates if (one := _usual(shared, gate, flags[flags["gate"] == gate]))]
+    said = {one.words for one in usual}
+    counts = raised["gate"].value_counts()
+    rare = [
+        RareFlag(model.title, check)
+        for model in models
+        for check in model.checks
+        if check.state == "raised" and check.words not in said
+    ]
+    return FlagTable(
+        columns,
+        models,
+        raised["model"].nunique(),
+        round(100 * TOO_COARSE),
+        tuple(usual),
+        tuple(sorted(rare, key=lambda one: counts[one.check.gate])),
+    )
 
 
-def _model(shared: Shared, flags: pd.DataFrame, name: str, gates: list[str], unfolded: bool) -> ModelChecks:
+def _usual(shared: Shared, gate: str, found: pd.DataFrame) -> UsualFlag | None:
+    """Return a check that most models fail, and not a few alone; None of any other."""
+    checked = int((found["state"] != "not checked").sum())
+    raised = int((found["state"] == "raised").sum())
+    if raised < FEW or raised <= USUAL * checked:
+        return None
+    heading = CHECKS[gate].heading if gate in CHECKS else gate
+    return UsualFlag(heading, shared.data.gates.get(gate, gate), raised, checked, REASONS.get(gate, ""))
+
+
+def _model(shared: Shared, flags: pd.DataFrame, name: str, gates: list[str]) -> ModelChecks:
     words = shared.data.gates
     checks = {
         row.gate: Check(
@@ -128,7 +186,6 @@ def _model(shared: Shared, flags: pd.DataFrame, name: str, gates: list[str], unf
         tuple(sorted(checks.values(), key=lambda check: list(STATES).index(check.state))),
         tuple((state, sign, int(counts[state])) for state, sign in STATES.items() if state in counts),
         raised,
-        unfolded and raised > 0,
     )
 
 

@@ -16,7 +16,7 @@ from reproof.report.section import Section
 from reproof.report.shared import Shared
 from reproof.report.tally import Tally
 
-SECTION = Section("references", "Reference runs", order=20, needs=("references",))
+SECTION = Section("references", "Reference runs", order=16, folded=True, needs=("references",))
 
 
 @dataclass(frozen=True)

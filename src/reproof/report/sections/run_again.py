@@ -9,7 +9,7 @@ from reproof.report.cards import Card
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("again", "Run a number again", order=150, heading="Run one number again")
+SECTION = Section("again", "Run a number again", order=60, heading="Run one number again")
 
 
 def build(shared: Shared) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from reproof.report.section import Section
 from reproof.report.shared import Shared
 from reproof.report.verdict_words import VERDICTS
 
-SECTION = Section("statements", "Statements of the prose", order=60)
+SECTION = Section("statements", "Statements of the prose", order=32, folded=True)
 ROUNDING = 0.0005
 """A tolerance that only forgives rounding, and needs no words."""
 DIFFERENCES = 6

@@ -15,7 +15,12 @@ from reproof.report.section import Section
 from reproof.report.shared import Shared
 
 SECTION = Section(
-    "strongest", "Strongest attack", order=75, heading="What the strongest attack leaves", needs=("parts",)
+    "strongest",
+    "Strongest attack",
+    order=40,
+    folded=True,
+    heading="What the strongest attack leaves",
+    needs=("parts",),
 )
 
 

@@ -19,7 +19,9 @@ from reproof.report.shared import Shared
 from reproof.settings.table_words import WORST_CASE as WORST
 from reproof.settings.table_words import WORST_IN_SETTING
 
-SECTION = Section("transfer", "Transfer", order=110, heading="Transfer between models", needs=("moved",))
+SECTION = Section(
+    "transfer", "Transfer", order=50, folded=True, heading="Transfer between models", needs=("moved",)
+)
 WIDE = 8
 """So many targets stand in columns, as in the paper; of more, targets stand in rows."""
 TRUE, ADVERSARIAL = "fooling_set_clean_accuracy", "fooling_set_accuracy"

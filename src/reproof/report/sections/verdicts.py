@@ -8,7 +8,7 @@ from reproof.report.section import Section
 from reproof.report.shared import Shared
 from reproof.report.verdict_words import GRADES, MARGINS, VERDICTS
 
-SECTION = Section("verdicts", "How verdicts are made", order=45)
+SECTION = Section("verdicts", "How verdicts are made", order=64, folded=True)
 
 
 def build(shared: Shared) -> dict[str, Any]:
