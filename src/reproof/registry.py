@@ -54,12 +54,16 @@ def names(family: Family) -> list[str]:
     return sorted(path.stem for path in (PACKAGE / family).glob("*.py") if not path.stem.startswith("_"))
 
 
+def is_here(family: Family, name: str) -> bool:
+    """Say whether a family has a plug-in of this name."""
+    return name.isidentifier() and not name.startswith("_") and (PACKAGE / family / f"{name}.py").is_file()
+
+
 def require(family: Family, name: str) -> Path:
     """Return the plug-in's file; StudyError with the nearest name where there is none."""
-    path = PACKAGE / family / f"{name}.py"
-    if not name.isidentifier() or name.startswith("_") or not path.is_file():
+    if not is_here(family, name):
         raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, names(family))}")
-    return path
+    return PACKAGE / family / f"{name}.py"
 
 
 def settings_class(family: Family, name: str) -> type[Settings]:
@@ -115,13 +119,13 @@ def base_of(family: Family) -> type[Settings]:
 
 def attack(kind: str) -> type[AttackSettings] | None:
     """Return what an attack's file declares; None where there is no such file."""
-    return cast("type[AttackSettings]", settings_class("attacks", kind)) if kind in names("attacks") else None
+    return cast("type[AttackSettings]", settings_class("attacks", kind)) if is_here("attacks", kind) else None
 
 
 def defense(kind: str) -> type[DefenseSettings] | None:
     """Return what a defense's file declares; None where there is no such file."""
     return (
-        cast("type[DefenseSettings]", settings_class("defenses", kind)) if kind in names("defenses") else None
+        cast("type[DefenseSettings]", settings_class("defenses", kind)) if is_here("defenses", kind) else None
     )
 
 
