@@ -37,9 +37,9 @@ from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import format_number
 from reproof.study.model import ThreatSettings
-from tests.ours import WHOLE, needs
+from tests.ours import WHOLE, needs, papers_here
 
-PAPERS = papers()
+PAPERS = papers_here()
 TERMS = {
     column: sorted({key for paper in PAPERS for key in paper.terms.of(family)})
     for column, family in FAMILIES.items()
