@@ -370,15 +370,8 @@ def test_no_python_gives_one_message(copy: Path, tmp_path: Path) -> None:
     )
 
 
-def test_python_may_be_named_past_an_old_one(copy: Path, tmp_path: Path) -> None:
-    path = disguised_python(tmp_path / "bin", "sys.version_info = (3, 10, 14, 'final', 0)")
-    (copy / "requirements.lock").write_text("")
-    done = run(copy, "make", "install", f"PYTHON={sys.executable}", PATH=path)
-    assert done.returncode == 0, done.stderr
-    assert (copy / ".venv" / "requirements.lock").exists()
-
-
-def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> None:
+def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path, tmp_path: Path) -> None:
+    """And Python may be named past an old one."""
     lock, stamp, unfinished = (
         copy / "requirements.lock",
         copy / ".venv/requirements.lock",
@@ -396,7 +389,8 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
     leftover.write_text("of the broken install")
 
     lock.write_text("# nothing to install\n")
-    mended = run(copy, *set_up, PIP_NO_INDEX="1", PYTHON=sys.executable)
+    path = disguised_python(tmp_path / "bin", "sys.version_info = (3, 10, 14, 'final', 0)")
+    mended = run(copy, "make", "install", f"PYTHON={sys.executable}", PIP_NO_INDEX="1", PATH=path)
     assert mended.returncode == 0, mended.stderr
     assert not leftover.exists()
     assert not unfinished.exists()
