@@ -28,10 +28,10 @@ help:
 	@echo "PYTHON=python3.12 chooses the Python for .venv"
 
 install:
-	@tools/set_up.sh requirements.lock
+	@bash tools/set_up.sh requirements.lock
 
 install-dev:
-	@tools/set_up.sh requirements-dev.lock
+	@bash tools/set_up.sh requirements-dev.lock
 
 layers = $(if $(STUDY),--configfile $(STUDY)) $(if $(BUDGET),--config budget=$(BUDGET))
 
@@ -55,7 +55,7 @@ check: install-dev
 
 # LOCK_FLAGS=--upgrade takes the newest versions of what pyproject.toml leaves open.
 lock:
-	tools/lock.sh $(LOCK_FLAGS)
+	bash tools/lock.sh $(LOCK_FLAGS)
 
 clean:
 	rm -rf $(caches)

@@ -79,8 +79,8 @@ def plain(trainee: Trainee, images: Tensor, labels: Tensor, epsilon: float) -> i
         )
     rows = left.nonzero().flatten()
     if len(rows):
-        library = AutoAttack(trainee, norm="Linf", eps=epsilon, seed=0, device="cpu", verbose=False)
-        found = library.run_standard_evaluation(images[rows], labels[rows], bs=BATCH)
+        library = AutoAttack(trainee, norm="Linf", eps=epsilon, seed=0, device="cpu")
+        found, *_ = library.run_standard_evaluation(images[rows], labels[rows], batch_size=BATCH)
         left[rows] = decide(found) == labels[rows]
     return int(left.sum())
 

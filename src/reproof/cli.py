@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproof import artifacts, provenance
+from reproof import artifacts, provenance, surroundings
 from reproof.errors import ReproofError, StudyError
+from reproof.plan import freshness
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
 from reproof.study import layers, model, reader, schema
@@ -114,7 +115,8 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
         if chosen.command == "reference":
             keep(plan, chosen.name or plan.study.name)
             return 0
-        do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads)
+        job = find(plan, chosen.command, chosen.output)
+        do(job, chosen.expect, chosen.threads, plan)
     except ReproofError as error:
         print(f"reproof: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -261,13 +263,15 @@ def find(plan: Plan, rule: str, output: str | None) -> Job:
     raise StudyError(f"reproof {rule}: {wanted} For example: python -m reproof {rule} {example}")
 
 
-def do(job: Job, expect: str | None, threads: int) -> None:
+def do(job: Job, expect: str | None, threads: int, plan: Plan) -> None:
     """Do one job and write its record."""
     if expect is not None and job.expectation != expect:
         raise StudyError(
             f"{job.rule} {job.name}: the study or the code changed while snakemake was running. "
             "Run the same snakemake command again; what is finished and unchanged is kept."
         )
+    surroundings.require_environment()
+    freshness.check_inputs(plan, job)
     _end_with_driver()
     stage = getattr(importlib.import_module(f"reproof.stages.{job.rule}"), job.rule)
     record = Path(job.outputs["record"]) if "record" in job.outputs else None

@@ -29,3 +29,7 @@ class TrainingError(ReproofError):
 
 class DataError(ReproofError):
     """A data set is missing, incomplete or not what it should be."""
+
+
+class SurroundingsError(ReproofError):
+    """A job was started in surroundings that are not those it asks for, such as another Python."""

@@ -6,7 +6,9 @@ import contextlib
 import datetime
 import functools
 import importlib.metadata
+import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -31,24 +33,49 @@ _PACKAGES = (
     "matplotlib",
     "snakemake",
 )
+_ARCHIVED = "src/reproof/archived_commit.txt"
+"""`git archive` writes the commit into it (.gitattributes)."""
 _CODE = ("src", "workflow", "Snakefile", "config.yaml", "studies", "requirements.lock", "environment.yml")
 
 
+@dataclass(frozen=True)
+class Code:
+    """Which code ran."""
+
+    commit: str
+    """`unknown` where nothing tells."""
+    dirty: bool | None
+    """Whether code or studies had local changes; None where nobody can tell."""
+    why: str = ""
+    """Why something of it is not known."""
+
+
 @functools.cache
-def commit(root: Path) -> tuple[str, bool]:
+def code(root: Path) -> Code:
     """Return the checkout's commit and whether its code or studies had local changes.
 
-    Outside a git checkout (an unpacked archive) the commit is "unknown" and counts as changed.
+    Of an unpacked archive the commit is what `git archive` wrote into it. A repository around it is another one's.
     """
+    archived = (root / _ARCHIVED).read_text(encoding="utf-8").strip() if (root / _ARCHIVED).is_file() else ""
+    if re.fullmatch("[0-9a-f]{40}", archived):
+        return Code(archived, None, "an unpacked archive: nothing tells whether it was changed")
+    if not (root / ".git").exists():
+        return Code("unknown", None, "neither a Git checkout nor what `git archive` made")
     try:
         head = _git(root, "rev-parse", "HEAD")
-        return head, bool(_git(root, "status", "--porcelain", "--", *_CODE))
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", True
+        return Code(head, bool(_git(root, "status", "--porcelain", "--", *_CODE)))
+    except FileNotFoundError:
+        return Code("unknown", None, "git is not installed")
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines() or ["git failed"]
+        return Code("unknown", None, said[0].removeprefix("fatal: "))
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    """Return what git says of a checkout, wherever the user's own variables point it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return done.stdout.strip()
 
 
@@ -59,6 +86,12 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
+
+
+def _portable(path: str) -> str:
+    """Return a path relative to the working directory where it lies inside."""
+    found = Path(path)
+    return str(found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found)
 
 
 def processor() -> str:
@@ -104,15 +137,17 @@ def recording(record: Path, job: Mapping[str, Any], threads: int = 1) -> Iterato
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()
     yield run
-    head, dirty = commit(ROOT)
+    found = code(ROOT)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     artifacts.write_json(
         record,
         {
             **job,
-            "commit": head,
-            "dirty": dirty,
+            "commit": found.commit,
+            "dirty": found.dirty,
+            **({"code_unknown": found.why} if found.why else {}),
             "versions": versions(),
+            "python": _portable(sys.executable),
             "device": run.device or f"CPU: {processor()}",
             "threads": run.threads,
             "started": started.isoformat(timespec="seconds"),

@@ -239,7 +239,7 @@ def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for name, model in study.models.items()
         },
         "commits": dict(Counter(record["commit"] for record in records)),
-        "changed_code": any(record["dirty"] for record in records),
+        "changed_code": any(record["dirty"] is not False for record in records),
         "devices": dict(Counter(record["device"] for record in records)),
         "versions": _alike(record["versions"] for record in records),
         "first_started": started[0],

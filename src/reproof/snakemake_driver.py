@@ -10,6 +10,7 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 | workflow.deployment_settings.deployment_method | nothing else takes --use-conda back where there is no conda |
 | workflow.is_main_process | a job on a cluster reads the Snakefile too: no lock, no word twice, no warm process |
 | workflow.local_exec, global_resources, register_resource() | a bare `snakemake` must not start more jobs than GPUs |
+| workflow.dag_settings.forcerun | where record and plan differ, the job runs again, whatever Snakemake noted |
 | PersistenceBase._serialize_param | it imports pandas, a tenth of a no-op run, to see that words are no tables |
 | .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
 """
@@ -33,8 +34,10 @@ from typing import Any, NoReturn
 
 from snakemake.persistence import PersistenceBase  # type: ignore[import-untyped]
 
+from reproof import surroundings
 from reproof.cli import STUDY, load_study
 from reproof.errors import ReproofError
+from reproof.plan import freshness
 from reproof.plan.jobs import Plan
 from reproof.warm_client import DRIVER, WARM
 
@@ -75,10 +78,20 @@ def temporary_unless_kept(plan: Plan, path: str, temp: Callable[[str], Any]) -> 
     return path if plan.study.keep_adversarial else temp(path)
 
 
-def shell_prefix(root: Path) -> str:
-    """Return what every rule's shell begins with, inside a conda environment too: our own modules are found."""
-    path = os.pathsep.join([str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return f"set -euo pipefail; export PYTHONPATH={shlex.quote(path)} PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive; "
+def shell_prefix(workflow: Any, root: Path) -> str:
+    """Return what every rule's shell begins with. In an environment of conda, nothing of this Python's is seen."""
+    conda = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
+    words = surroundings.shell_words(
+        root,
+        conda=conda,
+        outer_prefix=os.environ.get("CONDA_PREFIX", ""),
+        outer_path=os.environ.get("PYTHONPATH", ""),
+        no_user_site="PYTHONNOUSERSITE" in os.environ,
+    )
+    if conda:  # nor when the environment is made: what pip sees outside, it does not install
+        os.environ["PYTHONNOUSERSITE"] = "1"
+        os.environ.pop("PYTHONPATH", None)
+    return words
 
 
 def prepare(workflow: Any, plan: Plan) -> None:
@@ -95,6 +108,8 @@ def prepare(workflow: Any, plan: Plan) -> None:
     _do_without_conda(workflow)
     if workflow.is_main_process:
         _drop_stale_locks(Path(".snakemake"))
+        settings = workflow.dag_settings
+        settings.forcerun = {*settings.forcerun, *freshness.outdated(plan)}
 
 
 def warm_folder() -> str:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from reproof import artifacts
+from reproof import artifacts, surroundings
 from reproof.warm_client import GO, LISTENER, driver
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class WarmProcess:
 
     def __init__(self) -> None:
         self.folder, self.environment = str(Path.cwd()), inherited(os.environ)
+        surroundings.clear()
         self.paths = [PACKAGE, PACKAGE.parents[1] / "reference"]
         read = stamps(self.paths)
         from reproof import cli
@@ -255,6 +256,7 @@ def inherit(request: Request) -> None:
             resource.setrlimit(limit, resource.prlimit(request.process, limit))
     os.umask(request.umask)
     os.environ.update(request.environment)
+    surroundings.clear()
     sys.argv[1:] = request.arguments
     for number, stream in enumerate(request.streams):
         os.dup2(stream, number)

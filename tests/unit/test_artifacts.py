@@ -3,9 +3,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -248,22 +249,80 @@ def test_record_says_what_was_read_and_written(tmp_path: Path) -> None:
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
-def test_commit_and_local_changes(tmp_path: Path) -> None:
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Give a checkout with one commit, in `tmp_path/ours`, by the git command that works on it."""
+    ours = tmp_path / "ours"
+    ours.mkdir()
+
     def git(*words: str) -> str:
         name = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
         return subprocess.run(
-            ["git", "-C", str(tmp_path), *name, *words], check=True, capture_output=True, text=True
+            ["git", "-C", str(ours), *name, *words], check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    assert provenance.commit(tmp_path / "nowhere") == ("unknown", True)
     git("init", "-q")
-    (tmp_path / "config.yaml").write_text("a: 1\n")
+    (ours / "config.yaml").write_text("a: 1\n")
+    shutil.copy(provenance.ROOT / ".gitattributes", ours)
+    (ours / "src/reproof").mkdir(parents=True)
+    shutil.copy(provenance.ROOT / "src/reproof/archived_commit.txt", ours / "src/reproof")
     git("add", "-A")
     git("commit", "-qm", "x")
-    head = git("rev-parse", "HEAD")
-    (tmp_path / "notes.txt").write_text("no code")
-    assert provenance.commit(tmp_path) == (head, False)
-    provenance.commit.cache_clear()
-    (tmp_path / "config.yaml").write_text("a: 2\n")
-    assert provenance.commit(tmp_path) == (head, True)
-    provenance.commit.cache_clear()
+    provenance.code.cache_clear()
+    yield git
+    provenance.code.cache_clear()
+
+
+def test_commit_and_local_changes(checkout: Callable[..., str], tmp_path: Path) -> None:
+    ours, head = tmp_path / "ours", checkout("rev-parse", "HEAD")
+    (ours / "notes.txt").write_text("no code")
+    assert provenance.code(ours) == provenance.Code(head, False)
+    provenance.code.cache_clear()
+    (ours / "config.yaml").write_text("a: 2\n")
+    assert provenance.code(ours) == provenance.Code(head, True)
+
+
+def test_commit_of_another_repository_around_it_is_not_ours(
+    checkout: Callable[..., str], tmp_path: Path
+) -> None:
+    inside = tmp_path / "ours/unpacked"
+    inside.mkdir()
+    found = provenance.code(inside)
+    assert (found.commit, found.dirty) == ("unknown", None)
+    assert "neither a Git checkout" in found.why
+
+
+def test_commit_of_an_archive_is_written_into_it(checkout: Callable[..., str], tmp_path: Path) -> None:
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    checkout("archive", "-o", str(tmp_path / "a.tar"), "HEAD")
+    subprocess.run(["tar", "-xf", str(tmp_path / "a.tar"), "-C", str(unpacked)], check=True)
+    found = provenance.code(unpacked)
+    assert (found.commit, found.dirty) == (checkout("rev-parse", "HEAD"), None)
+    assert "archive" in found.why
+
+
+def test_commit_is_unknown_and_says_why(
+    checkout: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path / "ours"
+    said = "fatal: detected dubious ownership in repository at '/ours'\nTo add an exception, call:"
+    (tmp_path / "git").write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 128\n')
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    dubious = provenance.Code("unknown", None, "detected dubious ownership in repository at '/ours'")
+    assert provenance.code(ours) == dubious
+    provenance.code.cache_clear()
+    monkeypatch.setenv("PATH", str(ours))
+    assert provenance.code(ours) == provenance.Code("unknown", None, "git is not installed")
+
+
+def test_commit_is_ours_whatever_git_s_variables_say(
+    checkout: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = checkout("rev-parse", "HEAD")
+    other = tmp_path / "other"
+    subprocess.run(["git", "init", "-q", str(other)], check=True)
+    for name, value in {"GIT_DIR": other / ".git", "GIT_WORK_TREE": other, "GIT_INDEX_FILE": "x"}.items():
+        monkeypatch.setenv(name, str(value))
+    assert provenance.code(tmp_path / "ours") == provenance.Code(head, False)

@@ -414,7 +414,7 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path, tmp
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings", "fast_yaml"),
-    ("artifacts", "table_schema", "csv_tables", "job_tables", "registry", "wording"),
+    ("artifacts", "table_schema", "csv_tables", "job_tables", "registry", "surroundings", "wording"),
     ("provenance", "study"),
     ("plan", "device", "data"),
     ("models", "datasets"),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from project import Project, warm_processes, words
 
+from reproof import artifacts
+
 STAND_IN = """\
 #!{python}
 import json, os, subprocess, sys
@@ -35,7 +37,11 @@ elif "create" in words:
     os.makedirs(os.path.join(prefix, "conda-meta"), exist_ok=True)
     open(os.path.join(prefix, "conda-meta", "history"), "w").close()
 """
-ACTIVATE = 'export PATH="$1/bin:$PATH" CONDA_PREFIX="$1"\n'
+# As conda does: where an environment is active, the new one takes its place on PATH, wherever that is.
+ACTIVATE = """\
+if [ -n "${CONDA_PREFIX:-}" ]; then PATH="${PATH//"$CONDA_PREFIX/bin"/"$1/bin"}"; else PATH="$1/bin:$PATH"; fi
+export PATH CONDA_PREFIX="$1"
+"""
 
 
 def stand_in(folder: Path) -> Path:
@@ -64,7 +70,9 @@ def test_use_conda_with_conda_builds_the_environment_and_runs_there(
 ) -> None:
     base = stand_in(tmp_path / "conda")
     path = os.pathsep.join([str(base / "bin"), without_conda(os.environ["PATH"])])
-    project = fresh(environment={"PATH": path})
+    project = fresh(
+        environment={"PATH": path, "CONDA_PREFIX": str(base)}
+    )  # `base` is active, as after `conda init`
     run = project.start("--use-conda", "results/tiny/models/plain/seed0/model.safetensors")
     pythons: set[str] = set()
     while run.poll() is None:
@@ -78,7 +86,9 @@ def test_use_conda_with_conda_builds_the_environment_and_runs_there(
     environments = list((project.path / ".snakemake/conda").glob("*_/bin/python"))
     assert len(environments) == 1, "one environment for all rules"
     assert pythons == {str(environments[0])}, "its own Python is kept warm"
-    assert (project.path / "results/tiny/models/plain/seed0/model.safetensors").exists()
+    python = str(environments[0].relative_to(project.path))
+    for record in ("models/plain/seed0/record.json", "data/digits.record.json"):
+        assert artifacts.read_json(project.path / "results/tiny" / record)["python"] == python
     assert project.pending("results/tiny/models/plain/seed0/model.safetensors") == {}, (
         "conda or not reruns nothing"
     )

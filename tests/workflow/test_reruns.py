@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 from project import JOINT, ROOT, Project
@@ -19,6 +20,30 @@ def test_a_comment_and_a_docstring_rerun_nothing(changeable: Project) -> None:
         text = path.read_text()
         path.write_text(text.replace('"""', '"""Another first word. ', 1) + "\n# a comment\n")
     assert changeable.pending() == {}
+
+
+def test_without_snakemake_s_notes_what_changed_is_seen_all_the_same(changeable: Project) -> None:
+    shutil.rmtree(changeable.path / ".snakemake")
+    assert changeable.pending() == {}
+    changeable.edit("config.yaml", "steps: 2}", "steps: 3}")
+    changed = changeable.pending()
+    assert changed == {"attack": 2, "attack_for_transfer": 1, "evaluate": 4, **AFTERWARDS}
+    changeable.edit("config.yaml", "steps: 3}", "steps: 2}")
+    path = changeable.path / f"src/reproof/defenses/{JOINT}.py"
+    path.write_text(path.read_text() + "\nEXTRA = 1\n")
+    assert changeable.pending() == {"train": 1, "attack": 2, "evaluate": 3, **AFTERWARDS}
+
+
+def test_files_of_another_job_are_not_believed(changeable: Project) -> None:
+    """They and their record agree, and are of the same network: another model's name stands in the record."""
+    models = changeable.path / "results/tiny/models"
+    shutil.rmtree(models / "centred")
+    shutil.copytree(models / "plain", models / "centred")
+    assert changeable.pending()["train"] == 1
+    done = changeable.reproof("evaluate", "results/tiny/outcomes/centred/seed0/black_box.parquet")
+    assert done.returncode == 1
+    assert "model.safetensors: it was made by another job (train plain seed 0)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_touching_a_module_reruns_nothing(changeable: Project) -> None:

@@ -16,7 +16,7 @@ except ReproofError as error:
     driver.stop(error)
 
 driver.prepare(workflow, PLAN)
-shell.prefix(driver.shell_prefix(ROOT))
+shell.prefix(driver.shell_prefix(workflow, ROOT))
 
 
 def train_job(wildcards):

@@ -18,6 +18,12 @@ LIMIT = 128
 """How many images are looked at, at most."""
 TOLERANCE = 1e-4
 """How far from 1 a sum of probabilities may lie."""
+STEPS = (2.0**-11, 2.0**-14)
+"""How far looks along a direction go: a deep network bends within the first, float32 rounds the second away."""
+DIRECTIONS = 4
+"""How many directions are looked along."""
+MISLED = 0.25
+"""How much of a change, by its root mean square over the directions, a gradient may get wrong."""
 
 
 def probe(
@@ -41,18 +47,18 @@ def probe(
     float32. saturated: those whose largest probability is exactly one in float32, which it is where the largest logit
     leads by more than about 16. margin: the median of this lead. probabilities: all outputs lie in [0, 1] and sum to
     one. difference: the largest distance between the outputs of two passes over the same images. random: the distance
-    is more than rounding. changed: images whose class the second pass changes.
+    is more than rounding. changed: images whose class the second pass changes. compared: images at which the lead of
+    the largest logit has a gradient and moves along random directions. misled: those of them at which the gradient
+    does not foretell by how much.
     """
     device = torch.device(device)
     classifier.to(device).eval()
     probed, right = images[:LIMIT], labels[:LIMIT]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        _seed(seed, device)
         first, second = (judge.predict(classifier, probed, batch_size, device) for _ in range(2))
         differentiable, zero_gradients, logits = _gradients(classifier, probed, right, batch_size, device)
+        compared, misled = _foretold(classifier, probed, seed, batch_size, device)
     losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
     top = logits.topk(2, dim=1).values
     difference = float((first - second).abs().max())
@@ -72,6 +78,8 @@ def probe(
         "difference": difference,
         "random": difference > decisions.ROUNDING * max(1.0, float(first.abs().max())),
         "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
+        "compared": compared,
+        "misled": misled,
     }
 
 
@@ -97,3 +105,63 @@ def _gradients(
             differentiable = True
             zero += int((gradient == 0).flatten(1).all(dim=1).sum())
     return differentiable, zero, torch.cat(found)
+
+
+def _foretold(
+    classifier: nn.Module, images: Tensor, seed: int, batch_size: int, device: torch.device
+) -> tuple[int, int]:
+    """Return at how many images the lead of the largest logit has a gradient, and at how many that is a wrong one.
+
+    Finite differences along random signs, turned where they would leave [0, 1]. Every pass draws the same numbers, and
+    is one with a gradient: a purifier answers by another function without, on purpose. An image without any gradient,
+    or whose lead moves no more than float32 rounds, is not counted.
+    """
+    signs = torch.randint(
+        2, (len(images), DIRECTIONS, *images.shape[1:]), generator=torch.Generator().manual_seed(seed)
+    )
+    compared = misled = 0
+
+    def lead_of(shown: Tensor, classes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        _seed(seed, device)
+        logits = classifier(shown).float()
+        top = logits.detach().topk(2, dim=1).indices if classes is None else classes
+        return logits.gather(1, top) @ logits.new_tensor([1.0, -1.0]), top, logits.detach()
+
+    for part, ways in zip(torch.split(images, batch_size), torch.split(signs, batch_size), strict=True):
+        leaf = part.to(device).detach().requires_grad_()
+        lead, top, logits = lead_of(leaf)
+        gradient = None
+        if lead.requires_grad:
+            (gradient,) = torch.autograd.grad(lead.sum(), leaf, allow_unused=True)
+        if gradient is None:
+            continue
+        rounding = 64 * torch.finfo(torch.float32).eps * logits.abs().amax(dim=1).cpu()
+        told, wrong = torch.zeros(len(part), dtype=torch.bool), torch.ones(len(part), dtype=torch.bool)
+        for length in STEPS:
+            changes, slopes = torch.zeros(2, DIRECTIONS, len(part))
+            for row, way in enumerate(ways.to(device).unbind(dim=1)):
+                sign = 2.0 * way - 1
+                ahead = leaf.detach() + length * sign
+                step = length * torch.where((ahead < 0) | (ahead > 1), -sign, sign)
+                moved, _, _ = lead_of((leaf + step).detach().requires_grad_(), top)
+                changes[row] = (moved - lead).detach()
+                slopes[row] = (gradient * step).flatten(1).sum(dim=1)
+            size = torch.maximum(_root_mean_square(changes), _root_mean_square(slopes))
+            tells = slopes.any(dim=0) & (size > rounding)
+            told |= tells
+            wrong &= ~tells | (_root_mean_square(changes - slopes) > MISLED * size)
+        compared += int(told.sum())
+        misled += int((told & wrong).sum())
+    return compared, misled
+
+
+def _root_mean_square(values: Tensor) -> Tensor:
+    """Return that of (directions, images) over the directions."""
+    return values.square().mean(dim=0).sqrt()
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)

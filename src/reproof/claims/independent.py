@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from reproof import registry
+from reproof.claims import typed_table
 from reproof.claims.claim import Claim
 from reproof.claims.paper import FOLDER, Paper
 from reproof.claims.vocabulary import FAMILIES, METRICS, Terms, nearest, read_print, trainings, variant_of
@@ -151,26 +150,16 @@ def attack_title(key: str) -> str | None:
 
 def read_independent(path: Path = FILE) -> tuple[IndependentMeasurement, ...]:
     """Return the file's measurements in its order; ClaimError names line, column and the nearest right word."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClaimError(f"{path}: cannot be read: {error}") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     found: dict[IndependentMeasurement, int] = {}
-    try:
-        header = next(reader, [])
+
+    def check_header(header: Sequence[str]) -> None:
         if tuple(header) != COLUMNS:
             raise ClaimError(f"{path}, line 1: the columns are {', '.join(COLUMNS)}; not {', '.join(header)}")
-        for cells in reader:
-            place = f"{path}, line {reader.line_num}"
-            if len(cells) != len(header):
-                raise ClaimError(f"{place}: has {len(cells)} cells, the header has {len(header)}")
-            one = _measurement(place, dict(zip(header, cells, strict=True)))
-            first = found.setdefault(one, reader.line_num)
-            if first != reader.line_num:
-                raise ClaimError(f"{place}: stands already in line {first}")
-    except csv.Error as error:
-        raise ClaimError(f"{path}, line {reader.line_num}: is no CSV: {error}") from error
+
+    for place, number, cells in typed_table.rows(path, check_header):
+        first = found.setdefault(_measurement(place, cells), number)
+        if first != number:
+            raise ClaimError(f"{place}: stands already in line {first}")
     return tuple(found)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from reproof.claims import typed_table
 from reproof.claims.claim import Claim, TransferSource, claim_id
 from reproof.claims.vocabulary import (
     CERTAINTIES,
@@ -40,35 +40,21 @@ def read_claims(path: Path, terms: Terms = NO_TERMS) -> list[Claim]:
 
     terms: the paper's own, whose keys may stand in claims without a plugin.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClaimError(f"{path}: cannot be read: {error}") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     claims: list[Claim] = []
     seen: dict[tuple[str, ...], tuple[int, Claim]] = {}
-    try:
-        header = next(reader, [])
-        _check_header(path, header)
-        for cells in reader:
-            place = f"{path}, line {reader.line_num}"
-            if len(cells) != len(header):
-                raise ClaimError(f"{place}: has {len(cells)} cells, the header has {len(header)}")
-            claim = _claim(place, dict(zip(header, cells, strict=True)), terms)
-            for column, what, key in (
-                ("row", "cell", ("cell", claim.table, claim.row, claim.column)),
-                ("claim_id", "id", ("id", claim.claim_id)),
-                ("parameters", "quantity", ("quantity", claim.table, *claim.quantity)),
-            ):
-                line, first = seen.setdefault(key, (reader.line_num, claim))
-                if first is not claim and not (what == "quantity" and _may_repeat(claim, first)):
-                    raise ClaimError(
-                        f"{place}, column {column}: the {what} {' / '.join(key[1:])} "
-                        f"stands already in line {line}"
-                    )
-            claims.append(claim)
-    except csv.Error as error:
-        raise ClaimError(f"{path}, line {reader.line_num}: is no CSV: {error}") from error
+    for place, number, cells in typed_table.rows(path, functools.partial(_check_header, path)):
+        claim = _claim(place, cells, terms)
+        for column, what, key in (
+            ("row", "cell", ("cell", claim.table, claim.row, claim.column)),
+            ("claim_id", "id", ("id", claim.claim_id)),
+            ("parameters", "quantity", ("quantity", claim.table, *claim.quantity)),
+        ):
+            line, first = seen.setdefault(key, (number, claim))
+            if first is not claim and not (what == "quantity" and _may_repeat(claim, first)):
+                raise ClaimError(
+                    f"{place}, column {column}: the {what} {' / '.join(key[1:])} stands already in line {line}"
+                )
+        claims.append(claim)
     return claims
 
 
@@ -77,7 +63,7 @@ def _may_repeat(claim: Claim, first: Claim) -> bool:
     return claim.table == TEXT or first.printed == claim.printed
 
 
-def _check_header(path: Path, header: list[str]) -> None:
+def _check_header(path: Path, header: Sequence[str]) -> None:
     for name in header:
         if name not in COLUMNS:
             raise ClaimError(f"{path}, line 1: column {name!r} is unknown{nearest(name, COLUMNS)}")

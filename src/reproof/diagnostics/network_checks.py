@@ -16,6 +16,8 @@ from reproof.measuring.outcomes import Trial
 
 ZERO_GRADIENTS = 0.05
 """The share of images without any gradient that is harmless."""
+MISLEADING_GRADIENTS = 0.25
+"""The share of images whose gradient may foretell wrongly what the network does: a deep network has many bends."""
 ZERO_LOSSES = 0.5
 """The share of images whose loss float32 rounds to zero that is harmless. More are, too, where an attack goes on from
 there all the same: where it brings robust accuracy down to the chance level."""
@@ -73,6 +75,22 @@ def broken_gradients(model: str, attacked: Sequence[Results]) -> RedFlag:
         "an image by, so any at all are a fault."
     )
     return RedFlag(model, check, share > 0, evidence, (name,))
+
+
+def misleading_gradients(model: str, probes: Probes) -> RedFlag:
+    """Check that gradients are those of what the network does: none is missing at some pixels."""
+    check = "misleading_gradients"
+    if not probes:
+        return unchecked(model, check, _NO_ATTACK)
+    count, total = sum(probe["misled"] for probe in probes), sum(probe["compared"] for probe in probes)
+    if not total:
+        return unchecked(model, check, "at no clean image does the lead of the largest logit have a gradient")
+    p_value = at_least(count, total, MISLEADING_GRADIENTS)
+    evidence = (
+        f"At {count} of {total} clean images the gradient does not foretell how the lead of the largest logit changes "
+        f"along random directions; up to {100 * MISLEADING_GRADIENTS:.0f} % are harmless (p = {p_value:.2g})."
+    )
+    return RedFlag(model, check, p_value < ALPHA, evidence, (), _notices(MISLEADING_GRADIENTS, total))
 
 
 def _notes(results: Results) -> list[Mapping[str, Any]]:

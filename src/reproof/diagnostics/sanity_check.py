@@ -143,6 +143,10 @@ CHECKS: Mapping[str, Check] = {
         "Broken gradients",
         "Gradients are finite numbers, at every step of every attack.",
     ),
+    "misleading_gradients": Check(
+        "Misleading gradients",
+        "Gradients foretell how the network's answer changes.",
+    ),
     "saturated_loss": Check(
         "Saturated loss",
         "The loss is not rounded to zero.",

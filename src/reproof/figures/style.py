@@ -26,6 +26,7 @@ from reproof.errors import ArtifactError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+matplotlib.rcdefaults()  # nothing of a user's matplotlibrc
 INK, FAINT = "#010203", "#040506"
 SERIES = (
     "#0067a5",

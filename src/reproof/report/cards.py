@@ -415,6 +415,9 @@ def device_words(record: Mapping[str, Any]) -> str:
 
 
 def commit(record: Mapping[str, Any], digits: int = 12) -> str:
-    """Return a record's commit, with the warning that its tree was not clean."""
+    """Return a record's commit, with the warning that its tree was not clean or that nobody can tell."""
     name = str(record.get("commit", "not recorded"))[:digits]
-    return f"{name} (tree had local changes)" if record.get("dirty", True) else f"{name} (clean tree)"
+    dirty = record.get("dirty")
+    if dirty is None:
+        return f"{name} ({record.get('code_unknown', 'nothing tells whether the tree was clean')})"
+    return f"{name} (tree had local changes)" if dirty else f"{name} (clean tree)"

@@ -11,6 +11,7 @@ from reproof import artifacts, csv_tables, reference, registry
 from reproof.claims import paper
 from reproof.claims.independent import read_independent
 from reproof.diagnostics.sanity_check import CHECKS
+from reproof.plan import freshness
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
 from reproof.provenance import ROOT, Run
@@ -138,12 +139,7 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
     ):
         record = artifacts.read_json(Path(made.outputs["record"]))
-        expected = made.description
-        reason = ""
-        if record["digest"] != expected["digest"]:
-            reason = "the code that makes it has changed since"
-        elif record["job"] != json.loads(json.dumps(expected["job"])):
-            reason = "the study's settings for it have changed since"
+        reason = freshness.difference(record, made)
         for name, path in made.outputs.items():
             if name != "record":
                 records[path] = record

@@ -208,6 +208,12 @@ def noisy(images: Tensor) -> Tensor:
     return images + 0.1 * torch.randn_like(images)
 
 
+def in_part(images: Tensor) -> Tensor:
+    """Return the images as they are, without a gradient at 10 of the 64 pixels."""
+    hidden = torch.randperm(64, generator=torch.Generator().manual_seed(0)).view(1, 1, 8, 8) < 10
+    return torch.where(hidden, images.detach(), images)
+
+
 @needs("attacks/random_noise", "attacks/square")
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
 def test_an_honest_network_raises_none(epsilon: float, tmp_path: Path) -> None:
@@ -240,7 +246,8 @@ def test_a_masked_gradient_raises_what_it_should(name: str, tmp_path: Path) -> N
     found = flags(build(digits()), tmp_path)
     # Restarts and queries may or may not find clearly more where a gradient is left at a few pixels.
     assert raised(found) - {"more_restarts", "more_queries"} == expected
-    assert {gate for gate, flag in found.items() if flag.raised is None} == QUIET
+    unasked = QUIET | ({"misleading_gradients"} if name == "rounded input" else set())  # there is none at all
+    assert {gate for gate, flag in found.items() if flag.raised is None} == unasked
 
 
 def test_gradients_that_are_no_numbers_are_a_flag(tmp_path: Path) -> None:
@@ -295,6 +302,7 @@ DISGUISED: dict[str, Callable[[Dataset], Classifier]] = {
     "an input that is detached": lambda data: Masked(trained(), data, before=torch.detach),
     "an input of 16 levels": lambda data: Masked(trained(), data, before=lambda x: (15 * x).round() / 15),
     "noise": lambda data: Masked(trained(), data, before=noisy),
+    "a gradient at 85 % of the pixels": lambda data: Masked(trained(), data, before=in_part),
 }
 
 

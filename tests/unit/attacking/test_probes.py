@@ -63,6 +63,8 @@ def test_a_plain_network() -> None:
         "difference": 0.0,
         "random": False,
         "changed": 0,
+        "compared": 3,
+        "misled": 0,
     }
 
 
@@ -166,3 +168,55 @@ def test_a_purifier_is_looked_at_as_attacks_climb_it() -> None:
     inside = LinearClassifier(FLAT, WEIGHTS.clone(), torch.zeros(3))
     found = facts(Rounding(inside, FLAT))
     assert (found["differentiable"], found["zero_gradients"], found["random"]) == (True, 0, False)
+    assert (found["compared"], found["misled"]) == (3, 0)
+
+
+class Hidden(torch.autograd.Function):
+    """A function that changes nothing, and a gradient that is multiplied by a factor for each of two pixels."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor, factors: tuple[float, float]) -> Tensor:
+        context.factors = factors
+        return images.clone()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return gradient * gradient.new_tensor(context.factors), None
+
+
+@pytest.mark.parametrize(
+    ("factors", "compared", "misled"),
+    [
+        ((1.0, 1.0), 3, 0),
+        ((1.0, 0.0), 4, 4),  # one of two pixels that matter alike has no gradient
+        ((-1.0, -1.0), 3, 3),
+        ((2.0, 2.0), 3, 3),
+        ((1.1, 1.1), 3, 0),  # a tenth too long, within MISLED
+    ],
+)
+def test_a_gradient_that_is_not_the_network_s_is_recognised(
+    factors: tuple[float, float], compared: int, misled: int
+) -> None:
+    """The lead is twice the difference of the pixels; in the black image all steps are up, and it does not change."""
+    network = Changed(before=lambda images: Hidden.apply(images, factors))
+    found = facts(network)
+    assert (found["compared"], found["misled"]) == (compared, misled)
+
+
+def test_a_network_that_draws_is_looked_at_with_the_same_draws() -> None:
+    """Each look would differ from the one before by far more than its step otherwise."""
+    found = facts(Changed(before=lambda images: images + torch.rand_like(images)))
+    assert (found["compared"], found["misled"]) == (3, 0)
+
+
+def test_what_has_no_gradient_is_not_called_misleading() -> None:
+    """They are counted as zero gradients already."""
+    for before in (torch.round, torch.detach):
+        found = facts(Changed(before=before))
+        assert (found["compared"], found["misled"]) == (0, 0)
+
+
+def test_a_change_below_rounding_tells_nothing() -> None:
+    """1,000,000 added to each logit leaves float32 no digit for a step of 2^-11 times 2."""
+    found = facts(Changed(after=lambda logits: logits + 1e6))
+    assert (found["compared"], found["misled"]) == (0, 0)

@@ -390,7 +390,7 @@ def test_refuses_what_cannot_be_read(tmp_path):
     with pytest.raises(ClaimError, match=r"claims\.csv: cannot be read"):
         read_claims(path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ClaimError, match=r"claims\.csv: cannot be read"):
+    with pytest.raises(ClaimError, match=r"claims\.csv: is not UTF-8"):
         read_claims(path)
 
 

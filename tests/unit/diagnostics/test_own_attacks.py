@@ -162,7 +162,7 @@ def test_averaging_over_randomness_is_asked_of_the_attack(own):
     probe = {
         "images": 100, "classes": 10, "largest_class": 0.1, "differentiable": True, "zero_gradients": 0,
         "zero_losses": 0, "saturated": 0, "margin": 5.0, "probabilities": False, "difference": 2.0, "random": True,
-        "changed": 3,
+        "changed": 3, "compared": 100, "misled": 0,
     }  # fmt: skip
     for samples, raised in ((1, True), (8, False)):
         attacks = {"apgd": {"kind": "apgd", "epsilons": [0.3], "samples": samples}}

@@ -63,6 +63,8 @@ PROBE = {
     "difference": 0.0,
     "random": False,
     "changed": 0,
+    "compared": 100,
+    "misled": 0,
 }
 
 
@@ -205,6 +207,7 @@ def test_each_gate_alone(gate, change, beaten):
     [
         ("zero_gradients", {"zero_gradients": 30}),
         ("zero_gradients", {"zero_gradients": 100, "differentiable": False}),
+        ("misleading_gradients", {"misled": 40}),
         ("saturated_loss", {"zero_losses": 70, "saturated": 70}),
         ("probabilities", {"probabilities": True}),
         ("randomness", {"random": True, "difference": 2.0, "changed": 3}),
@@ -238,7 +241,8 @@ def test_a_masked_model_raises_them_all():
         "idle": unmoved(95),
         "composed": composed(2, {"cross-entropy": 10, "Square": 83}),
     }
-    masked = PROBE | {"zero_gradients": 90, "zero_losses": 90, "probabilities": True, "random": True}
+    facts = {"zero_gradients": 90, "zero_losses": 90, "probabilities": True, "random": True, "misled": 100}
+    masked = PROBE | facts
     found = flags(changes, probe=masked, notes=noted(0.2))
     assert {name: flag.raised for name, flag in found.items()} == dict.fromkeys(CHECKS, True)
 
@@ -480,7 +484,15 @@ def test_a_suite_s_own_settings_count():
 def test_what_is_unknown_is_not_checked():
     unknown = {"more_steps", "more_restarts", "more_queries", "plain_vs_adaptive", *UNASKED}
     assert {gate for gate, flag in flags(attacks=None).items() if flag.raised is None} == unknown
-    facts = {"unbounded_budget", "zero_gradients", "saturated_loss", "probabilities", "randomness", *UNASKED}
+    facts = {
+        "unbounded_budget",
+        "zero_gradients",
+        "misleading_gradients",
+        "saturated_loss",
+        "probabilities",
+        "randomness",
+        *UNASKED,
+    }
     assert {gate for gate, flag in flags(probe={}).items() if flag.raised is None} == facts
     assert flags({"unbounded": None})["unbounded_budget"].raised is None
     assert flags(notes={})["broken_gradients"].raised is None

@@ -1,0 +1,93 @@
+"""Whether files are what the plan expects, by their records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reproof import artifacts
+from reproof.errors import ArtifactError
+from reproof.plan import freshness
+from reproof.plan.jobs import Plan
+from reproof.study import reader
+
+STUDY = """\
+study: tiny
+smoke: true
+seeds: [0]
+dataset: digits
+datasets:
+  digits: {kind: digits, test_images: 40, validation_images: 20}
+architecture: {kind: cnn6, width: 0.0625}
+training: {epochs: 1, batch_size: 128, optimizer: adam, learning_rate: 2e-3}
+models:
+  plain: {defense: {kind: undefended}}
+  twin: {defense: {kind: undefended}, seed_offset: 1}
+attacks:
+  pgd: {kind: pgd, epsilons: [0.3], steps: 2}
+suites:
+  papers: {attacks: [pgd], images: 20}
+threats:
+  white_box: {setting: white_box, suite: papers}
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return Plan(reader.load([tmp_path / "study.yaml"]), root=str(tmp_path))
+
+
+def finish(plan: Plan, **changed: Any) -> None:
+    """Write the record of every job, as a run would, with some facts otherwise."""
+    for job in plan.jobs():
+        if "record" in job.outputs:
+            artifacts.write_json(Path(job.outputs["record"]), {**job.description, **changed})
+
+
+def test_a_finished_study_is_what_the_plan_expects(plan: Plan) -> None:
+    assert list(freshness.outdated(plan)) == [], "nothing is there yet"
+    finish(plan)
+    assert list(freshness.outdated(plan)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"digest": "0"}, "the code that makes it has changed since"),
+        ({"job": {}}, "the study's settings for it have changed since"),
+        ({"name": "other seed 0"}, "it was made by another job (train other seed 0)"),
+        ({"rule": "assemble"}, "it was made by another job (assemble plain seed 0)"),
+        ({"commit": "of no weight"}, ""),
+        ({"command": "another machine's path"}, ""),
+    ],
+)
+def test_each_difference_has_its_reason(changed: dict[str, Any], reason: str, plan: Plan) -> None:
+    job = plan.train("plain", 0)
+    record = {**job.description, **changed}
+    artifacts.write_json(Path(job.outputs["record"]), record)
+    assert freshness.difference(artifacts.read_json(Path(job.outputs["record"])), job) == reason
+    assert list(freshness.outdated(plan)) == ([job.outputs["record"]] if reason else [])
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{"])
+def test_a_damaged_record_is_made_anew(damage: str, plan: Plan) -> None:
+    path = Path(plan.train("plain", 0).outputs["record"])
+    path.parent.mkdir(parents=True)
+    path.write_text(damage)
+    assert list(freshness.outdated(plan)) == [str(path)]
+
+
+def test_a_twin_s_weights_are_refused_as_an_input(plan: Plan) -> None:
+    finish(plan)
+    twin, plain = (plan.train(name, 0).outputs["record"] for name in ("twin", "plain"))
+    attack = plan.attack("plain", 0, "papers")
+    freshness.check_inputs(plan, attack)
+    Path(plain).write_bytes(Path(twin).read_bytes())
+    with pytest.raises(
+        ArtifactError, match=r"model.safetensors: it was made by another job \(train twin seed 0\)"
+    ):
+        freshness.check_inputs(plan, attack)
+    freshness.check_inputs(plan, plan.attack("twin", 0, "papers"))
