@@ -28,10 +28,10 @@ help:
 	@echo "PYTHON=python3.12 chooses the Python for .venv"
 
 install:
-	@bash tools/set_up.sh requirements.lock
+	@/bin/sh tools/set_up.sh requirements.lock
 
 install-dev:
-	@bash tools/set_up.sh requirements-dev.lock
+	@/bin/sh tools/set_up.sh requirements-dev.lock
 
 layers = $(if $(STUDY),--configfile $(STUDY)) $(if $(BUDGET),--config budget=$(BUDGET))
 
@@ -55,7 +55,7 @@ check: install-dev
 
 # LOCK_FLAGS=--upgrade takes the newest versions of what pyproject.toml leaves open.
 lock:
-	bash tools/lock.sh $(LOCK_FLAGS)
+	/bin/sh tools/lock.sh $(LOCK_FLAGS)
 
 clean:
 	rm -rf $(caches)

@@ -21,6 +21,7 @@ OWN_RUN = (
     "test_deletions",
     "test_ensembles",
     "test_kills",
+    "test_own_models",
     "test_studies",
     "test_surfaces",
     "test_warm_jobs",

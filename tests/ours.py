@@ -22,10 +22,10 @@ from reproof.claims.vocabulary import not_built
 DELETED: tuple[str, ...] = ()
 """What was deleted from this project, as `attacks/jsma`."""
 OURS = {
-    "architectures": "cnn6 dkd_cifar10 dkd_mnist lenet resnet vgg wide_resnet",
+    "architectures": "cnn6 dkd_cifar10 dkd_mnist file lenet resnet vgg wide_resnet",
     "attacks": "apgd autoattack bim carlini_wagner deepfool fgsm fmn gradient_ensemble jsma mim pgd random_noise square "
     "strongest",
-    "datasets": "cifar10 cifar100 digits fashion_mnist ilsvrc mnist svhn",
+    "datasets": "arrays cifar10 cifar100 digits fashion_mnist folder ilsvrc mnist svhn",
     "defenses": "adaptive_diversity adaptive_gravity decision_surface defense_gan defensive_features "
     "distilled_ensemble diverse_ensemble domain_adaptation dynamic_training fgsm_training independent_ensemble "
     "input_gradient magnet pgd_training pixel_defend polarised_contrastive prototype_conformity superimposition "
@@ -56,6 +56,18 @@ def is_here(word: str) -> bool:
     if family == "papers":
         return (PACKAGE / family / name).is_dir()
     return (PACKAGE / ("report/sections" if family == "sections" else family) / f"{name}.py").is_file()
+
+
+def networks() -> list[str]:
+    """Return the architectures that are all in their own file: `file` is made of what a user's says."""
+    return [
+        name
+        for name in registry.names("architectures")
+        if not any(
+            field.is_required()
+            for field in registry.settings_class("architectures", name).model_fields.values()
+        )
+    ]
 
 
 def here(family: str, *names: str) -> list[str]:

@@ -93,6 +93,10 @@ def _thin_out(layer: dict[str, Any], kinds: Mapping[str, set[str]], gone: Names)
     ):
         lost = set().union(*(kinds.get(family, set()) for family in families))
         gone[section] |= {name for name, entry in (layer.get(section) or {}).items() if chooses(entry, lost)}
+    for entry in filter(None, models.values()):
+        weights = entry.get("weights")
+        if isinstance(weights, dict) and weights.get("published_by") in kinds.get("papers", ()):
+            del weights["published_by"]
     attacks = kinds.get("attacks", set())
     while more := {
         name

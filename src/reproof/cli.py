@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     kept.add_argument(
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
+    _add_own(commands, shared)
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -83,6 +84,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the sub-commands for what is the user's own: to begin it, and to give it to others."""
+    given = commands.add_parser(
+        "export", parents=[shared], help="give a finished study's numbers and images to others"
+    )
+    given.add_argument("folder", type=Path, help="where to write them")
+    given.add_argument("--model", nargs="+", default=[], help="of these models alone")
+    begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
+    begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
+    begun.add_argument("name", help="the file's name, such as label_smoothing")
+    begun.add_argument(
+        "--folder", type=Path, help="an own folder of plug-ins; the package where it is left out"
+    )
+
+
 def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:
     """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend.
 
@@ -90,12 +106,17 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     inherited = shlex.split(os.environ.get(STUDY, ""))
-    if given[:1] not in (["schema"], ["claims"]) and not {"--configfile", "--config"} & set(given):
+    if given[:1] not in (["schema"], ["claims"], ["new"]) and not {"--configfile", "--config"} & set(given):
         given += inherited
     chosen = parser().parse_args(given)
     try:
         if chosen.command == "schema":
             print(schema_text(), end="", flush=True)
+            return 0
+        if chosen.command == "new":
+            from reproof import new
+
+            print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
             return 0
         if chosen.command == "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
@@ -114,6 +135,11 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
             return 0
         if chosen.command == "reference":
             keep(plan, chosen.name or plan.study.name)
+            return 0
+        if chosen.command == "export":
+            from reproof.export import export
+
+            print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
             return 0
         job = find(plan, chosen.command, chosen.output)
         do(job, chosen.expect, chosen.threads, plan)
@@ -243,7 +269,7 @@ def load_study(overlays: Sequence[Path], values: Sequence[str]) -> model.Study:
         if not equals or not key.isidentifier():
             raise StudyError(f"--config {pair}: should be KEY=VALUE, for example --config seeds=[0,1]")
         overrides[key] = layers.merge(overrides.get(key), layers.read_value(value, f"--config {pair}"))
-    return reader.load([Path("config.yaml"), *overlays], overrides)
+    return reader.load([Path("config.yaml"), *overlays], overrides, to_run=True)
 
 
 def find(plan: Plan, rule: str, output: str | None) -> Job:

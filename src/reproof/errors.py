@@ -31,5 +31,9 @@ class DataError(ReproofError):
     """A data set is missing, incomplete or not what it should be."""
 
 
+class ModelError(ReproofError):
+    """A network or a file of weights of the user's own is not what it should be."""
+
+
 class SurroundingsError(ReproofError):
     """A job was started in surroundings that are not those it asks for, such as another Python."""

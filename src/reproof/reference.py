@@ -34,7 +34,7 @@ UNMEASURED = {"verdicts": "verdict", "statements": "measured"}
 """Table -> the column that says `not measured` of what a reference leaves out: there is nothing to keep."""
 LEFT_OUT = ("per_image",)
 """Tables that grow with the number of images."""
-RULES = ("prepare", "train", "assemble", "attack", "evaluate", "tabulate")
+RULES = ("prepare", "train", "load", "assemble", "attack", "evaluate", "tabulate")
 """The rules whose records are kept, as far as a study has such jobs; those that make the page add no number."""
 PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from reproof import plugin_folders
 from reproof.errors import StudyError
 from reproof.settings.values import Settings, nearest_hint
 
@@ -51,19 +52,43 @@ _LIGHT = {"__future__", "typing", "pydantic", "math"}
 
 def names(family: Family) -> list[str]:
     """Return the names of a family's plug-ins, sorted: its files that do not begin with an underscore."""
-    return sorted(path.stem for path in (PACKAGE / family).glob("*.py") if not path.stem.startswith("_"))
+    return sorted(
+        path.stem
+        for folder in folders(family)
+        for path in folder.glob("*.py")
+        if not path.stem.startswith("_")
+    )
+
+
+def folders(family: Family) -> list[Path]:
+    """Return the folders where a family's plug-ins lie: the package's, then those that the study names."""
+    return [PACKAGE / family, *plugin_folders.folders(family)]
+
+
+def places() -> tuple[Path, ...]:
+    """Return the package and the folders of own plug-ins: answers about all plug-ins hold as long as these do."""
+    return (PACKAGE, *plugin_folders.used())
 
 
 def is_here(family: Family, name: str) -> bool:
     """Say whether a family has a plug-in of this name."""
-    return name.isidentifier() and not name.startswith("_") and (PACKAGE / family / f"{name}.py").is_file()
+    return _file(family, name) is not None
+
+
+def _file(family: Family, name: str) -> Path | None:
+    if name.isidentifier() and not name.startswith("_"):
+        for folder in folders(family):
+            if (folder / f"{name}.py").is_file():
+                return folder / f"{name}.py"
+    return None
 
 
 def require(family: Family, name: str) -> Path:
     """Return the plug-in's file; StudyError with the nearest name where there is none."""
-    if not is_here(family, name):
+    path = _file(family, name)
+    if path is None:
         raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, names(family))}")
-    return PACKAGE / family / f"{name}.py"
+    return path
 
 
 def settings_class(family: Family, name: str) -> type[Settings]:
@@ -139,16 +164,16 @@ def told(family: Family, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def keys(family: Family) -> tuple[str, ...]:
     """Return the names by which claims know a family's plug-ins; of an architecture of many depths, the usual one."""
-    return _keys(PACKAGE, family)
+    return _keys(places(), family)
 
 
 def title(family: Family, key: str) -> str | None:
     """Return what people call the plug-in that claims know by a key, `ResNet-110` of resnet110; None without one."""
-    return _title(PACKAGE, family, key)
+    return _title(places(), family, key)
 
 
 @functools.cache
-def _keys(package: Path, family: Family) -> tuple[str, ...]:
+def _keys(_places: tuple[Path, ...], family: Family) -> tuple[str, ...]:
     return tuple(_key(family, name) for name in names(family))
 
 
@@ -162,7 +187,7 @@ def _key(family: Family, name: str) -> str:
 
 
 @functools.cache
-def _title(package: Path, family: Family, key: str) -> str | None:
+def _title(_places: tuple[Path, ...], family: Family, key: str) -> str | None:
     for name in names(family):
         if family == "architectures":
             network = cast("type[ArchitectureSettings]", settings_class(family, name))
@@ -214,6 +239,7 @@ def _terms(package: Path) -> dict[Family, dict[str, str]]:
 def load(family: Family, name: str) -> types.ModuleType:
     """Import the plug-in's whole file (and with it torch)."""
     require(family, name)
+    plugin_folders.import_plug_in(f"reproof.{family}.{name}")
     return importlib.import_module(f"reproof.{family}.{name}")
 
 
@@ -245,6 +271,7 @@ def deviations(defense: str) -> tuple[str, ...]:
 
 def found_in(package: types.ModuleType) -> list[types.ModuleType]:
     """Import every module of a package's folder, by name: plug-ins of the page, which have no `Settings`."""
+    plugin_folders.import_plug_in(f"{package.__name__}.")
     return [
         importlib.import_module(f"{package.__name__}.{found.name}")
         for found in pkgutil.iter_modules(package.__path__)

@@ -10,7 +10,7 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 | workflow.deployment_settings.deployment_method | nothing else takes --use-conda back where there is no conda |
 | workflow.is_main_process | a job on a cluster reads the Snakefile too: no lock, no word twice, no warm process |
 | workflow.local_exec, global_resources, register_resource() | a bare `snakemake` must not start more jobs than GPUs |
-| workflow.dag_settings.forcerun | where record and plan differ, the job runs again, whatever Snakemake noted |
+| PersistenceBase.has_metadata, params_changed | where record and plan differ, a job runs again, noted or not |
 | PersistenceBase._serialize_param | it imports pandas, a tenth of a no-op run, to see that words are no tables |
 | .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -32,7 +33,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from snakemake.persistence import PersistenceBase  # type: ignore[import-untyped]
+from snakemake.persistence import ParamsChange, PersistenceBase  # type: ignore[import-untyped]
 
 from reproof import surroundings
 from reproof.cli import STUDY, load_study
@@ -41,6 +42,8 @@ from reproof.plan import freshness
 from reproof.plan.jobs import Plan
 from reproof.warm_client import DRIVER, WARM
 
+KEPT = ("train", "load", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
+"""The rules whose files a finished study has."""
 _held: list[Any] = []
 
 
@@ -108,8 +111,29 @@ def prepare(workflow: Any, plan: Plan) -> None:
     _do_without_conda(workflow)
     if workflow.is_main_process:
         _drop_stale_locks(Path(".snakemake"))
-        settings = workflow.dag_settings
-        settings.forcerun = {*settings.forcerun, *freshness.outdated(plan)}
+        _compare_records(functools.cache(lambda: frozenset(freshness.outdated(plan))))
+
+
+def _compare_records(outdated: Callable[[], frozenset[str]]) -> None:
+    """Have Snakemake run a job whose record differs from the plan, whether or not it has notes of its own.
+
+    outdated: gives the records that differ.
+    """
+    has_metadata, params_changed = PersistenceBase.has_metadata, PersistenceBase.params_changed
+
+    def differing(job: Any) -> frozenset[str]:
+        return outdated() & set(map(str, job.output))
+
+    def has_notes(self: Any, job: Any) -> bool:
+        return has_metadata(self, job) or bool(differing(job))
+
+    def changes(self: Any, job: Any, file: Any = None) -> Any:
+        found = params_changed(self, job, file)
+        if differs := differing(job):
+            found |= ParamsChange(only_old={"as recorded"}, only_new={"as planned"}, files=set(differs))
+        return found
+
+    PersistenceBase.has_metadata, PersistenceBase.params_changed = has_notes, changes
 
 
 def warm_folder() -> str:

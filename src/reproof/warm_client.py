@@ -21,7 +21,7 @@ WARM = "REPROOF_WARM"
 """Environment variable with the folder of a driver's warm processes; `0` where each job starts by itself."""
 LISTENER = 3
 """File descriptor on which a warm process is asked."""
-RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface")
+RULES = ("prepare", "train", "load", "assemble", "attack", "evaluate", "surface")
 """The rules of many jobs. The others have one each, and torch no place in them."""
 GO = b"g"
 """Answer of a fork that does the job; its exit status in digits follows. Any other answer: start by yourself."""

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from reproof import artifacts, surroundings
+from reproof import artifacts, plugin_folders, surroundings
 from reproof.warm_client import GO, LISTENER, driver
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ class WarmProcess:
         self.paths += files
         self.read = read | stamps(files)
         self.plan = Plan(cli.load_study(chosen.configfile, chosen.config))
+        own = self.plan.own_files
+        self.paths += own
+        self.read |= stamps(own)
 
     def is_current(self) -> bool:
         """Say whether code and study are what they were before they were read."""
@@ -100,6 +103,7 @@ class WarmProcess:
             if chosen.configfile or chosen.config or chosen.expect != job.expectation:
                 return False
             for module in (*job.modules, IMPORTED_LATE.get(job.rule, "reproof")):
+                plugin_folders.import_plug_in(module)
                 importlib.import_module(module)
         except (Exception, SystemExit):
             return False

@@ -46,11 +46,11 @@ def attack(name: str, kind: str = "") -> str:
 
     kind: the config entry's; where it is not known, the one that the entry is named after.
     """
-    return _attack(registry.PACKAGE, name, kind)
+    return _attack(registry.places(), name, kind)
 
 
 @functools.cache
-def _attack(package: Path, name: str, kind: str) -> str:
+def _attack(_places: tuple[Path, ...], name: str, kind: str) -> str:
     if name in MEASURED:
         return MEASURED[name]
     kind = kind or kind_of(name)

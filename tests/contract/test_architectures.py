@@ -14,7 +14,7 @@ from reproof.data.dataset import DataDescription
 from reproof.errors import StudyError
 from reproof.models.classifier import Classifier
 from reproof.settings.architecture import ArchitectureSettings
-from tests.ours import cases_here
+from tests.ours import cases_here, networks
 
 SMALL = 1 / 16
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -34,7 +34,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("vgg", {"depth": 11, "global_average_pooling": False, "width": 1 / 32}),
     ("wide_resnet", {"depth": 10, "widening": 1, "dropout": 0.3}),
 ]
-CASES = [(name, {}) for name in registry.names("architectures")] + cases_here("architectures", VARIANTS)
+CASES = [(name, {}) for name in networks()] + cases_here("architectures", VARIANTS)
 SHAPES = [(1, 28, 28), (3, 28, 28), (1, 32, 32), (3, 32, 32), (1, 28, 36), (3, 28, 36), (1, 29, 31)]
 
 every_case = pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_features_that_are_declared_are_those_of_the_network(name: str, stanza: 
     assert declared.residual == (type(network).expose_blocks is not Classifier.expose_blocks)
 
 
-@pytest.mark.parametrize("name", registry.names("architectures"))
+@pytest.mark.parametrize("name", networks())
 def test_smallest_images_that_are_declared_are_the_smallest_that_can_be_classified(name: str) -> None:
     side = parse(name, {}).smallest_side
     network = build(name, {}, describe((1, side, side))).eval()
@@ -258,7 +258,7 @@ def test_the_key_of_any_settings_has_a_title_and_belongs_to_one_file(
     name: str, stanza: dict[str, Any]
 ) -> None:
     key = parse(name, stanza).key(name)
-    owners = {other: parse(other, {}).title_of(key, other) for other in registry.names("architectures")}
+    owners = {other: parse(other, {}).title_of(key, other) for other in networks()}
     assert {other for other, title in owners.items() if title} == {name}
     assert registry.title("architectures", key) == owners[name]
 

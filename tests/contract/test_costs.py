@@ -22,7 +22,7 @@ from reproof.settings.dataset import DatasetSettings
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Settings
 from reproof.training import adversarial as training_adversarial
-from tests.ours import cases_here
+from tests.ours import cases_here, networks
 from tests.tiny_classifier import PlainDefense, TinyClassifier, build_tiny, make_data
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -37,14 +37,15 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("wide_resnet", {"depth": 10, "widening": 1}),
 ]
 ARCHITECTURES = [
-    *((name, {}) for name in registry.names("architectures")),
+    *((name, {}) for name in networks()),
     *cases_here("architectures", VARIANTS),
 ]
 
 
 def declare(family: registry.Family, name: str, **stanza: Any) -> Any:
     declared = registry.settings_class(family, name)
-    return declared(**{key: value for key, value in stanza.items() if key in declared.model_fields})
+    own = {key: value for key, value in stanza.items() if key in declared.model_fields}
+    return declared(**{**(getattr(declared, "example", {}) if family == "datasets" else {}), **own})
 
 
 def count(network: nn.Module, images: Tensor) -> int:

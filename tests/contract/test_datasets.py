@@ -20,7 +20,8 @@ NAMES = registry.names("datasets")
 
 
 def parse(name: str, **stanza: Any) -> DatasetSettings:
-    settings = registry.settings_class("datasets", name).model_validate(stanza)
+    declared = registry.settings_class("datasets", name)
+    settings = declared.model_validate({**getattr(declared, "example", {}), **stanza})
     assert isinstance(settings, DatasetSettings)
     return settings
 

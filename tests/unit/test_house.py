@@ -414,7 +414,16 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path, tmp
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings", "fast_yaml"),
-    ("artifacts", "table_schema", "csv_tables", "job_tables", "registry", "surroundings", "wording"),
+    (
+        "artifacts",
+        "table_schema",
+        "csv_tables",
+        "job_tables",
+        "plugin_folders",
+        "registry",
+        "surroundings",
+        "wording",
+    ),
     ("provenance", "study"),
     ("plan", "device", "data"),
     ("models", "datasets"),
@@ -425,7 +434,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("judging",),
     ("diagnostics", "reference"),
     ("figures", "report"),
-    ("stages",),
+    ("stages", "export", "new", "starters"),
     ("cli", "__main__", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
@@ -448,8 +457,9 @@ WITHOUT_TORCH = (
     *("settings", "study", "plan", "claims", "measuring", "judging", "diagnostics", "figures", "report"),
 )
 
-DYNAMIC = {"registry", "cli", "warm_process"}
-"""The modules that may import by a computed name: plugins by their file's name, stages by their rule's, a plan's modules."""
+DYNAMIC = {"registry", "plugin_folders", "architectures.file", "cli", "warm_process"}
+"""The modules that may import by a computed name: plugins by their file's name, the user's own files, stages by their
+rule's, a plan's modules."""
 
 
 def level(part: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from reproof import snakemake_driver, warm_client, warm_process
+from reproof import plugin_folders, snakemake_driver, warm_client, warm_process
+from tests.ours import needs
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
@@ -56,6 +58,32 @@ os._exit(0)
 """
 
 
+@needs("architectures/file", "datasets/arrays")
+def test_a_file_of_the_user_s_that_changes_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, code, images, plug-ins: what it has read of them is not what a job must do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPROOF_STUDY", raising=False)
+    text = (ROOT / "studies/own_model.yaml").read_text(encoding="utf-8")
+    Path("config.yaml").write_text(text.replace("alone: true", "plugins: [mine]"), encoding="utf-8")
+    Path("studies/own").mkdir(parents=True)
+    Path("mine/attacks").mkdir(parents=True)
+    shutil.copy(ROOT / "studies/own/network.py", "studies/own/network.py")
+    for name in ("weights.pt", "test.npz"):
+        Path("studies/own", name).write_bytes(b"x")
+    for change in (
+        "studies/own/weights.pt",
+        "studies/own/test.npz",
+        "studies/own/network.py",
+        "mine/attacks/a.py",
+    ):
+        warm = warm_process.WarmProcess()
+        assert warm.is_current()
+        with Path(change).open("ab") as file:
+            file.write(b"# other\n")
+        assert not warm.is_current(), change
+    plugin_folders.use(())
+
+
 def test_it_only_imports() -> None:
     """All jobs of the default study: no operation of torch, no GPU, no thread; its forks compute on two threads."""
     done = subprocess.run(
@@ -85,11 +113,11 @@ from reproof.warm_process import Request, inherit
 
 client, stream = map(int, sys.argv[1:])
 os.dup2(stream, 3)
-environment = {**os.environ, "TOLD": "yes"}
+environment = {**os.environ, "REPROOF_TOLD": "yes", "UNLISTED": "x"}
 asked = Request("", "", 0o027, ["train", "x"], environment, [os.dup(stream) for _ in range(3)], client)
 inherit(asked)
 umask = os.umask(0)
-print(json.dumps([umask, os.environ["TOLD"], sys.argv[1:], os.getpgid(0), resource.getrlimit(resource.RLIMIT_NOFILE)]))
+print(json.dumps([umask, os.environ["REPROOF_TOLD"] + os.environ.get("UNLISTED", ""), sys.argv[1:], os.getpgid(0), resource.getrlimit(resource.RLIMIT_NOFILE)]))
 """
 
 

@@ -34,6 +34,15 @@ def test_without_snakemake_s_notes_what_changed_is_seen_all_the_same(changeable:
     assert changeable.pending() == {"train": 1, "attack": 2, "evaluate": 3, **AFTERWARDS}
 
 
+def test_what_the_page_rests_on_is_made_anew_when_it_is_lost(changeable: Project) -> None:
+    results = changeable.path / "results/tiny"
+    (results / "outcomes/centred/seed0/adaptive.parquet").unlink()
+    assert changeable.pending() == {"attack": 1, "evaluate": 1, **AFTERWARDS}
+    changeable.make()
+    shutil.rmtree(results / "figures")
+    assert changeable.pending() == {name: AFTERWARDS[name] for name in ("draw", "report", "all")}
+
+
 def test_files_of_another_job_are_not_believed(changeable: Project) -> None:
     """They and their record agree, and are of the same network: another model's name stands in the record."""
     models = changeable.path / "results/tiny/models"

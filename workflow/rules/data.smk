@@ -4,6 +4,7 @@ rule prepare:
         record=f"{PLAN.folder}/data/{{dataset}}.record.json",
     log:
         f"{PLAN.folder}/logs/prepare/{{dataset}}.log",
+    priority: 100
     conda:
         "../../environment.yml"
     threads: lambda wildcards: 16 if PLAN.study.datasets[wildcards.dataset].settings.streams else 1

@@ -24,6 +24,11 @@ def train_job(wildcards):
     return PLAN.train(wildcards.model, int(wildcards.seed))
 
 
+def load_job(wildcards):
+    """Return the plan's load job for these wildcards."""
+    return PLAN.load(wildcards.model, int(wildcards.seed))
+
+
 def assemble_job(wildcards):
     """Return the plan's assemble job for these wildcards."""
     return PLAN.assemble(wildcards.model, int(wildcards.seed))

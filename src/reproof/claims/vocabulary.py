@@ -181,11 +181,11 @@ NO_TERMS = Terms()
 
 def trainings() -> tuple[str, ...]:
     """Return what a network can have been trained on: of every study's choice, or of a defense's own."""
-    return _trainings(registry.PACKAGE)
+    return _trainings(registry.places())
 
 
 @functools.cache
-def _trainings(package: Path) -> tuple[str, ...]:
+def _trainings(_places: tuple[Path, ...]) -> tuple[str, ...]:
     defenses = [registry.defense(name) for name in registry.names("defenses")]
     own = {declared.trains_on for declared in defenses if declared is not None}
     return (*TRAININGS, *sorted(own - set(TRAININGS)))
@@ -193,11 +193,11 @@ def _trainings(package: Path) -> tuple[str, ...]:
 
 def parameters() -> tuple[str, ...]:
     """Return the parameters that an attack may have in a claim: the papers' own, and what attacks here vary."""
-    return _parameters(registry.PACKAGE)
+    return _parameters(registry.places())
 
 
 @functools.cache
-def _parameters(package: Path) -> tuple[str, ...]:
+def _parameters(_places: tuple[Path, ...]) -> tuple[str, ...]:
     attacks = [registry.attack(name) for name in registry.names("attacks")]
     own = {name for declared in attacks if declared is not None for name in declared.swept}
     return (*BUDGETS, *sorted(own - set(BUDGETS)))

@@ -33,6 +33,8 @@ class Dataset:
     labels: torch.Tensor
     splits: dict[Split, torch.Tensor]
     description: DataDescription
+    remarks: tuple[str, ...] = ()
+    """What a person should know of how the images were read."""
 
     def select(self, split: Split, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the uint8 images and labels of a split's first `count` (its order is fixed, stratified, nested)."""

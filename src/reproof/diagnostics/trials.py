@@ -53,11 +53,11 @@ def kind_of(trial: Trial) -> Kind:
 
 def kind_named(name: str) -> Kind:
     """Return what the file of an attack of this name declares."""
-    return _kind(registry.PACKAGE, name)
+    return _kind(registry.places(), name)
 
 
 @functools.cache
-def _kind(package: Path, name: str) -> Kind:
+def _kind(_places: tuple[Path, ...], name: str) -> Kind:
     declared = registry.attack(name)
     if declared is None:
         return Kind(wording.attack(name), wording.attack(name))
@@ -75,7 +75,7 @@ def trial_of(results: Results) -> Trial:
 
 def titles(declared: Callable[[Kind], bool]) -> list[str]:
     """Return what the attacks that are built here and declare this of themselves are called, sorted."""
-    kinds = [_kind(registry.PACKAGE, name) for name in registry.names("attacks")]
+    kinds = [_kind(registry.places(), name) for name in registry.names("attacks")]
     return sorted(kind.title for kind in kinds if declared(kind))
 
 

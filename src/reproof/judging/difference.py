@@ -23,6 +23,7 @@ class Difference(NamedTuple):
     | source | what images were made on, as claims write it | the claim's |
     | source.KIND | the same as KIND, of what images were made on | the paper's |
     | source.twin | a network that images were made on | another one, or the target, with the same weights |
+    | weights | nothing: it was trained elsewhere, in a way that is not known | nothing |
     | protocol | nothing: what the paper says of its training is not typed in | nothing |
     | attack.NAME | the study's value of the attack's setting NAME | the paper's |
     | attack.ATTACK.NAME | the same of a statement, which may be about several attacks | the paper's |

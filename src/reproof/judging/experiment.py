@@ -93,17 +93,25 @@ def of_model(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> l
     differences = []
     for kind in ("dataset", "architecture"):
         here, there = getattr(model, kind), getattr(claim, kind)
-        if here != there:
+        if here != there and not (kind == "architecture" and _is_published(claim, model)):
             differences.append(Difference(kind, here, there, "C"))
     other = {one.kind for one in differences}
-    return [*differences, *_of_settings(model, stated, other)]
+    return [*differences, *_of_settings(claim, model, stated, other)]
 
 
 def _of_settings(
-    model: ModelFacts, stated: Mapping[str, Stated], other: Collection[str] = ()
+    claim: Claim, model: ModelFacts, stated: Mapping[str, Stated], other: Collection[str] = ()
 ) -> Iterator[Difference]:
-    """Yield how a model's settings differ. other: `dataset`, `architecture`: another one has other settings."""
-    if "training.epochs" not in stated:
+    """Yield how a model's settings differ. other: `dataset`, `architecture`: another one has other settings.
+
+    A model whose weights its paper's authors published is what they experimented with, whatever that was.
+    """
+    if _is_published(claim, model):
+        other = {*other, "architecture", "defense", "training", "training_images"}
+    elif model.weights:
+        other = {*other, "training", "training_images"}
+        yield Difference("weights", "", "", "B")
+    elif "training.epochs" not in stated:
         yield Difference("protocol", "", "", "B")
         if not stated:
             width = model.settings.get(WIDTH, 1)
@@ -123,6 +131,11 @@ def _of_settings(
                 normal(share) == normal(_share_of_epochs(name, there, _epochs(stated))) for there in readings
             ):
                 yield Difference(name, text(here), text(readings[0]), grade_of(name, known))
+
+
+def _is_published(claim: Claim, model: ModelFacts) -> bool:
+    """Say whether a model's weights are those that the authors who measured a claim published."""
+    return model.weights == claim.paper and not claim.copied
 
 
 def _is_a_model_s(name: str) -> bool:
@@ -174,7 +187,7 @@ def of_source(
                 differences.append(Difference("source.twin", one.model, other.model, "C"))
     for source in made_on:
         stated = protocols.of_source(claim, source)
-        for found in _of_settings(source, stated):
+        for found in _of_settings(claim, source, stated):
             family = found.kind.partition(".")[0]
             worst: Grade = "C" if family in ("dataset", "architecture", "defense") else "B"
             differences.append(found._replace(kind=f"source.{found.kind}", grade=worst))

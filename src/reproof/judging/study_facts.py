@@ -31,6 +31,8 @@ class ModelFacts:
     """The model that it is, trained half as long; empty for a model of its own."""
     seed_offset: int = 0
     """What is added to the study's seeds for it."""
+    weights: str = ""
+    """Who trained it, where that was not this study: the paper that published its weights, or ELSEWHERE."""
 
     def is_twin_of(self, other: ModelFacts) -> bool:
         """Say whether it is another model again: the same experiment with the same seed has the same weights."""

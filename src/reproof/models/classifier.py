@@ -49,6 +49,11 @@ class Classifier(nn.Module, ABC):
         self.register_buffer("mean", torch.tensor(data.mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(data.std).view(1, -1, 1, 1))
 
+    @property
+    def weights_belong_to(self) -> nn.Module:
+        """Return the module whose names a file of weights from elsewhere uses."""
+        return self
+
     def normalise(self, images: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [0, 1] with the training data's mean removed and its spread made 1."""
         if images.shape[1] != self.mean.shape[1]:

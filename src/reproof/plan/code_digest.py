@@ -13,9 +13,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reproof import plugin_folders
+from reproof.errors import StudyError
+from reproof.plan import file_digest
+
 PACKAGE = Path(__file__).parents[1]
 _NEUTRAL = frozenset(
-    {"reproof.artifacts", "reproof.provenance", "reproof.errors", "reproof.cli", "reproof.plan.code_digest"}
+    {
+        *("reproof.artifacts", "reproof.provenance", "reproof.errors", "reproof.cli"),
+        *("reproof.plan.code_digest", "reproof.plan.file_digest", "reproof.plugin_folders"),
+    }
 )
 """Modules that carry results about but make none; editing them reruns nothing."""
 MOST = 5000
@@ -32,14 +39,19 @@ def digest(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
     for name in sorted(reached(frozenset(modules))):
         total.update(f"{name} {_parsed(_source(name)).digest}\n".encode())
     for path in sorted(files):
-        total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        own = _parsed(path).digest if path.suffix == ".py" else file_digest.of(path)
+        total.update(f"{path.name} {own}\n".encode())
     _memory().keep()
     return total.hexdigest()[:16]
 
 
-@functools.cache
 def reached(modules: frozenset[str]) -> frozenset[str]:
     """Return these modules and all that they import, directly or not, but for the neutral ones."""
+    return _reached(modules, plugin_folders.used())
+
+
+@functools.cache
+def _reached(modules: frozenset[str], _folders: tuple[Path, ...]) -> frozenset[str]:
     found: set[str] = set()
     todo = list(modules)
     while todo:
@@ -57,10 +69,43 @@ def _is_module(name: str) -> bool:
     return _source(name).is_file()
 
 
-@functools.cache
 def _source(name: str) -> Path:
+    return _found(name, plugin_folders.used())
+
+
+@functools.cache
+def _found(name: str, _folders: tuple[Path, ...]) -> Path:
     path = PACKAGE.joinpath(*name.split(".")[1:])
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if path.is_dir():
+        return path / "__init__.py"
+    file = path.with_suffix(".py")
+    return file if file.is_file() else plugin_folders.file_of(name) or file
+
+
+def own_files(path: Path) -> tuple[Path, ...]:
+    """Return a Python file of the user's and the files beside it that it imports, directly or not.
+
+    StudyError where it is missing or is no Python.
+    """
+    found: dict[Path, None] = {}
+    todo = [path]
+    while todo:
+        file = todo.pop()
+        if file in found:
+            continue
+        found[file] = None
+        try:
+            tree = ast.parse(file.read_bytes(), filename=str(file))
+        except (SyntaxError, ValueError, OSError) as error:
+            raise StudyError(f"{file}: cannot be read as Python: {error}") from error
+        for node in _statements(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                beside = path.parent.joinpath(*name.split("."))
+                todo += [one for one in (beside.with_suffix(".py"), beside / "__init__.py") if one.is_file()]
+    return tuple(found)
 
 
 class Parsed(NamedTuple):

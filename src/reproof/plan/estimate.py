@@ -129,6 +129,8 @@ def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
         return _assemble(plan, study.models[facts["model"]])
     if job.rule == "train":
         return _train(plan, study.models[facts["model"]])
+    if job.rule == "load":
+        return _load(plan, study.models[facts["model"]])
     if job.rule == "attack":
         return _attack(plan, facts)
     if job.rule == "evaluate":
@@ -169,6 +171,14 @@ def _assemble(plan: Plan, model: Model) -> tuple[float, int]:
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
     seconds = images * (_forward_seconds(plan, model) + len(model.members) * SEPARATION_SECONDS)
     return seconds, 4 * len(model.members) * sum(weights for weights, _ in layers)
+
+
+def _load(plan: Plan, model: Model) -> tuple[float, int]:
+    """Return what it takes to look at the clean test images once."""
+    data: DatasetSettings = plan.study.datasets[model.dataset].settings
+    layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
+    seconds = data.sizes()["test"] * _forward_seconds(plan, model)
+    return seconds, 4 * model.networks * sum(weights for weights, _ in layers)
 
 
 def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:

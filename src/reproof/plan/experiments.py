@@ -9,6 +9,7 @@ from typing import Any
 from reproof.plan.facts import identity
 from reproof.settings.baseline import UNDEFENDED
 from reproof.settings.defense import VotingSettings
+from reproof.settings.table_words import ELSEWHERE
 from reproof.settings.values import Settings
 from reproof.study.model import Choice, Model, Study
 
@@ -43,6 +44,7 @@ def experiment(study: Study, model: Model) -> dict[str, Any]:
         "stands_for": list(model.stands_for),
         "half_of": model.half_of,
         "seed_offset": model.seed_offset,
+        **({"weights": model.weights.published_by or ELSEWHERE} if model.weights is not None else {}),
     }
 
 
@@ -84,6 +86,8 @@ def _of_company(model: Model, members: Sequence[Model]) -> Iterable[Setting]:
 
 
 def _of_training(study: Study, model: Model) -> list[Setting]:
+    if model.weights is not None:
+        return [("weights.path", model.weights.path, False)]
     training = model.training
     found = [
         one for one in _of("training", training) if one[0].partition(".")[2] not in (*IDLE, "adversarial")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from reproof import registry
+from reproof.plan import code_digest
 from reproof.plan.threats import Threats
+from reproof.settings.baseline import CLEAN
 from reproof.settings.source_names import MEMBER
 from reproof.study.model import Choice, Model, Study
 
@@ -19,6 +22,7 @@ def network(model: Model) -> dict[str, Any]:
         "architecture": model.architecture.dump(),
         "defense": model.defense.dump(),
         **({"members": list(model.members)} if model.members else {}),
+        **({"lacks_auxiliary": True} if model.lacks_auxiliary else {}),
     }
 
 
@@ -40,6 +44,17 @@ def networks_modules(study: Study, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({module for name in names for module in network_modules(study.models[name])}))
 
 
+def own_code(study: Study, names: Sequence[str]) -> tuple[Path, ...]:
+    """Return the files outside the package whose code builds these models, each once, sorted."""
+    found = {
+        file
+        for name in names
+        for path in study.models[name].architecture.settings.files
+        for file in code_digest.own_files(Path(path))
+    }
+    return tuple(sorted(found))
+
+
 def run_by(attack: Choice) -> list[str]:
     """Return the attacks whose files an attack runs, its own first; those that are gone are left out."""
     return [attack.kind, *(kind for kind in attack.settings.runs if registry.attack(kind) is not None)]
@@ -56,8 +71,9 @@ def identity(study: Study, model: Model) -> dict[str, str]:
 
 
 def epochs(study: Study, model: Model) -> int:
-    """Return a model's epochs, of an ensemble the most that a member has."""
-    return max(study.models[name].training.epochs for name in (model.members or (model.name,)))
+    """Return a model's epochs, of an ensemble the most that a member has; none where it is not trained here."""
+    members = (study.models[name] for name in (model.members or (model.name,)))
+    return max(0 if one.weights is not None else one.training.epochs for one in members)
 
 
 def resources(study: Study, model: Model) -> dict[str, Any]:
@@ -76,13 +92,21 @@ def subject(study: Study, model: Model) -> dict[str, Any]:
     """Return what the checklist asks of a model (diagnostics.checklist_case.Subject)."""
     return {
         **identity(study, model),
-        "added_training": model.training.adversarial.attack if model.training.adversarial else "",
+        "added_training": _added_training(model),
         "classes": len(study.datasets[model.dataset].settings.class_names),
         "views": list(model.attack_losses),
         "surrogates": list(model.surrogates),
         "purifies": model.defense.settings.purifies,
         "members": len(model.members),
     }
+
+
+def _added_training(model: Model) -> str:
+    """Return the adversarial examples of a model's training that its defense does not make itself."""
+    if model.weights is not None:
+        own = model.defense.settings.trains_on
+        return "" if model.weights.trained_on in (own, CLEAN) else model.weights.trained_on
+    return model.training.adversarial.attack if model.training.adversarial else ""
 
 
 def suite_overrides(study: Study, threats: Threats) -> list[dict[str, Any]]:

@@ -5,34 +5,43 @@ Imports no torch. `paths` says where things lie, `threats` who attacks whom, `fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reproof import registry
 from reproof.csv_tables import SCHEMAS
 from reproof.plan import experiments, facts, page_code
 from reproof.plan.job import Job
+from reproof.plan.model_jobs import ModelJobs
 from reproof.plan.once import once
-from reproof.plan.paths import Paths
 from reproof.plan.threats import Threats
 from reproof.settings.source_names import parts
 from reproof.study.model import Model, Study
 
-RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw", "report")
+RULES = (
+    "prepare",
+    "train",
+    "load",
+    "assemble",
+    "attack",
+    "evaluate",
+    "surface",
+    "tabulate",
+    "draw",
+    "report",
+)
 
 
-class Plan:
+class Plan(ModelJobs):
     """All jobs of a study. Methods named like the rules return one job each.
 
     It answers for its parts too: whoever holds a plan asks it where a file lies, and who attacks whom.
     """
 
     def __init__(self, study: Study, root: str = "results"):
-        self.study = study
-        self.folder = f"{root}/{study.name}"
-        self.paths = paths = Paths(study.name, self.folder)
+        super().__init__(study, root)
+        paths = self.paths
         self.threats = threats = Threats(study)
-        self.data_path, self.model_folder = paths.data, paths.model_folder
         self.outcome_path, self.table_path, self.page_path = paths.outcome, paths.table, paths.page
         self.attacks_on, self.threats_on, self.suites_on = (
             threats.attacks_on,
@@ -44,11 +53,6 @@ class Plan:
             threats.source_name,
             threats.transfers,
         )
-        models = study.models.items()
-        self.trained = [name for name, model in models if not model.members]
-        """The models that a training makes."""
-        self.assembled = [name for name, model in models if model.members]
-        """The models that are put together from trained ones."""
         wanted = study.surfaces
         self.surfaced = [
             name for name in study.models if wanted is not None and name in (wanted.models or ())
@@ -67,92 +71,6 @@ class Plan:
     def epochs(self, model: Model) -> int:
         """Return a model's epochs, of an ensemble the most that a member has."""
         return facts.epochs(self.study, model)
-
-    def _job(self, rule: str, name: str, **parts: Any) -> Job:
-        return Job(rule=rule, name=name, arguments=tuple(self.study.arguments), **parts)
-
-    def _weights(self, models: Iterable[str], seed: int) -> tuple[str, ...]:
-        return tuple(self.paths.weights(model, seed) for model in models)
-
-    @once
-    def prepare(self, dataset: str) -> Job:
-        """Return the job that prepares a data set."""
-        choice = self.study.datasets[dataset]
-        path = self.data_path(dataset)
-        return self._job(
-            "prepare",
-            dataset,
-            inputs={},
-            outputs={"data": path, "record": path.replace(".safetensors", ".record.json")},
-            slice={"dataset": dataset, "settings": choice.dump(), "data_root": self.study.data_root},
-            modules=("reproof.stages.prepare", f"reproof.datasets.{choice.kind}"),
-        )
-
-    def make(self, model: str, seed: int) -> Job:
-        """Return the job that makes a model's weights, whether it is trained or put together."""
-        return self.assemble(model, seed) if self.study.models[model].members else self.train(model, seed)
-
-    @once
-    def train(self, model: str, seed: int) -> Job:
-        """Return the job that trains a model."""
-        chosen = self.study.models[model]
-        folder = self.model_folder(model, seed)
-        return self._job(
-            "train",
-            f"{model} seed {seed}",
-            inputs={
-                "data": (self.data_path(chosen.dataset),),
-                **({"beside": self._weights(chosen.beside, seed)} if chosen.beside else {}),
-            },
-            outputs={
-                "model": f"{folder}/model.safetensors",
-                "history": f"{folder}/history.csv",
-                "training_log": f"{folder}/training_log.json",
-                "record": f"{folder}/record.json",
-            },
-            slice={
-                **facts.network(chosen),
-                **facts.networks(self.study, "beside", chosen.beside),
-                "training": chosen.training.model_dump(mode="json"),
-                "seed": seed + chosen.seed_offset,
-            },
-            modules=(
-                "reproof.stages.train",
-                *facts.network_modules(chosen),
-                *facts.networks_modules(self.study, chosen.beside),
-            ),
-            seed=seed,
-        )
-
-    @once
-    def assemble(self, model: str, seed: int) -> Job:
-        """Return the job that puts an ensemble together from its trained members."""
-        chosen = self.study.models[model]
-        folder = self.model_folder(model, seed)
-        return self._job(
-            "assemble",
-            f"{model} seed {seed}",
-            inputs={
-                "data": (self.data_path(chosen.dataset),),
-                "members": self._weights(chosen.members, seed),
-            },
-            outputs={
-                "model": f"{folder}/model.safetensors",
-                "separation": f"{folder}/separation.csv",
-                "record": f"{folder}/record.json",
-            },
-            slice={
-                **facts.network(chosen),
-                **facts.networks(self.study, "networks", chosen.members),
-                "seed": seed,
-            },
-            modules=(
-                "reproof.stages.assemble",
-                *facts.network_modules(chosen),
-                *facts.networks_modules(self.study, chosen.members),
-            ),
-            seed=seed,
-        )
 
     @once
     def attack(self, source: str, seed: int, suite: str) -> Job:
@@ -205,6 +123,7 @@ class Plan:
                     }
                 ),
             ),
+            data_files=facts.own_code(self.study, (*models, *others)),
             seed=seed,
         )
 
@@ -249,6 +168,7 @@ class Plan:
                 "reproof.stages.evaluate",
                 *facts.network_modules(chosen),
             ),
+            data_files=facts.own_code(self.study, (target,)),
             seed=seed,
         )
 
@@ -290,6 +210,7 @@ class Plan:
                 *facts.network_modules(chosen),
                 *facts.networks_modules(self.study, (wanted.beside,)),
             ),
+            data_files=facts.own_code(self.study, (model, wanted.beside)),
             seed=seed,
         )
 
@@ -403,7 +324,9 @@ class Plan:
                 "figures": tuple(self.draw().outputs.values()),
                 "records": tuple(
                     job.outputs["record"]
-                    for job in self.jobs(("prepare", "train", "assemble", "attack", "evaluate", "surface"))
+                    for job in self.jobs(
+                        ("prepare", "train", "load", "assemble", "attack", "evaluate", "surface")
+                    )
                 ),
             },
             outputs={"page": self.page_path},
@@ -431,6 +354,7 @@ class Plan:
         makers: dict[str, Any] = {
             "prepare": lambda: (self.prepare(dataset) for dataset in study.datasets if dataset in used),
             "train": lambda: (self.train(model, seed) for model in self.trained for seed in study.seeds),
+            "load": lambda: (self.load(model, seed) for model in self.loaded for seed in study.seeds),
             "assemble": lambda: (
                 self.assemble(model, seed) for model in self.assembled for seed in study.seeds
             ),

@@ -254,6 +254,7 @@ _CLAUSES: Mapping[str, Callable[[str, str], str]] = {
         f"{here.replace('_', ' ')} is {there.replace('_', ' ')} again, with the same seed"
     ),
     "protocol": lambda _here, _there: "what the paper says of its training is not typed in here",
+    "weights": lambda _here, _there: "its weights were trained elsewhere, in a way that is not known here",
     "undefended": lambda _here, _there: (
         "a time is compared as the ratio to the undefended network’s, and there is none to compare with"
     ),

@@ -16,6 +16,11 @@ class ArchitectureSettings(Settings):
     """Whether it is made of residual blocks, whose maps it can name one by one (`expose_blocks`)."""
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Return the files outside the package that hold its code, relative to the project's folder."""
+        return ()
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Return the names of its latent features, the last one last; empty where only building it tells."""
         return ()

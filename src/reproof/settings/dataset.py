@@ -21,6 +21,15 @@ class DatasetSettings(Settings):
     streams: ClassVar[bool] = False
     """Whether its file defines prepare_to, which writes images too many for memory, instead of prepare."""
 
+    may_repeat: ClassVar[bool] = False
+    """Whether an image may stand in the training and the test images both: as somebody published it, who cannot be
+    asked to mend it. The record counts such images."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the user's own files and folders that `prepare` reads, relative to the project's folder."""
+        return ()
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, in the order of the labels."""
@@ -36,10 +45,54 @@ class DatasetSettings(Settings):
         raise TypeError(f"{type(self).__module__}: a data set's Settings defines sizes()")
 
 
+class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
+    """Images of the user's own, in files whose place the study names."""
+
+    downloads: ClassVar[bool] = True
+
+    classes: tuple[str, ...] = Field(min_length=2)
+    """Names of the classes, in the order of the network's logits."""
+    image_shape: tuple[Count, Count, Count]
+    """Channels (1 or 3), height and width of the images."""
+    test_images: Count
+    """Size of the test split, the beginning of a fixed stratified order."""
+    validation_images: Annotated[Whole, Field(ge=0)] = 0
+    """Size of the validation split."""
+    train_images: Annotated[Whole, Field(ge=0)] = 0
+    """Size of the training split; none are needed where no model is trained."""
+    split_seed: Annotated[Whole, Field(ge=0)] = 0
+    """Seed of the splits; it has nothing to do with the seeds of training."""
+
+    @model_validator(mode="after")
+    def _plain(self) -> OwnImagesSettings:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes should have different names")
+        if self.image_shape[0] not in (1, 3):
+            raise ValueError(
+                "image_shape should begin with 1 channel (grey) or 3 (colour), then height and width"
+            )
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order of the labels."""
+        return self.classes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return an image's channels, height and width."""
+        return self.image_shape
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of images of each split."""
+        return {"train": self.train_images, "validation": self.validation_images, "test": self.test_images}
+
+
 class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
     """A data set whose authors published a part to train on and a part to test on."""
 
     downloads: ClassVar[bool] = True
+    may_repeat: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]]
     """An image's channels, height and width."""
     train_available: ClassVar[int]

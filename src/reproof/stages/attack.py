@@ -40,7 +40,7 @@ def attack(job: Job, run: Run) -> None:
     defense, source = loaded[0]
     trainee = SourceNetworks([one for _, one in loaded]) if len(loaded) > 1 else source
     trainee.to(chosen)
-    losses = {} if len(loaded) > 1 else defense.attack_losses(source)
+    losses = {} if len(loaded) > 1 or facts.get("lacks_auxiliary") else defense.attack_losses(source)
     attack_loss = None if facts["view"] == "logits" else losses[facts["view"]]
     networks = {
         network["model"]: build.load(network, data.description, run.read(Path(path)))[1]

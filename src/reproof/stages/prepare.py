@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from reproof import registry
-from reproof.data import prepared
+from reproof.data import checks, prepared
+from reproof.plan import file_digest
 from reproof.plan.job import Job
 from reproof.provenance import Run
 
@@ -21,6 +23,11 @@ def prepare(job: Job, run: Run) -> None:
         run.notes = module.prepare_to(settings, root, path, working_folder, run.threads)
         return
     dataset = module.prepare(settings, root)
+    counted = checks.check(dataset, settings, job.slice["dataset"])
+    for remark in dataset.remarks:
+        print(f"reproof: {remark}", file=sys.stderr, flush=True)
+    for file in settings.files:
+        run.inputs[file] = file_digest.of(Path(file))
     prepared.write_dataset(path, dataset)
     run.notes = {
         "images": len(dataset.labels),
@@ -28,4 +35,6 @@ def prepare(job: Job, run: Run) -> None:
         "classes": dataset.description.classes,
         "height": dataset.description.height,
         "width": dataset.description.width,
+        "remarks": list(dataset.remarks),
+        **counted,
     }

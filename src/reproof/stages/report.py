@@ -79,17 +79,30 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         flags=frames["red_flags"],
         gates={name: check.shows.rstrip(".") for name, check in CHECKS.items()},
         tables=tables,
-        warning=(
-            f"{chosen.title} is a smoke study: small data, small networks, short training. It shows that every part "
-            "runs and how the page reads; its numbers are no verdict on the papers."
-            if chosen.smoke
-            else ""
-        ),
+        warning=" ".join(_warnings(plan, records)),
         stale=stale,
         references=reference.read_all(ROOT / reference.FOLDER),
         independent=read_independent(),
         rerun=job.rerun,
     )
+
+
+def _warnings(plan: Plan, records: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what a reader must know before any number: a rehearsal, a network that knows no more than chance."""
+    chosen = plan.study
+    if chosen.smoke:
+        yield (
+            f"{chosen.title} is a smoke study: small data, small networks, short training. It shows that every part "
+            "runs and how the page reads; its numbers are no verdict on the papers."
+        )
+    for name in plan.loaded:
+        clean = records[plan.load(name, chosen.seeds[0]).outputs["model"]]["notes"]["clean"]
+        if clean["at_chance_level"]:
+            yield (
+                f"{chosen.models[name].title} is right for {clean['correct']} of {clean['total']} clean test images; "
+                f"one answer for all would be for {100 * clean['largest_class']:.1f} % of them. Before any attack "
+                "means something, look at its normalisation, the order of classes and colour channels, and its weights."
+            )
 
 
 def _figures(plan: Plan, run: Run, records: dict[str, Mapping[str, Any]]) -> Iterator[DrawnFigure]:
@@ -136,7 +149,7 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     records: dict[str, Mapping[str, Any]] = {}
     stale: dict[str, str] = {}
     for made in plan.jobs(
-        ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
+        ("prepare", "train", "load", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
     ):
         record = artifacts.read_json(Path(made.outputs["record"]))
         reason = freshness.difference(record, made)
@@ -158,6 +171,12 @@ def data_words(prepared: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         words[f"{place}split"] = (
             f"{splits['train']:,} training, {splits['validation']:,} validation, {splits['test']:,} test"
         )
+        if notes.get("remarks"):
+            words[f"{place}read as"] = "; ".join(notes["remarks"])
+        if twins := notes.get("test_images_among_training"):
+            words[f"{place}repeated"] = (
+                f"{twins:,} test images stand among the training images too, as published"
+            )
     return words
 
 
@@ -176,8 +195,11 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> S
         training=chosen.training_key,
         resources={
             **({"width": width} if width != 1 else {}),
-            "epochs": plan.epochs(chosen),
-            "training images": f"{data['splits']['train']:,}",
+            **(
+                {"weights": f"{chosen.weights.path}, trained elsewhere"}
+                if chosen.weights is not None
+                else {"epochs": plan.epochs(chosen), "training images": f"{data['splits']['train']:,}"}
+            ),
             "parameters": f"{record['notes']['parameters']:,}",
             "seeds": len(plan.study.seeds),
         },
@@ -187,7 +209,13 @@ def _model(plan: Plan, name: str, records: Mapping[str, Mapping[str, Any]]) -> S
             **({"members": list(chosen.members)} if chosen.members else {}),
             **({"frozen peer models": list(chosen.beside)} if chosen.beside else {}),
             **({"seed_offset": chosen.seed_offset} if chosen.seed_offset else {}),
-            **({} if chosen.members else {"training": training.model_dump(mode="json")}),
+            **(
+                {"weights": chosen.weights.model_dump(mode="json")}
+                if chosen.weights is not None
+                else {}
+                if chosen.members
+                else {"training": training.model_dump(mode="json")}
+            ),
         },
         deviations=tuple(sentence for kind in chosen.defense_kinds for sentence in registry.deviations(kind)),
     )

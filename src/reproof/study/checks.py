@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from reproof.study.checks_of_models import CHECKS as OF_MODELS
 from reproof.study.checks_of_suites import CHECKS as OF_SUITES
 from reproof.study.checks_of_threats import CHECKS as OF_THREATS
+from reproof.study.checks_of_weights import CHECKS as OF_WEIGHTS
 from reproof.study.messages import Mistake, unknown
 from reproof.study.model import Study
 
@@ -28,6 +29,7 @@ def default_dataset(study: Study) -> Iterator[Mistake]:
 CHECKS: tuple[Callable[[Study], Iterator[Mistake]], ...] = (
     seeds_once,
     default_dataset,
+    *OF_WEIGHTS,
     *OF_MODELS,
     *OF_SUITES,
     *OF_THREATS,

@@ -147,7 +147,7 @@ def images_are_large_enough(study: Study) -> Iterator[Mistake]:
         least = cast(ArchitectureSettings, model.architecture.settings).smallest_side
         if min(height, width) < least:
             yield (
-                _architecture_place(study, name),
+                architecture_place(study, name),
                 f"{model.architecture.kind} needs images of at least {least} x {least} pixels; those of "
                 f"{model.dataset} have {height} x {width}",
             )
@@ -157,7 +157,11 @@ def crops_hold_images(study: Study) -> Iterator[Mistake]:
     """A random crop always shows a part of the image, not its black border alone."""
     for name, model in study.models.items():
         _, height, width = _data(study, model).shape
-        if model.training.augmentation != "none" and model.training.padding >= min(height, width):
+        if (
+            model.weights is None
+            and model.training.augmentation != "none"
+            and model.training.padding >= min(height, width)
+        ):
             yield (
                 _training_place(study, name, "padding"),
                 f"should be less than the images' {min(height, width)} pixels, not {model.training.padding}; a crop "
@@ -168,7 +172,7 @@ def crops_hold_images(study: Study) -> Iterator[Mistake]:
 def enough_images_to_train_on(study: Study) -> Iterator[Mistake]:
     """A model is trained on two images or more."""
     for name, model in study.models.items():
-        if _data(study, model).sizes()["train"] < 2 and not model.members:
+        if _data(study, model).sizes()["train"] < 2 and not (model.members or model.weights):
             yield ["datasets", model.dataset], f"training {name} needs at least two training images"
 
 
@@ -176,7 +180,7 @@ def defense_fits_its_training(study: Study) -> Iterator[Mistake]:
     """A defense can be trained as long, on such images, of such a network, as the study says."""
     for name, model in study.models.items():
         asked, place = _undertaking(study, model), ["models", name, "defense"]
-        if model.members:
+        if model.members or model.weights:
             continue
         for key, message in _declared(model).misfits(asked):
             yield [*place, *([key] if key else [])], message
@@ -289,7 +293,7 @@ def _trained_before(study: Study, model: str) -> set[str]:
     return found
 
 
-def _architecture_place(study: Study, model: str) -> Sequence[Any]:
+def architecture_place(study: Study, model: str) -> Sequence[Any]:
     """Return where a model's architecture is said: in its own entry, or for all."""
     own = study.source["models"][model].get("architecture") is not None
     return ["models", model, "architecture"] if own else ["architecture"]

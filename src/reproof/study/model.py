@@ -17,6 +17,7 @@ from reproof.settings.source_names import JOINT, LONGEST, parts
 from reproof.settings.table_words import Setting
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import Count, Number, Settings, Switch, UnitInterval, Whole
+from reproof.settings.weights import WeightsSettings
 from reproof.study.layers import COMMAND_LINE
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=LONGEST)]
@@ -163,6 +164,8 @@ class Model:
     """Patterns of the ids of the claims that it is meant for, where several models of a study fit."""
     half_of: str = ""
     """The model that it is, trained half as long; empty for a model of its own."""
+    weights: WeightsSettings | None = None
+    """The file that its weights come from; it is not trained, and its `training` says nothing."""
 
     @property
     def built_on(self) -> Choice | None:
@@ -177,6 +180,8 @@ class Model:
     @property
     def training_log(self) -> tuple[str, ...]:
         """Return the names of the tables that the training leaves beside its history."""
+        if self.weights is not None:
+            return ()
         return cast(DefenseSettings, self.defense.settings).training_log
 
     @property
@@ -186,9 +191,19 @@ class Model:
 
     @property
     def attack_losses(self) -> tuple[str, ...]:
-        """Return the attack losses that the defense declares; those of a vote are an ensemble's, not a member's."""
+        """Return the attack losses that the defense declares.
+
+        Those of a vote are an ensemble's, not a member's; weights from elsewhere lack what they are made of.
+        """
+        if self.lacks_auxiliary:
+            return ()
         declared = cast(DefenseSettings, self.defense.settings)
         return () if declared.votes and not self.members else declared.attack_losses
+
+    @property
+    def lacks_auxiliary(self) -> bool:
+        """Say whether its file holds the deployed network alone, without a defense's class centres and the like."""
+        return self.weights is not None and not self.weights.whole
 
     @property
     def surrogates(self) -> tuple[str, ...]:
@@ -211,6 +226,8 @@ class Model:
     @property
     def training_key(self) -> str:
         """Return the adversarial examples that it trains on, as in claims: clean, fgsm, pgd."""
+        if self.weights is not None:
+            return self.weights.trained_on
         if self.training.adversarial is not None:
             return self.training.adversarial.attack
         return cast(DefenseSettings, self.defense.settings).trains_on
@@ -243,8 +260,25 @@ class Study:
     """The budget that was laid over the files; empty where they have none."""
     source: Mapping[str, Any]
     """The merged YAML, from which `parse` makes this study again."""
+    plugins: tuple[str, ...] = ()
+    """Folders with own plug-ins."""
     files: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """Return the user's own files and folders that it names, whatever is in them: weights, code, images."""
+        models = self.models.values()
+        return tuple(
+            dict.fromkeys(
+                [
+                    *self.plugins,
+                    *(file for dataset in self.datasets.values() for file in dataset.settings.files),
+                    *(file for model in models for file in model.architecture.settings.files),
+                    *(model.weights.path for model in models if model.weights is not None),
+                ]
+            )
+        )
 
     @property
     def arguments(self) -> list[str]:

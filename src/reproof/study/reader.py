@@ -14,19 +14,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reproof import registry
+from reproof import plugin_folders, registry
+from reproof.settings.baseline import UNDEFENDED
 from reproof.settings.training import TrainingSettings
 from reproof.study.checks import CHECKS
+from reproof.study.checks_of_weights import missing_files
 from reproof.study.layers import COMMAND_LINE, lay_budget, merge, read_yaml
 from reproof.study.messages import Origins
 from reproof.study.model import Choice, Model, Study, SuiteSettings, ThreatSettings
 from reproof.study.schema import SECTIONS, ModelEntry, StudyEntries, StudyFile, errors_of_part
 
+UNTRAINED = TrainingSettings(epochs=1, learning_rate=1.0)
+"""What stands for the training of models that are never trained, in a study that says of none."""
 
-def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> Study:
+
+def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None, *, to_run: bool = False) -> Study:
     """Return the study of these files with its budget: later ones laid over earlier ones, then the overrides.
 
-    StudyError names the file, the key path and the nearest right word of the first mistake found.
+    to_run: the user's own files that it names must be there. StudyError names the file, the key path and the nearest
+    right word of the first mistake found.
     """
     values = dict(overrides or {})
     merged: dict[str, Any] = {}
@@ -42,7 +48,11 @@ def load(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> S
     for section in SECTIONS:
         if isinstance(merged.get(section), Mapping):
             merged[section] = {key: value for key, value in merged[section].items() if value is not None}
-    return parse(merged, layers, [str(path) for path in files], values)
+    study = parse(merged, layers, [str(path) for path in files], values)
+    origins = Origins(layers, merged.get("budget"))
+    for place, message in missing_files(study) if to_run else ():
+        raise origins.mistake(place, message)
+    return study
 
 
 def parse(
@@ -56,6 +66,7 @@ def parse(
     The mapping's budget has been laid over it already.
     """
     origins = Origins(layers, merged.get("budget"))
+    _use_plug_ins(merged.get("plugins"))
     entries = _read_entries(merged, origins)
     models = {name: _model(name, entry, merged, entries, origins) for name, entry in entries.models.items()}
     study = Study(
@@ -80,6 +91,7 @@ def parse(
         examples=entries.examples,
         surfaces=entries.surfaces,
         budget=entries.budget or "",
+        plugins=entries.plugins,
         source={key: value for key, value in merged.items() if key not in ("alone", "budgets")},
         files=tuple(files),
         overrides=dict(overrides or {}),
@@ -89,6 +101,12 @@ def parse(
             raise origins.mistake(path, message)
     threats = {name: _in_study_order(threat, models) for name, threat in study.threats.items()}
     return dataclasses.replace(study, threats=threats)
+
+
+def _use_plug_ins(folders: Any) -> None:
+    """Let the study's own plug-ins be found; what is no list of names is left to the schema, which says so."""
+    named = isinstance(folders, list | tuple) and all(isinstance(folder, str) for folder in folders)
+    plugin_folders.use(folders if named else ())
 
 
 def _read_entries(merged: Mapping[str, Any], origins: Origins) -> StudyFile:
@@ -112,25 +130,37 @@ def _model(
 ) -> Model:
     """Return a model, whose training is laid over the study's."""
     training = entries.training
-    if entry.training is not None:
+    if entry.weights is None and entry.defense is None:
+        raise origins.mistake(["models", name, "defense"], "this key is missing")
+    if entry.weights is not None:
+        training = training or UNTRAINED
+    elif training is None and entry.training is None:
+        raise origins.mistake(["training"], "this key is missing")
+    if entry.training is not None and entry.weights is None:
         try:
-            training = TrainingSettings.model_validate(merge(merged["training"], entry.training))
+            training = TrainingSettings.model_validate(merge(merged.get("training"), entry.training))
         except ValidationError as error:
             errors = error.errors(include_url=False)
             raise origins.refusal(["models", name, "training"], entry.training, errors) from None
+    assert training is not None
     return Model(
         name=name,
         title=entry.title or name.replace("_", " "),
         dataset=entry.dataset or entries.dataset,
         architecture=entry.architecture or entries.architecture,
-        defense=entry.defense,
+        defense=entry.defense or _undefended(),
         training=training,
         seed_offset=entry.seed_offset,
         beside=entry.beside,
         members=entry.members,
         stands_for=entry.stands_for,
         half_of=entry.half_of or "",
+        weights=entry.weights,
     )
+
+
+def _undefended() -> Choice:
+    return Choice(UNDEFENDED, registry.settings_class("defenses", UNDEFENDED)())
 
 
 def _suite_attacks(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import Count, Settings, Switch, Whole
+from reproof.settings.weights import WeightsSettings, read_weights
 from reproof.study.model import Choice, Name, SuiteSettings, SurfaceSettings, ThreatSettings
 from reproof.study.plug_in import DefensePlugIn, PlugIn
 
@@ -17,6 +18,9 @@ Dataset = Annotated[Choice, PlugIn("datasets")]
 Architecture = Annotated[Choice, PlugIn("architectures")]
 Attack = Annotated[Choice, PlugIn("attacks")]
 Defense = Annotated[Choice, DefensePlugIn("defenses")]
+Weights = Annotated[
+    WeightsSettings, BeforeValidator(read_weights, json_schema_input_type=WeightsSettings | str)
+]
 
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 """What random numbers are drawn from. Part of a folder's name, so never negative; torch takes no longer ones."""
@@ -26,13 +30,16 @@ SECTIONS = ("datasets", "models", "attacks", "suites", "threats")
 
 
 class ModelEntry(Settings, use_attribute_docstrings=True):
-    """A network to train; what it leaves out comes from the study's defaults."""
+    """A network to train, or one whose weights are there; what it leaves out comes from the study's defaults."""
 
     title: str = ""
     """What the page calls it."""
     dataset: Name | None = None
     architecture: Architecture | None = None
-    defense: Defense
+    defense: Defense | None = None
+    """How it is defended; only a model with `weights` may leave it out, and is then undefended."""
+    weights: Weights | None = None
+    """A file of weights that was trained elsewhere: the model is attacked and judged like any other, never trained."""
     training: dict[str, Any] | None = None
     """What it sets otherwise than the study's training."""
     seed_offset: Seed = 0
@@ -65,7 +72,10 @@ class StudyEntries(Settings, use_attribute_docstrings=True):
     dataset: Name
     """The models' data set where their config entry names none."""
     architecture: Architecture
-    training: TrainingSettings
+    training: TrainingSettings | None = None
+    """How models are trained; a study whose models all have `weights` needs none."""
+    plugins: tuple[str, ...] = ()
+    """Folders outside the package with own `defenses/`, `attacks/`, `architectures/`, `datasets/` and `sections/`."""
     datasets: dict[Name, Dataset] = Field(min_length=1)
     models: dict[Name, ModelEntry] = Field(min_length=1)
     attacks: dict[Name, Attack] = Field(min_length=1)

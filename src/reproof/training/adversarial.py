@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reproof.errors import TrainingError
 from reproof.models.defense import Defense, Progress, Trainee
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.training.inner_attacks import Loss, carlini_wagner, crafting_mode, fgsm, pgd
@@ -22,7 +23,12 @@ class Batch:
         self.crafted = 0
 
     def mean(self, losses: Tensor) -> Tensor:
-        """Return the weighted mean of the losses per image (Kurakin 2017, Eq. 1)."""
+        """Return the weighted mean of the losses per image (Kurakin 2017, Eq. 1); TrainingError for other shapes."""
+        if losses.shape != self.labels.shape:
+            raise TrainingError(
+                f"the defense's loss has the shape {tuple(losses.shape)} for a batch of {len(self.labels)} images; "
+                f"it should return one value for each image, {tuple(self.labels.shape)}"
+            )
         if self.weights is None:
             return losses.mean()
         return (self.weights * losses).sum() / self.weights.sum()

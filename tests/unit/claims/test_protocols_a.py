@@ -17,7 +17,7 @@ from reproof.claims.protocol import Stated, grade_of, normal
 from reproof.claims.vocabulary import variant_of
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
-from tests.ours import built_here, cases_here, here, papers_here
+from tests.ours import built_here, cases_here, here, networks, papers_here
 
 KEYS = here("papers", "mustafa_pcl", "mirzaeian_gravity")
 ALL = {paper.key: paper for paper in papers_here()}
@@ -281,7 +281,7 @@ def declared(claim: Claim) -> dict[str, tuple[str, type[Any]]]:
     """Return the Settings that a claim's network, defense and attack have: family -> name, class."""
     (architecture,) = (
         name
-        for name in registry.names("architectures")
+        for name in networks()
         if registry.settings_class("architectures", name).title_of(claim.architecture, name) is not None
     )
     defense = variant_of(claim.defense)

@@ -15,7 +15,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Progress
 from reproof.settings.training import TrainingSettings
 from reproof.training.loop import train
-from tests.ours import needs
+from tests.ours import needs, networks
 from tests.tiny_classifier import (
     DESCRIPTION,
     LinearClassifier,
@@ -29,7 +29,7 @@ FIRST = Progress(0, 7, 0)
 PHOTOGRAPHS = DataDescription(3, 32, 32, 10, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 DIGITS = DataDescription(1, 29, 31, 10, (0.1,), (0.3,))
 EVERY_ARCHITECTURE: list[tuple[str, dict[str, Any]]] = [
-    *[(name, {}) for name in registry.names("architectures")],
+    *[(name, {}) for name in networks()],
     ("resnet", {"depth": 18, "stem": "imagenet"}),
     ("resnet", {"depth": 34, "stem": "imagenet", "width": 1 / 32}),
     ("resnet", {"depth": 50, "stem": "imagenet", "block": "bottleneck", "width": 1 / 32}),

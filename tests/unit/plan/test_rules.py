@@ -9,6 +9,7 @@ import pytest
 
 from reproof.plan.jobs import RULES, Plan
 from reproof.study import reader
+from tests.ours import needs
 
 ROOT = Path(__file__).parents[3]
 TEXTS = {
@@ -52,6 +53,14 @@ def test_a_rule_declares_what_its_jobs_write(plan: Plan, rule: str) -> None:
     outputs = BLOCKS[rule].split("output:\n")[1].split("log:\n")[0]
     declared = set(re.findall(r"^ +(\w+)=", outputs, re.MULTILINE))
     assert {frozenset(job.outputs) for job in plan.jobs([rule])} <= {frozenset(declared)}
+
+
+@needs("architectures/file", "datasets/arrays")
+def test_the_rule_of_own_weights_declares_what_its_jobs_read_and_write() -> None:
+    (job,) = Plan(reader.load([ROOT / "config.yaml", ROOT / "studies/own_model.yaml"])).jobs(["load"])
+    inputs, outputs = BLOCKS["load"].split("input:\n")[1].split("log:\n")[0].split("output:\n")
+    assert set(job.inputs) == set(re.findall(r"^ +(\w+)=", inputs, re.MULTILINE))
+    assert set(job.outputs) == set(re.findall(r"^ +(\w+)=", outputs, re.MULTILINE))
 
 
 @pytest.mark.parametrize("rule", ["train", "assemble", "attack", "evaluate", "surface"])

@@ -301,6 +301,18 @@ MISTAKES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
             "is already in threat 'x'",
         ),
     ],
+    "nothing_of_training": [
+        (model(weights="w.pt", seed_offset=1), "models.x.seed_offset", "its weights come from w.pt; it is not trained"),
+        (model(weights={"path": "w.pt"}, training={"epochs": 3}), "models.x.training", "take this away"),
+        (model(weights="w.pt", members=["main", "second"]), "models.x.members", "it is not trained"),
+    ],
+    "publisher_is_known": [
+        (
+            model(weights={"path": "w.pt", "published_by": "mustafa_plc"}),
+            "models.x.weights.published_by",
+            "no paper has the key 'mustafa_plc'",
+        ),
+    ],
     "known_surface_models": [
         ({"surfaces": {"models": ["man"]}}, "surfaces.models[0]", "did you mean 'main'?"),
         ({"surfaces": {"beside": "secnd"}}, "surfaces.beside", "did you mean 'second'?"),

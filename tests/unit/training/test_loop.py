@@ -831,3 +831,16 @@ def pgd_accuracy(trainee: Trainee, data: Dataset) -> float:
 
     attacked = pgd(loss, to_unit(images), torch.full((len(images),), 0.15), steps=20, step_size=0.1)
     return float((trainee(attacked).argmax(dim=1) == labels).float().mean())
+
+
+@pytest.mark.parametrize(
+    "losses", [torch.tensor(1.0), torch.ones(1), torch.ones(3), torch.ones(4, 10), torch.ones(4, 1)]
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_loss_that_is_not_one_value_for_each_image_is_refused(losses: Tensor, weighted: bool) -> None:
+    """A mean, or three values for four images, would train on without a word."""
+    batch = Batch(torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.long))
+    batch.weights = torch.ones(4) if weighted else None
+    assert batch.mean(torch.tensor([1.0, 2.0, 3.0, 6.0])) == 3
+    with pytest.raises(TrainingError, match="one value for each image"):
+        batch.mean(losses)

@@ -1,0 +1,128 @@
+"""A network of a user's file is seen as one of ours, and left as it is."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from reproof import registry
+from reproof.data.dataset import DataDescription
+from reproof.errors import ModelError
+from reproof.models.classifier import Classifier
+from tests.ours import needs
+
+pytestmark = needs("architectures/file")
+DATA = DataDescription(3, 8, 8, 4, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+NETWORK = """
+from torch import nn
+
+
+def build(width=4):
+    import blocks
+
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), blocks.last(width)
+    )
+"""
+BLOCKS = (
+    "from torch import nn\n\nBIAS = {bias}\n\n\ndef last(width):\n    return nn.Linear(width, 4, bias=BIAS)\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, bias in (("a", True), ("b", False)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "net.py").write_text(NETWORK)
+        (tmp_path / name / "blocks.py").write_text(BLOCKS.format(bias=bias))
+    return tmp_path
+
+
+def build(path: Path, **stanza: Any) -> Classifier:
+    module = registry.load("architectures", "file")
+    torch.manual_seed(0)
+    made = module.build(module.Settings(path=str(path), **stanza), DATA)
+    assert isinstance(made, Classifier)
+    return made
+
+
+def images() -> torch.Tensor:
+    return torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_its_answers_are_the_network_s_own(folder: Path) -> None:
+    own = build(folder / "a/net.py").eval()
+    network = own.weights_belong_to
+    assert isinstance(network, nn.Sequential)
+    assert torch.equal(own(images()), network(images()))
+    logits, features = own.logits_and_features(images())
+    assert torch.equal(logits, network(images()))
+    assert list(features) == list(own.feature_shapes) == ["logits"]
+    assert own.feature_shapes == {"logits": (4,)}
+
+
+def test_images_are_normalised_as_the_entry_says_and_not_by_the_data(folder: Path) -> None:
+    own = build(folder / "a/net.py", mean=[0.5, 0.25, 0.125], std=[0.5, 1, 2]).eval()
+    moved = images() - torch.tensor([0.5, 0.25, 0.125]).view(1, 3, 1, 1)
+    moved = moved / torch.tensor([0.5, 1, 2]).view(1, 3, 1, 1)
+    torch.testing.assert_close(own(images()), own.weights_belong_to(moved))
+
+
+def test_latent_features_are_the_outputs_of_the_named_modules(folder: Path) -> None:
+    own = build(folder / "a/net.py", latent={"maps": "2", "pooled": "3"}).eval()
+    network = own.weights_belong_to
+    assert isinstance(network, nn.Sequential)
+    logits, features = own.logits_and_features(images())
+    assert own.feature_shapes == {"maps": (4, 6, 6), "pooled": (4,)}
+    assert torch.equal(features["maps"], network[:3](images()))
+    assert torch.equal(features["pooled"], network[:5](images()))
+    assert torch.equal(logits, network(images()))
+    assert not any(module._forward_hooks for module in own.modules()), "none is left behind"
+    twin = copy.deepcopy(own)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert torch.equal(own.features(images())["pooled"], features["pooled"]), (
+        "a copy writes to none but its own"
+    )
+
+
+def test_trying_it_leaves_it_as_it_was(folder: Path) -> None:
+    network = build(folder / "a/net.py").weights_belong_to
+    assert isinstance(network, nn.Sequential)
+    assert all(module.training for module in network.modules())
+    state = network.state_dict()
+    assert int(state["1.num_batches_tracked"]) == 0
+    assert torch.equal(state["1.running_mean"], torch.zeros(4))
+
+
+def test_files_of_one_name_in_two_folders_are_two(folder: Path) -> None:
+    before = list(sys.path)
+    first, second, again = (build(folder / name / "net.py") for name in ("a", "b", "a"))
+    assert len(first.weights_belong_to.state_dict()) == len(second.weights_belong_to.state_dict()) + 1
+    assert first.weights_belong_to.state_dict().keys() == again.weights_belong_to.state_dict().keys()
+    assert sys.path == before
+    assert "blocks" not in sys.modules
+
+
+def test_arguments_go_to_the_factory(folder: Path) -> None:
+    network = build(folder / "a/net.py", arguments={"width": 6}).weights_belong_to
+    assert network.state_dict()["0.weight"].shape == (6, 3, 3, 3)
+
+
+def test_a_mean_for_other_images_is_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match="mean has 1 values for 3 channels"):
+        build(folder / "a/net.py", mean=[0.5], std=[0.5])
+
+
+def test_its_key_is_none_that_claims_know() -> None:
+    settings = registry.settings_class("architectures", "file")(path="somewhere/My-Net.2.py")
+    assert settings.key("file") == "own_my_net_2"  # type: ignore[attr-defined]
+    assert registry.title("architectures", "own_my_net_2") == "own network (my net 2)"
+    assert registry.title("architectures", "own_") is None

@@ -1,0 +1,105 @@
+"""Plug-ins from folders outside the package stand beside the package's while a study names their folder, and no longer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reproof import new, plugin_folders, registry
+from reproof.errors import StudyError
+from reproof.plan import code_digest, page_code
+from reproof.study import reader, schema
+
+STUDY: dict[str, Any] = {
+    "study": "own",
+    "seeds": [0],
+    "dataset": "digits",
+    "datasets": {"digits": {"kind": "digits"}},
+    "architecture": {"kind": "cnn6"},
+    "training": {"epochs": 1, "learning_rate": 0.1},
+    "models": {"calm": {"defense": {"kind": "calm_logits"}}},
+    "attacks": {"shading": {"kind": "shading", "epsilons": [0.1]}},
+    "suites": {"papers": {"attacks": ["shading"], "images": 10}},
+    "threats": {"white_box": {"setting": "white_box", "suite": "papers"}},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    for kind, name in (("attack", "shading"), ("defense", "calm_logits"), ("section", "counted")):
+        new.write(kind, name, tmp_path / "mine")
+    yield tmp_path / "mine"
+    plugin_folders.use(())
+
+
+def parse(*folders: Path) -> Any:
+    merged = {**STUDY, "plugins": [str(folder) for folder in folders]}
+    return reader.parse(merged, [("study.yaml", merged)])
+
+
+def test_a_study_that_names_the_folder_finds_them_and_another_one_does_not(folder: Path) -> None:
+    ours = {family: registry.names(family) for family in registry.FAMILIES}
+    sections = list(page_code.sections())
+    study = parse(folder)
+    assert study.plugins == (str(folder),)
+    assert set(registry.names("attacks")) == {*ours["attacks"], "shading"}
+    assert registry.title("attacks", "shading") == "shading"
+    assert registry.load("attacks", "shading").__file__ == str(folder / "attacks/shading.py")
+    assert [*sections, "reproof.report.sections.counted"] == list(page_code.sections())
+    assert folder / "sections/counted.html.j2" in page_code.files()
+    assert "calm_logits" in json.dumps(schema.json_schema())
+    with pytest.raises(StudyError, match="no kind is called 'calm_logits'"):
+        parse()
+    assert {family: registry.names(family) for family in registry.FAMILIES} == ours
+    assert registry.title("attacks", "shading") is None
+
+
+def test_their_code_is_part_of_the_digest(folder: Path) -> None:
+    parse(folder)
+    modules = ["reproof.stages.attack", "reproof.attacks.shading"]
+    before = code_digest.digest(modules)
+    path = folder / "attacks/shading.py"
+    text = path.read_text()
+    for changed, edit in ((False, text + "\n# a comment\n"), (True, text + "\nEXTRA = 1\n")):
+        path.write_text(edit)
+        code_digest._parsed.cache_clear()
+        assert (code_digest.digest(modules) != before) == changed
+
+
+def test_another_folder_s_plug_in_of_the_same_name_takes_its_place(folder: Path, tmp_path: Path) -> None:
+    parse(folder)
+    first = registry.load("attacks", "shading")
+    for kind, name in (("attack", "shading"), ("defense", "calm_logits")):
+        new.write(kind, name, tmp_path / "theirs")
+    parse(tmp_path / "theirs")
+    second = registry.load("attacks", "shading")
+    assert (first.__file__, second.__file__) == (
+        str(folder / "attacks/shading.py"),
+        str(tmp_path / "theirs/attacks/shading.py"),
+    )
+    with pytest.raises(
+        StudyError, match=r"theirs/attacks/shading.py has the name of .*mine/attacks/shading.py"
+    ):
+        parse(folder, tmp_path / "theirs")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "is no folder"),
+        (lambda path: path.mkdir(), "holds none of the folders architectures, attacks"),
+        (
+            lambda path: new.write("attack", "fgsm", path),
+            "attacks/fgsm.py has the name of .*reproof/attacks/fgsm.py",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_named(make: Any, words: str, tmp_path: Path) -> None:
+    make(tmp_path / "mine")
+    with pytest.raises(StudyError, match=words):
+        parse(tmp_path / "mine")
+    plugin_folders.use(())
