@@ -37,7 +37,7 @@ layers = $(if $(STUDY),--configfile $(STUDY)) $(if $(BUDGET),--config budget=$(B
 
 report: install
 	$(python) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) $(layers)
-	@echo "The page: $$(PYTHONPATH=src $(python) -m reproof plan --page $(layers))"
+	@PYTHONPATH=src $(python) -m reproof answer $(layers)
 
 # One thread per test process; the tests that run a whole workflow, and use all cores, go one after another (conftest.py).
 test: install-dev

@@ -31,7 +31,8 @@ OURS = {
     "input_gradient magnet pgd_training pixel_defend polarised_contrastive prototype_conformity superimposition "
     "undefended virtual_adversarial",
     "papers": "hassanin_dfl mirzaeian_dkd mirzaeian_gravity mustafa_pcl seiler_superimposition",
-    "sections": "breakdowns checklist claims_overview conclusions contradictions defenses_against_attacks figures "
+    "sections": "answer breakdowns checklist claims_overview clean_and_robust conclusions contradictions "
+    "defenses_against_attacks figures "
     "glossary independent interpretations paper_tables provenance red_flags reference_runs run_again statements strongest "
     "study_run transfer verdicts",
 }

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproof import artifacts, provenance, surroundings
-from reproof.errors import ReproofError, StudyError
+from reproof import artifacts, provenance, surroundings, wording
+from reproof.errors import ArtifactError, ReproofError, StudyError
 from reproof.plan import freshness
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
@@ -72,6 +72,10 @@ def parser() -> argparse.ArgumentParser:
     argued.add_argument(
         "--reference", metavar="NAME", help="by a reference run's numbers instead of the study's own"
     )
+    commands.add_parser(
+        "answer", parents=[shared], help="print the answer of a finished study in a few lines"
+    )
+    commands.add_parser("open", parents=[shared], help="open a finished study's page in a browser")
     for rule in RULES:
         command = commands.add_parser(rule, parents=[shared], help=f"do one {rule} job, as the workflow does")
         command.add_argument(
@@ -132,6 +136,9 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
             return 0
         if chosen.command == "plan":
             print(show_plan(plan, chosen), flush=True)
+            return 0
+        if chosen.command in ("answer", "open"):
+            print(show_answer(plan) if chosen.command == "answer" else open_page(plan), flush=True)
             return 0
         if chosen.command == "reference":
             keep(plan, chosen.name or plan.study.name)
@@ -194,6 +201,34 @@ def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
     if chosen.minutes <= 0 or chosen.jobs < 1 or chosen.faster <= 0:
         raise StudyError("plan: --minutes and --faster should be above 0, --jobs at least 1")
     return time_slices.text(plan, chosen.minutes, chosen.jobs, chosen.faster)
+
+
+def show_answer(plan: Plan) -> str:
+    """Return a finished study's answer: a line a paper, then where the page and the rest of the answer lie."""
+    from reproof.report import answer_files
+
+    job = plan.report()
+    page = _page(plan)
+    told = artifacts.read_json(Path(job.outputs["answer"]))
+    where = f"{page} ({wording.memory(page.stat().st_size)}); the answer alone: {job.outputs['answer_text']}"
+    return "\n".join([*answer_files.in_lines(told), f"The page: {where}"])
+
+
+def open_page(plan: Plan) -> str:
+    """Open a finished study's page in the user's browser and return what happened, with the page's path."""
+    import webbrowser
+
+    page = _page(plan)
+    if webbrowser.open(page.resolve().as_uri()):
+        return f"opened {page}"
+    return f"no browser was found here; the page is {page.resolve()}"
+
+
+def _page(plan: Plan) -> Path:
+    page = Path(plan.report().outputs["page"])
+    if not page.is_file():
+        raise ArtifactError(f"{page} is not there yet: run the study first, for example with `make report`")
+    return page
 
 
 def keep(plan: Plan, name: str) -> None:

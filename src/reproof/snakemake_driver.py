@@ -10,6 +10,7 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 | workflow.deployment_settings.deployment_method | nothing else takes --use-conda back where there is no conda |
 | workflow.is_main_process | a job on a cluster reads the Snakefile too: no lock, no word twice, no warm process |
 | workflow.local_exec, global_resources, register_resource() | a bare `snakemake` must not start more jobs than GPUs |
+| workflow.logger_manager, its DefaultStreamHandler | `--logger` finds only what is installed, a checkout is not |
 | PersistenceBase.has_metadata, params_changed | where record and plan differ, a job runs again, noted or not |
 | PersistenceBase._serialize_param | it imports pandas, a tenth of a no-op run, to see that words are no tables |
 | .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
@@ -39,7 +40,8 @@ from reproof import surroundings
 from reproof.cli import STUDY, load_study
 from reproof.errors import ReproofError
 from reproof.plan import freshness
-from reproof.plan.jobs import Plan
+from reproof.plan.jobs import RULES, Plan
+from reproof.run_log import RunLog
 from reproof.warm_client import DRIVER, WARM
 
 KEPT = ("train", "load", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
@@ -110,6 +112,7 @@ def prepare(workflow: Any, plan: Plan) -> None:
     PersistenceBase._serialize_param = PersistenceBase._serialize_param_builtin
     _do_without_conda(workflow)
     if workflow.is_main_process:
+        speak(workflow, plan)
         _drop_stale_locks(Path(".snakemake"))
         _compare_records(functools.cache(lambda: frozenset(freshness.outdated(plan))))
 
@@ -134,6 +137,45 @@ def _compare_records(outdated: Callable[[], frozenset[str]]) -> None:
         return found
 
     PersistenceBase.has_metadata, PersistenceBase.params_changed = has_notes, changes
+
+
+def speak(workflow: Any, plan: Plan) -> None:
+    """Put our words on the terminal in the place of Snakemake's, whose log file keeps its own (reproof.run_log).
+
+    Nothing changes where somebody asked for something else: another logger, more or fewer words, or a dry run.
+    """
+    manager, wanted = workflow.logger_manager, workflow.output_settings
+    handlers = [handler for handler in manager.logger.handlers if handler.name == "DefaultStreamHandler"]
+    if (
+        not handlers
+        or wanted.dryrun
+        or wanted.quiet
+        or wanted.verbose
+        or wanted.debug_dag
+        or wanted.printshellcmds
+    ):
+        return
+    log_file = next(iter(manager.get_logfile()), "none, as was asked")
+    path = _shortest(Path(log_file)).as_posix()
+    said = RunLog(wanted, handlers[0].stream, path, functools.partial(_estimates, plan))
+    for handler in handlers:
+        manager.logger.removeHandler(handler)
+    manager.logger.addHandler(said)
+
+
+def _estimates(plan: Plan) -> dict[str, float]:
+    """Return how many seconds of one core each job takes by its first output, and each rule's on average."""
+    from reproof.plan import estimate
+
+    found: dict[str, float] = {}
+    rules: dict[str, float] = {}
+    for rule in RULES:
+        costs = {
+            next(iter(job.outputs.values())): estimate.cost(plan, job).seconds for job in plan.jobs([rule])
+        }
+        found |= costs
+        rules |= {rule: sum(costs.values()) / len(costs)} if costs else {}
+    return found | rules
 
 
 def warm_folder() -> str:

@@ -252,7 +252,7 @@ def disguised_python(folder: Path, disguise: str) -> str:
 
 def finished_venv(folder: Path) -> Path:
     """Put a .venv there that looks finished and whose Python notes its arguments, and names a page; return its notes."""
-    noting = '[ "$1" = -I ] || { echo "$@" >> notes; case "$*" in *--page*) echo report/asked.html;; esac; }'
+    noting = '[ "$1" = -I ] || { echo "$@" >> notes; case "$*" in *answer*) echo told;; esac; }'
     script(folder / ".venv" / "bin" / "python", noting)
     for lock in ("requirements.lock", "requirements-dev.lock"):
         shutil.copy(folder / lock, folder / ".venv")
@@ -273,27 +273,27 @@ def test_help_names_every_target_but_the_parts(copy: Path) -> None:
     assert shown == TARGETS - {"help", "install", "install-dev"}
 
 
-def test_report_runs_snakemake_and_prints_the_page(copy: Path) -> None:
+def test_report_runs_snakemake_and_prints_the_answer(copy: Path) -> None:
     notes = finished_venv(copy)
     done = run(copy, "make", "report")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "The page: report/asked.html"
-    assert notes.read_text() == "-m snakemake --cores all\n-m reproof plan --page\n"
+    assert done.stdout.splitlines()[-1] == "told"
+    assert notes.read_text() == "-m snakemake --cores all\n-m reproof answer\n"
 
 
 def test_report_takes_a_study_a_budget_and_a_number_of_cores(copy: Path) -> None:
     notes = finished_venv(copy)
     run(copy, "make", "report", "STUDY=bigger.yaml", "BUDGET=paper", "CORES=3")
     layers = "--configfile bigger.yaml --config budget=paper"
-    assert notes.read_text() == f"-m snakemake --cores 3 {layers}\n-m reproof plan --page {layers}\n"
+    assert notes.read_text() == f"-m snakemake --cores 3 {layers}\n-m reproof answer {layers}\n"
 
 
-def test_report_that_fails_names_no_page(copy: Path) -> None:
+def test_report_that_fails_tells_no_answer(copy: Path) -> None:
     finished_venv(copy)
     script(copy / ".venv" / "bin" / "python", '[ "$1" = -I ] || exit 7')
     done = run(copy, "make", "report")
     assert done.returncode != 0
-    assert "The page" not in done.stdout
+    assert "told" not in done.stdout
 
 
 def test_test_runs_everything_and_test_quick_all_but_the_slow(copy: Path) -> None:
@@ -435,7 +435,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("diagnostics", "reference"),
     ("figures", "report"),
     ("stages", "export", "new", "starters"),
-    ("cli", "__main__", "snakemake_driver", "warm_client", "warm_process"),
+    ("cli", "__main__", "run_log", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
 

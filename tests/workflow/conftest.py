@@ -12,7 +12,7 @@ from project import TINY, Project, clone
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished tiny study; a test that changes it works on a copy."""
     project = clone(tmp_path_factory.mktemp("tiny") / "project", TINY)
-    project.make()
+    project.said = project.make()
     return project
 
 

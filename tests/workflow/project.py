@@ -108,6 +108,8 @@ class Project:
     environment: dict[str, str] = field(default_factory=dict)
     warm: bool = True
     """Whether its commands are forks of a Python that is warm; else they are processes that start by themselves."""
+    said: str = ""
+    """What Snakemake printed while it was made."""
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]

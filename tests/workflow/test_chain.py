@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from project import ROOT, Project, empty, timed
+from tests.ours import is_here
 
 TABLES = [
     "checklist.csv",
@@ -32,6 +34,9 @@ def test_chain_ends_with_the_page_and_its_tables(finished: Project) -> None:
     assert "<title>" in page
     assert "Centred" in page
     assert list(finished.tables()) == TABLES
+    answer = json.loads((finished.path / "results/tiny/answer.json").read_text())
+    assert answer["sentence"] in page or not is_here("sections/answer")
+    assert answer["sentence"] in (finished.path / "results/tiny/answer.md").read_text()
     measured = {
         (row["model"], row["setting"], row["attack"], row["parameters"])
         for row in rows(finished, "measurements")
@@ -46,6 +51,21 @@ def test_chain_ends_with_the_page_and_its_tables(finished: Project) -> None:
     } <= measured
     assert not any(setting == "adaptive" and model == "plain" for model, setting, _, _ in measured)
     assert not any(setting == "black_box" and model == "plain" for model, setting, _, _ in measured)
+
+
+def test_a_finished_run_said_one_line_a_job_and_where_the_whole_log_is(finished: Project) -> None:
+    lines = finished.said.splitlines()
+    assert len(lines) < 60
+    jobs = [line.split()[1:] for line in lines if re.match(r" *\d+/13 ", line)]
+    assert len(jobs) == 13
+    assert max(map(len, lines)) < 110
+    assert jobs[-1][0] == "report"
+    assert lines[-1].startswith("13 of 13 jobs done in ")
+    assert lines[-1].endswith(": report/tiny.html")
+    (log,) = [line.split(": ")[1] for line in lines if line.startswith("Snakemake's own log")]
+    whole = (finished.path / log).read_text()
+    assert whole.count("Finished jobid") == 14
+    assert "reason: " in whole
 
 
 def test_denominators_are_the_images_that_the_study_asked_for(finished: Project) -> None:
@@ -143,8 +163,8 @@ def test_one_named_output_can_be_made_again(changeable: Project) -> None:
     before = changeable.tables()
     output = "results/tiny/tables/measurements.csv"
     printed = changeable.make("--force", output)
-    assert "rule tabulate" in printed
-    assert "rule train" not in printed
+    assert "1/1  tabulate" in printed
+    assert "train" not in printed
     assert changeable.tables() == before
 
 

@@ -19,8 +19,7 @@ rule attack:
     params:
         job=lambda wildcards: attack_job(wildcards).expectation,
     shell:
-        "python -m reproof attack {output.adversarial} --expect {params.job}"
-        " --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof attack {output.adversarial} --expect {params.job} --threads {threads} 2> {log}"
 
 
 # A source is a model, or several on which the images are made together.

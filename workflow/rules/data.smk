@@ -11,4 +11,4 @@ rule prepare:
     params:
         job=lambda wildcards: PLAN.prepare(wildcards.dataset).expectation,
     shell:
-        "python -m reproof prepare {output.data} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof prepare {output.data} --expect {params.job} --threads {threads} 2> {log}"

@@ -15,4 +15,4 @@ rule evaluate:
     params:
         job=lambda wildcards: evaluate_job(wildcards).expectation,
     shell:
-        "python -m reproof evaluate {output.outcomes} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof evaluate {output.outcomes} --expect {params.job} --threads {threads} 2> {log}"

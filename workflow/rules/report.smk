@@ -11,7 +11,7 @@ rule tabulate:
     params:
         job=PLAN.tabulate().expectation,
     shell:
-        "python -m reproof tabulate --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof tabulate --expect {params.job} --threads {threads} 2> {log}"
 
 
 rule draw:
@@ -27,7 +27,7 @@ rule draw:
     params:
         job=PLAN.draw().expectation,
     shell:
-        "python -m reproof draw --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof draw --expect {params.job} --threads {threads} 2> {log}"
 
 
 rule report:
@@ -43,4 +43,4 @@ rule report:
     params:
         job=PLAN.report().expectation,
     shell:
-        "python -m reproof report --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m reproof report --expect {params.job} --threads {threads} 2> {log}"

@@ -21,4 +21,4 @@ if PLAN.surfaced:
         params:
             job=lambda wildcards: surface_job(wildcards).expectation,
         shell:
-            "python -m reproof surface {output.surface} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+            "python -m reproof surface {output.surface} --expect {params.job} --threads {threads} 2> {log}"

@@ -22,7 +22,7 @@ if PLAN.trained:
         params:
             job=lambda wildcards: train_job(wildcards).expectation,
         shell:
-            "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+            "python -m reproof train {output.model} --expect {params.job} --threads {threads} 2> {log}"
 
 
 # Weights that were trained elsewhere are read, checked and kept; first, so that what is wrong with them is said first.
@@ -47,7 +47,7 @@ if PLAN.loaded:
         params:
             job=lambda wildcards: load_job(wildcards).expectation,
         shell:
-            "python -m reproof load {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+            "python -m reproof load {output.model} --expect {params.job} --threads {threads} 2> {log}"
 
 
 # An ensemble is not trained: it is put together from its members.
@@ -71,4 +71,4 @@ if PLAN.assembled:
         params:
             job=lambda wildcards: assemble_job(wildcards).expectation,
         shell:
-            "python -m reproof assemble {output.model} --expect {params.job} --threads {threads} 2> >(tee {log} >&2)"
+            "python -m reproof assemble {output.model} --expect {params.job} --threads {threads} 2> {log}"

@@ -115,6 +115,10 @@ class Paper(Settings):
     year: int = Field(ge=1950, le=2100)
     citation: str
     summary: str
+    thesis: str = ""
+    """What it claims, in one sentence, with its place; quoted where a short quotation says it."""
+    headlines: tuple[str, ...] = ()
+    """Ids of the claims that it stands or falls by, the first one first; each measured by its own authors."""
     threat_model: str
     tables: dict[str, PaperTable]
     """In the order printed; numbers of the prose are the table `Text`."""
@@ -240,6 +244,14 @@ def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None
                     f"{path}: unmeasurable.{position}.claims: {pattern!r} fits no claim of this paper"
                     f"{nearest(f'{paper.key}.{pattern}', own, 1)}"
                 )
+    own_claims = {claim.claim_id: claim for claim in paper.claims}
+    for position, key in enumerate(paper.headlines):
+        if key not in own_claims:
+            raise ClaimError(
+                f"{path}: headlines.{position}: {key!r} is no claim of this paper{nearest(key, own_claims, 1)}"
+            )
+        if own_claims[key].value is None or own_claims[key].copied:
+            raise ClaimError(f"{path}: headlines.{position}: {key!r} is no number that its authors measured")
     keys = [*(other.key for other in read), *paper.others]
     for position, contradiction in enumerate(paper.contradictions):
         place = f"{path}: contradictions.{position}.papers"

@@ -19,13 +19,19 @@ from reproof.plan.jobs import Plan
 
 def difference(record: Mapping[str, Any], job: Job) -> str:
     """Return why what a record describes is not what a job makes; empty where it is."""
-    if (record.get("rule"), record.get("name")) != (job.rule, job.name):
-        return f"it was made by another job ({record.get('rule')} {record.get('name')})"
+    if maker := _other_maker(record, job):
+        return maker
     if record.get("digest") != job.digest:
         return "the code that makes it has changed since"
     if record.get("job") != json.loads(json.dumps(job.slice)):
         return "the study's settings for it have changed since"
     return ""
+
+
+def _other_maker(record: Mapping[str, Any], job: Job) -> str:
+    if (record.get("rule"), record.get("name")) == (job.rule, job.name):
+        return ""
+    return f"it was made by another job ({record.get('rule')} {record.get('name')})"
 
 
 def outdated(plan: Plan) -> Iterator[str]:
@@ -46,14 +52,16 @@ def outdated(plan: Plan) -> Iterator[str]:
 
 
 def check_inputs(plan: Plan, job: Job) -> None:
-    """Refuse inputs of a job that were made otherwise than the plan says: ArtifactError, with the remedy."""
+    """Refuse inputs of a job that another job made: ArtifactError, with the remedy.
+
+    Those that only the code or the settings of before made are taken: the page stamps what rests on them.
+    """
     makers = {path: maker for maker in plan.jobs() for path in maker.outputs.values()}
     for paths in job.inputs.values():
         for path in paths:
             if path not in makers or not artifacts.record_path(Path(path)).exists():
                 continue  # whoever reads it says that it is missing
-            if reason := difference(artifacts.read_json(artifacts.record_path(Path(path))), makers[path]):
+            if reason := _other_maker(artifacts.read_json(artifacts.record_path(Path(path))), makers[path]):
                 raise ArtifactError(
-                    f"{path}: {reason}. Run the same snakemake command again: it is made anew. "
-                    "If it was copied there, delete it and its record."
+                    f"{path}: {reason}. Run the same snakemake command again: it is made anew."
                 )

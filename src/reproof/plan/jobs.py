@@ -42,7 +42,7 @@ class Plan(ModelJobs):
         super().__init__(study, root)
         paths = self.paths
         self.threats = threats = Threats(study)
-        self.outcome_path, self.table_path, self.page_path = paths.outcome, paths.table, paths.page
+        self.outcome_path, self.table_path = paths.outcome, paths.table
         self.attacks_on, self.threats_on, self.suites_on = (
             threats.attacks_on,
             threats.threats_on,
@@ -315,7 +315,7 @@ class Plan(ModelJobs):
 
     @once
     def report(self) -> Job:
-        """Return the job that renders the page."""
+        """Return the job that renders the page, and the answer beside it."""
         return self._job(
             "report",
             self.study.name,
@@ -329,7 +329,7 @@ class Plan(ModelJobs):
                     )
                 ),
             },
-            outputs={"page": self.page_path},
+            outputs=self.paths.report,
             slice={
                 "study": self.study.source,
                 "files": list(self.study.files),

@@ -50,3 +50,12 @@ class Paths:
     def page(self) -> str:
         """Return the path of the study's page."""
         return f"report/{self.study}.html"
+
+    @property
+    def report(self) -> dict[str, str]:
+        """Return the page's path, and those of the answer beside it: for programs, and for people."""
+        return {
+            "page": self.page,
+            "answer": f"{self.folder}/answer.json",
+            "answer_text": f"{self.folder}/answer.md",
+        }

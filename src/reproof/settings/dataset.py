@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from reproof.settings.values import Count, Settings, Whole
+from reproof.settings.values import Count, Seed, Settings, Whole
 
 
 class DatasetSettings(Settings):
@@ -60,7 +60,7 @@ class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
     """Size of the validation split."""
     train_images: Annotated[Whole, Field(ge=0)] = 0
     """Size of the training split; none are needed where no model is trained."""
-    split_seed: Annotated[Whole, Field(ge=0)] = 0
+    split_seed: Seed = 0
     """Seed of the splits; it has nothing to do with the seeds of training."""
 
     @model_validator(mode="after")
@@ -106,7 +106,7 @@ class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
     """Size of the validation split, out of the part to train on, for every choice that must not see the test split."""
     test_images: Count | None = None
     """Size of the test split, the beginning of a fixed stratified order; null: the whole part to test on."""
-    split_seed: Annotated[Whole, Field(ge=0)] = 0
+    split_seed: Seed = 0
     """Seed of the splits; it has nothing to do with the seeds of training."""
 
     @model_validator(mode="after")

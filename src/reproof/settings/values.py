@@ -72,7 +72,10 @@ Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 UnitInterval = Annotated[Number, Field(ge=0, le=1)]
 Whole = Annotated[int, BeforeValidator(parse_count, json_schema_input_type=int | str)]
-Count = Annotated[Whole, Field(ge=1)]
+Count = Annotated[Whole, Field(ge=1, lt=2**31)]
+"""How many there are. What takes more would not end, and breaks where numbers have 32 bits."""
+Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
+"""What random numbers are drawn from. Part of a folder's name, so never negative; torch takes no longer ones."""
 Switch = Annotated[bool, Strict()]
 
 

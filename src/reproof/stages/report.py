@@ -23,8 +23,10 @@ from reproof.report import (
     ShownThreat,
     Trail,
     TrailFile,
+    answer_files,
     render,
 )
+from reproof.report.answer import answer
 from reproof.report.conclusions import conclusions
 from reproof.report.shared import Shared
 from reproof.settings.source_names import MEMBER, parts
@@ -37,7 +39,11 @@ def report(job: Job, run: Run) -> None:
     plan = Plan(
         reader.parse(source["study"], [("study", source["study"])], source["files"], source["overrides"])
     )
-    artifacts.write_text(Path(job.outputs["page"]), render(gather(plan, job, run)))
+    data = gather(plan, job, run)
+    found = answer(data)
+    artifacts.write_text(Path(job.outputs["answer"]), answer_files.as_json(found))
+    artifacts.write_text(Path(job.outputs["answer_text"]), answer_files.as_markdown(found))
+    artifacts.write_text(Path(job.outputs["page"]), render(data))
 
 
 def gather(plan: Plan, job: Job, run: Run) -> ReportData:

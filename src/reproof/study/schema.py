@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from reproof.settings.training import TrainingSettings
-from reproof.settings.values import Count, Settings, Switch, Whole
+from reproof.settings.values import Count, Seed, Settings, Switch, Whole
 from reproof.settings.weights import WeightsSettings, read_weights
 from reproof.study.model import Choice, Name, SuiteSettings, SurfaceSettings, ThreatSettings
 from reproof.study.plug_in import DefensePlugIn, PlugIn
@@ -21,9 +21,6 @@ Defense = Annotated[Choice, DefensePlugIn("defenses")]
 Weights = Annotated[
     WeightsSettings, BeforeValidator(read_weights, json_schema_input_type=WeightsSettings | str)
 ]
-
-Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
-"""What random numbers are drawn from. Part of a folder's name, so never negative; torch takes no longer ones."""
 
 SECTIONS = ("datasets", "models", "attacks", "suites", "threats")
 """The keys under which config entries stand by name; one that a later file sets to null is taken away."""

@@ -334,3 +334,27 @@ def test_what_cannot_be_measured_is_a_claim_of_the_paper_itself(tmp_path, patter
         ClaimError, match=rf"unmeasurable\.0\.claims: '{pattern}' fits no claim of this paper"
     ):
         papers(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("p.table_1.ours.pgd", ""),
+        (
+            "p.table_1.ours.pdg",
+            "'p.table_1.ours.pdg' is no claim of this paper; did you mean 'p.table_1.ours.pgd'?",
+        ),
+        ("p.table_1.ours.bim", "'p.table_1.ours.bim' is no number that its authors measured"),
+        ("p.table_1.ours.mim", "'p.table_1.ours.mim' is no number that its authors measured"),
+    ],
+    ids=["own", "slip", "copied", "dash"],
+)
+def test_a_headline_is_a_number_that_the_paper_measured(tmp_path, key, message):
+    copied = BIM | {"evidence": "copied from Yu et al. [43]"}
+    write_paper(tmp_path, {}, copied, {"column": "MIM", "attack": "mim", "printed": "-"}, headlines=[key])
+    if not message:
+        assert papers(tmp_path)[0].headlines == (key,)
+        return
+    with pytest.raises(ClaimError) as caught:
+        papers(tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'p' / 'paper.yaml'}: headlines.0: {message}"

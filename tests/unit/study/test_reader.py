@@ -623,3 +623,19 @@ def test_odd_yaml_ends_in_one_message(text: str, words: str, tmp_path: Path) -> 
     for base in (root / "config.yaml", *alone[:1]):
         with pytest.raises(StudyError, match=words):
             reader.load([base, tmp_path / "odd.yaml"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seeds: [-1]",
+        "seeds: [1234567890123456789012]",
+        "models: {plain: {seed_offset: 1234567890123456789012}}",
+        "training: {epochs: 1234567890123456789012}",
+        "suites: {papers: {images: 1234567890123456789012}}",
+        "datasets: {digits: {split_seed: -1}}",
+    ],
+)
+def test_a_number_that_no_machine_takes_is_named_before_the_first_job(text: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"should be (less|greater) than"):
+        load(tmp_path, text)

@@ -1,0 +1,139 @@
+"""The answer beside the page: for programs, for a review, for a terminal; and who opens the page."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+
+import made_up_study
+import pytest
+import yaml
+
+from reproof import cli
+from reproof.provenance import ROOT
+from reproof.report import answer_files
+from reproof.report.answer import Answer, answer
+
+
+@pytest.fixture(scope="module")
+def found(tree: made_up_study.Tree) -> Answer:
+    """Return an answer whose first paper has three headlines: judged, clean, not measured."""
+    data = made_up_study.report_data(tree)
+    first, *others = data.papers
+    headlines = ("made_up.7", "made_up.5", "made_up.12")
+    told = first.model_copy(update={"headlines": headlines, "thesis": "It | holds."})
+    return answer(replace(data, papers=[told, *others]))
+
+
+def test_the_json_holds_what_the_page_says(found: Answer) -> None:
+    told = json.loads(answer_files.as_json(found))
+    assert told["sentence"] == found.sentence
+    (paper,) = [one for one in told["papers"] if one["key"] == "made_up"]
+    (tally,) = [one.tally for one in found.papers if one.key == "made_up"]
+    assert paper["own_numbers"] == {
+        "A": dict(tally.same),
+        "B": dict(tally.near),
+        "C": tally.other,
+        "not measured": tally.unmeasured,
+    }
+    pgd, _, mnist = paper["headlines"]
+    assert pgd["claim"] == "made_up.7"
+    assert pgd["claimed"] == pytest.approx(0.199)
+    assert pgd["measured"] == pytest.approx(17 / 40)
+    assert (pgd["printed"], pgd["told"]) == ("19.9 %", "42.5 %")
+    assert pgd["low"] < pgd["measured"] < pgd["high"]
+    assert (mnist["measured"], mnist["left"], mnist["others"], mnist["run"]) == (None, None, None, "")
+    assert mnist["verdict"] == "not measured"
+
+
+def test_the_markdown_is_one_table_a_paper_whose_cells_no_text_breaks(found: Answer) -> None:
+    lines = answer_files.as_markdown(found).splitlines()
+    rows = [line for line in lines if line.startswith("| ") and "Headline" not in line]
+    assert len(rows) == 3
+    bars = [line.replace("\\|", "").count("|") for line in rows]
+    assert bars == [6, 6, 6]
+    assert "**It claims.** It \\| holds." in lines
+    assert "19.9 %" in rows[0]
+    assert "42.5 %" in rows[0]
+    assert "not measured" in rows[2]
+
+
+def test_nothing_of_a_text_is_markup(found: Answer) -> None:
+    text = answer_files.as_markdown(Answer("x", "A <b>*bold*</b>", "two\nlines", ()))
+    assert text == "# A \\<b>\\*bold\\*\\</b>: the answer\n\ntwo lines\n"
+    assert found.papers
+
+
+def test_a_terminal_gets_a_line_a_paper(found: Answer) -> None:
+    head, *lines = answer_files.in_lines(json.loads(answer_files.as_json(found)))
+    count = sum(paper.tally.total("A") + paper.tally.total("B") for paper in found.papers)
+    assert head == f"{count} of the papers' own numbers were judged, {count} of them by this run:"
+    assert len(lines) == len(found.papers)
+    assert [line.split("  ")[0].strip() for line in lines] == [paper.name for paper in found.papers]
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Answer) -> Path:
+    """Stand in a project whose default study has its page and its answer."""
+    (tmp_path / "config.yaml").write_bytes(Path("config.yaml").read_bytes())
+    for path, text in (
+        ("report/digits.html", "x" * 2048),
+        ("results/digits/answer.json", answer_files.as_json(found)),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_answer_ends_with_the_page_and_its_size(
+    finished: Path, capsys: pytest.CaptureFixture[str], found: Answer
+) -> None:
+    assert cli.main(["answer"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(found.papers) + 2
+    assert lines[-1] == "The page: report/digits.html (2 KiB); the answer alone: results/digits/answer.md"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_open_says_where_the_page_is_if_there_is_no_browser(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], there: bool
+) -> None:
+    asked: list[str] = []
+
+    def browser(address: str) -> bool:
+        asked.append(address)
+        return there
+
+    monkeypatch.setattr(webbrowser, "open", browser)
+    assert cli.main(["open"]) == 0
+    page = finished / "report/digits.html"
+    assert asked == [page.as_uri()]
+    told = "opened report/digits.html" if there else f"no browser was found here; the page is {page}"
+    assert capsys.readouterr().out == told + "\n"
+
+
+@pytest.mark.parametrize("command", ["open", "answer"])
+def test_without_a_page_they_say_how_to_make_it(
+    finished: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (finished / "report/digits.html").unlink()
+    assert cli.main([command]) == 1
+    assert "report/digits.html is not there yet" in capsys.readouterr().err
+
+
+def test_ci_publishes_what_a_run_of_the_default_study_makes() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    commands = [step.get("run", "") for step in jobs["page"]["steps"]]
+    assert "make report" in commands
+    copied = {
+        word
+        for line in "\n".join(commands).splitlines()
+        for word in line.split()[1:-1]
+        if line.startswith("cp ")
+    }
+    assert copied == set(cli.Plan(cli.load_study([], [])).report().outputs.values())
+    assert jobs["publish"]["needs"] == "page"
+    assert jobs["page"]["needs"] == ["test", "check"], "nothing is published that fails a test"
