@@ -21,11 +21,14 @@ OWN_RUN = (
     "test_deletions",
     "test_ensembles",
     "test_kills",
+    "test_own_models",
     "test_studies",
     "test_surfaces",
     "test_warm_jobs",
 )
 """Workflow tests that do not use the fixture `finished`."""
+PLANNED = ("test_altered_experiments", "test_composed_attacks", "test_protocol_of_studies", "test_studies")
+"""Unit tests of the plans of all studies, which are made once for them."""
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +49,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist's is untyped
-    """Each test by itself, but for workflow tests: those go by the finished run that they share."""
+    """Each file by itself, so that one process makes what its tests share; what several files share, once."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = Path(nodeid.partition("::")[0])
-        if path.parent.name != "workflow":
-            return nodeid
-        return path.stem if path.stem in OWN_RUN else "finished"
+        if path.parent.name == "workflow":
+            return str(path) if path.stem in OWN_RUN else "finished"
+        if path.parent.name == "report":
+            return "page"
+        return "plans" if path.stem in PLANNED else str(path)

@@ -6,6 +6,7 @@ otherwise is tested in tests/unit/test_ours.py.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -15,6 +16,7 @@ import pytest
 
 from reproof import registry
 from reproof.claims.claim import Claim, TransferSource
+from reproof.claims.paper import Paper, papers
 from reproof.claims.vocabulary import not_built
 
 DELETED: tuple[str, ...] = ()
@@ -39,6 +41,12 @@ WORDS = [f"{family}/{name}" for family, names in OURS.items() for name in names.
 WHOLE = all(word.startswith("sections/") for word in DELETED)
 """Whether nothing is deleted that claims and protocols are about: then sums over all of them hold."""
 PACKAGE = registry.PACKAGE
+
+
+@functools.cache
+def papers_here() -> tuple[Paper, ...]:
+    """Return all papers that are here: a test process reads them once."""
+    return tuple(papers())
 
 
 def is_here(word: str) -> bool:

@@ -70,13 +70,25 @@ def places() -> tuple[Path, ...]:
     return (PACKAGE, *plugin_folders.used())
 
 
-def require(family: Family, name: str) -> Path:
-    """Return the plug-in's file; StudyError with the nearest name where there is none."""
+def is_here(family: Family, name: str) -> bool:
+    """Say whether a family has a plug-in of this name."""
+    return _file(family, name) is not None
+
+
+def _file(family: Family, name: str) -> Path | None:
     if name.isidentifier() and not name.startswith("_"):
         for folder in folders(family):
             if (folder / f"{name}.py").is_file():
                 return folder / f"{name}.py"
-    raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, names(family))}")
+    return None
+
+
+def require(family: Family, name: str) -> Path:
+    """Return the plug-in's file; StudyError with the nearest name where there is none."""
+    path = _file(family, name)
+    if path is None:
+        raise StudyError(f"no {family[:-1]} is called {name!r}; {nearest_hint(name, names(family))}")
+    return path
 
 
 def settings_class(family: Family, name: str) -> type[Settings]:
@@ -132,13 +144,13 @@ def base_of(family: Family) -> type[Settings]:
 
 def attack(kind: str) -> type[AttackSettings] | None:
     """Return what an attack's file declares; None where there is no such file."""
-    return cast("type[AttackSettings]", settings_class("attacks", kind)) if kind in names("attacks") else None
+    return cast("type[AttackSettings]", settings_class("attacks", kind)) if is_here("attacks", kind) else None
 
 
 def defense(kind: str) -> type[DefenseSettings] | None:
     """Return what a defense's file declares; None where there is no such file."""
     return (
-        cast("type[DefenseSettings]", settings_class("defenses", kind)) if kind in names("defenses") else None
+        cast("type[DefenseSettings]", settings_class("defenses", kind)) if is_here("defenses", kind) else None
     )
 
 

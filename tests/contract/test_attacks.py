@@ -77,12 +77,20 @@ def test_settings_round_trip_and_reject_unknown_keys(kind):
     assert {point.norm for point in budgets} <= {settings.budget_norm}
 
 
+@functools.cache
+def crafted(kind, count=9):
+    """Return what the engine makes of the pictures, all of them right, or of the first ones: of a batch, of four."""
+    net, images = network(), pictures()[:count].clone()
+    kept = images.clone()
+    result = run(net, images, judge.predict(net, images, count, "cpu").argmax(1), kind, declare(kind))
+    assert torch.equal(images, kept), "inputs stay as they are"
+    return result
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kind):
     settings = declare(kind)
-    kept = images.clone()
-    result = run(net, images, labels, kind, settings)
-    assert torch.equal(images, kept)
+    result = crafted(kind)
     assert list(result.images) == [point.parameters for point in settings.points()]
     for point in settings.points():
         found = result.images[point.parameters]
@@ -94,31 +102,26 @@ def test_images_stay_inside_and_inputs_stay_as_they_are(net, images, labels, kin
         assert torch.equal(result.predictions[point.parameters], again)
 
 
-@functools.cache
-def crafted(kind):
-    """Return what the engine makes of the pictures, all of them right."""
-    net, images = network(), pictures()
-    return run(net, images, judge.predict(net, images, 9, "cpu").argmax(1), kind, declare(kind))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_rounding_and_layout_of_the_clean_images_change_nothing(net, images, labels, kind):
     """Pixels of 0 and 1 as rounding may leave them, in images that are no block of memory."""
+    images = images[:4]
     rounded = torch.where(images == 0, -9e-7, torch.where(images == 1, 1 + 9e-7, images)).mT.contiguous().mT
     assert rounded.min() < 0
     assert rounded.max() > 1
     assert not rounded.is_contiguous()
-    expected, found = crafted(kind), run(net, rounded, labels, kind, declare(kind))
+    expected, found = crafted(kind, 4), run(net, rounded, labels[:4], kind, declare(kind))
     assert same_images(expected, found)
     assert expected.unchanged == found.unchanged
     assert expected.gradients == found.gradients
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_images(net, images, labels, kind):
-    first, second = crafted(kind).images, run(net, images, labels, kind, declare(kind)).images
+def test_the_same_seed_gives_the_same_images(kind):
+    """The first batch is the same by itself."""
+    first, second = crafted(kind).images, crafted(kind, 4).images
     assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(first[name][:4], second[name]) for name in first)
 
 
 COMPANY = {

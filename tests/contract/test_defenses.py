@@ -40,9 +40,15 @@ def declared(name: str) -> type[DefenseSettings]:
     return settings
 
 
+SHORT = {"width": 4, "latent": 8, "blocks": 2, "epochs": 3, "restarts": 2, "steps": 4, "critic_steps": 2}
+"""What a purifier's own networks, their training and its searches are here, where it has such a setting: the defaults
+take seconds."""
+
+
 def make(name: str) -> Defense[Any]:
     found: type[Defense[Any]] = registry.load_class("defenses", name, Defense)
-    return found(declared(name)())
+    short = {key: value for key, value in SHORT.items() if key in declared(name).model_fields}
+    return found(declared(name)(**short if declared(name).purifies else {}))
 
 
 def tiny(seed: int) -> TinyClassifier:

@@ -6,14 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.ours import needs, needs_run
+from tests.ours import needs, needs_run, papers_here
 
 from reproof import cli
-from reproof.claims.paper import papers
 from reproof.csv_tables import VERDICTS
 
 ROOT = Path(__file__).parents[2]
-KNOWN = {claim.claim_id: claim for paper in papers() for claim in paper.claims}
+KNOWN = {claim.claim_id: claim for paper in papers_here() for claim in paper.claims}
 WORDS = ("reproduced", "lower", "higher", "undecided", "not comparable")
 
 

@@ -18,11 +18,10 @@ import pytest
 from made_up_study import frame, rows_of
 from playwright.sync_api import Browser, Page
 from tests.browsers import until
-from tests.ours import needs
+from tests.ours import needs, papers_here
 from unfolded import unpacked
 
 from reproof import registry
-from reproof.claims import paper as claims_paper
 from reproof.claims import vocabulary as claims_vocabulary
 from reproof.claims.independent import read_independent
 from reproof.errors import ArtifactError
@@ -192,7 +191,7 @@ def real_papers(tree: made_up_study.Tree, tmp_path_factory: pytest.TempPathFacto
     """Return the page of a study that measured nothing of the real papers."""
     data = dataclasses.replace(
         made_up_study.report_data(tree),
-        papers=claims_paper.papers(),
+        papers=papers_here(),
         verdicts=empty("verdicts"),
         statements=empty("statements"),
         independent=read_independent(),
@@ -205,7 +204,7 @@ def real_papers(tree: made_up_study.Tree, tmp_path_factory: pytest.TempPathFacto
 @whole_tables
 def test_real_papers_are_shown_whole(real_papers: Path, open_page: Open) -> None:
     page = open_page(real_papers)
-    papers = claims_paper.papers()
+    papers = papers_here()
     every = [claim for paper in papers for claim in paper.claims]
     claimed = [claim for claim in every if claim.value is not None]
     assert page.locator(".claim").count() == len(claimed) > 1000
@@ -243,7 +242,7 @@ PRINTED = """
 
 def test_a_page_of_all_claims_stays_small(real_papers: Path) -> None:
     html = real_papers.read_text(encoding="utf-8")
-    number = sum(len(paper.claims) for paper in claims_paper.papers())
+    number = sum(len(paper.claims) for paper in papers_here())
     # Cell and card together; what a table's unmeasured claims share stands once.
     assert len(html.encode()) / number < 2_000
     assert html.count("no verdict was recorded") + html.count("No verdict was recorded") < number / 4
@@ -255,13 +254,8 @@ def test_no_key_stands_where_there_are_words(open_page: Open, page_file: Path, r
         *claims_vocabulary.TRAININGS,
         *claims_vocabulary.SETTINGS,
         *claims_vocabulary.METRICS,
-        *(
-            key
-            for paper in claims_paper.papers()
-            for family in registry.FAMILIES
-            for key in paper.terms.of(family)
-        ),
-        *(paper.key for paper in claims_paper.papers()),
+        *(key for paper in papers_here() for family in registry.FAMILIES for key in paper.terms.of(family)),
+        *(paper.key for paper in papers_here()),
         "made_up",
         "invented_other",
     }

@@ -213,7 +213,10 @@ def test_the_page_is_made_where_a_section_s_files_are_not_there(
     copy = tmp_path / "src" / "reproof" / "report" / "sections"
     made = subprocess.run(
         [sys.executable, "-c", WITHOUT, str(copy), str(tmp_path / "tree.pickle")],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'src'}{os.pathsep}{Path(__file__).parent}"},
+        env={
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+            "PYTHONPATH": f"{tmp_path / 'src'}{os.pathsep}{Path(__file__).parent}",
+        },
         capture_output=True,
         text=True,
         check=False,

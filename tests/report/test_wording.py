@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.ours import cases_here, here, needs
+from tests.ours import cases_here, here, needs, papers_here
 from tests.plugin_copies import copy_without
 
 from reproof import registry, wording
 from reproof.claims import vocabulary
-from reproof.claims.paper import papers
 from reproof.claims.vocabulary import parts_of
 
 
@@ -27,7 +26,7 @@ from reproof.claims.vocabulary import parts_of
 def test_everything_that_a_claim_may_name_has_words(
     family: registry.Family, words: Callable[[str], str]
 ) -> None:
-    names = {key for paper in papers() for key in paper.terms.of(family)} | set(registry.keys(family))
+    names = {key for paper in papers_here() for key in paper.terms.of(family)} | set(registry.keys(family))
     shown = [words(name) for name in names]
     assert not any("_" in text for text in shown)
     assert len(set(shown)) == len(names)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import shutil
@@ -14,11 +15,10 @@ import pytest
 import yaml
 
 from reproof import cli, registry
-from reproof.claims import paper as claims_paper
 from reproof.claims.vocabulary import variant_of
 from reproof.plan import jobs
 from reproof.study import reader
-from tests.ours import DELETED
+from tests.ours import DELETED, papers_here
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "reproof"
@@ -150,7 +150,7 @@ def test_sub_commands_and_rules_that_are_named_exist(document: str) -> None:
 def test_the_readme_s_own_studies_are_valid(tmp_path: Path) -> None:
     """What was removed may still stand in an example: a defense of the papers, the suite of a deleted attack."""
     base = reader.load([ROOT / "config.yaml"])
-    printed = {variant_of(claim.defense) for paper in claims_paper.papers() for claim in paper.claims}
+    printed = {variant_of(claim.defense) for paper in papers_here() for claim in paper.claims}
     removed = printed - set(registry.names("defenses"))
     overlays = re.findall(r"^```yaml\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
     assert len(overlays) == 3
@@ -370,15 +370,8 @@ def test_no_python_gives_one_message(copy: Path, tmp_path: Path) -> None:
     )
 
 
-def test_python_may_be_named_past_an_old_one(copy: Path, tmp_path: Path) -> None:
-    path = disguised_python(tmp_path / "bin", "sys.version_info = (3, 10, 14, 'final', 0)")
-    (copy / "requirements.lock").write_text("")
-    done = run(copy, "make", "install", f"PYTHON={sys.executable}", PATH=path)
-    assert done.returncode == 0, done.stderr
-    assert (copy / ".venv" / "requirements.lock").exists()
-
-
-def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> None:
+def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path, tmp_path: Path) -> None:
+    """And Python may be named past an old one."""
     lock, stamp, unfinished = (
         copy / "requirements.lock",
         copy / ".venv/requirements.lock",
@@ -396,7 +389,8 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path) -> 
     leftover.write_text("of the broken install")
 
     lock.write_text("# nothing to install\n")
-    mended = run(copy, *set_up, PIP_NO_INDEX="1", PYTHON=sys.executable)
+    path = disguised_python(tmp_path / "bin", "sys.version_info = (3, 10, 14, 'final', 0)")
+    mended = run(copy, "make", "install", f"PYTHON={sys.executable}", PIP_NO_INDEX="1", PATH=path)
     assert mended.returncode == 0, mended.stderr
     assert not leftover.exists()
     assert not unfinished.exists()
@@ -481,9 +475,14 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the modules of the package that a file imports: on top, in a function, for types only."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -499,7 +498,10 @@ def imports(path: Path) -> Iterator[str]:
                 yield inner
 
 
-GRAPH = {name: set(imports(path)) for name, path in MODULES.items()}
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    """Return the modules that each module of the package imports."""
+    return {name: set(imports(path)) for name, path in MODULES.items()}
 
 
 def part(module: str) -> str:
@@ -517,18 +519,18 @@ def test_every_module_has_its_place() -> None:
 def test_imports_point_backwards_only() -> None:
     forward = {
         f"{name} -> {used}"
-        for name, all_used in GRAPH.items()
+        for name, all_used in graph().items()
         for used in all_used
         if used and (not name or level(part(used)) > level(part(name)))
     }
     assert not forward
-    assert sum(map(len, GRAPH.values())) > 50
+    assert sum(map(len, graph().values())) > 50
 
 
 def test_imports_that_would_mix_what_is_kept_apart_are_absent() -> None:
     mixed = {
         f"{name} -> {used}"
-        for name, all_used in GRAPH.items()
+        for name, all_used in graph().items()
         for used in all_used
         if any(used == never or used.startswith(f"{never}.") for never in NEVER.get(part(name), ()))
     }
@@ -536,7 +538,7 @@ def test_imports_that_would_mix_what_is_kept_apart_are_absent() -> None:
 
 
 def test_claims_and_measurements_meet_in_judging_alone() -> None:
-    meeting = {name for name, used in GRAPH.items() if {"claims", "measuring"} <= set(map(part, used))}
+    meeting = {name for name, used in graph().items() if {"claims", "measuring"} <= set(map(part, used))}
     assert meeting
     assert set(map(part, meeting)) == {"judging"}
 
@@ -553,7 +555,7 @@ def test_no_function_is_long_without_a_reason() -> None:
     long = {
         f"{name}.{node.name}"
         for name, path in MODULES.items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > LINES_OF_A_FUNCTION
         and "Long: " not in (ast.get_docstring(node) or "")
@@ -567,10 +569,9 @@ NOT_OUR_WORDS = re.compile(r"\b(ledgers?|stanzas?|climb\w*|lest|narrowed)\b", re
 
 def prose_of(path: Path) -> str:
     """Return what people read of a file: of code its docstrings and texts, of others all."""
-    text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
-        return text
-    constants = (node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+        return path.read_text(encoding="utf-8")
+    constants = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))
     return "\n".join(value for value in constants if isinstance(value, str))
 
 
@@ -597,7 +598,7 @@ FAMILIES = ("architectures", "attacks", "datasets", "defenses")
 def test_plugins_do_not_lean_on_each_other() -> None:
     leaning = {
         f"{name} -> {used}"
-        for name, all_used in GRAPH.items()
+        for name, all_used in graph().items()
         for used in all_used
         if part(name) in FAMILIES and part(used) == part(name) and used != part(name)
     }
@@ -617,12 +618,12 @@ def test_no_import_goes_in_a_circle() -> None:
     def visit(name: str, trail: tuple[str, ...]) -> None:
         assert name not in trail, " -> ".join([*trail, name])
         if name not in done:
-            for used in sorted(GRAPH[name]):
+            for used in sorted(graph()[name]):
                 if used:
                     visit(used, (*trail, name))
             done.add(name)
 
-    for name in GRAPH:
+    for name in graph():
         visit(name, ())
 
 
@@ -630,7 +631,7 @@ def test_only_the_registry_and_the_command_line_import_by_a_computed_name() -> N
     words = {"import_module", "__import__", "spec_from_file_location"}
     users = set()
     for name, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             word = (
                 node.attr
                 if isinstance(node, ast.Attribute)

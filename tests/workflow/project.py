@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
+
+import warm_python
 
 from reproof import registry
 from reproof.settings.defense import DefenseSettings
@@ -45,7 +47,7 @@ smoke: true
 seeds: [0]
 dataset: digits
 datasets:
-  digits: {{kind: digits, test_images: 40, validation_images: 20}}
+  digits: {{kind: digits, image_size: 16, test_images: 40, validation_images: 20}}
 architecture: {{kind: cnn6, width: 0.0625}}
 training: {{epochs: 1, batch_size: 128, optimizer: adam, learning_rate: 2e-3}}
 models:
@@ -104,11 +106,30 @@ class Project:
 
     path: Path
     environment: dict[str, str] = field(default_factory=dict)
+    warm: bool = True
+    """Whether its commands are forks of a Python that is warm; else they are processes that start by themselves."""
     said: str = ""
     """What Snakemake printed while it was made."""
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Do what `python -m MODULE ...` or `python -c CODE` does here."""
+        if self.warm:
+            return warm_python.run(arguments, self.path, self.environment)
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def cold(self) -> Project:
+        """Return this one with commands that start by themselves, as a user's do."""
+        return replace(self, warm=False)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         log = (self.path / "driver.log").open("a")
@@ -125,24 +146,14 @@ class Project:
             )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.path,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        return self.python(*self.command(*arguments)[1:])
 
     def reproof(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "reproof", *arguments],
-            cwd=self.path,
-            env={**self.environment, "PYTHONPATH": str(self.path / "src")},
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        return self.with_our_code().python("-m", "reproof", *arguments)
+
+    def with_our_code(self) -> Project:
+        """Return this one with the folder of its code on Python's path, where Snakemake's jobs find it too."""
+        return replace(self, environment={**self.environment, "PYTHONPATH": str(self.path / "src")})
 
     def make(self, *arguments: str) -> str:
         """Run Snakemake, expect success, return what it printed."""
@@ -155,14 +166,7 @@ class Project:
 
         For tests of what is made and made again; those of how it is made use `make`.
         """
-        done = subprocess.run(
-            [sys.executable, "-c", ALL_JOBS],
-            cwd=self.path,
-            env={**self.environment, "PYTHONPATH": str(self.path / "src")},
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        done = self.with_our_code().python("-c", ALL_JOBS)
         assert done.returncode == 0, done.stdout + done.stderr
         self.make("--touch", "--forceall")
 
@@ -216,7 +220,7 @@ def clone(folder: Path, study: str, environment: dict[str, str] | None = None) -
     base = {
         key: value
         for key, value in os.environ.items()
-        if key not in ("PYTHONPATH", "REPROOF_DRIVER", "REPROOF_STUDY")
+        if key not in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "REPROOF_DRIVER", "REPROOF_STUDY")
     }
     return Project(folder, {**base, "OMP_NUM_THREADS": "1", **(environment or {})})
 
@@ -266,7 +270,7 @@ def timed(call: Callable[[], T]) -> tuple[T, float]:
     """Return what a call returned, and the processor time of the processes that it started, in seconds.
 
     Unlike the time on the wall it is not lengthened by other work, but a slow machine lengthens it too: compare it
-    with a yardstick's.
+    with a yardstick's. Of a project's commands only `cold` ones count.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     returned = call()

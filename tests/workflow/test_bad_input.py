@@ -70,7 +70,7 @@ MISTAKES = [
     Mistake("threat that nobody meets", "targets: [centred]", "targets: [plain]", ("threats.adaptive", "no model meets it")),
     Mistake("a source without other targets", "source: plain}", "source: plain, targets: [plain]}",
             ("threats.black_box", "no model meets it")),
-    Mistake("images too small for the network", "test_images: 40", "image_size: 8, test_images: 40",
+    Mistake("images too small for the network", "image_size: 16", "image_size: 8",
             ("architecture", "dkd_mnist", "16 x 16"), ("kind: cnn6", "kind: dkd_mnist")),
     Mistake("key twice", "smoke: true\n", "smoke: true\nsmoke: true\n", ("smoke", "twice", "line 4")),
     Mistake("broken YAML", "seeds: [0]", "seeds: [0", ("not valid YAML", "line")),

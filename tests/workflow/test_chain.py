@@ -144,9 +144,9 @@ def test_nothing_half_written_is_left(finished: Project) -> None:
 
 
 def test_second_run_has_nothing_to_do_and_says_so_quickly(finished: Project, tmp_path: Path) -> None:
-    printed, taken = timed(finished.make)
+    printed, taken = timed(finished.cold().make)
     assert "Nothing to be done" in printed
-    _, floor = timed(empty(tmp_path / "empty", 20, finished.environment).pending)
+    _, floor = timed(empty(tmp_path / "empty", 20, finished.environment).cold().pending)
     assert taken < 3 * floor, "under 5 s on an idle machine, of which Snakemake itself takes half"
 
 
@@ -227,7 +227,7 @@ def test_lint_finds_nothing(fresh: Callable[..., Project]) -> None:
 
 
 def test_plan_prints_jobs_time_and_disk(finished: Project) -> None:
-    done = finished.reproof("plan")
+    done = finished.cold().reproof("plan")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
     assert lines["train"][1] == "2"

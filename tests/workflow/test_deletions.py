@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,7 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         ),
     )
     environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("REPROOF", "PYTEST"))
+        key: value for key, value in os.environ.items() if not key.startswith(("REPROOF", "PYTEST", "PYTHON"))
     }
     project = Project(copy, {**environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy / "src")})
     run(project, "-m", "tests.plugin_deletion", ".", *GROUP)
@@ -82,14 +80,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def run(project: Project, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=project.path,
-        env=project.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = project.python(*arguments)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -125,7 +116,7 @@ def test_the_page_is_made_and_says_that_they_are_not_built_here(project: Project
 
 @pytest.mark.slow
 def test_no_test_but_their_own_misses_them(project: Project) -> None:
-    run(project, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
+    run(project, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--assert=plain")
     files = [f"tests/unit/{name}" for name in QUICK]
     told = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *files)
     assert " passed" in told

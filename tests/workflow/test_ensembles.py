@@ -39,7 +39,7 @@ smoke: true
 seeds: [0]
 dataset: digits
 datasets:
-  digits: {{kind: digits, test_images: 40, validation_images: 20}}
+  digits: {{kind: digits, image_size: 16, test_images: 40, validation_images: 20}}
 architecture: {{kind: cnn6, width: 0.0625}}
 training: {{epochs: 2, batch_size: 64, optimizer: adam, learning_rate: 2e-3}}
 models:

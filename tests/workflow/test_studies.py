@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from project import ROOT, Project, empty, timed
+from project import ROOT, Project, clone, empty, timed
 from tests.ours import DELETED, needs
 
 from reproof.plan.jobs import Plan
@@ -18,12 +19,27 @@ CHOICES = [*((name, budget) for name in NAMES for budget in ("quick", "paper")),
 if DELETED:  # and with it, perhaps, a study
     CHOICES = [choice for choice in CHOICES if (ROOT / f"studies/{choice[0]}.yaml").is_file()]
 
+Dry = Callable[[str, str], tuple[dict[str, int], set[str]]]
 
-@pytest.fixture
-def project(fresh: Callable[..., Project]) -> Project:
-    made = fresh((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = clone(
+        tmp_path_factory.mktemp("studies") / "project", (ROOT / "config.yaml").read_text(encoding="utf-8")
+    )
     shutil.copytree(ROOT / "studies", made.path / "studies")
     return made
+
+
+@pytest.fixture(scope="module")
+def dry(project: Project) -> Dry:
+    """Return what a dry run of a study's budget would start and make; it is run once."""
+
+    @functools.cache
+    def run(name: str, budget: str) -> tuple[dict[str, int], set[str]]:
+        return project.dry("--configfile", f"studies/{name}.yaml", "--config", f"budget={budget}")
+
+    return run
 
 
 def planned(name: str, values: dict[str, str]) -> Plan:
@@ -49,9 +65,9 @@ def expected(plan: Plan) -> dict[str, int]:
 
 
 @needs("datasets/mnist")
-def test_budget_on_the_command_line_gives_other_results(project: Project) -> None:
+def test_budget_on_the_command_line_gives_other_results(project: Project, dry: Dry) -> None:
     quick = project.jobs("--configfile", "studies/mnist.yaml")
-    paper = project.jobs("--configfile", "studies/mnist.yaml", "--config", "budget=paper")
+    _, paper = dry("mnist", "paper")
     assert "results/mnist/models/undefended/seed0/model.safetensors" in quick
     assert "results/mnist_paper/models/undefended/seed0/model.safetensors" in paper
     assert not quick & paper
@@ -78,15 +94,16 @@ def test_every_claim_at_the_papers_budgets_is_planned_in_seconds(project: Projec
 
     Processor time, and a yardstick beside it, are what a slow or busy machine does not change.
     """
-    jobs, taken = timed(lambda: project.pending("--configfile", "studies/paper.yaml"))
+    jobs, taken = timed(lambda: project.cold().pending("--configfile", "studies/paper.yaml"))
     assert jobs == expected(planned("paper", {}))
-    alike, floor = timed(empty(tmp_path / "empty", sum(jobs.values()), project.environment).pending)
+    yardstick = empty(tmp_path / "empty", sum(jobs.values()), project.environment)
+    alike, floor = timed(yardstick.cold().pending)
     assert abs(sum(alike.values()) - sum(jobs.values())) <= 2
     assert taken < 5 * floor
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "budget"), CHOICES)
-def test_snakemake_builds_the_dag_of_every_budget(project: Project, name: str, budget: str) -> None:
-    jobs = project.pending("--configfile", f"studies/{name}.yaml", "--config", f"budget={budget}")
+def test_snakemake_builds_the_dag_of_every_budget(dry: Dry, name: str, budget: str) -> None:
+    jobs, _ = dry(name, budget)
     assert jobs == expected(planned(name, {"budget": budget}))

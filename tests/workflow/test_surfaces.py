@@ -19,7 +19,7 @@ smoke: true
 seeds: [0, 1]
 dataset: digits
 datasets:
-  digits: {kind: digits, test_images: 30, validation_images: 20}
+  digits: {kind: digits, image_size: 16, test_images: 30, validation_images: 20}
 architecture: {kind: cnn6, width: 0.0625}
 training: {epochs: 1, batch_size: 256, optimizer: adam, learning_rate: 2e-3}
 models:

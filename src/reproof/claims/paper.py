@@ -151,9 +151,8 @@ class Paper(Settings):
 
     def reason_not_measurable(self, claim: Claim) -> str:
         """Return why no study can measure one of its claims; the empty text where one can."""
-        keys = frozenset({self.key})
         for entry in self.unmeasurable:
-            if any(_expression(one, self.key, keys).fullmatch(claim.claim_id) for one in entry.claims):
+            if _expression(entry.claims, self.key, frozenset({self.key}))[0].fullmatch(claim.claim_id):
                 return entry.reason
         return ""
 
@@ -200,20 +199,25 @@ def select(patterns: Iterable[str], paper: Paper, among: Sequence[Paper]) -> lis
 
     `*` stands for any text. A pattern that does not begin with a paper's key is about `paper` itself.
     """
-    keys = {other.key for other in among} | {paper.key}
-    expressions = [_expression(pattern, paper.key, frozenset(keys)) for pattern in patterns]
+    keys = frozenset({*(other.key for other in among), paper.key})
+    expression, about = _expression(tuple(patterns), paper.key, keys)
     return [
         claim
         for other in among
+        if other.key in about
         for claim in other.claims
-        if any(expression.fullmatch(claim.claim_id) for expression in expressions)
+        if expression.fullmatch(claim.claim_id)
     ]
 
 
 @functools.cache
-def _expression(pattern: str, own: str, keys: frozenset[str]) -> re.Pattern[str]:
-    full = pattern if pattern.partition(".")[0] in keys else f"{own}.{pattern}"
-    return re.compile(".*".join(re.escape(part) for part in full.split("*")))
+def _expression(
+    patterns: tuple[str, ...], own: str, keys: frozenset[str]
+) -> tuple[re.Pattern[str], frozenset[str]]:
+    """Return what fits as soon as one pattern does, and the keys of the papers that the patterns are about."""
+    full = [one if one.partition(".")[0] in keys else f"{own}.{one}" for one in patterns]
+    either = "|".join(".*".join(re.escape(part) for part in one.split("*")) for one in full)
+    return re.compile(either), frozenset(one.partition(".")[0] for one in full)
 
 
 def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None:

@@ -22,7 +22,7 @@ MARGIN = 0.3
 @functools.cache
 def digits() -> Dataset:
     module = registry.load("datasets", "digits")
-    found: Dataset = module.prepare(module.Settings(), Path("unused"))
+    found: Dataset = module.prepare(module.Settings(image_size=16), Path("unused"))
     return found
 
 

@@ -10,12 +10,11 @@ import pytest
 from reproof import registry
 from reproof.claims import independent
 from reproof.claims.independent import COLUMNS, FILE, NO, nearest_claim, read_independent, search, terms
-from reproof.claims.paper import papers
 from reproof.claims.vocabulary import FAMILIES, Terms
 from reproof.errors import ClaimError
 from reproof.report import others
 from tests.hand_made_papers import claim
-from tests.ours import WHOLE, is_here, needs
+from tests.ours import WHOLE, is_here, needs, papers_here
 
 ROW = {
     **{
@@ -248,7 +247,7 @@ def test_every_word_of_the_project_s_own_file_is_among_its_terms_with_the_plug_i
 
 
 def test_the_project_s_own_file_names_papers_that_are_there_and_sources_of_others():
-    found, known = read_independent(FILE), {paper.key: paper for paper in papers()}
+    found, known = read_independent(FILE), {paper.key: paper for paper in papers_here()}
     assert len(found) >= 30
     for one in found:
         if one.same_model != NO and is_here(f"papers/{one.same_model}"):

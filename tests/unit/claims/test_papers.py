@@ -37,9 +37,9 @@ from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import format_number
 from reproof.study.model import ThreatSettings
-from tests.ours import WHOLE, needs
+from tests.ours import WHOLE, needs, papers_here
 
-PAPERS = papers()
+PAPERS = papers_here()
 TERMS = {
     column: sorted({key for paper in PAPERS for key in paper.terms.of(family)})
     for column, family in FAMILIES.items()
@@ -315,12 +315,11 @@ def test_what_cannot_all_be_right_is_on_record():
 
 def test_a_contradiction_struck_out_leaves_its_anomalies_open():
     """Each contradiction whose cells hold an anomaly of their own is needed."""
+    every = consistency.anomalies(PAPERS)
     for paper in PAPERS:
         for position, found in enumerate(paper.contradictions):
             ids = {claim.claim_id for claim in select(found.cells, paper, PAPERS)}
-            inside = [
-                a for a in consistency.anomalies(PAPERS) if {a.first.claim_id, a.second.claim_id} <= ids
-            ]
+            inside = [a for a in every if {a.first.claim_id, a.second.claim_id} <= ids]
             if not inside:
                 continue
             rest = (*paper.contradictions[:position], *paper.contradictions[position + 1 :])

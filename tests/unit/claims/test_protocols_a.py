@@ -12,15 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from reproof import registry
 from reproof.claims.claim import Claim
-from reproof.claims.paper import Paper, papers, select
+from reproof.claims.paper import Paper, select
 from reproof.claims.protocol import Stated, grade_of, normal
 from reproof.claims.vocabulary import variant_of
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
-from tests.ours import built_here, cases_here, here, networks
+from tests.ours import built_here, cases_here, here, networks, papers_here
 
 KEYS = here("papers", "mustafa_pcl", "mirzaeian_gravity")
-ALL = {paper.key: paper for paper in papers()}
+ALL = {paper.key: paper for paper in papers_here()}
 PLACE = re.compile(r"\b(Sec\.|Eq\.|Fig\.|Table|Tables|Algorithm) ?[\dIVX]")
 OUTSIDE = ("training_images", "images", "seeds", "attack.view")
 """Settings that belong to no plug-in."""

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 
 from reproof import registry
 from reproof.claims.claim import Claim, TransferSource
-from reproof.claims.paper import Paper, papers
+from reproof.claims.paper import Paper
 from reproof.claims.protocol import Stated, normal
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.settings.values import Settings
-from tests.ours import WHOLE, built_here, cases_here, here
+from tests.ours import WHOLE, built_here, cases_here, here, papers_here
 
 KEYS = here("papers", "hassanin_dfl", "mirzaeian_dkd", "seiler_superimposition")
 BESIDE = ("images", "seeds", "training_images", "defense.members")
@@ -164,7 +164,7 @@ ATTACKS = {
 
 @functools.cache
 def _papers() -> dict[str, Paper]:
-    return {paper.key: paper for paper in papers() if paper.key in KEYS}
+    return {paper.key: paper for paper in papers_here() if paper.key in KEYS}
 
 
 def _stated(key: str, claim_id: str) -> dict[str, Stated]:

@@ -11,6 +11,7 @@ from reproof.claims.paper import papers
 from reproof.claims.vocabulary import not_built
 from reproof.errors import ClaimError
 from tests.hand_made_papers import read_paper, write_paper
+from tests.ours import papers_here
 from tests.plugin_copies import copy_without
 
 DATASET = '''
@@ -188,7 +189,7 @@ GONE = {file: gone for file, gone in GONE.items() if (registry.PACKAGE / file).e
 @pytest.fixture(scope="module")
 def ours():
     """Return the papers as they are, and what is not built of what they name."""
-    found = papers()
+    found = papers_here()
     return found, {word for paper in found for words in paper.not_built().values() for word in words}
 
 

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from torch import nn
 
 from reproof import registry
-from reproof.claims.paper import papers
 from reproof.claims.vocabulary import variant_of
 from reproof.data.dataset import DataDescription, Dataset, to_unit
 from reproof.defenses.prototype_conformity import PrototypeConformity, Prototypes, Settings
@@ -21,7 +20,7 @@ from reproof.models.defense import Progress, Trainee
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.training import TrainingSettings
 from reproof.training.loop import train
-from tests.ours import needs
+from tests.ours import needs, papers_here
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
 JOINT = Progress(6, 7, 60)
@@ -289,7 +288,7 @@ class TestNamesInClaims:
     def test_table_7_s_are_all_there(self) -> None:
         found = {
             claim.defense
-            for paper in papers()
+            for paper in papers_here()
             for claim in paper.claims
             if claim.table == "Table 7" and claim.defense != "undefended" and paper.key == "mustafa_pcl"
         }

@@ -25,14 +25,16 @@ from reproof.judging.verdicts import Judge, Verdict
 from reproof.plan.experiments import experiment
 from reproof.settings.source_names import parts
 from reproof.study.model import Choice, Model, Study
-from tests.ours import WHOLE, built_here
-from tests.unit.study.test_studies import PAPER, ledger, measurements, planned
+from tests.ours import WHOLE, built_here, papers_here
+from tests.unit.study.test_studies import PAPER, measurements, planned
 
 FILE = Path(__file__).with_name("altered_experiments.csv")
 with FILE.open(encoding="utf-8", newline="") as opened:
     LINES = list(csv.DictReader(opened))
 HERE = (
-    {claim.claim_id for paper in ledger() for claim in paper.claims if built_here(claim)} if PAPER else set()
+    {claim.claim_id for paper in papers_here() for claim in paper.claims if built_here(claim)}
+    if PAPER
+    else set()
 )
 FAR = {"equal": 0.0, "higher": 0.2, "lower": -0.2}
 ROW_S = ("images", "dataset", "architecture")
@@ -41,7 +43,7 @@ ROW_S = ("images", "dataset", "architecture")
 
 @functools.cache
 def claims() -> dict[str, Claim]:
-    return {claim.claim_id: claim for paper in ledger() for claim in paper.claims}
+    return {claim.claim_id: claim for paper in papers_here() for claim in paper.claims}
 
 
 @functools.cache
@@ -50,7 +52,11 @@ def own_study() -> tuple[Study, StudyFacts, Judge]:
     plan = planned("paper", "")
     facts = StudyFacts.read(plan.tabulate().slice)
     rows = measurements(plan)
-    return plan.study, facts, Judge(Measured(SUMMARY.frame(rows), MEASUREMENTS.frame([])), facts, ledger())
+    return (
+        plan.study,
+        facts,
+        Judge(Measured(SUMMARY.frame(rows), MEASUREMENTS.frame([])), facts, papers_here()),
+    )
 
 
 def alterations(text: str) -> dict[str, Any]:
@@ -153,7 +159,7 @@ def judged(claim: Claim, changes: dict[str, Any], measured: str) -> Verdict:
     new = StudyFacts(models, facts.attacks, overrides)
     made = measured_row(claim, row, models[row.model], changes.get("images", 10_000), measured)
     one = Measured(SUMMARY.frame([made]), MEASUREMENTS.frame([{**made, "seed": 0}]))
-    return Judge(one, new, ledger()).verdict(claim)
+    return Judge(one, new, papers_here()).verdict(claim)
 
 
 def measured_row(
@@ -200,7 +206,7 @@ def test_the_specification_is_large_enough() -> None:
     """Sixty altered experiments and more: every paper, every family of settings, every grade and word."""
     altered = [line for line in LINES if line["altered"]]
     assert len(altered) >= 60
-    assert {line["claim"].partition(".")[0] for line in altered} >= {paper.key for paper in ledger()}
+    assert {line["claim"].partition(".")[0] for line in altered} >= {paper.key for paper in papers_here()}
     assert not WHOLE or {line["claim"] for line in LINES} <= HERE
     families = {name.partition(".")[0] for line in altered for name in alterations(line["altered"])}
     assert families == {

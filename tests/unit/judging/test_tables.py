@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from reproof.claims.paper import Paper, papers
+from reproof.claims.paper import Paper
 from reproof.csv_tables import KEY, STATEMENTS, SUMMARY, VERDICTS
 from reproof.judging.difference import Difference, dump, load
 from reproof.judging.study_facts import ModelFacts, StudyFacts
@@ -16,6 +16,7 @@ from reproof.measuring.outcomes import read_outcomes
 from tests.hand_made_outcomes import BLACK, WHITE, write
 from tests.hand_made_papers import DESCRIPTION, claim
 from tests.hand_made_tables import rows
+from tests.ours import papers_here
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_order_of_files_and_rows_changes_nothing(tmp_path, files):
 
 
 def test_claims_of_all_papers_are_judged_where_none_are_given(files):
-    printed = [claim for paper in papers() for claim in paper.claims if claim.value is not None]
+    printed = [claim for paper in papers_here() for claim in paper.claims if claim.value is not None]
     assert len(tabulate(read_outcomes(files), FACTS).verdicts) == len(printed)
 
 

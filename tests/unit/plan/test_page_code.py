@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from reproof.claims import independent
-from reproof.claims.paper import papers
 from reproof.plan import page_code
 from reproof.plan.jobs import Plan
 from reproof.study import reader
+from tests.ours import papers_here
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,7 +20,7 @@ def test_what_others_found_is_data_of_the_page_alone() -> None:
     assert independent.FILE in plan.report().data_files
     assert independent.FILE not in plan.tabulate().data_files
     claims = sorted(independent.FILE.parent.glob("*/claims.csv"))
-    assert [path.parent.name for path in claims] == sorted(paper.key for paper in papers())
+    assert [path.parent.name for path in claims] == sorted(paper.key for paper in papers_here())
     assert set(claims) <= set(plan.tabulate().data_files) <= set(plan.report().data_files)
 
 

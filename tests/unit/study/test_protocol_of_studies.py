@@ -19,13 +19,12 @@ from reproof.judging.measured import Measured
 from reproof.judging.study_facts import StudyFacts
 from reproof.plan.jobs import Plan
 from reproof.study import reader
-from tests.ours import WHOLE, built_here, needs
+from tests.ours import WHOLE, built_here, needs, papers_here
 from tests.unit.study.test_studies import (
     NAMES,
     PAPER,
     ROOT,
     can_be_met,
-    ledger,
     measurements,
     paper_study,
     planned,
@@ -54,7 +53,7 @@ FEWER = {
 def candidates_of(plan: Plan) -> Candidates:
     facts = StudyFacts.read(plan.tabulate().slice)
     measured = Measured(SUMMARY.frame(measurements(plan)), MEASUREMENTS.frame([]))
-    return Candidates(measured, facts, ledger())
+    return Candidates(measured, facts, papers_here())
 
 
 @functools.cache
@@ -65,7 +64,7 @@ def candidates(name: str, budget: str) -> Candidates:
 def answers(plan: Plan, among: Candidates) -> Iterator[tuple[Claim, Candidate]]:
     """Yield what a study answers of the claims about its data sets that our papers measured."""
     datasets = {choice.settings.key for choice in plan.study.datasets.values()}
-    for paper in ledger():
+    for paper in papers_here():
         for claim in paper.claims:
             if claim.value is None or claim.dataset not in datasets or not among.protocols.origin(claim):
                 continue
@@ -159,7 +158,7 @@ def test_every_claim_is_answered_or_says_why_not() -> None:
     among = candidates("paper", "")
     assert [
         claim.claim_id
-        for paper in ledger()
+        for paper in papers_here()
         for claim in paper.claims
         if claim.value is not None and can_be_met(claim, planned("paper", "").study)
         if (among.of(claim) is None) != bool(paper.reason_not_measurable(claim))
@@ -171,7 +170,7 @@ def test_a_copy_of_a_copy_is_of_the_paper_that_measured_it() -> None:
     protocols = candidates("paper", "").protocols
     origins = {
         claim.claim_id: protocols.origin(claim)
-        for paper in ledger()
+        for paper in papers_here()
         if paper.key in ("mirzaeian_gravity", "mustafa_pcl")
         for claim in paper.claims
     }

@@ -11,9 +11,7 @@ import jsonschema
 import pytest
 
 from reproof import cli, registry
-from reproof.claims import paper as claims_paper
 from reproof.claims.claim import Claim
-from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import variant_of
 from reproof.csv_tables import MEASUREMENTS, SUMMARY
 from reproof.diagnostics.lengths import Length, length_of
@@ -28,7 +26,7 @@ from reproof.study import layers as study_layers
 from reproof.study import model as study_model
 from reproof.study import reader
 from reproof.study import schema as study_schema
-from tests.ours import WHOLE, built_here, here, needs
+from tests.ours import WHOLE, built_here, here, needs, papers_here
 
 ROOT = Path(__file__).parents[3]
 USUAL = {"mnist": "cnn6", "fashion_mnist": "cnn6", "cifar10": "resnet", "cifar100": "resnet", "svhn": "resnet",
@@ -270,11 +268,6 @@ def planned(name: str, budget: str) -> Plan:
     return Plan(reader.load(files, {"budget": budget} if budget else {}))
 
 
-@functools.cache
-def ledger() -> list[Paper]:
-    return claims_paper.papers()
-
-
 def composed(plan: Plan, threat: study_model.ThreatSettings) -> bool:
     """Say whether a threat is that of composed attacks alone, under which every model stands."""
     return all(choice.settings.composed for choice in plan.study.suite_attacks[threat.suite].values())
@@ -359,10 +352,10 @@ def measurements(plan: Plan) -> list[dict[str, Any]]:
 def judged(plan: Plan) -> Counter[tuple[str, str]]:
     """Return how many claims the study would judge, by paper and the claim's defense."""
     facts = StudyFacts.read(plan.tabulate().slice)
-    claims = {claim.claim_id: claim for paper in ledger() for claim in paper.claims}
+    claims = {claim.claim_id: claim for paper in papers_here() for claim in paper.claims}
     rows = measurements(plan)
     of_a_seed = MEASUREMENTS.frame({**row, "seed": plan.study.seeds[0]} for row in rows)
-    _, _, verdicts = judge_claims(SUMMARY.frame(rows), of_a_seed, facts, ledger())
+    _, _, verdicts = judge_claims(SUMMARY.frame(rows), of_a_seed, facts, papers_here())
     return Counter(
         (verdict.paper, variant_of(claims[verdict.claim_id].defense))
         for verdict in verdicts
@@ -512,7 +505,7 @@ def wanted(name: str, budget: str) -> dict[tuple[str, str], int]:
     datasets = {choice.settings.key for choice in planned(name, budget).study.datasets.values()}
     lost = Counter(
         (paper.key, variant_of(claim.defense))
-        for paper in ledger()
+        for paper in papers_here()
         for claim in paper.claims
         if claim.dataset in datasets and not can_be_met(claim, planned(name, budget).study)
     )

@@ -343,9 +343,10 @@ def make_defense(name: str) -> Defense[Any]:
         return PlainDefense()
     found = registry.load_class("defenses", name, Defense)
     settings = registry.settings_class("defenses", name)
-    # A defense that trains networks of its own beside the classifier has them narrow here: it takes seconds otherwise.
-    narrow = {"width": 4} if "width" in settings.model_fields else {}
-    return found(settings(**narrow))
+    # A defense that trains networks of its own beside the classifier has them narrow here, and searches are short: it
+    # takes seconds otherwise.
+    short = {"width": 4, "latent": 8, "blocks": 2, "epochs": 4, "critic_steps": 2, "steps": 2}
+    return found(settings(**{key: value for key, value in short.items() if key in settings.model_fields}))
 
 
 class TestCheckpoint:
