@@ -21,6 +21,16 @@ _ARGUMENTS = (
     "--no-first-run",
 )
 
+UNFOLD = """
+async () => {
+  while (document.querySelector('.later, main details:not([open])')) {
+    document.querySelectorAll('main details').forEach((fold) => { fold.open = true; });
+    await new Promise((done) => setTimeout(done, 5));
+  }
+}
+"""
+"""Unfolds all that is folded on a page, once it is built."""
+
 
 @contextlib.contextmanager
 def launched() -> Iterator[Browser]:

@@ -19,6 +19,8 @@ PACKAGES = {
 """Sub-folder of such a folder -> the package that its files become modules of."""
 _PLACE = Path(__file__).parent
 _used: tuple[Path, ...] = ()
+_added: set[str] = set()
+"""Folders that were put on a package's path, so that they can be taken off it."""
 
 
 def used() -> tuple[Path, ...]:
@@ -54,7 +56,10 @@ def import_plug_in(name: str) -> None:
     for family, found in PACKAGES.items():
         if found == package:
             module = importlib.import_module(package)
-            module.__path__ = [str(_inside(package)), *map(str, folders(family))]
+            own = [path for path in module.__path__ if path not in _added]
+            outside = [str(folder) for folder in folders(family)]
+            _added.update(outside)
+            module.__path__ = own + outside
 
 
 def file_of(name: str) -> Path | None:

@@ -176,6 +176,8 @@ class RunLog(LogHandlerBase):
         if not self._live:
             width = len(str(self._total))
             self._say(f"{self._done:>{width}}/{self._total}  {task.name}  {wording.duration(seconds)}")
+        for line in _told_in(task.log):
+            self._say(line)
 
     def _fail(self, told: Mapping[str, Any]) -> None:
         log = next(iter(told["log"]), "")
@@ -273,6 +275,15 @@ def _told(failed: list[Task]) -> list[str]:
         log = _end_of(task.log, LINES // len(shown) - 2)
         lines += ["", f"{task.name} failed; the end of {task.log or 'its log'}:", *log]
     return lines
+
+
+def _told_in(log: str) -> list[str]:
+    """Return what a job that ended well told people in its log, such as a warning."""
+    try:
+        lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines() if log else []
+    except OSError:
+        return []
+    return [line for line in lines if line.startswith("reproof: ")]
 
 
 def _end_of(log: str, count: int) -> list[str]:

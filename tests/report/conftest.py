@@ -9,7 +9,7 @@ from typing import Any
 import made_up_study
 import pytest
 from playwright.sync_api import Browser, Page
-from tests.browsers import quiet
+from tests.browsers import UNFOLD, quiet
 
 from reproof.report import render
 
@@ -29,16 +29,6 @@ def page_file(html: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "made_up.html"
     path.write_text(html, encoding="utf-8")
     return path
-
-
-UNFOLD = """
-async () => {
-  while (document.querySelector('.later, main details:not([open])')) {
-    document.querySelectorAll('main details').forEach((fold) => { fold.open = true; });
-    await new Promise((done) => setTimeout(done, 5));
-  }
-}
-"""
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.unit.study.test_studies import ledger, measurements, planned
+from tests.ours import papers_here
+from tests.unit.study.test_studies import measurements, planned
 
 from reproof import csv_tables, reference
 from reproof.claims.independent import read_independent
@@ -51,7 +52,7 @@ def report_data(name: str = "") -> ReportData:
         summary=summary,
         measurements=of_a_seed,
         verdicts=csv_tables.VERDICTS.frame(_verdicts(rows)),
-        papers=ledger(),
+        papers=papers_here(),
         trails=list(stage._trails(plan)),
         records=records,
         stale=dict.fromkeys(records, "the code that makes it has changed since"),
@@ -137,7 +138,7 @@ def _verdicts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield a verdict of every claim, each on another measurement; the judge would take longer than the page."""
     empty = dict.fromkeys(column.name for column in csv_tables.VERDICTS.columns)
     texts = {column.name: "" for column in csv_tables.VERDICTS.columns if column.kind == "text"}
-    claims = [claim for paper in ledger() for claim in paper.claims if claim.value is not None]
+    claims = [claim for paper in papers_here() for claim in paper.claims if claim.value is not None]
     for number, (claim, row) in enumerate(zip(claims, itertools.cycle(rows))):
         differences = [
             Difference("training.epochs", str(number), "350", "B"),

@@ -8,7 +8,7 @@ import made_up_study
 import pandas as pd
 import pytest
 from tests.ours import needs
-from unfolded import render
+from tests.unfolded import render
 
 from reproof.report.cards import Cards
 from reproof.report.contents import ReportData, rows

@@ -6,7 +6,7 @@ import dataclasses
 
 import made_up_study
 from made_up_study import frame
-from unfolded import render
+from tests.unfolded import render
 
 from reproof.diagnostics.checklist import ITEMS
 from reproof.report.contents import empty

@@ -12,7 +12,7 @@ import made_up_study
 import pytest
 from made_up_study import frame
 from tests.ours import needs
-from unfolded import render
+from tests.unfolded import render
 
 from reproof import registry
 from reproof.claims.claim import Claim

@@ -8,7 +8,7 @@ import re
 import made_up_study
 import pytest
 from tests.ours import needs
-from unfolded import render
+from tests.unfolded import render
 
 from reproof.claims.independent import IndependentMeasurement
 from reproof.report import ReportData, others

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import made_up_study
 import pytest
 from tests.ours import needs
-from unfolded import unpacked
+from tests.unfolded import unpacked
 
 from reproof.report import DrawnFigure, page, render
 from reproof.report.inlined_svg import InlinedFigures, taken_in_turns

@@ -19,7 +19,7 @@ from made_up_study import frame, rows_of
 from playwright.sync_api import Browser, Page
 from tests.browsers import until
 from tests.ours import needs, papers_here
-from unfolded import unpacked
+from tests.unfolded import unpacked
 
 from reproof import registry
 from reproof.claims import vocabulary as claims_vocabulary

@@ -17,6 +17,11 @@ from reproof.report import reasons
 KINDS = [
     (Difference("dataset", "digits", "fashion_mnist"), {}, "data set: digits, not Fashion-MNIST"),
     (
+        Difference("weights", "", "", "B"),
+        {},
+        "its weights were trained elsewhere, in a way that is not known here",
+    ),
+    (
         Difference("architecture", "cnn6 (width 0.25)", "resnet110"),
         {},
         "network: CNN-6 (width 0.25), not ResNet-110",

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from made_up_study import frame
 from playwright.sync_api import Page
-from unfolded import unfolded
+from tests.unfolded import unfolded
 
 from reproof.diagnostics.sanity_check import CHECKS
 from reproof.report import ReportData, render

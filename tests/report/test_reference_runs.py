@@ -13,7 +13,7 @@ import pytest
 from made_up_study import frame, rows_of
 from playwright.sync_api import Page
 from tests.ours import needs
-from unfolded import unfolded
+from tests.unfolded import unfolded
 
 from reproof import csv_tables
 from reproof.judging.difference import Difference, dump

@@ -14,7 +14,7 @@ from pathlib import Path
 import made_up_study
 import pytest
 from tests.ours import needs
-from unfolded import render, unfolded
+from tests.unfolded import render, unfolded
 
 from reproof import registry
 from reproof.report import ReportData, sections
@@ -192,7 +192,8 @@ for template in sorted(folder.glob("*.html.j2")):
     if not os.fork():
         import made_up_study
         import reproof.stages.report
-                assert Path(reproof.stages.report.__file__).parents[1] == folder.parents[1]
+        from tests.unfolded import render
+        assert Path(reproof.stages.report.__file__).parents[1] == folder.parents[1]
         html = render(made_up_study.report_data(pickle.loads(tree.read_bytes())))
         print(files[1].stem, html.count("<section id="), flush=True)
         os._exit(0)
@@ -207,7 +208,7 @@ def test_the_page_is_made_where_a_section_s_files_are_not_there(
     tree: made_up_study.Tree, tmp_path: Path
 ) -> None:
     """In a copy of the package, and in processes that never saw them: the job of the page, and what it imports."""
-    package = FOLDER.parents[1]
+    package, here = FOLDER.parents[1], Path(__file__).parent
     shutil.copytree(package, tmp_path / "src" / "reproof", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tree.pickle").write_bytes(pickle.dumps(tree))
     copy = tmp_path / "src" / "reproof" / "report" / "sections"
@@ -215,7 +216,7 @@ def test_the_page_is_made_where_a_section_s_files_are_not_there(
         [sys.executable, "-c", WITHOUT, str(copy), str(tmp_path / "tree.pickle")],
         env={
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-            "PYTHONPATH": f"{tmp_path / 'src'}{os.pathsep}{Path(__file__).parent}",
+            "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "src", here, here.parents[1]))),
         },
         capture_output=True,
         text=True,

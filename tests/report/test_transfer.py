@@ -9,7 +9,7 @@ from typing import Any
 import made_up_study
 import pytest
 from made_up_study import frame, rows_of
-from unfolded import render
+from tests.unfolded import render
 
 from reproof import wording
 from reproof.report import ReportData, ShownModel

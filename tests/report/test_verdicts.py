@@ -13,7 +13,7 @@ from made_up_study import frame
 from playwright.sync_api import Page
 from tests.hand_made_papers import claim
 from tests.ours import needs
-from unfolded import render
+from tests.unfolded import render
 
 from reproof.claims.protocol import Experiment, Grade
 from reproof.judging import equivalence

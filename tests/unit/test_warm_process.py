@@ -223,7 +223,8 @@ def test_where_a_driver_has_its_jobs_ask(
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setenv(warm_client.WARM, off)
     monkeypatch.setattr("tempfile.gettempdir", lambda: temporary)
-    monkeypatch.setattr(snakemake_driver, "_drop_stale_locks", lambda folder: None)
+    for name in ("_drop_stale_locks", "_compare_records", "speak"):
+        monkeypatch.setattr(snakemake_driver, name, lambda *_: None)
     settings = SimpleNamespace(deployment_method=set())
     plan: Any = SimpleNamespace(study=SimpleNamespace(arguments=()))
     snakemake_driver.prepare(SimpleNamespace(is_main_process=main, deployment_settings=settings), plan)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from project import ROOT, Project, clone
+from tests import unfolded
 from tests.hand_made_papers import write_paper
 
 ATTACK = '''\
@@ -302,7 +303,7 @@ def test_the_checklist_goes_by_what_the_attack_declares(project: Project) -> Non
 
 
 def test_the_page_names_them_rightly(project: Project) -> None:
-    page = (project.path / "report/tiny.html").read_text(encoding="utf-8")
+    page = unfolded.read(project.path / "report/tiny.html")
     for words in ("Darkening", "Four stripes", "Linear network", "label smoothing", "Sixth 2020", "8/255"):
         assert words in page, words
     assert "This study has 2 attacks of its own." in page
@@ -339,6 +340,6 @@ def test_an_attack_that_goes_again_leaves_its_claims_readable(project: Project, 
     without.make_in_one_process()
     verdicts = [row for row in table(without, "verdicts") if row["paper"] == "sixth"]
     assert [row["verdict"] for row in verdicts] == ["not measured"] * 3
-    page = (without.path / "report/tiny.html").read_text(encoding="utf-8")
+    page = unfolded.read(without.path / "report/tiny.html")
     assert "Dimming is not built here" in page
     assert "Darkening" not in page

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from project import ROOT, Project, empty, timed
+from tests import unfolded
 from tests.ours import is_here
 
 TABLES = [
@@ -30,7 +31,7 @@ def rows(project: Project, table: str) -> list[dict[str, str]]:
 
 
 def test_chain_ends_with_the_page_and_its_tables(finished: Project) -> None:
-    page = (finished.path / "report/tiny.html").read_text()
+    page = unfolded.read(finished.path / "report/tiny.html")
     assert "<title>" in page
     assert "Centred" in page
     assert list(finished.tables()) == TABLES

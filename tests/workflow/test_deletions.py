@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from project import ALL_JOBS, ROOT, SMALLEST, Project
+from tests import unfolded
 from tests.ours import is_here
 from tests.plugin_deletion import FOUNDATIONS, delete
 
@@ -109,7 +110,7 @@ def test_the_page_is_made_and_says_that_they_are_not_built_here(project: Project
     study = SMALLEST.replace("epochs: 6", "epochs: 1").replace("steps: 20", "steps: 2")
     (tmp_path / "config.yaml").write_text(study, encoding="utf-8")
     run(Project(tmp_path, project.environment), "-c", ALL_JOBS)
-    page = (tmp_path / "report/tiny.html").read_text(encoding="utf-8")
+    page = unfolded.read(tmp_path / "report/tiny.html")
     for word, title in CLAIMED.items():
         assert (f"{title} is not built here" in page) == (word in GROUP)
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from project import Project, clone
+from tests import unfolded
 from tests.ours import needs
 from torch import Tensor
 
@@ -119,7 +120,7 @@ def own(names: set[str], ending: str = "") -> set[str]:
 
 
 def test_the_page_is_made_and_a_second_run_has_nothing_to_do(voted: Project) -> None:
-    page = (voted.path / "report/tiny.html").read_text()
+    page = unfolded.read(voted.path / "report/tiny.html")
     assert "Diverse" in page
     assert "Boosted" in page
     assert "STALE" not in page.split("Glossary")[0]
@@ -298,7 +299,7 @@ def test_images_are_made_on_several_networks_together(voted: Project) -> None:
 
 
 def test_the_page_names_the_networks_behind_such_images(voted: Project) -> None:
-    page = (voted.path / "report/tiny.html").read_text()
+    page = unfolded.read(voted.path / "report/tiny.html")
     assert "results/tiny/transfer/main+second/seed0/jointly.safetensors" in page
 
 

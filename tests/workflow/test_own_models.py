@@ -14,7 +14,7 @@ import torch
 import torchvision
 import yaml
 from project import ROOT, Project, clone
-from tests import own_things
+from tests import own_things, unfolded
 from tests.ours import needs
 
 from reproof import new
@@ -129,7 +129,7 @@ def test_nothing_is_left_to_do_and_only_ours_was_trained(project: Project) -> No
     weights.unlink()
     printed = project.make(str(weights.relative_to(project.path)))
     assert weights.read_bytes() == before
-    assert "1 of 1 steps (100%) done" in printed
+    assert "1 of 1 job done" in printed
     assert "reproof: foreign: " in printed, "clean accuracy, first of all"
     assert sorted(path.parent.parent.name for path in (project.path / "results").rglob("history.csv")) == [
         "calm",
@@ -164,7 +164,7 @@ def test_a_foreign_network_is_as_accurate_here_as_where_it_was_trained(project: 
 
 
 def test_the_page_shows_them_and_warns_of_the_untrained_one(project: Project) -> None:
-    page = (project.path / "report/tiny.html").read_text(encoding="utf-8")
+    page = unfolded.read(project.path / "report/tiny.html")
     for words in (
         *("shading", "calm logits", "two stripes", "own models of ResNet-18 of torchvision, Foreign"),
         *("ResNet-18 of torchvision", "resnet18.pth", "Table 1", '<a href="#own_models">own models</a>'),

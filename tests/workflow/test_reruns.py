@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 
 from project import JOINT, ROOT, Project
+from tests import unfolded
 
 AFTERWARDS = {"tabulate": 1, "draw": 1, "report": 1, "all": 1}
 
@@ -68,7 +69,9 @@ def test_one_defense_reruns_its_own_jobs_and_what_follows(changeable: Project) -
     models = {
         name
         for name in made
-        if not any(f"/{last}/" in f"/{name}" for last in ("tables", "figures", "report"))
+        if not any(
+            f"/{last}/" in f"/{name}" for last in ("tables", "figures", "report", "answer.json", "answer.md")
+        )
     }
     assert models
     assert all("/centred/" in name for name in models), models
@@ -116,7 +119,9 @@ def test_a_new_model_runs_only_its_own_jobs(changeable: Project) -> None:
     own = {
         name
         for name in made
-        if not any(f"/{last}/" in f"/{name}" for last in ("tables", "figures", "report"))
+        if not any(
+            f"/{last}/" in f"/{name}" for last in ("tables", "figures", "report", "answer.json", "answer.md")
+        )
     }
     assert own
     assert all("/newcomer/" in name for name in own), own
@@ -143,13 +148,13 @@ def test_results_that_no_longer_fit_are_stamped_stale_without_snakemakes_memory(
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
     done = changeable.reproof("report")
     assert done.returncode == 0, done.stderr
-    page = (changeable.path / "report/tiny.html").read_text()
+    page = unfolded.read(changeable.path / "report/tiny.html")
     assert "STALE" in page
     assert "results/tiny/models/centred/seed0/model.safetensors" in page
 
 
 def test_fresh_results_are_not_stamped(finished: Project) -> None:
-    assert "STALE" not in (finished.path / "report/tiny.html").read_text().split("Glossary")[0]
+    assert "STALE" not in unfolded.read(finished.path / "report/tiny.html").split("Glossary")[0]
 
 
 def test_profile_switch_and_environment_comment_rerun_nothing(changeable: Project) -> None:

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from markupsafe import escape
@@ -23,6 +24,11 @@ WITHOUT_SCRIPT = re.compile(r'<noscript><section id="cards">.*?</section></noscr
 def render(data: ReportData) -> str:
     """Return the page's HTML, unfolded."""
     return unfolded(report.render(data))
+
+
+def read(path: Path) -> str:
+    """Return a page's HTML in a file, unfolded."""
+    return unfolded(path.read_text(encoding="utf-8"))
 
 
 def unfolded(html: str) -> str:
