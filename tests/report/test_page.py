@@ -529,7 +529,7 @@ def test_a_command_is_copied_from_a_card(open_page: Open) -> None:
 
 def test_an_address_with_a_card_opens_it(open_page: Open) -> None:
     page = open_page(fragment="#card-claim-made_up.6")
-    assert "claimed" in page.locator("dialog").inner_text()
+    assert "claimed" in page.locator("dialog[open]").inner_text()
     page.keyboard.press("Escape")
     assert not page.locator("dialog").is_visible()
 
@@ -550,7 +550,7 @@ def test_fits_a_phone(open_page: Open, scheme: str) -> None:
     assert edge is not None
     assert abs(first["x"] - edge["x"]) <= 1
     page.locator("td.claim a.number").first.click()
-    panel = page.locator("dialog").bounding_box()
+    panel = page.locator("dialog[open]").bounding_box()
     assert panel is not None
     assert panel["x"] >= 0
     assert panel["width"] <= 390
@@ -726,7 +726,7 @@ def test_missing_records_and_rows_are_told(tree: made_up_study.Tree, open_page: 
     path.write_text(render(data), encoding="utf-8")
     page = open_page(path)
     page.locator("figcaption a.number").first.click()
-    assert "nothing says how this file was made" in page.locator("dialog").inner_text()
+    assert "nothing says how this file was made" in page.locator("dialog[open]").inner_text()
 
 
 def squeezed(text: str) -> str:

@@ -160,7 +160,7 @@ def test_the_table_is_read_and_leads_to_numbers(page_of_many: Path, open_page: O
     assert f"The numbers of {GATES[0]} and 1." in sentence.inner_text()
     assert sentence.is_visible()
     page.locator("details#flags-model_1 a.number").click()
-    card = page.locator("dialog").inner_text()
+    card = page.locator("dialog[open]").inner_text()
     assert f"The numbers of {GATES[4]} and 1." in card
     assert "red_flags.csv" in card
     assert UNCHECKED not in card
