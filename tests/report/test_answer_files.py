@@ -14,7 +14,7 @@ import yaml
 from reproof import cli
 from reproof.provenance import ROOT
 from reproof.report import answer_files
-from reproof.report.answer import Answer, answer
+from reproof.report.answer import Answer, ModelAnswer, answer
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,39 @@ def test_a_terminal_gets_a_line_a_paper(found: Answer) -> None:
     assert head == f"{count} of the papers' own numbers were judged, {count} of them by this run:"
     assert len(lines) == len(found.papers)
     assert [line.split("  ")[0].strip() for line in lines] == [paper.name for paper in found.papers]
+
+
+def test_a_run_of_few_models_tells_how_they_did() -> None:
+    """A study of one's own is about its model: that stands first."""
+    mine = ModelAnswer("mine", "My model", 0.94, (("L∞, ε = 0.1", 0.19), ("L∞, ε = 0.3", 0.0)))
+    few, many = (
+        json.loads(
+            answer_files.as_json(
+                Answer("x", "X", "", (), tuple(replace(mine, name=str(n)) for n in range(count)))
+            )
+        )
+        for count in (1, 4)
+    )
+    assert few["models"]["0"] == {
+        "title": "My model", "clean": 0.94, "left": {"L∞, ε = 0.1": 0.19, "L∞, ε = 0.3": 0.0},
+    }  # fmt: skip
+    first, second = answer_files.in_lines(few)
+    assert first == (
+        "My model: 94.0 % of clean images right; left under all attacks together: "
+        "19.0 % (L∞, ε = 0.1), 0.0 % (L∞, ε = 0.3)"
+    )
+    assert second.startswith("0 of the papers' own numbers")
+    assert len(list(answer_files.in_lines(many))) == 1
+
+
+def test_models_are_those_of_the_summary(tree: made_up_study.Tree) -> None:
+    data = made_up_study.report_data(tree)
+    found = {one.name: one for one in answer(data).models}
+    rows = data.summary[(data.summary["metric"] == "accuracy") & (data.summary["attack"] == "none")]
+    assert {name: one.clean for name, one in found.items()} == dict(
+        zip(rows["model"], rows["value"], strict=True)
+    )
+    assert any(one.left for one in found.values())
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from reproof.claims.independent import IndependentMeasurement, search
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import METRICS
 from reproof.report import numbers, others, reasons, shown_verdict
-from reproof.report.contents import ReportData
+from reproof.report.contents import ReportData, rows
 from reproof.report.evidence import THIS_RUN, BestEvidence, Evidence, attacked_directly, own_claims
 from reproof.report.shown_verdict import ShownVerdict
 from reproof.report.tally import Tally
 from reproof.report.verdict_words import JUDGED
-from reproof.settings.table_words import NO_ATTACK
+from reproof.settings.table_words import NO_ATTACK, WORST_CASE
 
 OTHER_EXPERIMENT = "not the paper’s own experiment"
 NOT_MEASURED = "not measured"
@@ -97,13 +97,26 @@ class PaperAnswer:
 
 
 @dataclass(frozen=True)
+class ModelAnswer:
+    """How a model of this run did, over all of its seeds."""
+
+    name: str
+    title: str
+    clean: float
+    """The share of test images that it gets right."""
+    left: tuple[tuple[str, float], ...]
+    """Budget in words, and the share that it gets right under each attack of the run within it."""
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What is known of all papers."""
+    """What is known of all papers, and of this run's models."""
 
     study: str
     title: str
     sentence: str
     papers: tuple[PaperAnswer, ...]
+    models: tuple[ModelAnswer, ...] = ()
 
     @property
     def judged_by(self) -> Counter[str]:
@@ -120,7 +133,18 @@ def answer(data: ReportData) -> Answer:
         for paper in data.papers
         for claim in own_claims(paper)
     )
-    return Answer(data.study, data.title, _sentence(total, papers), papers)
+    return Answer(data.study, data.title, _sentence(total, papers), papers, tuple(_models(data)))
+
+
+def _models(data: ReportData) -> Iterator[ModelAnswer]:
+    accuracy = data.summary[data.summary["metric"] == "accuracy"]
+    clean = {row.model: row.value for row in rows(accuracy[accuracy["attack"] == NO_ATTACK])}
+    worst = accuracy[accuracy["attack"] == WORST_CASE]
+    for model in data.models:
+        if model.name in clean:
+            own = rows(worst[worst["model"] == model.name])
+            left = tuple((wording.parameters(row.parameters), row.value) for row in own)
+            yield ModelAnswer(model.name, model.title, clean[model.name], left)
 
 
 def _of_paper(paper: Paper, data: ReportData, best: BestEvidence) -> PaperAnswer:

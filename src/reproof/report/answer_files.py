@@ -7,8 +7,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reproof import wording
 from reproof.report.answer import Answer, Headline, PaperAnswer
 from reproof.report.evidence import THIS_RUN
+
+FEW = 3
+"""So many models are told one by one in a terminal: a study of somebody's own is about them."""
 
 
 def as_json(found: Answer) -> str:
@@ -21,6 +25,9 @@ def as_json(found: Answer) -> str:
         "title": found.title,
         "sentence": found.sentence,
         "judged_by": dict(found.judged_by),
+        "models": {
+            one.name: {"title": one.title, "clean": one.clean, "left": dict(one.left)} for one in found.models
+        },
         "papers": [_paper(paper) for paper in found.papers],
     }
     return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -124,7 +131,14 @@ def _plain(text: str) -> str:
 
 
 def in_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield where the evidence is from, then a line a paper, of what `as_json` wrote."""
+    """Yield a line for each model of a run of few, where the evidence is from, then a line a paper.
+
+    told: what `as_json` wrote.
+    """
+    for one in told["models"].values() if len(told["models"]) <= FEW else ():
+        left = ", ".join(f"{wording.measure(share)} % ({budget})" for budget, share in one["left"].items())
+        clean = f"{one['title']}: {wording.measure(one['clean'])} % of clean images right"
+        yield f"{clean}; left under all attacks together: {left}" if left else clean
     judged = told["judged_by"]
     own = judged.get(THIS_RUN, 0)
     yield f"{sum(judged.values()):,} of the papers' own numbers were judged, {own or 'none'} of them by {THIS_RUN}:"
