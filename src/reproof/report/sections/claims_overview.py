@@ -20,7 +20,7 @@ from reproof.report.shared import Shared
 from reproof.report.tally import Tally
 from reproof.report.verdict_words import JUDGED
 
-SECTION = Section("fell", "How the claims fell", order=10)
+SECTION = Section("fell", "How they fell in this run", order=10, heading="How the claims fell in this run")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def build(shared: Shared) -> dict[str, Any]:
     overview = [(paper.key, paper.name, paper.overview) for paper in papers]
     if len(overview) > 1:
         overview.append(("", "All papers", tuple(map(sum, zip(*(row[2] for row in overview), strict=True)))))
-    return {"papers": papers, "overview": overview, "judged": JUDGED}
+    return {"papers": papers, "overview": overview, "judged": JUDGED, "study_title": shared.data.title}
 
 
 def _counts(shared: Shared, paper: Paper) -> PaperCounts:

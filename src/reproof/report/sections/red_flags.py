@@ -15,7 +15,7 @@ from reproof.report.contents import rows
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("flags", "Red flags", order=46)
+SECTION = Section("flags", "Red flags", order=46, heading="Red flags of this run")
 STATES: Mapping[State, str] = {
     "raised": "⚑",
     "too few images to tell": "?",
