@@ -163,10 +163,12 @@ def only(gate):
     return {name: None if name in UNASKED else name == gate for name in CHECKS}
 
 
+@needs("attacks/autoattack")
 def test_an_honest_model_raises_nothing():
     assert raised() == only(None)
 
 
+@needs("attacks/autoattack")
 @pytest.mark.parametrize(
     ("gate", "change", "beaten"),
     [
@@ -481,6 +483,7 @@ def test_a_suite_s_own_settings_count():
     assert flags(suite_overrides={("other", *place[1:]): changed})["more_steps"].raised is False
 
 
+@needs("attacks/autoattack")
 def test_what_is_unknown_is_not_checked():
     unknown = {"more_steps", "more_restarts", "more_queries", "plain_vs_adaptive", *UNASKED}
     assert {gate for gate, flag in flags(attacks=None).items() if flag.raised is None} == unknown
@@ -567,6 +570,7 @@ def in_l2(*arguments, **options):
     )
 
 
+@needs("attacks/autoattack")
 def test_no_check_compares_budgets_of_two_norms():
     """Each pair would raise its check if both were in one norm."""
     for check, strong, weak in (
