@@ -103,3 +103,41 @@ def test_a_folder_that_cannot_be_used_is_named(make: Any, words: str, tmp_path: 
     with pytest.raises(StudyError, match=words):
         parse(tmp_path / "mine")
     plugin_folders.use(())
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        ("from ._sizes import FACTOR", "_sizes.py"),
+        ("from . import _sizes", "_sizes.py"),
+        ("from reproof.attacks import _sizes", "_sizes.py"),
+    ],
+)
+def test_what_an_own_plug_in_imports_is_part_of_its_code(words: str, file: str, folder: Path) -> None:
+    """The numbers of before would stand silently otherwise."""
+    path = folder / "attacks/shading.py"
+    path.write_text(path.read_text() + f"\n{words}\n")
+    (folder / "attacks" / file).write_text("FACTOR = 1.0\n")
+    parse(folder)
+    assert f"reproof.attacks.{file.removesuffix('.py')}" in code_digest.reached(
+        frozenset({"reproof.attacks.shading"})
+    )
+
+
+def test_a_network_s_package_is_followed_whole(tmp_path: Path) -> None:
+    texts = {
+        "network.py": "from pkg import build\nimport other.deep.inner\n",
+        "pkg/__init__.py": "from .net import build\n",
+        "pkg/net.py": "from . import sizes\nfrom ..beside import WIDTH\n",
+        "pkg/sizes.py": "WIDTH = 3\n",
+        "beside.py": "WIDTH = 3\n",
+        "other/__init__.py": "",
+        "other/deep/__init__.py": "",
+        "other/deep/inner.py": "",
+        "unrelated.py": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = {str(path.relative_to(tmp_path)) for path in code_digest.own_files(tmp_path / "network.py")}
+    assert found == set(texts) - {"unrelated.py"}

@@ -25,6 +25,8 @@ _NEUTRAL = frozenset(
     }
 )
 """Modules that carry results about but make none; editing them reruns nothing."""
+_VERSION = 2
+"""Of what is remembered of a text."""
 MOST = 5000
 """Texts that are remembered."""
 
@@ -59,9 +61,17 @@ def _reached(modules: frozenset[str], _folders: tuple[Path, ...]) -> frozenset[s
         if name not in found and name not in _NEUTRAL:
             found.add(name)
             parsed = _parsed(_source(name))
-            todo.extend(parsed.imported)
-            todo.extend(filter(_is_module, parsed.named))
+            todo.extend(one for one in parsed.imported if not one.startswith("."))
+            named = [_absolute(one, name) for one in (*parsed.imported, *parsed.named)]
+            todo.extend(filter(_is_module, named))
     return frozenset(found)
+
+
+def _absolute(imported: str, module: str) -> str:
+    """Return the full name of what a module imports, as `.name` or `..name` too."""
+    words = imported.lstrip(".")
+    dots = len(imported) - len(words)
+    return ".".join([*module.split(".")[:-dots], words]) if dots else imported
 
 
 @functools.cache
@@ -99,13 +109,22 @@ def own_files(path: Path) -> tuple[Path, ...]:
         except (SyntaxError, ValueError, OSError) as error:
             raise StudyError(f"{file}: cannot be read as Python: {error}") from error
         for node in _statements(tree):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names, base = [], path.parent
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [".".join(filter(None, (node.module, alias.name))) for alias in node.names]
+                base = file.parents[node.level - 1] if node.level else base
             for name in names:
-                beside = path.parent.joinpath(*name.split("."))
-                todo += [one for one in (beside.with_suffix(".py"), beside / "__init__.py") if one.is_file()]
+                todo += _beside(base, name.split("."))
     return tuple(found)
+
+
+def _beside(base: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yield the files that an import of `a.b.c` runs, as far as they lie below a folder: of a, of a.b, of a.b.c."""
+    for end in range(1, len(parts) + 1):
+        place = base.joinpath(*parts[:end])
+        yield from (one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file())
 
 
 class Parsed(NamedTuple):
@@ -131,7 +150,7 @@ class Memory:
 
     def parsed(self, text: bytes, name: str) -> Parsed:
         """Return what a module's text says, parsed only if no run has done so with this Python."""
-        key = hashlib.sha256(sys.version.encode() + text).hexdigest()
+        key = hashlib.sha256(f"{sys.version} {_VERSION}".encode() + text).hexdigest()
         if key not in self.known:
             self.known[key], self.new = list(_parse(text, name)), True
         return Parsed(*self.known[key])
@@ -196,6 +215,10 @@ def _imports(statements: Sequence[ast.stmt]) -> tuple[list[str], list[str]]:
             continue
         if isinstance(node, ast.Import):
             imported += [alias.name for alias in node.names if alias.name.split(".")[0] == "reproof"]
+        elif isinstance(node, ast.ImportFrom) and node.level:  # in a plug-in of somebody's own
+            dots = "." * node.level + (f"{node.module}." if node.module else "")
+            imported += [dots[:-1]] if node.module else []
+            named += [f"{dots}{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reproof":
             imported.append(node.module)
             named += [f"{node.module}.{alias.name}" for alias in node.names]
