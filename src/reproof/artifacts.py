@@ -103,7 +103,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     from safetensors.torch import save_file
 
     header = {"reproof": json.dumps(metadata, sort_keys=True)}
-    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for key, tensor in tensors.items():
+        kept = tensor.detach().cpu().contiguous()
+        place = kept.untyped_storage().data_ptr()
+        plain[key] = kept.clone() if place in places else kept  # parameters that two layers share
+        places.add(place)
     with writing(path) as temporary:
         try:
             save_file(plain, temporary, metadata=header)

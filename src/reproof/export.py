@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reproof import artifacts, wording
 from reproof.csv_tables import SCHEMAS, SUMMARY
 from reproof.errors import ArtifactError, StudyError
+from reproof.plan import freshness
 from reproof.plan.jobs import Plan
 from reproof.settings.parameters import Parameters
 from reproof.settings.table_words import NO_ATTACK, WORST_CASE
@@ -51,11 +52,16 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 def export(plan: Plan, folder: Path, models: list[str]) -> list[str]:
     """Write what there is of these models into a folder; return a line about each kind of file.
 
-    ArtifactError where a table is missing or was edited, or no adversarial images were kept.
+    ArtifactError where results are another study's, a table is missing or was edited, or no images were kept.
     """
     for name in models:
         if name not in plan.study.models:
             raise StudyError(f"export: no model is called {name!r}; {nearest_hint(name, plan.study.models)}")
+    if differs := next(freshness.outdated(plan), ""):
+        raise ArtifactError(
+            f"{differs}: was made by another study or other code than what is to be exported. "
+            f"Run {plan.report().rerun} first."
+        )
     chosen = models or list(plan.study.models)
     tables = _write_tables(plan, folder)
     summary = SUMMARY.read(Path(plan.table_path("summary")))

@@ -326,3 +326,16 @@ def test_commit_is_ours_whatever_git_s_variables_say(
     for name, value in {"GIT_DIR": other / ".git", "GIT_WORK_TREE": other, "GIT_INDEX_FILE": "x"}.items():
         monkeypatch.setenv(name, str(value))
     assert provenance.code(tmp_path / "ours") == provenance.Code(head, False)
+
+
+def test_tensors_that_share_memory_are_written_each(tmp_path: Path) -> None:
+    """Two layers of a network may have one weight."""
+    weight = torch.arange(6.0).reshape(2, 3)
+    artifacts.write_tensors(
+        tmp_path / "t.safetensors", {"a": weight, "b": weight, "c": weight.T, "d": weight[1]}, {}
+    )
+    found, _ = artifacts.read_tensors(tmp_path / "t.safetensors")
+    assert torch.equal(found["a"], weight)
+    assert torch.equal(found["b"], weight)
+    assert torch.equal(found["c"], weight.T)
+    assert torch.equal(found["d"], weight[1])

@@ -141,3 +141,10 @@ def test_a_network_s_package_is_followed_whole(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     found = {str(path.relative_to(tmp_path)) for path in code_digest.own_files(tmp_path / "network.py")}
     assert found == set(texts) - {"unrelated.py"}
+
+
+@pytest.mark.parametrize("text", ["def (\n", "x = 1\n  y = 2\n", "a\0b"])
+def test_a_plug_in_that_is_no_python_is_named(text: str, folder: Path) -> None:
+    (folder / "attacks/shading.py").write_text(text)
+    with pytest.raises(StudyError, match=r"shading\.py.*: cannot be read as Python"):
+        parse(folder)

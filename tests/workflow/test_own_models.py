@@ -246,3 +246,11 @@ def test_nothing_is_written_over(project: Project, monkeypatch: pytest.MonkeyPat
             new.write("attack", name, Path("mine"))
     with pytest.raises(StudyError, match="leave --folder out"):
         new.write("paper", "seventh", Path("mine"))
+
+
+def test_results_of_another_study_are_not_exported(project: Project) -> None:
+    """Another model's numbers would stand under this one's name."""
+    done = project.reproof("export", "elsewhere", "--config", "training={epochs: 9}")
+    assert done.returncode == 1
+    assert "was made by another study or other code" in done.stderr
+    assert not (project.path / "elsewhere").exists()
