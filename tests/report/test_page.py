@@ -734,6 +734,7 @@ def squeezed(text: str) -> str:
 
 
 @whole_tables
+@needs("sections/claims_overview")
 def test_overview_counts_what_the_authors_measured_themselves(open_page: Open) -> None:
     page = open_page()
     rows = [

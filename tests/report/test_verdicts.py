@@ -79,6 +79,7 @@ def test_margins_are_those_of_the_judge(monkeypatch: pytest.MonkeyPatch) -> None
     importlib.reload(verdict_words)
 
 
+@needs("sections/claims_overview", "sections/paper_tables", "sections/statements")
 def test_the_page_says_how_verdicts_are_made(open_page: Callable[..., Page]) -> None:
     page = open_page()
     text = " ".join(page.locator("#verdict-rules").inner_text().split())
@@ -282,6 +283,7 @@ def test_a_statement_names_its_heaviest_differences_and_counts_the_rest(tree: ma
 # Protocols.
 
 
+@needs("defenses/prototype_conformity")
 def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> None:
     page = open_page()
     fold = page.locator("#protocol-made_up")
