@@ -1031,6 +1031,7 @@ def test_paper_shows_folded_tables_in_short(open_page: Open, script: bool) -> No
 def test_after_printing_the_page_is_as_before(open_page: Open) -> None:
     page = open_page(unfolded=False)
     everything = "document.querySelector('main').innerHTML"
+    until(page, "!document.querySelector('#claims-table tbody:empty')")  # the list of claims fills itself
     before = page.evaluate(everything)
     page.emulate_media(media="print")
     page.locator("[id='cell-invented_other.16']").wait_for()
