@@ -16,16 +16,9 @@ from reproof.attacking.image_noise import ImageNoise
 from reproof.claims import vocabulary
 from reproof.settings.attack import Access, AttackSettings
 from tests.ours import OURS
+from tests.smallest import attack_settings as declare
 
 KINDS = registry.names("attacks")
-
-
-def declare(kind, epsilon=0.1):
-    """Return the least settings: the `example` of a class that has one, with the epsilon where it takes one."""
-    declared = registry.settings_class("attacks", kind)
-    asked = declared.model_fields.get("epsilons")
-    budget = {"epsilons": [epsilon]} if asked is not None and asked.is_required() else {}
-    return declared(**{**getattr(declared, "example", {}), **budget})
 
 
 @functools.cache

@@ -28,41 +28,11 @@ from reproof.settings.defense import DefenseSettings
 from reproof.settings.training import TrainingSettings
 from reproof.study import reader
 from reproof.training.loop import train
+from tests.smallest import attacked, declared, make, tiny
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, build_tiny, make_data
 
 NAMES = registry.names("defenses")
 LAST = Progress(9, 10, 90)
-
-
-def declared(name: str) -> type[DefenseSettings]:
-    settings = registry.settings_class("defenses", name)
-    assert issubclass(settings, DefenseSettings)
-    return settings
-
-
-SHORT = {"width": 4, "latent": 8, "blocks": 2, "epochs": 3, "restarts": 2, "steps": 4, "critic_steps": 2}
-"""What a purifier's own networks, their training and its searches are here, where it has such a setting: the defaults
-take seconds."""
-
-
-def make(name: str) -> Defense[Any]:
-    found: type[Defense[Any]] = registry.load_class("defenses", name, Defense)
-    short = {key: value for key, value in SHORT.items() if key in declared(name).model_fields}
-    return found(declared(name)(**short if declared(name).purifies else {}))
-
-
-def tiny(seed: int) -> TinyClassifier:
-    """Return a network as it stands beside others: frozen, and in evaluation mode."""
-    torch.manual_seed(seed)
-    return TinyClassifier().requires_grad_(False).eval()
-
-
-def attacked(defense: Defense[Any]) -> Trainee:
-    """Return what an adaptive attacker meets: of a method that votes, an ensemble of three."""
-    if not defense.settings.votes:
-        return build_tiny(defense).eval().requires_grad_(False)
-    joined = defense.join([tiny(seed) for seed in range(3)], DESCRIPTION)
-    return defense.build(joined, DESCRIPTION).eval().requires_grad_(False)
 
 
 def batch(count: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
