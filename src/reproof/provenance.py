@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,8 @@ class Run:
     """rule, seed, command, digest and the slice of the study (see plan.job.Job.description)."""
     threads: int = 1
     device: str = ""
+    device_facts: Callable[[], dict[str, Any]] = dict
+    """What else is to be said of the device when the job ends."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Facts about the run that tables do not hold but the page may show."""
     inputs: dict[str, str] = field(default_factory=dict)
@@ -153,6 +155,7 @@ def recording(record: Path, job: Mapping[str, Any], threads: int = 1) -> Iterato
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 3),
             "peak_memory_bytes": peak,
+            **run.device_facts(),
             "inputs": run.inputs,
             "notes": run.notes,
             "files": {

@@ -16,14 +16,11 @@ from torch import nn
 
 from reproof import artifacts, cli, device, registry
 from reproof.plan.jobs import RULES, Plan
+from reproof.plan.model_jobs import ON_DEVICE
 from reproof.study import reader
 from tests.ours import here
 from tests.pretend_accelerator import DEVICE, MixedDevicesError, pretending
 
-STAGES = Path(registry.PACKAGE) / "stages"
-WITH_DEVICE = [
-    rule for rule in RULES if "device.choose(" in (STAGES / f"{rule}.py").read_text(encoding="utf-8")
-]
 VOTING = next(
     (name for name in registry.names("defenses") if registry.settings_class("defenses", name).votes), None
 )
@@ -74,7 +71,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Pla
             patch.chdir(folder)
             patch.setattr(device, "choose", lambda threads, place=place: place)
             plan = Plan(reader.load([Path("study.yaml")]))
-            for job in plan.jobs(["prepare", *WITH_DEVICE]):
+            for job in plan.jobs(["prepare", *ON_DEVICE]):
                 if job.rule == "load":
                     shutil.copy(plan.train("plain", 0).outputs["model"], WEIGHTS)
                 cli.do(job, None, 1, plan)
@@ -95,7 +92,7 @@ def read(path: Path) -> tuple[Any, Any]:
     return [], path.read_text()
 
 
-@pytest.mark.parametrize("rule", WITH_DEVICE)
+@pytest.mark.parametrize("rule", ON_DEVICE)
 def test_its_jobs_leave_the_same_files(rule: str, plans: dict[str, tuple[Path, Plan]]) -> None:
     (here, plan), (there, _) = plans["processor"], plans["accelerator"]
     jobs = list(plan.jobs([rule]))
@@ -109,7 +106,7 @@ def test_its_jobs_leave_the_same_files(rule: str, plans: dict[str, tuple[Path, P
                 assert other_words == words
 
 
-@pytest.mark.parametrize("rule", WITH_DEVICE)
+@pytest.mark.parametrize("rule", ON_DEVICE)
 def test_a_network_that_was_left_behind_stops_it(
     rule: str, plans: dict[str, tuple[Path, Plan]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,9 +119,9 @@ def test_a_network_that_was_left_behind_stops_it(
             cli.do(job, None, 1, plan)
 
 
-def test_every_other_rule_works_without_a_device() -> None:
-    """They may hold tensors, as `prepare` does, and send none anywhere."""
-    assert {"train", "load", "assemble", "attack", "evaluate", "surface"} <= set(WITH_DEVICE)
-    for rule in set(RULES) - set(WITH_DEVICE):
-        text = (STAGES / f"{rule}.py").read_text(encoding="utf-8")
-        assert not re.search(r"\.to\(|\bdevice\b|\bcuda\b", text), rule
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_asks_for_a_device_where_it_is_said_to_and_else_sends_no_tensor_anywhere(rule: str) -> None:
+    text = (registry.PACKAGE / "stages" / f"{rule}.py").read_text(encoding="utf-8")
+    assert ("device.claim(run)" in text) == (rule in ON_DEVICE)
+    if rule not in ON_DEVICE:
+        assert not re.search(r"\.to\(|\bdevice\b|\bcuda\b", text)

@@ -9,6 +9,7 @@ An attack that looks for the nearest image knows no budget: where there is one, 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from reproof.attacking.decisions import draws_at_random
 from reproof.attacking.gradient import Tally, counting
 from reproof.attacking.image_noise import ImageNoise
 from reproof.attacking.judge import classes, frozen, judge
+from reproof.batch_size import BatchSize
 from reproof.errors import StudyError
 from reproof.models.attack_loss import Loss
 from reproof.models.fast_inference import cheaper
@@ -56,6 +58,9 @@ class AttackResult:
     """The gradients that the attack took, and how many of them were broken."""
     taken: dict[str, Taken] = field(default_factory=dict)
     """Of a composed attack, at each point: which part took which image, by its number."""
+
+    batch_size: int | None = None
+    """Images in a batch where the device had no room for as many as were asked for; None where it had."""
 
     @classmethod
     def of_clean(cls, images: Tensor, labels: Tensor, points: Sequence[Point]) -> AttackResult:
@@ -93,6 +98,15 @@ class AttackResult:
         kept = self.taken.get(point.parameters, Taken())
         for part, access in taken.parts.items():
             kept.note(part, access, [position for position in fooled if taken.by.get(position) == part])
+
+    def tallies(self) -> AttackResult:
+        """Return a copy of all that is counted up over batches."""
+        return copy.deepcopy(replace(self, images={}, predictions={}))
+
+    def take_back(self, before: AttackResult) -> None:
+        """Count as it was counted before; images and classes stay until a batch puts others in their places."""
+        self.seconds, self.unchanged, self.taken = before.seconds, before.unchanged, before.taken
+        self.zero_gradients, self.gradients = before.zero_gradients, before.gradients
 
     def add_points(self, other: AttackResult) -> None:
         """Take over what another result of this attack has at other points."""
@@ -194,20 +208,33 @@ class AttackEngine:
                 predictions[skipped] = wrong
         result.attacked = int(active.sum())
         random = getattr(settings, "early_stop", False) and self._draws_at_random(images)
-        done, rows = 0, torch.arange(len(images))
-        for part in torch.split(rows, self.batch_size):
+        size, done, rows = BatchSize(self.batch_size, kind), 0, torch.arange(len(images))
+        while done < len(images):
+            part, before = rows[done : done + size.images], result.tallies()
             batch = replace(self._batch(images, labels, part[active[part]]), random=random)
-            for point, attack in task.attacks:
-                started = time.perf_counter()
-                if len(batch.images):
-                    batch = self._attack(task, point, attack, batch, int(part[0]), result)
-                result.seconds[point.parameters] += time.perf_counter() - started
-                done += len(part)
-                if self.progress is not None:
-                    self.progress(done, len(images) * len(task.attacks))
-            if batch.first_gradients.zero is not None:
-                result.zero_gradients = (result.zero_gradients or 0) + batch.first_gradients.zero
+            try:
+                self._attack_at_all_points(task, batch, part, result)
+            except torch.OutOfMemoryError as error:
+                size.halve(error, len(part))
+                result.take_back(before)  # of these images all is done again
+                continue
+            done += len(part)
+        result.batch_size = size.images if size.halved else None
         return result
+
+    def _attack_at_all_points(self, task: _Task, batch: Batch, rows: Tensor, result: AttackResult) -> None:
+        """Attack a batch at every point. rows: of all images that are done then, skipped ones too."""
+        points, first = len(task.attacks), int(rows[0])
+        for number, (point, attack) in enumerate(task.attacks, 1):
+            started = time.perf_counter()
+            if len(batch.images):
+                batch = self._attack(task, point, attack, batch, first, result)
+            result.seconds[point.parameters] += time.perf_counter() - started
+            if self.progress is not None:
+                total = points * len(result.images[point.parameters])
+                self.progress(points * first + number * len(rows), total)
+        if batch.first_gradients.zero is not None:
+            result.zero_gradients = (result.zero_gradients or 0) + batch.first_gradients.zero
 
     def _task(self, kind: str, settings: AttackSettings, points: Sequence[Point]) -> _Task:
         """Return what is to be done, the nested points last, in rising order of epsilon.

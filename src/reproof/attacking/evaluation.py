@@ -17,6 +17,7 @@ from torch import Tensor
 
 from reproof import artifacts, registry
 from reproof.attacking import threat_model
+from reproof.batch_size import in_batches
 from reproof.data.dataset import Dataset, to_unit
 from reproof.errors import ArtifactError
 from reproof.models.classifier import Classifier
@@ -121,27 +122,33 @@ def predict(
     classifier: Classifier, images: Tensor, device: torch.device, rule: Rule | None = None
 ) -> Predictions:
     """Return what a classifier says of images (N, C, H, W) in [0, 1], and what the method's other rule does."""
-    names = ("classes", "features", "votes", "failed", "nearest_prototype")
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-    with torch.inference_mode():
-        for first in range(0, len(images), BATCH):
-            answers = classifier.answers(images[first : first + BATCH].to(device))
-            if not answers.logits.isfinite().all():
-                raise ArtifactError("the network answers with numbers that are not finite; train it again")
-            found["classes"].append(answers.classes.cpu())
-            found["features"].append(
-                answers.features[next(reversed(classifier.feature_shapes))].float().cpu()
-            )
-            other = None if rule is None else rule(answers.features)
-            optional = {"votes": answers.votes, "failed": answers.failed, "nearest_prototype": other}
-            for name, part in optional.items():
-                if part is not None:
-                    found[name].append(part.cpu())
-    joined = {name: torch.cat(parts) if parts else None for name, parts in found.items()}
-    classes, features = joined["classes"], joined["features"]
-    if classes is None or features is None:
+    if not len(images):
         raise ValueError("there are no images to look at")
-    return Predictions(classes, features, joined["votes"], joined["failed"], joined["nearest_prototype"])
+
+    def look(shown: Tensor) -> dict[str, Tensor | None]:
+        answers = classifier.answers(shown)
+        if not answers.logits.isfinite().all():
+            raise ArtifactError("the network answers with numbers that are not finite; train it again")
+        found = {
+            "classes": answers.classes,
+            "features": answers.features[next(reversed(classifier.feature_shapes))].float(),
+            "votes": answers.votes,
+            "failed": answers.failed,
+            "nearest_prototype": None if rule is None else rule(answers.features),
+        }
+        return {name: None if part is None else part.cpu() for name, part in found.items()}
+
+    with torch.inference_mode():
+        parts = in_batches(look, images, BATCH, device, "evaluation")
+
+    def joined(name: str) -> Tensor | None:
+        told = [part for one in parts if (part := one[name]) is not None]
+        return torch.cat(told) if told else None
+
+    classes, features = joined("classes"), joined("features")
+    assert classes is not None
+    assert features is not None
+    return Predictions(classes, features, joined("votes"), joined("failed"), joined("nearest_prototype"))
 
 
 class _Target:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from reproof.attacking import ball, threat_model
 from reproof.attacking.batch import Batch
 from reproof.attacking.decisions import decided, finite
+from reproof.batch_size import in_batches
 from reproof.settings.values import Norm
 
 
@@ -20,7 +21,9 @@ def predict(classifier: nn.Module, images: Tensor, batch_size: int, device: torc
     ReproofError when the classifier answers with NaN or infinity, which would count as some class or other.
     """
     with frozen(classifier, channels_last=False), torch.inference_mode():
-        parts = [classifier(part.to(device)).float().cpu() for part in torch.split(images, batch_size)]
+        parts = in_batches(
+            lambda part: classifier(part).float().cpu(), images, batch_size, device, "predictions"
+        )
     logits = torch.cat(parts)
     finite(logits)
     return logits
@@ -33,7 +36,9 @@ def classes(classifier: nn.Module, images: Tensor, batch_size: int, device: torc
     the largest logit decides. ReproofError as of `predict`.
     """
     with frozen(classifier, channels_last=False), torch.inference_mode():
-        parts = [decided(classifier, part.to(device)).cpu() for part in torch.split(images, batch_size)]
+        parts = in_batches(
+            lambda part: decided(classifier, part).cpu(), images, batch_size, device, "predictions"
+        )
     return torch.cat(parts)
 
 

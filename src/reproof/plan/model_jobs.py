@@ -12,6 +12,9 @@ from reproof.plan.once import once
 from reproof.plan.paths import Paths
 from reproof.study.model import Study
 
+ON_DEVICE = ("train", "load", "assemble", "attack", "evaluate", "surface")
+"""Rules whose jobs compute on a GPU where there is one."""
+
 
 class ModelJobs:
     """The part of a plan that makes data sets and models. Methods named like the rules return one job each."""
@@ -39,6 +42,8 @@ class ModelJobs:
         ]
 
     def _job(self, rule: str, name: str, **parts: Any) -> Job:
+        if self.study.deterministic and rule in ON_DEVICE:
+            parts["slice"] = {**parts["slice"], "deterministic": True}
         return Job(rule=rule, name=name, arguments=tuple(self.study.arguments), **parts)
 
     def _weights(self, models: Iterable[str], seed: int) -> tuple[str, ...]:

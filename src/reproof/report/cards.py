@@ -19,6 +19,11 @@ from reproof.report.numbers import LinkedNumber
 from reproof.settings.table_words import WORST_IN_SETTING
 
 STAGES = ("data", "source model", "model", "adversarial", "outcome", "table", "figure")
+REPEATS = "gives the same numbers to the bit: deterministic kernels"
+ROUNDS = (
+    "sums in another order: weights differ in their last digits, and single images may be judged otherwise. "
+    "`deterministic: true` in a study makes a GPU repeat itself, slower"
+)
 _SHOWN_VERSIONS = ("python", "torch", "foolbox", "numpy")
 
 
@@ -396,7 +401,10 @@ def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple
         yield "seed", str(record["seed"])
     yield "device", device_words(record)
     if "seconds" in record:
-        yield "took", wording.duration(float(record["seconds"]))
+        took = wording.duration(float(record["seconds"]))
+        yield "took", f"{took}, on a GPU that other jobs used too" if record.get("device_shared") else took
+    if "deterministic_kernels" in record:
+        yield "another run", REPEATS if record["deterministic_kernels"] else ROUNDS
     versions = record.get("versions", {})
     names = versions if whole else [name for name in _SHOWN_VERSIONS if name in versions]
     yield "versions", ", ".join(f"{name} {versions[name]}" for name in names) or "not recorded"
@@ -405,6 +413,8 @@ def provenance(record: Mapping[str, Any], whole: bool = False) -> Iterable[tuple
         yield "started", str(record.get("started", "not recorded"))
         if "peak_memory_bytes" in record:
             yield "peak memory", wording.memory(float(record["peak_memory_bytes"]))
+        if "device_memory_bytes" in record:
+            yield "peak memory of the GPU", wording.memory(float(record["device_memory_bytes"]))
         yield "code digest", str(record.get("digest", "not recorded"))
 
 

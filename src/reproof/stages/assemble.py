@@ -24,8 +24,7 @@ from reproof.provenance import Run
 
 def assemble(job: Job, run: Run) -> None:
     """Do an assemble job (plan.jobs.Plan.assemble)."""
-    chosen = device.choose(run.threads)
-    run.device = device.words(chosen)
+    chosen = device.claim(run)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     _, trainee = build.build(job.slice, data.description, seed=0)
     ensemble = trainee.classifier

@@ -29,8 +29,7 @@ from reproof.settings.attack import AttackSettings
 
 def attack(job: Job, run: Run) -> None:
     """Do an attack job (plan.jobs.Plan.attack)."""
-    chosen = device.choose(run.threads)
-    run.device = device.words(chosen)
+    chosen = device.claim(run)
     facts = job.slice
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     loaded = [
@@ -161,6 +160,7 @@ def _note(
     """Return what is noted of an attack on so many images, summed over the members where it was made on each."""
     shares = [result.gradient_zero_share for result in made]
     broken = [result.gradient_broken_share for result in made]
+    smaller = [result.batch_size for result in made if result.batch_size is not None]
     return {
         "seconds": _sum(result.seconds for result in made),
         "unchanged": _sum(result.unchanged for result in made),
@@ -168,6 +168,7 @@ def _note(
         "gradient_broken_share": max((share for share in broken if share is not None), default=None),
         "images": count,
         "attacked": sum(result.attacked for result in made),
+        **({"batch_size": min(smaller)} if smaller else {}),
         **({"budgets": {point: asdict(found) for point, found in budgets.items()}} if budgets else {}),
     }
 

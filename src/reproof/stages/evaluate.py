@@ -15,8 +15,7 @@ from reproof.provenance import Run
 
 def evaluate(job: Job, run: Run) -> None:
     """Do an evaluate job (plan.jobs.Plan.evaluate)."""
-    chosen = device.choose(run.threads)
-    run.device = device.words(chosen)
+    chosen = device.claim(run)
     facts = job.slice
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = build.load(facts, data.description, run.read(Path(job.inputs["model"][0])))

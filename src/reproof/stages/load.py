@@ -22,8 +22,7 @@ MOST_IMAGES = 1000
 
 def load(job: Job, run: Run) -> None:
     """Do a load job (plan.model_jobs.ModelJobs.load)."""
-    chosen = device.choose(run.threads)
-    run.device = device.words(chosen)
+    chosen = device.claim(run)
     facts = job.slice
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     settings = WeightsSettings.model_validate(facts["weights"])

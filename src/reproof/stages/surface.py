@@ -23,8 +23,7 @@ from reproof.provenance import Run
 
 def surface(job: Job, run: Run) -> None:
     """Do a surface job (plan.jobs.Plan.surface)."""
-    chosen = device.choose(run.threads)
-    run.device = device.words(chosen)
+    chosen = device.claim(run)
     facts, wanted = job.slice, job.slice["surfaces"]
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     first, needed = wanted["image"], max(wanted["images"], wanted["image"] + 1)

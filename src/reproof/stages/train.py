@@ -23,8 +23,7 @@ from reproof.training import loop
 
 def train(job: Job, run: Run) -> None:
     """Do a train job (plan.jobs.Plan.train)."""
-    chosen = device.choose(run.threads)
-    run.device = device.words(chosen)
+    chosen = device.claim(run)
     data = prepared.read_dataset(run.read(Path(job.inputs["data"][0])))
     defense, trainee = build.build(job.slice, data.description, job.slice["seed"])
     defense.peers = [

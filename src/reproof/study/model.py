@@ -260,6 +260,8 @@ class Study:
     """The budget that was laid over the files; empty where they have none."""
     source: Mapping[str, Any]
     """The merged YAML, from which `parse` makes this study again."""
+    deterministic: bool = False
+    """Whether GPUs use kernels that repeat to the bit."""
     plugins: tuple[str, ...] = ()
     """Folders with own plug-ins."""
     files: tuple[str, ...] = ()

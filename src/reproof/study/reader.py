@@ -89,6 +89,7 @@ def parse(
         looks=entries.looks,
         keep_adversarial=entries.keep_adversarial,
         examples=entries.examples,
+        deterministic=entries.deterministic,
         surfaces=entries.surfaces,
         budget=entries.budget or "",
         plugins=entries.plugins,

@@ -86,6 +86,8 @@ class StudyEntries(Settings, use_attribute_docstrings=True):
     """Keep adversarial images after they were evaluated."""
     examples: Annotated[Whole, Field(ge=0, le=64)] = 6
     """Example images that the page shows per model and attack."""
+    deterministic: Switch = False
+    """True: GPUs use kernels that give the same bits each time, which takes longer; processors do so anyway."""
     surfaces: SurfaceSettings | None = None
     """Loss surfaces to measure and draw; none where it is left out."""
 

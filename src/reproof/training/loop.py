@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from reproof.batch_size import in_batches
 from reproof.data.dataset import Dataset, to_unit
+from reproof.device import channels_last, mixed_precision
 from reproof.errors import TrainingError
 from reproof.models.defense import Defense, Progress, Stock, Trainee
 from reproof.settings.training import TrainingSettings
@@ -83,15 +85,13 @@ def accuracy(trainee: Trainee, images: Tensor, labels: Tensor, batch_size: int =
     was_training = trainee.training
     device = next(trainee.parameters()).device
     trainee.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
     with torch.inference_mode():
-        for batch, truth in zip(
-            torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
-        ):
-            predictions = trainee(to_unit(batch.to(device))).argmax(dim=1)
-            correct += (predictions == truth.to(device)).sum()
+        parts = in_batches(
+            lambda batch: trainee(to_unit(batch)).argmax(dim=1), images, batch_size, device, "validation"
+        )
+        correct = (torch.cat(parts) == labels.to(device)).sum()
     trainee.train(was_training)
-    return correct.item() / len(images)
+    return int(correct) / len(images)
 
 
 class _TrainingAccuracy:
@@ -154,9 +154,7 @@ class _Run:
         self.adversarial = (
             settings.adversarial if settings.adversarial is not None else defense.adversarial_training()
         )
-        channels_last = settings.channels_last
-        use_channels_last = device.type in ("cpu", "cuda") if channels_last == "auto" else channels_last
-        self.memory_format = torch.channels_last if use_channels_last else torch.contiguous_format
+        self.memory_format = channels_last(device, settings.channels_last)
         self.trainee = trainee.to(device).to(memory_format=self.memory_format)
         self.optimizer = make_optimizer(defense, trainee, settings)
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
@@ -240,8 +238,7 @@ class _Run:
             raw = shift_and_mirror(raw, self.settings.padding, mirror, generator)
         images = to_unit(raw).contiguous(memory_format=self.memory_format)
         batch = Batch(images, self.labels[indices])
-        mixed_precision = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed_precision):
+        with mixed_precision(self.device, self.settings.precision):
             if self.adversarial is not None:
                 generator = generator_for(self.device, *place, "adversarial")
                 mix_in_adversarial(batch, self.adversarial, self.defense, self.trainee, progress, generator)

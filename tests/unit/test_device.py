@@ -1,0 +1,123 @@
+"""What is done otherwise on a GPU, decided and tested without one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from reproof import device, provenance
+from reproof.errors import TrainingError
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    found: list[Any] = []
+    monkeypatch.setattr(device, "_users", found)
+    return found
+
+
+@pytest.fixture
+def switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put torch's own switches back."""
+    monkeypatch.setenv(device.WORKSPACE, "")
+    monkeypatch.delenv(device.WORKSPACE)
+    kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = kept
+    torch.backends.cudnn.deterministic = False
+    torch.use_deterministic_algorithms(False)
+
+
+def test_a_free_gpu_is_taken_first_and_a_used_one_is_shared(tmp_path: Path, users: list[Any]) -> None:
+    assert [device.enter(2, tmp_path) for _ in range(2)] == [0, 1]
+    assert not any(one.shared for one in users)
+    third = device.enter(2, tmp_path)
+    assert [one.shared for one in users] == [third == 0, third == 1, True]
+
+
+def test_who_has_left_is_no_longer_there_but_shared_it_was(tmp_path: Path, users: list[Any]) -> None:
+    device.enter(1, tmp_path)
+    device.enter(1, tmp_path)
+    first, second = users
+    os.close(second._descriptor)  # as its process does when it ends
+    assert first.shared
+    os.close(first._descriptor)
+    device.enter(1, tmp_path)
+    assert not users[2].shared
+
+
+def test_float32_is_no_tensorfloat_on_a_gpu(switches: None) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    device.settle(CPU, deterministic=True)
+    assert torch.backends.cudnn.allow_tf32
+    assert not torch.are_deterministic_algorithms_enabled()
+    device.settle(GPU, deterministic=False)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_kernels_repeat_where_the_study_asks_for_it(switches: None) -> None:
+    device.settle(GPU, deterministic=True)
+    assert torch.backends.cudnn.deterministic
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert os.environ[device.WORKSPACE] == ":4096:8"
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice", "last"),
+    [
+        ("cpu", "auto", True),
+        ("cuda", "auto", True),
+        ("mps", "auto", False),
+        ("cuda", False, False),
+        ("mps", True, True),
+    ],
+)
+def test_memory_format(kind: str, choice: Any, last: bool) -> None:
+    found = device.channels_last(torch.device(kind), choice)
+    assert found == (torch.channels_last if last else torch.contiguous_format)
+
+
+def test_bfloat16_is_refused_where_the_gpu_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(TrainingError, match="precision: float32"):
+        device.mixed_precision(GPU, "bfloat16")
+    with device.mixed_precision(CPU, "bfloat16"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with device.mixed_precision(CPU, "float32"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_a_record_says_what_a_gpu_held_and_whether_it_was_shared(
+    tmp_path: Path, users: list[Any], switches: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Properties:
+        total_memory = 80 * 2**30
+
+    monkeypatch.setattr(device, "choose", lambda threads: GPU)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda chosen: "Pretend 80 GB")
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda chosen: 3 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda chosen: Properties)
+    device.enter(1, tmp_path)
+    run = provenance.Run(job={"job": {"deterministic": True}})
+    assert device.claim(run) == GPU
+    assert run.device == "GPU: Pretend 80 GB"
+    expected = {"device_memory_bytes": 3 * 2**30, "device_total_bytes": 80 * 2**30}
+    assert run.device_facts() == {**expected, "device_shared": False, "deterministic_kernels": True}
+    device.enter(1, tmp_path)  # another job joins
+    assert run.device_facts()["device_shared"]
+
+
+def test_a_record_of_a_processor_says_nothing_of_it() -> None:
+    run = provenance.Run(job={"job": {}})
+    assert device.claim(run) == CPU
+    assert run.device_facts() == {}
