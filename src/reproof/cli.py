@@ -37,20 +37,7 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--config", nargs="+", default=[], metavar="KEY=VALUE", help="single values laid on top"
     )
-    planned = commands.add_parser(
-        "plan", parents=[shared], help="print jobs, estimated time and disk; run nothing"
-    )
-    planned.add_argument("--page", action="store_true", help="print only the path of the study's page")
-    planned.add_argument(
-        "--minutes", type=float, help="cut the study into time slices that each end within so many minutes"
-    )
-    planned.add_argument("--jobs", type=int, default=1, help="with --minutes: jobs at a time")
-    planned.add_argument(
-        "--faster",
-        type=float,
-        default=1.0,
-        help="with --minutes: how many times faster than one core of a server this machine is",
-    )
+    _add_plan(commands, shared)
     kept = commands.add_parser(
         "reference", parents=[shared], help="turn a finished run into a reference run, to be committed"
     )
@@ -86,6 +73,32 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--expect", help="refuse unless the job's digest is this one")
     return top
+
+
+def _add_plan(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the sub-command that says what a study takes."""
+    planned = commands.add_parser(
+        "plan", parents=[shared], help="print jobs, estimated time and disk; run nothing"
+    )
+    planned.add_argument("--page", action="store_true", help="print only the path of the study's page")
+    planned.add_argument(
+        "--minutes", type=float, help="cut the study into time slices that each end within so many minutes"
+    )
+    planned.add_argument("--jobs", type=int, default=1, help="with --minutes: jobs at a time")
+    planned.add_argument(
+        "--faster",
+        type=float,
+        default=1.0,
+        help="with --minutes: how many times faster than one core of a server this machine is",
+    )
+    planned.add_argument("--gpu", action="store_true", help="hours of one GPU instead of one core")
+    planned.add_argument(
+        "--by",
+        choices=["model", "attack"],
+        help="what each model, or each attack, takes: of a core, and of a GPU",
+    )
+    planned.add_argument("--hours", type=float, help="say which models are through after so many hours")
+    planned.add_argument("--first", nargs="+", default=[], metavar="MODEL", help="with --hours: these lead")
 
 
 def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -191,13 +204,21 @@ def show_claims(*, summary: bool, check: bool) -> int:
 
 
 def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
-    """Return what `plan` prints: the page's path, the study in time slices, or what its stages cost."""
-    from reproof.plan import estimate, time_slices
+    """Return what `plan` prints: the page's path, time slices, what fits into hours, or what the study costs."""
+    from reproof.plan import breakdown, estimate, time_slices
+    from reproof.plan.machine import CORE, GPU
 
     if chosen.page:
         return plan.report().outputs["page"]
+    if chosen.by is not None:
+        return breakdown.text(plan, chosen.by)
+    machine = GPU if chosen.gpu else CORE
+    if chosen.hours is not None:
+        if chosen.hours <= 0:
+            raise StudyError("plan: --hours should be above 0")
+        return breakdown.fitting(plan, chosen.hours, machine, chosen.first)
     if chosen.minutes is None:
-        return estimate.table(plan)
+        return "\n".join([estimate.table(plan, machine), *(breakdown.memory(plan) if chosen.gpu else [])])
     if chosen.minutes <= 0 or chosen.jobs < 1 or chosen.faster <= 0:
         raise StudyError("plan: --minutes and --faster should be above 0, --jobs at least 1")
     return time_slices.text(plan, chosen.minutes, chosen.jobs, chosen.faster)

@@ -425,7 +425,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "wording",
     ),
     ("provenance", "study"),
-    ("plan", "device", "data"),
+    ("plan", "device", "batch_size", "data"),
     ("models", "datasets"),
     ("architectures", "training", "attacking"),
     ("attacks", "geometry"),

@@ -2,14 +2,14 @@
 
 A job's cost is the measured one where its record is at hand (same slice of the study, same code). Else it is
 images x one pass forward x an attack's passes or a defense's relative cost, as their files declare them, at
-the speed of one core of an ordinary server; a GPU is many times faster. Attacks may stop early, so theirs is an
+the speed of one core of an ordinary server or of a GPU (machine.py). Attacks may stop early, so theirs is an
 upper bound.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from reproof.artifacts import read_json
 from reproof.errors import ArtifactError
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
+from reproof.plan.machine import CORE, UTILISATION, Machine
 from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.attack import AttackSettings
 from reproof.settings.baseline import CLEAN
@@ -31,13 +32,6 @@ from reproof.wording import duration, memory
 
 START_SECONDS = 2.5
 """Starting Python, importing torch, reading and verifying inputs."""
-MULTIPLY_ADDS_PER_SECOND = 7e10
-LAYER_SECONDS = 1e-5
-"""One image's pass forward takes its multiply-adds and, in each layer, as long as this. Fitted to the
-processor time of one thread on a server's core (float32, 28 x 28 pixels, batches of 64, the best of 15):
-training steps and gradients to the images of LeNet, CNN-6, VGG-16 and 19, ResNet-18, 20 and 110, of widths
-1/8 to 1, agree within a factor of 2. Without the layers' part, ResNet-110 of width 1/4 would take 15 times
-its estimate."""
 TRAINING_STEP = 3.0
 """A training step on an image, in passes forward: forward, back to the features, back to the weights."""
 STREAMED_BYTES_PER_SECOND = 9e6
@@ -60,15 +54,17 @@ class Cost:
     kept_bytes: int
     temporary_bytes: int = 0
     measured: bool = False
+    done: bool = False
+    """Whether its files are there; measured too, where they were made by such a machine that nobody shared."""
 
 
-def table(plan: Plan) -> str:
+def table(plan: Plan, machine: Machine = CORE) -> str:
     """Return the plan's cost as text: a line per stage, the sum, and what the sum rests on."""
-    costs = {rule: [cost(plan, job) for job in plan.jobs([rule])] for rule in RULES}
+    costs = {rule: [cost(plan, job, machine) for job in plan.jobs([rule])] for rule in RULES}
     everything = [one for stage in costs.values() for one in stage]
     measured = sum(one.measured for one in everything)
     temporary = sum(one.temporary_bytes for one in everything)
-    lines = [f"{'stage':<10} {'jobs':>6} {'core time':>14} {'disk':>10}"]
+    lines = [f"{'stage':<10} {'jobs':>6} {'GPU time' if machine.gpu else 'core time':>14} {'disk':>10}"]
     for name, stage in {**costs, "total": everything}.items():
         if not stage:
             continue  # such as the ensembles of a study without any
@@ -87,26 +83,39 @@ def table(plan: Plan) -> str:
             "",
             f"Study {plan.study.name!r}: {len(plan.study.models)} models, {len(plan.study.seeds)} seed(s). "
             f"{measured} of {len(everything)} jobs were measured by an earlier run; the others are "
-            f"estimated, for one core and no GPU. {images}",
+            f"estimated, {basis(machine)}. {images}",
         ]
     )
 
 
-def cost(plan: Plan, job: Job) -> Cost:
-    """Return a job's cost: measured where its record fits, else estimated."""
-    record = _record(job)
-    if record is None:
-        seconds, size = _estimate(plan, job)
-    else:
-        seconds = record["seconds"] * record["threads"]
+def basis(machine: Machine) -> str:
+    """Return what estimates for a machine rest on: `for one core and no GPU`."""
+    if not machine.gpu:
+        return f"for {machine.name} and no GPU"
+    return f"for {machine.name} at {100 * UTILISATION:g} % of its data sheet's speed, which nobody measured"
+
+
+def cost(plan: Plan, job: Job, machine: Machine = CORE) -> Cost:
+    """Return a job's cost: measured where its record fits and is of such a machine, else estimated."""
+    record = record_of(job)
+    measured = record is not None and _measures(record, machine)
+    seconds, size = _estimate(plan, job, machine)
+    if record is not None:
         size = sum(file["bytes"] for file in record["files"].values())
+        if measured:
+            seconds = record["seconds"] * (1 if machine.gpu else record["threads"])
     removed = 0
     if job.rule == "attack" and not plan.study.keep_adversarial:
         removed = 0 if plan.transfers(job.slice["model"], job.slice["suite"]) else size
-    return Cost(START_SECONDS + seconds, size - removed, removed, measured=record is not None)
+    return Cost(START_SECONDS + seconds, size - removed, removed, measured=measured, done=record is not None)
 
 
-def _record(job: Job) -> dict[str, Any] | None:
+def _measures(record: Mapping[str, Any], machine: Machine) -> bool:
+    on_gpu = str(record.get("device", "")).startswith("GPU")
+    return not record.get("device_shared", False) and on_gpu == machine.gpu
+
+
+def record_of(job: Job) -> dict[str, Any] | None:
     """Return the record of an earlier run of the very same job."""
     if "record" not in job.outputs:
         return None
@@ -118,7 +127,7 @@ def _record(job: Job) -> dict[str, Any] | None:
     return record if same and record.get("digest") == job.digest else None
 
 
-def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
+def _estimate(plan: Plan, job: Job, machine: Machine) -> tuple[float, int]:
     """Return a job's seconds after its start, and the bytes of its files."""
     facts, study = job.slice, plan.study
     if job.rule == "prepare":
@@ -126,22 +135,22 @@ def _estimate(plan: Plan, job: Job) -> tuple[float, int]:
         size = sum(data.sizes().values()) * (_pixels(data) + 16)  # and each label and index, 8 bytes
         return size / STREAMED_BYTES_PER_SECOND if data.streams else 0.0, size
     if job.rule == "assemble":
-        return _assemble(plan, study.models[facts["model"]])
+        return _assemble(plan, study.models[facts["model"]], machine)
     if job.rule == "train":
-        return _train(plan, study.models[facts["model"]])
+        return _train(plan, study.models[facts["model"]], machine)
     if job.rule == "load":
-        return _load(plan, study.models[facts["model"]])
+        return _load(plan, study.models[facts["model"]], machine)
     if job.rule == "attack":
-        return _attack(plan, facts)
+        return _attack(plan, facts, machine)
     if job.rule == "evaluate":
-        return _evaluate(plan, facts)
+        return _evaluate(plan, facts, machine)
     if job.rule == "surface":
-        return _surface(plan, facts)
+        return _surface(plan, facts, machine)
     outcomes = len(plan.outcomes())
     return SUMMARY_SECONDS * outcomes, SUMMARY_BYTES * outcomes
 
 
-def _train(plan: Plan, model: Model) -> tuple[float, int]:
+def _train(plan: Plan, model: Model, machine: Machine) -> tuple[float, int]:
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     defense: DefenseSettings = model.defense.settings
     relative = defense.relative_cost()
@@ -159,57 +168,64 @@ def _train(plan: Plan, model: Model) -> tuple[float, int]:
         relative *= beneath.relative_cost()
     images = model.training.epochs * data.sizes()["train"]
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
-    one_network = _forward_seconds(plan, model) / model.networks  # the relative cost counts them
+    # The relative cost counts the networks.
+    one_network = _forward_seconds(plan, model, machine, training=True) / model.networks
     seconds = images * relative * TRAINING_STEP * one_network
     return seconds, 4 * model.networks * sum(weights for weights, _ in layers) + 70 * model.training.epochs
 
 
-def _assemble(plan: Plan, model: Model) -> tuple[float, int]:
+def _assemble(plan: Plan, model: Model, machine: Machine) -> tuple[float, int]:
     """Return what it takes to look at the test images once and to lay planes between the members' features."""
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     images = data.sizes()["test"]
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
-    seconds = images * (_forward_seconds(plan, model) + len(model.members) * SEPARATION_SECONDS)
+    seconds = images * (_forward_seconds(plan, model, machine) + len(model.members) * SEPARATION_SECONDS)
     return seconds, 4 * len(model.members) * sum(weights for weights, _ in layers)
 
 
-def _load(plan: Plan, model: Model) -> tuple[float, int]:
+def _load(plan: Plan, model: Model, machine: Machine) -> tuple[float, int]:
     """Return what it takes to look at the clean test images once."""
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     layers = model.architecture.settings.layers(*data.shape, len(data.class_names))
-    seconds = data.sizes()["test"] * _forward_seconds(plan, model)
+    seconds = data.sizes()["test"] * _forward_seconds(plan, model, machine)
     return seconds, 4 * model.networks * sum(weights for weights, _ in layers)
 
 
-def _attack(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+def _attack(plan: Plan, facts: dict[str, Any], machine: Machine) -> tuple[float, int]:
+    shares = attack_seconds(plan, facts, machine)
+    images = sum(count for _, _, count in _crafted(plan, facts["suite"]))
+    return sum(shares.values()), 4 * images * _pixels(plan.study.datasets[facts["dataset"]].settings)
+
+
+def attack_seconds(plan: Plan, facts: dict[str, Any], machine: Machine) -> dict[str, float]:
+    """Return what each attack of an attack job is estimated to take. facts: the job's slice."""
     models = [plan.study.models[name] for name in parts(facts["model"])]
-    forward = sum(_forward_seconds(plan, model) for model in models)
-    seconds, images = 0.0, 0
-    for attack, count in _crafted(plan, facts["suite"]):
+    forward = sum(_forward_seconds(plan, model, machine) for model in models)
+    found = {}
+    for name, attack, count in _crafted(plan, facts["suite"]):
         passes = attack.passes() + FORWARD  # and one to judge
         searched = sum(point.name == PSNR for point in attack.points())
         tries = 1 + searched * (PSNR_TRIES - 1) / len(attack.points())
-        seconds += count * tries * passes / FORWARD * forward
-        images += count
-    return seconds, 4 * images * _pixels(plan.study.datasets[facts["dataset"]].settings)
+        found[name] = count * tries * passes / FORWARD * forward
+    return found
 
 
-def _evaluate(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+def _evaluate(plan: Plan, facts: dict[str, Any], machine: Machine) -> tuple[float, int]:
     model = plan.study.models[facts["model"]]
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     rows, shown = data.sizes()["test"], 1
-    for attack, count in _crafted(plan, plan.study.threats[facts["threat"]].suite):
+    for _, attack, count in _crafted(plan, plan.study.threats[facts["threat"]].suite):
         rows += count * len(facts["sources"])
         shown += len(attack.points())
     pictures = 4 * facts["examples"] * shown * _pixels(data)
-    return rows * _forward_seconds(plan, model), 20 * rows + pictures
+    return rows * _forward_seconds(plan, model, machine), 20 * rows + pictures
 
 
-def _surface(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
+def _surface(plan: Plan, facts: dict[str, Any], machine: Machine) -> tuple[float, int]:
     """Return what the passes at every point of the surface and of the lines take, and the gradients before them."""
     wanted = facts["surfaces"]
     own, other = (
-        _forward_seconds(plan, plan.study.models[name])
+        _forward_seconds(plan, plan.study.models[name], machine)
         for name in (facts["model"], facts["beside"][0]["model"])
     )
     rows = wanted["points"] ** 2 + wanted["images"] * len(wanted["epsilons"])
@@ -217,12 +233,12 @@ def _surface(plan: Plan, facts: dict[str, Any]) -> tuple[float, int]:
     return rows * own + (gradients * own + other) / FORWARD, SURFACE_ROW_BYTES * rows
 
 
-def _crafted(plan: Plan, suite: str) -> Iterator[tuple[AttackSettings, int]]:
-    """Yield a suite's attacks with the number of images that each makes, over all its points."""
+def _crafted(plan: Plan, suite: str) -> Iterator[tuple[str, AttackSettings, int]]:
+    """Yield a suite's attacks by name, with the number of images that each makes, over all its points."""
     images = plan.study.suites[suite].images
-    for attack in plan.study.suite_attacks[suite].values():
+    for name, attack in plan.study.suite_attacks[suite].items():
         settings: AttackSettings = attack.settings
-        yield settings, min(images, settings.images or images) * len(settings.points())
+        yield name, settings, min(images, settings.images or images) * len(settings.points())
 
 
 def _pixels(data: DatasetSettings) -> int:
@@ -230,12 +246,15 @@ def _pixels(data: DatasetSettings) -> int:
     return channels * height * width
 
 
-def _forward_seconds(plan: Plan, model: Model) -> float:
-    """Return the seconds of one image's pass forward, in a batch, on one core."""
+def _forward_seconds(plan: Plan, model: Model, machine: Machine, *, training: bool = False) -> float:
+    """Return the seconds of one image's pass forward, in a batch as training or attacks have them."""
     data: DatasetSettings = plan.study.datasets[model.dataset].settings
     architecture: ArchitectureSettings = model.architecture.settings
     image = (*data.shape, len(data.class_names))
-    return model.networks * (
-        architecture.multiply_adds(*image) / MULTIPLY_ADDS_PER_SECOND
-        + len(architecture.layers(*image)) * LAYER_SECONDS
+    batch = model.training.batch_size if training else plan.study.attack_batch_size
+    return model.networks * machine.forward_seconds(
+        architecture.multiply_adds(*image),
+        len(architecture.layers(*image)),
+        batch,
+        model.training.precision if training else "float32",
     )

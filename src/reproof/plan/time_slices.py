@@ -126,7 +126,7 @@ def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
         for job in plan.jobs([rule]):
             cost = estimate.cost(plan, job)
             jobs.append(job)
-            seconds[label(job)] = 0.0 if cost.measured else cost.seconds / faster
+            seconds[label(job)] = 0.0 if cost.done else cost.seconds / faster
     found = cut(jobs, seconds, 60 * minutes, workers)
     finished = sum(1 for value in seconds.values() if value == 0.0)
     lines = [

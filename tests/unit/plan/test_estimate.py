@@ -13,9 +13,10 @@ import pytest
 
 from reproof import registry
 from reproof.plan import estimate
-from reproof.plan.estimate import LAYER_SECONDS, MULTIPLY_ADDS_PER_SECOND, START_SECONDS
+from reproof.plan.estimate import START_SECONDS
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
+from reproof.plan.machine import LAYER_SECONDS, MULTIPLY_ADDS_PER_SECOND
 from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.defense import DefenseSettings
 from reproof.study import reader
@@ -283,14 +284,16 @@ class TestRecords:
     def test_a_job_that_was_done_costs_what_it_cost(self, plan: Plan) -> None:
         job = plan.train("plain", 1)
         record(job)
-        expected = estimate.Cost(START_SECONDS + 100, 1024, measured=True)
+        expected = estimate.Cost(START_SECONDS + 100, 1024, measured=True, done=True)
         assert estimate.cost(plan, job) == expected
         assert not estimate.cost(plan, plan.train("plain", 0)).measured
 
     def test_recorded_adversarial_images_are_removed_too(self, plan: Plan) -> None:
         job = plan.attack("plain", 0, "papers")
         record(job)
-        assert estimate.cost(plan, job) == estimate.Cost(START_SECONDS + 100, 0, 1024, measured=True)
+        assert estimate.cost(plan, job) == estimate.Cost(
+            START_SECONDS + 100, 0, 1024, measured=True, done=True
+        )
 
     @pytest.mark.parametrize(
         "changes", [{"digest": "0123456789abcdef"}, {"job": {"model": "plain", "seed": 1}}, {"job": None}]
