@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 OWN_RUN = (
     "test_additions",
+    "test_borrowed",
     "test_conda",
     "test_deletions",
     "test_ensembles",

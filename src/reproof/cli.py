@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
     _add_own(commands, shared)
+    _add_borrow(commands, shared)
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -116,6 +117,21 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_borrow(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the sub-command for a machine that is ours for minutes."""
+    borrowed = commands.add_parser(
+        "borrow",
+        parents=[shared],
+        help="carry a study to a machine without network, run it there, bring it back",
+    )
+    borrowed.add_argument("what", choices=["pack", "run", "bring"])
+    borrowed.add_argument("folder", type=Path, help="where the parts lie that are carried")
+    borrowed.add_argument("--wheels", type=Path, help="with pack: a folder of wheels to go along")
+    borrowed.add_argument("--minutes", type=float, default=10.0, help="with run: until the time is up")
+    borrowed.add_argument("--first", nargs="+", default=[], metavar="MODEL", help="with run: these lead")
+    borrowed.add_argument("--jobs", type=int, default=1, help="with run: jobs at a time")
+
+
 def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:
     """Run a sub-command; return the exit status: 0, or 1 after one message about something the user can mend.
 
@@ -155,6 +171,9 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
             return 0
         if chosen.command == "reference":
             keep(plan, chosen.name or plan.study.name)
+            return 0
+        if chosen.command == "borrow":
+            print(borrow(plan, chosen), flush=True)
             return 0
         if chosen.command == "export":
             from reproof.export import export
@@ -222,6 +241,22 @@ def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
     if chosen.minutes <= 0 or chosen.jobs < 1 or chosen.faster <= 0:
         raise StudyError("plan: --minutes and --faster should be above 0, --jobs at least 1")
     return time_slices.text(plan, chosen.minutes, chosen.jobs, chosen.faster)
+
+
+def borrow(plan: Plan, chosen: argparse.Namespace) -> str:
+    """Do what `borrow` is asked for and return what happened."""
+    from reproof import borrowed
+
+    if chosen.what == "bring":
+        return borrowed.bring(plan, chosen.folder)
+    if chosen.what == "pack":
+        parts, words = borrowed.pack(plan, chosen.folder, chosen.wheels), ""
+    else:
+        if chosen.minutes <= 0 or chosen.jobs < 1:
+            raise StudyError("borrow: --minutes should be above 0, --jobs at least 1")
+        words = borrowed.run(plan, 60 * chosen.minutes, chosen.first, chosen.jobs).words() + "\n"
+        parts = borrowed.collect(plan, chosen.folder)
+    return words + "\n".join(f"{part} ({wording.memory(part.stat().st_size)})" for part in parts)
 
 
 def show_answer(plan: Plan) -> str:

@@ -42,6 +42,7 @@ from reproof.errors import ReproofError
 from reproof.plan import freshness
 from reproof.plan.jobs import RULES, Plan
 from reproof.run_log import RunLog
+from reproof.surroundings import count_gpus
 from reproof.warm_client import DRIVER, WARM
 
 KEPT = ("train", "load", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
@@ -238,15 +239,3 @@ def _conda_works() -> bool:
         return bool(json.loads(done.stdout))
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
-
-
-def count_gpus() -> int:
-    """Return how many GPUs jobs may use, without importing torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return len([entry for entry in chosen.split(",") if entry.strip() not in ("", "-1")])
-    try:
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())

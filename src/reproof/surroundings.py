@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -82,3 +83,15 @@ def shell_words(root: Path, *, conda: bool, outer_prefix: str, outer_path: str, 
     words.append(f"export PYTHONPATH={joined} PYTHONUNBUFFERED=1 PYTHONHASHSEED=0 OMP_WAIT_POLICY=passive")
     # Snakemake fills in what stands in braces: a checkout may have them in its name, and bash needs its own.
     return "; ".join([*words, ""]).replace("{", "{{").replace("}", "}}")
+
+
+def count_gpus() -> int:
+    """Return how many GPUs jobs may use, without importing torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return len([entry for entry in chosen.split(",") if entry.strip() not in ("", "-1")])
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())

@@ -435,7 +435,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("diagnostics", "reference"),
     ("figures", "report"),
     ("stages", "export", "new", "starters"),
-    ("cli", "__main__", "run_log", "snakemake_driver", "warm_client", "warm_process"),
+    ("cli", "__main__", "borrowed", "run_log", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
 
@@ -457,7 +457,7 @@ WITHOUT_TORCH = (
     *("settings", "study", "plan", "claims", "measuring", "judging", "diagnostics", "figures", "report"),
 )
 
-DYNAMIC = {"registry", "plugin_folders", "architectures.file", "cli", "warm_process"}
+DYNAMIC = {"registry", "plugin_folders", "architectures.file", "borrowed", "cli", "warm_process"}
 """The modules that may import by a computed name: plugins by their file's name, the user's own files, stages by their
 rule's, a plan's modules."""
 

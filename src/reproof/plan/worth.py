@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from reproof.errors import StudyError
 from reproof.plan import estimate
@@ -35,15 +36,16 @@ def order(plan: Plan, machine: Machine = CORE, first: Sequence[str] = ()) -> lis
     unknown = [name for name in first if name not in plan.study.models]
     if unknown:
         raise StudyError(f"there is no model {unknown[0]!r}; there are {', '.join(plan.study.models)}")
-    seconds, chains = {}, {}
+    seconds: dict[str, float] = {}
+    chains = {}
     makers = {path: job for job in plan.jobs(WORKING) for path in job.outputs.values()}
     for job in plan.jobs(WORKING):
         cost = estimate.cost(plan, job, machine)
-        seconds[label(job)] = 0.0 if cost.done else cost.seconds
+        seconds[label(job)] = 0.0 if cost.done and _is_there(job) else cost.seconds
     for model in plan.study.models:
         chain: dict[str, Job] = {}
         for job in _results(plan, model):
-            _with_needed(job, makers, chain)
+            _with_needed(job, makers, seconds, chain)
         chains[model] = chain
     found: list[Through] = []
     taken: set[str] = set()
@@ -52,7 +54,7 @@ def order(plan: Plan, machine: Machine = CORE, first: Sequence[str] = ()) -> lis
         costs = {model: sum(seconds[name] for name in chains[model] if name not in taken) for model in left}
         lead = len(found) < len(first)
         model = left[0] if lead else min(left, key=lambda name: costs[name])
-        jobs = [job for name, job in chains[model].items() if name not in taken and seconds[name] > 0]
+        jobs = [job for name, job in chains[model].items() if name not in taken]
         found.append(Through(model, jobs, costs[model]))
         taken |= chains[model].keys()
         left.remove(model)
@@ -68,12 +70,17 @@ def _results(plan: Plan, model: str) -> Iterator[Job]:
         yield plan.surface(model, plan.study.seeds[0])
 
 
-def _with_needed(job: Job, makers: dict[str, Job], chain: dict[str, Job]) -> None:
-    """Add a job behind those whose files it reads."""
-    if label(job) in chain:
+def _is_there(job: Job) -> bool:
+    """Say whether nothing of a job is missing that others read; of what nobody reads a record is enough."""
+    return job.rule in ("evaluate", "surface") or all(Path(path).is_file() for path in job.outputs.values())
+
+
+def _with_needed(job: Job, makers: dict[str, Job], seconds: dict[str, float], chain: dict[str, Job]) -> None:
+    """Add a job behind those whose files it reads, unless it is done."""
+    if label(job) in chain or seconds[label(job)] == 0:
         return
     for paths in job.inputs.values():
         for path in paths:
             if path in makers:
-                _with_needed(makers[path], makers, chain)
+                _with_needed(makers[path], makers, seconds, chain)
     chain[label(job)] = job

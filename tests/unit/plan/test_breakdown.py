@@ -108,6 +108,7 @@ class TestOrderOfWorth:
 
     def test_some_lead_and_what_is_done_is_left_out(self, plan: Plan) -> None:
         record(plan.prepare("digits"))
+        Path(plan.prepare("digits").outputs["data"]).touch()
         found = worth.order(plan, first=["both"])
         assert [one.model for one in found] == ["both", "plain", "madry"]
         assert [label(job) for job in found[0].jobs] == ["train both seed 0"]
