@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import os
 import re
 import shutil
@@ -115,7 +114,7 @@ def cancel_orphans(folder: Path) -> None:
 
 
 def _slurm_jobs(folder: Path) -> list[str]:
-    asked = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%Z|%j"]
+    asked = ["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%Z|%j"]
     try:
         told = subprocess.run(
             asked, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS

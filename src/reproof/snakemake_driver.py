@@ -22,6 +22,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import getpass
 import json
 import os
 import secrets
@@ -104,6 +105,13 @@ def shell_prefix(workflow: Any, root: Path) -> str:
 
 def prepare(workflow: Any, plan: Plan) -> None:
     """Make a bare `snakemake` right on this machine: locks, conda, the study; jobs end when this process is gone."""
+    try:
+        getpass.getuser()
+    except (
+        KeyError,
+        OSError,
+    ):  # an account without a name, as in a container; Snakemake and torch ask for one
+        os.environ["USER"] = str(os.getuid())
     os.environ[STUDY] = study_arguments(plan)
     os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
     os.environ[WARM] = warm_folder() if workflow.is_main_process else "0"

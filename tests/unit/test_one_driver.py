@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import getpass
 import os
 import subprocess
 import sys
@@ -95,7 +94,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, text in {
-        "squeue": f'[ "$2" = "--user={getpass.getuser()}" ] && cat {queue}',
+        "squeue": f'[ "$2" = "--user={os.getuid()}" ] && cat {queue}',
         "scancel": f'echo $@ > {tmp_path}/cancelled; for job; do sed -i "/^$job|/d" {queue}; done',
     }.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
