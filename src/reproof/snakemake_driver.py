@@ -231,7 +231,7 @@ def _hold(workflow: Any, folder: Path) -> None:
                 one_driver.cancel_orphans(folder)
             except ReproofError as error:
                 raise WorkflowError(str(error)) from None
-            if getattr(workflow.executor_settings, "jobname_prefix", "") is None:
+            if not getattr(workflow.executor_settings, "jobname_prefix", "none is known here"):
                 workflow.executor_settings.jobname_prefix = one_driver.job_names(folder)
             held.enter_context(lock(self))
             yield
