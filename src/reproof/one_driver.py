@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from reproof.artifacts import process_lives
 from reproof.errors import ArtifactError
+from reproof.warm_client import DRIVER
 
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 LOCK = ".lock"
@@ -88,6 +91,25 @@ def _locked(folder: Path) -> BinaryIO | None:
 def job_names(folder: Path) -> str:
     """Return what the names of a study's jobs on a cluster begin with: at most 50 letters, digits, `_` and `-`."""
     return "reproof-" + re.sub(r"[^A-Za-z0-9_-]", "-", folder.name)[:40]
+
+
+def end_orphans() -> None:
+    """End processes of a dead driver in this checkout, such as a conda that goes on filling an environment.
+
+    They are told by the driver's number in their environment, and by where they run. Only where there is a /proc.
+    """
+    begins = f"{DRIVER}={socket.gethostname()}:".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if not (folder / "cwd").resolve(strict=True).is_relative_to(Path.cwd()):
+                continue
+            words = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+        numbers = [word[len(begins) :] for word in words if word.startswith(begins)]
+        if numbers and numbers[0].isdigit() and not process_lives(int(numbers[0])):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 def cancel_orphans(folder: Path) -> None:

@@ -228,6 +228,7 @@ def _hold(workflow: Any, folder: Path) -> None:
             try:
                 held.enter_context(one_driver.only_driver(folder))
                 one_driver.drop_locks(folder)
+                one_driver.end_orphans()
                 one_driver.cancel_orphans(folder)
             except ReproofError as error:
                 raise WorkflowError(str(error)) from None

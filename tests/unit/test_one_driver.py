@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ import pytest
 
 from reproof import one_driver
 from reproof.errors import ArtifactError
+from reproof.warm_client import DRIVER
 
 HOLDER = """
 import fcntl, sys, time
@@ -85,6 +88,40 @@ def test_a_folder_that_cannot_be_written_is_named(locks: dict[Path, Path]) -> No
     Path("results").write_text("a file")
     with pytest.raises(ArtifactError, match="results/digits: may not be written"):
         one_driver.only_driver(OURS).__enter__()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_what_a_dead_driver_left_here_is_ended_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a conda that goes on filling the environment which the next run removes and makes anew."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here / ".snakemake", elsewhere):
+        folder.mkdir(parents=True)
+    with subprocess.Popen(["true"]) as gone:
+        pass
+
+    def started(folder: Path, driver: str | None) -> subprocess.Popen[bytes]:
+        known = {} if driver is None else {DRIVER: driver}
+        return subprocess.Popen(["sleep", "60"], cwd=folder, env={"PATH": os.environ["PATH"], **known})
+
+    host = socket.gethostname()
+    orphan = started(here / ".snakemake", f"{host}:{gone.pid}")
+    others = [
+        started(here, f"{host}:{os.getpid()}"),
+        started(here, f"another-{host}:{gone.pid}"),
+        started(here, None),
+        started(elsewhere, f"{host}:{gone.pid}"),
+    ]
+    monkeypatch.chdir(here)
+    try:
+        one_driver.end_orphans()
+        assert orphan.wait(10) == -signal.SIGKILL
+        assert [other.poll() for other in others] == [None] * 4
+    finally:
+        for process in (orphan, *others):
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture
