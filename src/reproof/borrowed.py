@@ -8,6 +8,7 @@ What is carried is cut into parts, each small enough for a trip.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import io
@@ -33,7 +34,7 @@ from reproof.plan.jobs import Plan
 from reproof.plan.machine import CORE, GPU, Machine
 from reproof.plan.time_slices import RESUMED, label
 from reproof.warm_process import IMPORTED_LATE
-from reproof.wording import counted
+from reproof.wording import counted, memory
 
 PART_BYTES = 60 * 2**20
 """A trip takes 64 MiB."""
@@ -60,6 +61,20 @@ class Done:
         return "\n".join(
             [*lines, *(f"{word}: {', '.join(map(label, jobs))}" for word, jobs in named.items() if jobs)]
         )
+
+
+def asked(plan: Plan, chosen: argparse.Namespace) -> str:
+    """Do what the sub-command `borrow` is asked for and return what happened."""
+    if chosen.what == "bring":
+        return bring(plan, chosen.folder)
+    if chosen.what == "pack":
+        parts, words = pack(plan, chosen.folder, chosen.wheels), ""
+    else:
+        if chosen.minutes <= 0 or chosen.jobs < 1:
+            raise StudyError("borrow: --minutes should be above 0, --jobs at least 1")
+        words = run(plan, 60 * chosen.minutes, chosen.first, chosen.jobs).words() + "\n"
+        parts = collect(plan, chosen.folder)
+    return words + "\n".join(f"{part} ({memory(part.stat().st_size)})" for part in parts)
 
 
 def pack(plan: Plan, folder: Path, wheels: Path | None = None) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 from tests.ours import needs
 from tests.unfolded import render
 
-from reproof.report.cards import Cards
+from reproof.report.cards import REPEATS, ROUNDS, Cards, provenance
 from reproof.report.contents import ReportData, rows
 from reproof.report.grids import Grids
 from reproof.report.numbers import counts
@@ -132,3 +132,24 @@ def test_the_page_and_the_card_say_what_was_refused(tree: made_up_study.Tree) ->
     for text in ('class="beside"', "A refused image is not right", "share of images answered with no class"):
         assert text in html
         assert text not in plain
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_card_of_a_gpu_says_whether_another_run_gives_the_same(deterministic: bool) -> None:
+    record = {
+        "device": "GPU: NVIDIA H200",
+        "seconds": 90.0,
+        "peak_memory_bytes": 2**30,
+        "device_memory_bytes": 3 * 2**30,
+        "device_shared": True,
+        "deterministic_kernels": deterministic,
+    }
+    told = dict(provenance(record, whole=True))
+    assert told["another run"] == (REPEATS if deterministic else ROUNDS)
+    assert told["took"] == "1 min 30 s, on a GPU that other jobs used too"
+    assert told["peak memory of the GPU"] == "3.0 GiB"
+    alone = dict(provenance({**record, "device_shared": False}))
+    assert alone["took"] == "1 min 30 s"
+    assert not {"another run", "peak memory of the GPU"} & set(
+        dict(provenance({"device": "CPU: any"}, whole=True))
+    )

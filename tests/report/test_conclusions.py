@@ -77,6 +77,7 @@ def told(
     rows: Sequence[Mapping[str, Any]] = (),
     seconds: Mapping[str, Sequence[float]] | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
+    shared: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the sentences without their links."""
     known = {name: {"defense": defense} for name, defense in DEFENSES.items()}
@@ -91,7 +92,7 @@ def told(
     for name, times in (seconds or {}).items():
         for seed, time in enumerate(times):
             path = f"results/s/models/{name}/seed{seed}/model.safetensors"
-            records[path] = {"seconds": time}
+            records[path] = {"seconds": time, "device_shared": name in shared}
             for setting in ("white_box", "adaptive"):
                 trails.append(Trail(name, seed, setting, (TrailFile("data", "d"), TrailFile("model", path))))
     data = ReportData(
@@ -222,6 +223,10 @@ def test_cost_is_the_mean_over_seeds_beside_the_undefended_models() -> None:
         "Training took 1.5 to 3 times as long as the undefended model’s (10 s), over 2 defenses."
     )
     assert "cannot be compared" in told(seconds={"ours": [20]})["Cost"]
+    packed = told(seconds=seconds, shared=["ours_too"])["Cost"]
+    assert packed.startswith("Training took 3 times as long"), (
+        "of a GPU that others used nothing was measured"
+    )
 
 
 def test_an_ensemble_costs_what_its_members_cost() -> None:

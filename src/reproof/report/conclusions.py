@@ -202,8 +202,8 @@ class Conclusions:
         for path in sorted(paths):
             made = [path, *(path.replace(folder, f"/models/{name}/") for name in members)]
             records = [self._data.records.get(file, {}) for file in made]
-            if not all("seconds" in record for record in records):
-                return None
+            if not all("seconds" in record and not record.get("device_shared") for record in records):
+                return None  # not recorded, or of a GPU that other jobs used too
             totals.append(sum(float(record["seconds"]) for record in records))
         return sum(totals) / len(totals) if totals else None
 

@@ -12,6 +12,7 @@ from reproof.plan import breakdown, estimate, worth
 from reproof.plan.estimate import START_SECONDS
 from reproof.plan.jobs import RULES, Plan
 from reproof.plan.machine import CORE, FLOPS, GPU, KERNELS, LAUNCH_SECONDS, UTILISATION
+from reproof.plan.model_jobs import ON_DEVICE
 from reproof.plan.time_slices import label
 from reproof.wording import duration
 from tests.unit.plan.test_estimate import MULTIPLY_ADDS, planned, record
@@ -159,3 +160,14 @@ def test_the_table_says_whose_hours_they_are_and_what_they_rest_on(plan: Plan) -
     assert "for one H200 at 30 % of its data sheet's speed, which nobody measured" in lines[-1]
     with pytest.raises(StudyError, match="--hours should be above 0"):
         cli.show_plan(plan, cli.parser().parse_args(["plan", "--hours", "0"]))
+
+
+def test_deterministic_kernels_are_a_setting_of_jobs_with_a_device_alone(tmp_path: Path) -> None:
+    """Where nobody asks for them, jobs are described as ever."""
+    plain, repeating = planned(tmp_path), planned(tmp_path, deterministic=True)
+    for one, other in zip(plain.jobs(), repeating.jobs(), strict=True):
+        if one.rule == "report":
+            continue  # it holds the study as it was written
+        asked = {"deterministic": True} if one.rule in ON_DEVICE else {}
+        assert other.slice == one.slice | asked
+        assert "deterministic" not in one.slice

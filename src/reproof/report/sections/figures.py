@@ -126,8 +126,9 @@ def _cost(data: ReportData) -> list[DrawnFigure]:
     seconds: dict[str, dict[str, float]] = {}
     for trail in data.trails:
         for file in trail.files:
-            if file.stage == "model" and "seconds" in data.records.get(file.path, {}):
-                seconds.setdefault(trail.model, {})[file.path] = float(data.records[file.path]["seconds"])
+            record = data.records.get(file.path, {})
+            if file.stage == "model" and "seconds" in record and not record.get("device_shared"):
+                seconds.setdefault(trail.model, {})[file.path] = float(record["seconds"])
     means = {model: sum(found.values()) / len(found) for model, found in seconds.items()}
     svg = robustness.cost_against_robustness(data.summary, data.titles, means)
     name = "cost_against_robustness"
