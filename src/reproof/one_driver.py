@@ -112,12 +112,13 @@ def end_orphans() -> None:
                 os.kill(int(folder.name), signal.SIGKILL)
 
 
-def cancel_orphans(folder: Path) -> None:
+def cancel_orphans(folder: Path, on_slurm: bool) -> None:
     """Cancel the Slurm jobs of a driver that died: one that fails later would delete what this run has made.
 
-    They are told by their name and by the folder in which they run. ArtifactError where they do not end.
+    They are told by their name and by the folder in which they run. on_slurm: whether this run is to use Slurm; then
+    it is an ArtifactError that Slurm does not answer. So it is where the jobs do not end.
     """
-    if not shutil.which("squeue") or not (orphans := _slurm_jobs(folder)):
+    if not shutil.which("squeue") or not (orphans := _slurm_jobs(folder, on_slurm)):
         return
     print(
         f"reproof: cancels {len(orphans)} Slurm jobs of an earlier run of this study",
@@ -126,7 +127,7 @@ def cancel_orphans(folder: Path) -> None:
     )
     subprocess.run(["scancel", *orphans], check=False, timeout=PATIENCE_SECONDS)
     end = time.monotonic() + PATIENCE_SECONDS
-    while orphans := _slurm_jobs(folder):
+    while orphans := _slurm_jobs(folder, on_slurm):
         if time.monotonic() > end:
             raise ArtifactError(
                 f"Slurm jobs of an earlier run of this study do not end: {', '.join(orphans)}. "
@@ -135,13 +136,15 @@ def cancel_orphans(folder: Path) -> None:
         time.sleep(1)
 
 
-def _slurm_jobs(folder: Path) -> list[str]:
+def _slurm_jobs(folder: Path, on_slurm: bool) -> list[str]:
     asked = ["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%Z|%j"]
     try:
         told = subprocess.run(
             asked, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
+        if not on_slurm:  # many a machine has the programs and no Slurm behind them
+            return []
         raise ArtifactError(
             f"squeue does not say whether jobs of an earlier run of this study still run ({error}). "
             "Run the same command again when Slurm answers."

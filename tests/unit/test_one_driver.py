@@ -150,7 +150,7 @@ def test_jobs_of_a_dead_driver_are_cancelled_and_no_others(
         f"14|{tmp_path}|somebody's own",
     ]
     slurm.write_text("\n".join([f"11|{tmp_path}|{one_driver.job_names(OURS)}_0af1-2b", *stays]) + "\n")
-    one_driver.cancel_orphans(OURS)
+    one_driver.cancel_orphans(OURS, on_slurm=False)
     assert slurm.read_text().splitlines() == stays
     assert (tmp_path / "cancelled").read_text() == "11\n"
     assert capfd.readouterr().err == "reproof: cancels 1 Slurm jobs of an earlier run of this study\n"
@@ -162,17 +162,18 @@ def test_jobs_that_do_not_end_are_named(slurm: Path, tmp_path: Path, monkeypatch
     (tmp_path / "programs/scancel").write_text("#!/bin/sh\n")
     slurm.write_text(f"11|{tmp_path}|{one_driver.job_names(OURS)}_0af1-2b\n")
     with pytest.raises(ArtifactError, match=r"do not end: 11\. Cancel them \(scancel 11\)"):
-        one_driver.cancel_orphans(OURS)
+        one_driver.cancel_orphans(OURS, on_slurm=True)
 
 
-def test_a_slurm_that_does_not_answer_is_told(slurm: Path) -> None:
+def test_a_slurm_that_does_not_answer_matters_to_a_run_on_it_alone(slurm: Path) -> None:
+    one_driver.cancel_orphans(OURS, on_slurm=False)
     with pytest.raises(ArtifactError, match="squeue does not say"):
-        one_driver.cancel_orphans(OURS)
+        one_driver.cancel_orphans(OURS, on_slurm=True)
 
 
 def test_without_slurm_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    one_driver.cancel_orphans(OURS)
+    one_driver.cancel_orphans(OURS, on_slurm=True)
 
 
 @pytest.mark.parametrize("name", ["digits", "a.b c", "x" * 200])

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake.cli import parse_config
-from snakemake.exceptions import WorkflowError
 from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import ConfigSettings
 
@@ -318,7 +317,11 @@ def test_what_asks_for_a_gpu_asks_for_time_too() -> None:
 
 @pytest.mark.parametrize(("given", "name"), [("", "reproof-tiny"), (None, "reproof-tiny"), ("mine", "mine")])
 def test_a_run_holds_its_folder_while_snakemake_holds_its_locks_and_names_its_jobs_on_a_cluster(
-    given: str | None, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    given: str | None,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -338,8 +341,11 @@ def test_a_run_holds_its_folder_while_snakemake_holds_its_locks_and_names_its_jo
         assert held == ["Snakemake's"]
         assert flow.executor_settings.jobname_prefix == name
         with (
-            pytest.raises(WorkflowError, match="results/tiny is in use"),
+            pytest.raises(SystemExit),
             PersistenceBase.lock(SimpleNamespace()),
         ):
             pass
     assert held == ["Snakemake's", "given back"]
+    assert capsys.readouterr().err.startswith(
+        "reproof: ArtifactError: results/tiny is in use: another run works there"
+    )
