@@ -12,6 +12,8 @@ from torch import Tensor
 from reproof.errors import ReproofError
 
 T = TypeVar("T")
+GPU_IMAGES = 4096
+"""Images that a GPU is first shown at once where each is answered for itself: fewer do not keep it busy."""
 
 
 class BatchSize:
@@ -37,16 +39,21 @@ class BatchSize:
         torch.cuda.empty_cache()  # does nothing where no GPU is in use
 
 
+def at_first(size: int, device: torch.device) -> int:
+    """Return how many images are first shown at once where results do not depend on it."""
+    return max(size, GPU_IMAGES) if device.type == "cuda" else size
+
+
 def in_batches(
     call: Callable[[Tensor], T], images: Tensor, size: int, device: torch.device | str, what: str
 ) -> list[T]:
     """Return what a function says of images, batch by batch on the device.
 
-    Of no images it is asked once, too. what: names them where they have no room. Not for a function whose answer for
-    an image depends on the others.
+    Of no images it is asked once, too. On a GPU batches are as large as it takes. what: names them where they have no
+    room. Not for a function whose answer for an image depends on the others.
     """
     found: list[T] = []
-    batch, done = BatchSize(size, what), 0
+    batch, done = BatchSize(at_first(size, torch.device(device)), what), 0
     while done < len(images) or not found:
         part = images[done : done + batch.images]
         try:

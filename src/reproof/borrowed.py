@@ -20,7 +20,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
@@ -32,8 +32,8 @@ from reproof.plan import estimate, freshness, worth
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
 from reproof.plan.machine import CORE, GPU, Machine
+from reproof.plan.model_jobs import IMPORTED_LATE
 from reproof.plan.time_slices import RESUMED, label
-from reproof.warm_process import IMPORTED_LATE
 from reproof.wording import counted, memory
 
 PART_BYTES = 60 * 2**20
@@ -63,7 +63,11 @@ class Done:
         )
 
 
-def asked(plan: Plan, chosen: argparse.Namespace) -> str:
+Command = Callable[[Sequence[str], Plan], int]
+"""The command line: words and the plan of their study -> exit status."""
+
+
+def asked(plan: Plan, chosen: argparse.Namespace, command: Command) -> str:
     """Do what the sub-command `borrow` is asked for and return what happened."""
     if chosen.what == "bring":
         return bring(plan, chosen.folder)
@@ -72,7 +76,7 @@ def asked(plan: Plan, chosen: argparse.Namespace) -> str:
     else:
         if chosen.minutes <= 0 or chosen.jobs < 1:
             raise StudyError("borrow: --minutes should be above 0, --jobs at least 1")
-        words = run(plan, 60 * chosen.minutes, chosen.first, chosen.jobs).words() + "\n"
+        words = run(plan, command, 60 * chosen.minutes, chosen.first, chosen.jobs).words() + "\n"
         parts = collect(plan, chosen.folder)
     return words + "\n".join(f"{part} ({memory(part.stat().st_size)})" for part in parts)
 
@@ -160,11 +164,12 @@ def unpack(folder: Path, name: str, target: Path) -> None:
         ) from error
 
 
-def run(plan: Plan, seconds: float, first: Sequence[str] = (), at_once: int = 1) -> Done:
+def run(plan: Plan, command: Command, seconds: float, first: Sequence[str] = (), at_once: int = 1) -> Done:
     """Do a study's jobs in their order of worth, until so many seconds are over.
 
-    first: models that lead. at_once: jobs at a time; where they share a GPU, their records say so.
-    A job that is expected to take longer than what is left is not begun, unless it is a training.
+    command: what does a job, in a process of its own. first: models that lead. at_once: jobs at a time; where they
+    share a GPU, their records say so. A job that is expected to take longer than what is left is not begun, unless it
+    is a training.
     """
     ends = time.monotonic() + seconds
     machine = GPU if surroundings.count_gpus() else CORE
@@ -175,7 +180,7 @@ def run(plan: Plan, seconds: float, first: Sequence[str] = (), at_once: int = 1)
         for job in list(waiting):
             if len(running) < at_once and _may_begin(plan, job, [*waiting, *_jobs(running)], ends, machine):
                 waiting.remove(job)
-                process = ForkProcess(target=_do, args=(plan, job))
+                process = ForkProcess(target=_do, args=(plan, job, command))
                 process.start()
                 running[process.sentinel] = (job, process)
         if not running:
@@ -219,16 +224,14 @@ def _import_all(jobs: Sequence[Job]) -> None:
         importlib.import_module(module)
 
 
-def _do(plan: Plan, job: Job) -> None:
+def _do(plan: Plan, job: Job, command: Command) -> None:
     """Do a job in a process of its own, with its words in a log."""
-    from reproof import cli
-
     log = Path(plan.folder, "logs", job.rule, f"{job.name.replace(' ', '-')}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as words:
         os.dup2(words.fileno(), 2)
         with contextlib.redirect_stderr(words):
-            status = cli.main([job.rule, next(iter(job.outputs.values()))], plan)
+            status = command([job.rule, next(iter(job.outputs.values()))], plan)
     os._exit(status)
 
 

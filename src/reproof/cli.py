@@ -205,7 +205,7 @@ def _with_study(chosen: argparse.Namespace, plan: Plan) -> int:
         case "borrow":
             from reproof import borrowed
 
-            print(borrowed.asked(plan, chosen), flush=True)
+            print(borrowed.asked(plan, chosen, main), flush=True)
         case "export":
             from reproof.export import export
 

@@ -44,8 +44,6 @@ OWN_VARIABLES = frozenset({"_", "SHLVL", "PWD", "OLDPWD"})
 """Environment variables that a job may have otherwise than this process: no library reads them while it is loaded."""
 FORKED_THREADS = ("jemalloc_bg_thd",)
 """Threads that stop around a fork and start again on both sides: that of jemalloc, pyarrow's allocator."""
-IMPORTED_LATE = {"train": "torch._dynamo", "evaluate": "pandas"}
-"""What a rule's jobs import only while they work, and pay most for."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,7 @@ class WarmProcess:
         What is wrong with a job makes it start by itself, and say so.
         """
         from reproof import cli
+        from reproof.plan.model_jobs import IMPORTED_LATE
 
         same = (request.executable, request.folder) == (sys.executable, self.folder)
         if not same or inherited(request.environment) != self.environment:

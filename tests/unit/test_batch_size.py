@@ -9,7 +9,7 @@ from torch import Tensor
 from reproof import registry
 from reproof.attacking import judge
 from reproof.attacking.engine import AttackEngine, AttackResult
-from reproof.batch_size import BatchSize, in_batches
+from reproof.batch_size import GPU_IMAGES, BatchSize, at_first, in_batches
 from reproof.errors import ReproofError
 from tests.tiny_classifier import TinyClassifier
 
@@ -63,6 +63,12 @@ def test_a_batch_once_halved_stays_so() -> None:
     assert asked == [6, 3, 3, 3, 1]
     assert torch.equal(torch.cat(found), rows.sum(dim=1))
     assert in_batches(lambda images: len(images), rows[:0], 6, "cpu", "sums") == [0]
+
+
+def test_a_gpu_is_shown_more_at_once() -> None:
+    assert at_first(256, torch.device("cuda", 1)) == GPU_IMAGES
+    assert at_first(9000, torch.device("cuda", 1)) == 9000
+    assert at_first(256, torch.device("cpu")) == 256
 
 
 def test_where_one_image_has_no_room_it_ends() -> None:

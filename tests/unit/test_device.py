@@ -24,15 +24,21 @@ def users(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture
-def switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put torch's own switches back."""
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Return what torch is asked for of deterministic algorithms, and put its own switches back.
+
+    It is not done: torch imports its compiler for that, for seconds.
+    """
     monkeypatch.setenv(device.WORKSPACE, "")
     monkeypatch.delenv(device.WORKSPACE)
+    found: list[Any] = []
+    monkeypatch.setattr(
+        torch, "use_deterministic_algorithms", lambda mode, *, warn_only: found.append((mode, warn_only))
+    )
     kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    yield
+    yield found
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = kept
     torch.backends.cudnn.deterministic = False
-    torch.use_deterministic_algorithms(False)
 
 
 def test_a_free_gpu_is_taken_first_and_a_used_one_is_shared(tmp_path: Path, users: list[Any]) -> None:
@@ -53,22 +59,21 @@ def test_who_has_left_is_no_longer_there_but_shared_it_was(tmp_path: Path, users
     assert not users[2].shared
 
 
-def test_float32_is_no_tensorfloat_on_a_gpu(switches: None) -> None:
+def test_float32_is_no_tensorfloat_on_a_gpu(asked: list[Any]) -> None:
     torch.backends.cudnn.allow_tf32 = True
     device.settle(CPU, deterministic=True)
     assert torch.backends.cudnn.allow_tf32
-    assert not torch.are_deterministic_algorithms_enabled()
+    assert not asked
     device.settle(GPU, deterministic=False)
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
-    assert not torch.are_deterministic_algorithms_enabled()
+    assert not asked
 
 
-def test_kernels_repeat_where_the_study_asks_for_it(switches: None) -> None:
+def test_kernels_repeat_where_the_study_asks_for_it(asked: list[Any]) -> None:
     device.settle(GPU, deterministic=True)
     assert torch.backends.cudnn.deterministic
-    assert torch.are_deterministic_algorithms_enabled()
-    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert asked == [(True, True)]
     assert os.environ[device.WORKSPACE] == ":4096:8"
 
 
@@ -98,7 +103,7 @@ def test_bfloat16_is_refused_where_the_gpu_has_none(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_record_says_what_a_gpu_held_and_whether_it_was_shared(
-    tmp_path: Path, users: list[Any], switches: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, users: list[Any], asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Properties:
         total_memory = 80 * 2**30

@@ -29,14 +29,13 @@ architecture: {kind: cnn6, width: 0.0625}
 training: {epochs: 4, batch_size: 32, optimizer: adam, learning_rate: 2e-3, checkpoint_seconds: 0}
 models:
   plain: {defense: {kind: undefended}}
-  other: {defense: {kind: undefended}, seed_offset: 10, training: {epochs: 2}}
+  other: {defense: {kind: undefended}, seed_offset: 10, training: {epochs: 1}}
 attacks:
   pgd: {kind: pgd, epsilons: [0.1, 0.3], steps: 3}
 suites:
   papers: {attacks: [pgd], images: 10}
 threats:
-  white_box: {setting: white_box, suite: papers}
-  black_box: {setting: black_box, suite: papers, source: plain, targets: [other]}
+  white_box: {setting: white_box, suite: papers, targets: [plain]}
 """
 WORK = ("train", "attack", "evaluate")
 
@@ -105,17 +104,17 @@ def test_a_training_cut_there_goes_on_and_ends_like_an_undisturbed_run(
 ) -> None:
     trips = tmp_path / "trips"
     undisturbed = carry(prepared, "undisturbed", trips, monkeypatch)
-    done = borrowed.run(undisturbed.plan(), 500)
-    assert [len(part) for part in (done.ended, done.cut, done.failed, done.left)] == [7, 0, 0, 0]
+    done = borrowed.run(undisturbed.plan(), cli.main, 500)
+    assert [len(part) for part in (done.ended, done.cut, done.failed, done.left)] == [4, 0, 0, 0]
     expected = undisturbed.results()
 
     first = carry(prepared, "first", trips, monkeypatch)
     with monkeypatch.context() as patch:
         halt(patch)
-        done = borrowed.run(first.plan(), 4, first=["plain"])
+        done = borrowed.run(first.plan(), cli.main, 3, first=["plain"])
     assert [job.name for job in done.cut] == ["plain seed 0"]
     assert "cut: train plain seed 0" in done.words()
-    assert len(done.left) == 6
+    assert len(done.left) == 3
     assert borrowed.collect(first.plan(), trips)
     said = borrowed.bring(prepared.plan(), trips)
     assert "0 jobs laid" in said
@@ -125,12 +124,12 @@ def test_a_training_cut_there_goes_on_and_ends_like_an_undisturbed_run(
     assert Path(weights).with_name(borrowed.CHECKPOINT).is_file()
 
     second = carry(prepared, "second", trips, monkeypatch)
-    done = borrowed.run(second.plan(), 500, first=["plain"], at_once=2)
-    assert (len(done.ended), done.cut, done.failed, done.left) == (7, [], [], [])
+    done = borrowed.run(second.plan(), cli.main, 500, first=["plain"], at_once=2)
+    assert (len(done.ended), done.cut, done.failed, done.left) == (4, [], [], [])
     log = Path("results/tiny/logs/train/plain-seed-0.log").read_text()
     assert "resuming after epoch 2 of 4" in log
     borrowed.collect(second.plan(), trips)
-    assert borrowed.bring(prepared.plan(), trips).startswith("7 jobs laid")
+    assert borrowed.bring(prepared.plan(), trips).startswith("4 jobs laid")
     assert prepared.results() == expected
     assert list(freshness.outdated(prepared.plan())) == []
     assert borrowed.bring(prepared.plan(), trips).startswith("0 jobs laid"), "nothing is laid twice"
@@ -172,7 +171,7 @@ class TestWhatComesBack:
 
     def test_other_settings_are_left_out(self, prepared: Place, returned: Path) -> None:
         path = prepared.folder / "config.yaml"
-        path.write_text(path.read_text().replace("training: {epochs: 2}", "training: {epochs: 3}"))
+        path.write_text(path.read_text().replace("training: {epochs: 1}", "training: {epochs: 2}"))
         said = borrowed.bring(prepared.plan(), returned)
         assert "left out, other code or settings made it: train other seed 0" in said
         assert not Path(prepared.plan().train("other", 0).outputs["model"]).exists()
@@ -207,8 +206,8 @@ def test_a_job_that_fails_is_named_and_what_waits_for_it_is_left(
         raise TrainingError("no reason")
 
     monkeypatch.setattr(loop, "train", fail)
-    done = borrowed.run(prepared.plan(), 500)
+    done = borrowed.run(prepared.plan(), cli.main, 500)
     assert [job.rule for job in done.failed] == ["train", "train"]
-    assert len(done.left) == 5
+    assert len(done.left) == 2
     assert "failed: train plain seed 0" in capfd.readouterr().out
     assert "no reason" in Path("results/tiny/logs/train/plain-seed-0.log").read_text()

@@ -15,6 +15,9 @@ from reproof.study.model import Study
 ON_DEVICE = ("train", "load", "assemble", "attack", "evaluate", "surface")
 """Rules whose jobs compute on a GPU where there is one."""
 
+IMPORTED_LATE = {"train": "torch._dynamo", "evaluate": "pandas"}
+"""What a rule's jobs import only while they work, and pay most for."""
+
 
 class ModelJobs:
     """The part of a plan that makes data sets and models. Methods named like the rules return one job each."""
