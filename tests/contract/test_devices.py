@@ -6,7 +6,7 @@ Each case computes the same on the processor and on the accelerator, and then wi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -21,12 +21,13 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Defense, Progress
 from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.attack import AttackSettings
+from reproof.settings.baseline import TrainingAttack
 from reproof.settings.training import TrainingSettings
 from reproof.training.loop import train
 from tests.ours import networks
 from tests.pretend_accelerator import DEVICE, MixedDevicesError, pretending
 from tests.smallest import attack_settings, attacked, declared, make, tiny
-from tests.tiny_classifier import TinyClassifier, build_tiny, make_data
+from tests.tiny_classifier import PlainDefense, TinyClassifier, build_tiny, make_data
 
 CPU = torch.device("cpu")
 DEFENSES = registry.names("defenses")
@@ -146,6 +147,20 @@ class TestEveryDefense:
             leave(deployed.classifier, next(name for name, _ in deployed.classifier.named_parameters()))
             with pytest.raises(MixedDevicesError):
                 evaluation.predict(deployed.classifier, images, DEVICE)
+
+
+@pytest.mark.parametrize("attack", get_args(TrainingAttack))
+def test_training_on_adversarial_examples_gives_the_same_weights(attack: str) -> None:
+    budget = {} if attack == "carlini_wagner" else {"epsilon": 0.1}
+    adversarial = {"attack": attack, "augment": True, "steps": 3, **budget}
+    settings = TRAINING.model_validate({**TRAINING.model_dump(), "epochs": 1, "adversarial": adversarial})
+
+    def trained(device: torch.device) -> Any:
+        trainee = build_tiny(PlainDefense())
+        train(PlainDefense(), trainee, DATA, settings, seed=0, device=device, progress=False)
+        return {key: value.cpu() for key, value in trainee.state_dict().items()}
+
+    same_on_both(trained)
 
 
 @pytest.mark.parametrize("kind", registry.names("attacks"))
