@@ -49,10 +49,17 @@ class _Users:
             if only_alone:
                 os.close(self._descriptor)
                 return False
-            os.write(self._descriptor, b".")  # those who are there read that they are no longer alone
-        self._before = os.fstat(self._descriptor).st_size
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        self._tell()
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)  # for a moment it is free: somebody may have come
+        if self.shared:
+            self._alone = False
+            self._tell()
         return True
+
+    def _tell(self) -> None:
+        """Let the file grow, by which those who use the GPU read that somebody came."""
+        os.write(self._descriptor, b".")
+        self._before = os.fstat(self._descriptor).st_size
 
     @property
     def shared(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,25 @@ def test_a_free_gpu_is_taken_first_and_a_used_one_is_shared(tmp_path: Path, user
     assert not any(one.shared for one in users)
     third = device.enter(2, tmp_path)
     assert [one.shared for one in users] == [third == 0, third == 1, True]
+
+
+def test_two_that_come_at_once_both_know(
+    tmp_path: Path, users: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that is made a shared one is free for a moment, in which another may take it and believe to be alone."""
+    flock, free = fcntl.flock, [True]
+
+    def lock(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_SH and free:
+            free.pop()
+            flock(descriptor, fcntl.LOCK_UN)
+            assert device.enter(1, tmp_path) == 0
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    device.enter(1, tmp_path)
+    assert not free
+    assert [one.shared for one in users] == [True, True]
 
 
 def test_who_has_left_is_no_longer_there_but_shared_it_was(tmp_path: Path, users: list[Any]) -> None:
