@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import importlib
 import io
+import json
 import lzma
 import os
 import shlex
@@ -41,6 +42,8 @@ PART_BYTES = 60 * 2**20
 CODE = ("src", "config.yaml", "studies", "tools/borrowed_gpu.sh")
 BUNDLE, RETURN = "bundle.tar.xz", "return.tar.xz"
 CHECKPOINT = "checkpoint.safetensors"
+CARRIED = "carried.json"
+"""In a bundle: the study's files in it with their digests, which need not come back."""
 
 
 @dataclass
@@ -92,13 +95,16 @@ def pack(plan: Plan, folder: Path, wheels: Path | None = None) -> list[Path]:
         raise StudyError(
             f"{unprepared[0]}: is not prepared yet, and there is no network there. Run: {command}"
         )
-    buffer = io.BytesIO()
+    buffer, carried = io.BytesIO(), {}
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         _add_code(archive)
         for path in _of_study(plan):
             archive.add(path, str(path))
+            if path.is_file():
+                carried[str(path)] = artifacts.sha256(path)
         for wheel in sorted(wheels.glob("*.whl")) if wheels is not None else ():
             archive.add(wheel, f"wheels/{wheel.name}")
+        _add_text(archive, CARRIED, json.dumps(carried))
         _add_text(archive, "arguments", shlex.join(plan.study.arguments) + "\n")
     return _write_parts(buffer.getvalue(), folder, BUNDLE)
 
@@ -236,27 +242,26 @@ def _do(plan: Plan, job: Job, command: Command) -> None:
 
 
 def collect(plan: Plan, folder: Path) -> list[Path]:
-    """Write what is to come back into a folder and return its parts: no data, and no adversarial images."""
+    """Write what is to come back into a folder and return its parts: what was done since, and no adversarial images."""
     buffer = io.BytesIO()
+    carried = artifacts.read_json(Path(CARRIED)) if Path(CARRIED).is_file() else {}
+
+    def is_new(path: Path) -> bool:
+        return path.is_file() and carried.get(str(path)) != artifacts.sha256(path)
+
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for job in plan.jobs(worth.WORKING):
             if job.rule == "prepare":
                 continue
-            for path in _files(job):
-                if path.is_file() and path != Path(job.outputs.get("adversarial", "")):
-                    archive.add(path, str(path))
+            record = Path(job.outputs["record"])
+            if not is_new(record):
+                found = [record.with_name(CHECKPOINT)] if job.rule in RESUMED else []
+            else:
+                made = (record.with_name(name) for name in artifacts.read_json(record)["files"])
+                found = [*(path for path in made if path != Path(job.outputs.get("adversarial", ""))), record]
+            for path in filter(is_new, found):
+                archive.add(path, str(path))
     return _write_parts(buffer.getvalue(), folder, RETURN)
-
-
-def _files(job: Job) -> list[Path]:
-    """Return a job's files, those that its record alone names among them, and a cut training's checkpoint."""
-    record = Path(job.outputs["record"])
-    found = [Path(path) for path in job.outputs.values() if Path(path) != record]
-    with contextlib.suppress(ArtifactError):
-        found += [record.with_name(name) for name in artifacts.read_json(record)["files"]]
-    if job.rule in RESUMED:
-        found.append(record.with_name(CHECKPOINT))
-    return [*dict.fromkeys(found), record]
 
 
 def bring(plan: Plan, folder: Path) -> str:
@@ -281,12 +286,14 @@ def bring(plan: Plan, folder: Path) -> str:
             if freshness.difference(record, job):
                 refused.append(job)
                 continue
-            names = [there.with_name(name) for name in record["files"]]
-            present = [path for path in names if path.is_file()]  # adversarial images stay there
-            for path in present:
-                if artifacts.sha256(path) != record["files"][path.name]["sha256"]:
+            images = Path(job.outputs.get("adversarial", "")).name  # which stay there
+            files = [there.with_name(name) for name in record["files"] if name != images]
+            for path in files:
+                if not path.is_file() or artifacts.sha256(path) != record["files"][path.name]["sha256"]:
                     raise ArtifactError(f"{path.relative_to(place)}: is not what its record describes")
-            _lay([*present, there], Path(place))
+            _lay([*files, there], Path(place))
+            if job.rule in RESUMED:
+                Path(job.outputs["record"]).with_name(CHECKPOINT).unlink(missing_ok=True)
             laid.append(job)
     lines = [f"{counted(len(laid), 'job')} laid into {plan.folder}"]
     lines += [f"begun, to go on from its checkpoint: {label(job)}" for job in begun]

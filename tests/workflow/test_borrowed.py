@@ -131,6 +131,7 @@ def test_a_training_cut_there_goes_on_and_ends_like_an_undisturbed_run(
     borrowed.collect(second.plan(), trips)
     assert borrowed.bring(prepared.plan(), trips).startswith("4 jobs laid")
     assert prepared.results() == expected
+    assert not Path(weights).with_name(borrowed.CHECKPOINT).exists()
     assert list(freshness.outdated(prepared.plan())) == []
     assert borrowed.bring(prepared.plan(), trips).startswith("0 jobs laid"), "nothing is laid twice"
 
@@ -168,6 +169,17 @@ class TestWhatComesBack:
         cli.do(plan.train("other", 0), None, 1, plan)
         borrowed.collect(plan, tmp_path / "trips")
         return tmp_path / "trips"
+
+    def test_what_was_carried_there_does_not_come_back(
+        self, prepared: Place, returned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert borrowed.bring(prepared.plan(), returned).startswith("1 job laid")
+        there = carry(prepared, "again", tmp_path / "trips", monkeypatch)
+        plan = there.plan()
+        assert Path(plan.train("other", 0).outputs["model"]).is_file()
+        borrowed.collect(plan, returned)
+        borrowed.unpack(returned, borrowed.RETURN, tmp_path / "came")
+        assert not (tmp_path / "came").exists() or not list((tmp_path / "came").rglob("*.*"))
 
     def test_other_settings_are_left_out(self, prepared: Place, returned: Path) -> None:
         path = prepared.folder / "config.yaml"
