@@ -93,14 +93,12 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     given = commands.add_parser(
         "export", parents=[shared], help="give a finished study's numbers and images to others"
     )
-    given.add_argument("folder", type=Path, help="where to write them")
+    given.add_argument("folder", help="where to write them: a folder that is not there yet")
     given.add_argument("--model", nargs="+", default=[], help="of these models alone")
     begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
     begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
     begun.add_argument("name", help="the file's name, such as label_smoothing")
-    begun.add_argument(
-        "--folder", type=Path, help="an own folder of plug-ins; the package where it is left out"
-    )
+    begun.add_argument("--folder", help="an own folder of plug-ins; the package where it is left out")
 
 
 def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:
@@ -120,7 +118,8 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
         if chosen.command == "new":
             from reproof import new
 
-            print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
+            own = None if chosen.folder is None else folder(chosen.folder)
+            print("\n".join(new.write(chosen.kind, chosen.name, own)), flush=True)
             return 0
         if chosen.command == "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
@@ -146,7 +145,7 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
         if chosen.command == "export":
             from reproof.export import export
 
-            print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
+            print("\n".join(export(plan, folder(chosen.folder), chosen.model)), flush=True)
             return 0
         job = find(plan, chosen.command, chosen.output)
         do(job, chosen.expect, chosen.threads, plan)
@@ -162,6 +161,13 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
         print("reproof: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def folder(text: str) -> Path:
+    """Return the folder that a word of the command line names; StudyError for an empty word."""
+    if not text.strip():
+        raise StudyError("the folder's name is empty; give one, or leave it out where it may be left out")
+    return Path(text)
 
 
 def schema_text() -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from reproof.settings.values import Count, Seed, Settings, Whole
+from reproof.settings.values import Count, Number, Seed, Settings, Whole
 
 
 class DatasetSettings(Settings):
@@ -24,6 +24,11 @@ class DatasetSettings(Settings):
     may_repeat: ClassVar[bool] = False
     """Whether an image may stand in the training and the test images both: as somebody published it, who cannot be
     asked to mend it. The record counts such images."""
+
+    @property
+    def may_be_dark(self) -> bool:
+        """Return whether a split need have no pixel in the brighter half: they are known to be levels from 0 to 255."""
+        return False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -54,6 +59,9 @@ class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
     """Names of the classes, in the order of the network's logits."""
     image_shape: tuple[Count, Count, Count]
     """Channels (1 or 3), height and width of the images."""
+    range: tuple[Number, Number] | None = None
+    """What black and white are in the files: [0, 16], [-1, 1]. null: levels from 0 to 255, or, of arrays of floats,
+    [0, 1] where no pixel is brighter than 1; what may be neither is refused."""
     test_images: Count
     """Size of the test split, the beginning of a fixed stratified order."""
     validation_images: Annotated[Whole, Field(ge=0)] = 0
@@ -71,7 +79,14 @@ class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
             raise ValueError(
                 "image_shape should begin with 1 channel (grey) or 3 (colour), then height and width"
             )
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError("range should be what black is, then what white is: a larger number")
         return self
+
+    @property
+    def may_be_dark(self) -> bool:
+        """Return whether the study says what black and white are."""
+        return self.range is not None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -99,6 +114,11 @@ class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
     """Images of the part to train on; the validation split is taken out of it."""
     test_available: ClassVar[int]
     """Images of the part to test on."""
+
+    @property
+    def may_be_dark(self) -> bool:
+        """Return True: every file's md5 is known."""
+        return True
 
     train_images: Count | None = None
     """Size of the training split, the beginning of a fixed stratified order; null: all that validation leaves."""
