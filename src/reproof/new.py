@@ -38,7 +38,9 @@ def write(kind: str, name: str, folder: Path | None) -> list[str]:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise StudyError(f"new: {name!r} should be a file's name of a-z, 0-9 and _, such as label_smoothing")
     if keyword.iskeyword(name) or _class_name(name) in _taken(kind):
-        raise StudyError(f"new: {name!r} is a word that Python or the new file has for something else")
+        raise StudyError(
+            f"new: {name!r} is a word that Python or the new file has for something else; take another"
+        )
     if kind == "paper" and folder is not None:
         raise StudyError("new: a paper lies with the others in the package; leave --folder out")
     targets = {_place(target.replace("NAME", name), folder): text for target, text in FILES[kind].items()}

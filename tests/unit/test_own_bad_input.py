@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from reproof import artifacts, cli
+from reproof.data import prepared
 from reproof.plan.jobs import Plan
 from reproof.stages.report import _warnings
 from reproof.study import reader
@@ -196,6 +197,12 @@ def quantised() -> torch.Tensor:
         return torch.quantize_per_tensor(torch.zeros(4), 0.1, 0, torch.qint8)
 
 
+def damaged() -> None:
+    np.savez_compressed("test.npz", images=IMAGES, labels=LABELS)
+    content = Path("test.npz").read_bytes()
+    Path("test.npz").write_bytes(content[:200] + bytes(200) + content[400:])
+
+
 def dark() -> None:
     for path in Path("photographs").rglob("*.png"):
         Image.fromarray(np.asarray(Image.open(path)) // 10).save(path)
@@ -269,12 +276,15 @@ CASES = [
     Bad("a file that ends Python", write("code/network.py", b"exit(3)\n"), load, ("code/network.py: importing it raised SystemExit: 3", "__main__")),
     Bad("a factory that ends Python", network("raise SystemExit"), load, ("small raised SystemExit",)),
     Bad("a network that ends Python", module("pass", "exit(0)"), load, ("the network raised SystemExit",)),
+    Bad("a network that normalises its argument", module("pass", "return self.last(images.sub_(0.4).flatten(1))"), load, ("the network changes the images that it is shown", "a copy")),
     Bad("a network that imports what is not there", module("pass", "import nowhere_to_be_found"), load, ("the network raised ModuleNotFoundError",)),
     Bad("a module's own state in the network", module("self.scaled = True"), load, ("keeps _extra_state, dict, beside its tensors", "register_buffer")),
     Bad("no such module for features", study("factory: small", "factory: small, latent: {last: pool}"), load, ("latent 'last'", "no module 'pool'")),
     # Arrays
     Bad("an empty file of arrays", write("test.npz", b""), prepare, ("test.npz", "is empty")),
     Bad("a damaged file of arrays", write("test.npz", b"PK\x03\x04 and so on"), prepare, ("test.npz", "damaged")),
+    Bad("a damaged file of packed arrays", damaged, prepare, ("test.npz", "is damaged")),
+    Bad("a damaged header of an array", lambda: (Path("test.npy").write_bytes(b"\x93NUMPY\x01\x00\x05\x00{'a':"), study("path: test.npz", "path: test.npy, labels_path: test.npz")()), prepare, ("test.npy", "is damaged")),
     Bad("a pickle among arrays", arrays(images=np.array([Execute()] * 48, dtype=object)), prepare, ("test.npz", "would execute code")),
     Bad("no such array", lambda: np.savez("test.npz", x=IMAGES, y=LABELS), prepare, ("no array 'images'", "there are: x, y")),
     Bad("floats above the range", arrays(images=IMAGES * 3.0), prepare, ("test.npz", "pixels run from", "[0, 255]")),
@@ -364,6 +374,15 @@ def test_without_a_mistake_all_of_it_is_accepted(folder: Path, capsys: pytest.Ca
     assert load() == 0
     assert photographs() == 0
     assert "WARNING: answers" not in capsys.readouterr().err
+
+
+@needs("datasets/folder")
+def test_dark_images_are_scaled_as_the_study_says(folder: Path) -> None:
+    dark()
+    study("image_shape: [3, 8, 8]", "image_shape: [3, 8, 8], range: [0, 24]")()
+    assert photographs() == 0
+    made = prepared.read_dataset(Path("results/tiny/data/photographs.safetensors"))
+    assert made.images.unique().tolist()[-2:] == [244, 255], "23 and 24"
 
 
 LAST = {f"last.{name}": value for name, value in nn.Linear(256, 4).state_dict().items()}

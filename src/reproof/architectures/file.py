@@ -183,6 +183,7 @@ def _made(settings: Settings, path: Path) -> nn.Module:
 def _try(own: OwnNetwork, data: DataDescription, where: str) -> dict[str, tuple[int, ...]]:
     """Show the network two images, check what it answers, and return its features' shapes."""
     images = torch.full((2, data.channels, data.height, data.width), 0.5)
+    shown = images.clone()
     modes = [(module, module.training) for module in own.modules()]
     own.eval()
     try:
@@ -196,6 +197,10 @@ def _try(own: OwnNetwork, data: DataDescription, where: str) -> dict[str, tuple[
     finally:
         for module, training in modes:
             module.training = training
+    if not torch.equal(images, shown):
+        raise ModelError(
+            f"{where}: the network changes the images that it is shown; let it change a copy, as in images - mean"
+        )
     if not isinstance(logits, Tensor):
         raise ModelError(
             f"{where}: the network returns {type(logits).__name__}, and should return logits alone"

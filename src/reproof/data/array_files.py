@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,11 @@ def read(path: Path, key: str) -> Array:
                 "here; save arrays of numbers"
             ) from error
         raise DataError(f"{path}: cannot be read ({error})") from error
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is damaged, or no file of arrays ({error})") from error
+    except DataError:
+        raise
+    except Exception as error:  # of damaged files NumPy raises nearly everything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: is damaged, or no file of arrays ({reason})") from error
 
 
 def _one_of(path: Path, found: Mapping[str, Array], key: str) -> Array:

@@ -79,4 +79,5 @@ def _part(settings: Settings, folder: Path) -> Part:
             else array_files.to_levels(str(folder), pixels, settings.range)[0]
         )
 
-    return Part(str(folder), np.array(labels, dtype=np.int64), read)
+    taken = settings.range and f"{folder}: levels taken as [{settings.range[0]:g}, {settings.range[1]:g}]"
+    return Part(str(folder), np.array(labels, dtype=np.int64), read, (taken,) if taken else ())
