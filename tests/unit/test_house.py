@@ -435,7 +435,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("diagnostics", "reference"),
     ("figures", "report"),
     ("stages", "export", "new", "starters"),
-    ("cli", "__main__", "run_log", "snakemake_driver", "warm_client", "warm_process"),
+    ("cli", "__main__", "one_driver", "run_log", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
 

@@ -20,7 +20,7 @@ from reproof.plan.jobs import Plan
 def difference(record: Mapping[str, Any], job: Job, files: Mapping[str, str] | None = None) -> str:
     """Return why what a record describes is not what a job makes; empty where it is.
 
-    files: what `recorded` returns of all records, for an input that was made anew since.
+    files: what `digests` returns of all records, for an input that was made anew since.
     """
     if maker := _other_maker(record, job):
         return maker
@@ -34,13 +34,12 @@ def difference(record: Mapping[str, Any], job: Job, files: Mapping[str, str] | N
     return ""
 
 
-def recorded(records: Iterable[tuple[Job, Mapping[str, Any]]]) -> dict[str, str]:
+def digests(records: Iterable[tuple[Job, Mapping[str, Any]]]) -> dict[str, str]:
     """Return the SHA-256 of each file that jobs made, by its path, as their records say."""
     return {
-        path: record["files"][Path(path).name]["sha256"]
+        str(path): listed["sha256"]
         for job, record in records
-        for path in job.outputs.values()
-        if Path(path).name in record.get("files", {})
+        for path, listed in _recorded(record, job).items()
     }
 
 
@@ -51,7 +50,8 @@ def _other_maker(record: Mapping[str, Any], job: Job) -> str:
 
 
 def outdated(plan: Plan) -> Iterator[str]:
-    """Yield the record of each finished job that the plan expects otherwise, or whose inputs are others by now.
+    """Yield the record of each finished job that the plan expects otherwise, whose inputs are others by now, or whose
+    files have another size.
 
     A record that cannot be read is one: the job that made it has to run again.
     """
@@ -60,9 +60,9 @@ def outdated(plan: Plan) -> Iterator[str]:
         for job in plan.jobs()
         if "record" in job.outputs and Path(job.outputs["record"]).exists()
     ]
-    files = recorded(finished)
+    files = digests(finished)
     for job, record in finished:
-        if difference(record, job, files):
+        if difference(record, job, files) or _resized(record, job):
             yield job.outputs["record"]
 
 
@@ -73,6 +73,42 @@ def _read(path: Path) -> dict[str, Any]:
     except ArtifactError:
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _resized(record: Mapping[str, Any], job: Job) -> bool:
+    files = _recorded(record, job)
+    return any(path.exists() and path.stat().st_size != listed["bytes"] for path, listed in files.items())
+
+
+def _recorded(record: Mapping[str, Any], job: Job) -> dict[Path, Any]:
+    """Return the files of a record, with what it says of each; they lie beside it."""
+    folder = Path(job.outputs["record"]).parent
+    return {folder / name: listed for name, listed in record.get("files", {}).items()}
+
+
+def verify(plan: Plan) -> tuple[int, list[str]]:
+    """Read all files of a study's results; return how many, and what is wrong with each that is not as recorded.
+
+    A byte that changed while size and time stayed is found here alone: a run looks at records, sizes and times.
+    Images that were removed once they had been shown are not missed.
+    """
+    count, wrong = 0, []
+    for job in plan.jobs():
+        if not Path(job.outputs.get("record", "")).is_file():
+            continue
+        try:
+            files = _recorded(artifacts.read_json(Path(job.outputs["record"])), job)
+        except ArtifactError as error:
+            wrong.append(str(error))
+            continue
+        for path in files:
+            if path.exists() or job.rule != "attack":
+                count += 1
+                try:
+                    artifacts.verify(path)
+                except ArtifactError as error:
+                    wrong.append(str(error))
+    return count, wrong
 
 
 def check_inputs(plan: Plan, job: Job) -> None:

@@ -162,7 +162,7 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     stale: dict[str, str] = {}
     rules = ("prepare", "train", "load", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
     finished = [(made, artifacts.read_json(Path(made.outputs["record"]))) for made in plan.jobs(rules)]
-    files = freshness.recorded(finished)
+    files = freshness.digests(finished)
     for made, record in finished:
         reason = freshness.difference(record, made, files)
         for name, path in made.outputs.items():
