@@ -12,7 +12,7 @@ import importlib.util
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -230,15 +230,15 @@ def _beside(folder: str) -> Iterator[None]:
     own = _imported.setdefault(folder, {})
     hidden = {name: sys.modules[name] for name in own if name in sys.modules}
     sys.modules.update(own)
-    before = set(sys.modules)
+    count = len(sys.modules)
     sys.path.insert(0, folder)
     try:
         yield
     finally:
-        sys.path.remove(folder)
-        for name in set(sys.modules) - before:
-            if _lies_in(folder, name):
-                own[name] = sys.modules[name]
+        with suppress(ValueError):  # the user's code may have changed it
+            sys.path.remove(folder)
+        added = itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - count))
+        own.update({name: sys.modules[name] for name in list(added) if _lies_in(folder, name)})
         for name in own:
             sys.modules.pop(name, None)
         sys.modules.update(hidden)
