@@ -87,6 +87,9 @@ def test_readme_names_the_script_and_the_command() -> None:
     part = text.split("## Attack your own model in five minutes")[1].split("\n## ")[0]
     assert ".venv/bin/python studies/own/train.py" in part
     assert "make report STUDY=studies/own_model.yaml" in part
+    assert "--forcerun attack --config keep_adversarial=true" in part, (
+        "the attacks of that run left no images"
+    )
 
 
 def test_the_network_is_as_good_here_as_where_it_was_trained(folder: Path) -> None:

@@ -118,17 +118,16 @@ def _of_pixels(dataset: Dataset, settings: DatasetSettings) -> Iterator[str]:
             "no pixel is brighter than 1 of 255: floats in [0, 1] were probably cut to whole numbers; multiply them by "
             "255 first"
         )
-    for split, indices in dataset.splits.items() if not settings.may_be_dark else ():
+    known, remedy = settings.may_be_dark, "Scale them, or let its Settings say that they `may_be_dark`"
+    if isinstance(settings, OwnImagesSettings):
+        known = settings.range is not None
+        remedy = "Say in its entry what black and white are in the files, `range: [BLACK, WHITE]`"
+    for split, indices in dataset.splits.items() if not known else ():
         brightest = int(dataset.images[indices].max()) if len(indices) else 255
         if split != "validation" and brightest <= DARKEST_WHITE:
             yield (
                 f"the brightest pixel of the {split} split is {brightest} of 255; probably the images were never "
-                "scaled to levels from 0 to 255. "
-                + (
-                    "Say in its entry what black and white are in the files, `range: [BLACK, WHITE]`"
-                    if isinstance(settings, OwnImagesSettings)
-                    else "Scale them; where they are as dark as that, its Settings says so (`may_be_dark`)"
-                )
+                f"scaled to levels from 0 to 255. {remedy}"
             )
 
 

@@ -24,11 +24,8 @@ class DatasetSettings(Settings):
     may_repeat: ClassVar[bool] = False
     """Whether an image may stand in the training and the test images both: as somebody published it, who cannot be
     asked to mend it. The record counts such images."""
-
-    @property
-    def may_be_dark(self) -> bool:
-        """Return whether a split need have no pixel in the brighter half: they are known to be levels from 0 to 255."""
-        return False
+    may_be_dark: ClassVar[bool] = False
+    """Whether a split need have no pixel in the brighter half: its images are known to be levels from 0 to 255."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -84,11 +81,6 @@ class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
         return self
 
     @property
-    def may_be_dark(self) -> bool:
-        """Return whether the study says what black and white are."""
-        return self.range is not None
-
-    @property
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, in the order of the labels."""
         return self.classes
@@ -108,17 +100,13 @@ class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
 
     downloads: ClassVar[bool] = True
     may_repeat: ClassVar[bool] = True
+    may_be_dark: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]]
     """An image's channels, height and width."""
     train_available: ClassVar[int]
     """Images of the part to train on; the validation split is taken out of it."""
     test_available: ClassVar[int]
     """Images of the part to test on."""
-
-    @property
-    def may_be_dark(self) -> bool:
-        """Return True: every file's md5 is known."""
-        return True
 
     train_images: Count | None = None
     """Size of the training split, the beginning of a fixed stratified order; null: all that validation leaves."""
