@@ -110,6 +110,9 @@ def test_what_was_made_from_another_split_of_the_data_is_outdated(loading: Plan)
     reading = [job for job in loading.jobs() if loading.data_path("digits") in job.inputs.get("data", ())]
     assert loading.load("own", 0) in reading
     assert list(freshness.outdated(loading)) == [job.outputs["record"] for job in reading]
+    job, file = loading.load("own", 0), loading.data_path("digits")
+    told = freshness.difference(artifacts.read_json(Path(job.outputs["record"])), job, {file: "b"})
+    assert told == f"{file}, which it was made from, has been made anew since", "what the page stamps"
     finish_on(loading, "b")
     assert list(freshness.outdated(loading)) == []
 
