@@ -22,6 +22,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import getpass
 import json
 import os
 import secrets
@@ -35,7 +36,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
 from snakemake.persistence import ParamsChange, PersistenceBase  # type: ignore[import-untyped]
 
 from reproof import one_driver, surroundings
@@ -104,6 +104,13 @@ def shell_prefix(workflow: Any, root: Path) -> str:
 
 def prepare(workflow: Any, plan: Plan) -> None:
     """Make a bare `snakemake` right on this machine: locks, conda, the study; jobs end when this process is gone."""
+    try:
+        getpass.getuser()
+    except (
+        KeyError,
+        OSError,
+    ):  # an account without a name, as in a container; Snakemake and torch ask for one
+        os.environ["USER"] = str(os.getuid())
     os.environ[STUDY] = study_arguments(plan)
     os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
     os.environ[WARM] = warm_folder() if workflow.is_main_process else "0"
@@ -220,10 +227,12 @@ def _hold(workflow: Any, folder: Path) -> None:
             try:
                 held.enter_context(one_driver.only_driver(folder))
                 one_driver.drop_locks(folder)
-                one_driver.cancel_orphans(folder)
+                one_driver.end_orphans()
+                on_slurm = hasattr(workflow.executor_settings, "jobname_prefix")
+                one_driver.cancel_orphans(folder, on_slurm)
             except ReproofError as error:
-                raise WorkflowError(str(error)) from None
-            if getattr(workflow.executor_settings, "jobname_prefix", "") is None:
+                stop(error)
+            if on_slurm and not workflow.executor_settings.jobname_prefix:
                 workflow.executor_settings.jobname_prefix = one_driver.job_names(folder)
             held.enter_context(lock(self))
             yield
