@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ EXTRA = "_extra_state"
 """What the name of a module's own state beside its tensors ends with (`get_extra_state`)."""
 SHOWN = 10
 """Names that a message lists of each kind; of more it says how many."""
+WRAPPERS = frozenset({"module", "_orig_mod", ""})
+"""What torch puts before every name of a network that DataParallel or torch.compile wrapped, and nothing."""
 OPTIONAL = "num_batches_tracked"
 """A count of batch norms that changes no answer in evaluation; files of old versions of torch lack it."""
 NORMALISATION = ("mean", "std")
@@ -208,21 +210,33 @@ def _named_alike(
 ) -> dict[str, Tensor]:
     """Return a state dict by the network's names, as far as it has them.
 
-    First words that all names have in common (`module.` of DataParallel, `_orig_mod.` of torch.compile, a larger
-    module's) are taken away as far as more names fit then; `settings.names` is applied to what is left.
+    First words that all names have in common (torch's WRAPPERS, a larger module's) are taken away, and WRAPPERS that
+    the network's names have are put before them, as far as more names fit then. `settings.names` is applied to what is
+    left of the file's.
     """
-    forms = [dict(found)]
-    while len({name.partition(".")[0] for name in forms[-1]}) == 1 and all("." in name for name in forms[-1]):
-        forms.append({name.partition(".")[2]: tensor for name, tensor in forms[-1].items()})
-    renamed = [[(_renamed(name, settings.names), name) for name in form] for form in forms]
-    fits = [sum(name in wanted for name in {new for new, _ in form}) for form in renamed]
+    forms = [
+        [(outer + _renamed(name.removeprefix(inner), settings.names), name) for name in found]
+        for inner in _common_words(found)
+        for outer in _common_words(wanted)
+        if set(outer.split(".")) <= WRAPPERS
+    ]
+    fits = [len({new for new, _ in form} & wanted.keys()) for form in forms]
     best = fits.index(max(fits))
     named: dict[str, Tensor] = {}
-    for new, old in renamed[best]:
+    for new, old in forms[best]:
         if new in named:
             raise ModelError(f"{settings.path}: `names` makes two entries {new!r}, one of them of {old!r}")
-        named[new] = forms[best][old]
+        named[new] = found[old]
     return named
+
+
+def _common_words(names: Iterable[str]) -> list[str]:
+    """Return what all names begin with, word by word: nothing, `module.`, `module.net.`"""
+    left, found = list(names), [""]
+    while left and all("." in name for name in left) and len({name.partition(".")[0] for name in left}) == 1:
+        found.append(f"{found[-1]}{left[0].partition('.')[0]}.")
+        left = [name.partition(".")[2] for name in left]
+    return found
 
 
 def _renamed(name: str, names: Mapping[str, str]) -> str:

@@ -113,6 +113,16 @@ def test_what_wraps_a_network_is_taken_off_only_where_its_own_names_do_not_begin
         assert torch.equal(tensor, saved[f"{wrapper}{name}"])
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "_orig_mod.module."])
+def test_a_factory_may_return_what_is_wrapped_and_the_file_be_of_the_network_alone(wrapper: str) -> None:
+    trainee = own(f"{wrapper}a", f"{wrapper}b.c")
+    network = trainee.classifier.weights_belong_to
+    state = {name: torch.rand_like(tensor) for name, tensor in network.state_dict().items()}
+    saved = {name.removeprefix(wrapper).replace("a.", "first."): tensor for name, tensor in state.items()}
+    own_weights.fit(trainee, saved, WeightsSettings(path="w.pt", names={r"^first\.": "a."}))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
 def test_a_prefix_that_fits_neither_way_stays_in_the_message() -> None:
     saved = {f"module.{name}": torch.ones(1) for name in ("conv.weight", "conv.bias")}
     with pytest.raises(ModelError, match=r"unexpected \(2\): module.conv.weight, module.conv.bias"):
