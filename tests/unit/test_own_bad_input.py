@@ -216,6 +216,7 @@ def nothing() -> None:
     pass
 
 
+LAST = {f"last.{name}": value for name, value in nn.Linear(256, 4).state_dict().items()}
 SEQUENCE = "nn.Sequential(nn.Flatten(), nn.Linear({}, {}))"
 
 
@@ -278,6 +279,8 @@ CASES = [
     Bad("a network that ends Python", module("pass", "exit(0)"), load, ("the network raised SystemExit",)),
     Bad("a network that normalises its argument", module("pass", "return self.last(images.sub_(0.4).flatten(1))"), load, ("the network changes the images that it is shown", "a copy")),
     Bad("a network that imports what is not there", module("pass", "import nowhere_to_be_found"), load, ("the network raised ModuleNotFoundError",)),
+    Bad("a network without a state", module("self.state_dict = lambda *a, **k: 1 / 0"), load, ("the network's state_dict() raised ZeroDivisionError",)),
+    Bad("a network that does not take its weights", lambda: (module("self._register_load_state_dict_pre_hook(lambda *a: 1 / 0)")(), torch.save(LAST | {"_extra_state": torch.zeros(1)}, "weights.pt")), load, ("weights.pt: the network does not take it: ZeroDivisionError",)),
     Bad("a module's own state in the network", module("self.scaled = True"), load, ("keeps _extra_state, dict, beside its tensors", "register_buffer")),
     Bad("no such module for features", study("factory: small", "factory: small, latent: {last: pool}"), load, ("latent 'last'", "no module 'pool'")),
     # Arrays
@@ -385,7 +388,6 @@ def test_dark_images_are_scaled_as_the_study_says(folder: Path) -> None:
     assert made.images.unique().tolist()[-2:] == [244, 255], "23 and 24"
 
 
-LAST = {f"last.{name}": value for name, value in nn.Linear(256, 4).state_dict().items()}
 UNUSUAL = {
     "one layer under two names, saved under one": (module("self.again = self.last"), LAST),
     "a state of a module that is a tensor": (module("pass"), {**LAST, "_extra_state": torch.ones(1)}),

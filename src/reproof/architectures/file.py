@@ -155,12 +155,7 @@ def build(settings: Settings, data: DataDescription) -> Classifier:
             raise ModelError(f"{path}: latent {name!r}: the network has no module {place!r}")
     own = OwnNetwork(settings, data, network)
     own.feature_shapes = _try(own, data, f"{path}: {settings.factory}")
-    for name, value in network.state_dict().items():
-        if not isinstance(value, Tensor):
-            raise ModelError(
-                f"{path}: {settings.factory}: the network keeps {name}, {type(value).__name__}, beside its tensors "
-                "(get_extra_state), and no file of weights holds that; make it a buffer (register_buffer)"
-            )
+    _require_tensors(network, f"{path}: {settings.factory}")
     return own
 
 
@@ -221,6 +216,19 @@ def _require_each(latent: dict[str, str], features: dict[str, Tensor], where: st
         if not isinstance(features.get(name), Tensor) or len(features[name]) != 2:
             raise ModelError(
                 f"{where}: latent {name!r}: {latent[name]!r} gives no tensor with a row for each image"
+            )
+
+
+def _require_tensors(network: nn.Module, where: str) -> None:
+    try:
+        state = network.state_dict()
+    except Exception as error:
+        raise ModelError(f"{where}: the network's state_dict() raised {_words(error)}") from error
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ModelError(
+                f"{where}: the network keeps {name}, {type(value).__name__}, beside its tensors (get_extra_state), and "
+                "no file of weights holds that; make it a buffer (register_buffer)"
             )
 
 

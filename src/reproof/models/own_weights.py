@@ -89,7 +89,13 @@ def fit(trainee: Trainee, found: Mapping[str, Tensor], settings: WeightsSettings
     for name in both:
         if problem := _changed(name, given, put, shared[name]):
             raise ModelError(f"{settings.path}: {name} {problem}")
-    target.load_state_dict(put, strict=False)
+    try:
+        target.load_state_dict(put, strict=False)
+    except Exception as error:  # of a module's own that loads in its own way
+        reason = (str(error).splitlines() or [""])[0]
+        raise ModelError(
+            f"{settings.path}: the network does not take it: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _unusable(value: Any) -> str:
