@@ -42,6 +42,7 @@ pack)
     set -- --wheels "$folder/wheels" "$@"
   fi
   reproof borrow pack "$folder" "$@"
+  rm -rf "$folder/wheels" # they are in the parts
   cp "$0" "$folder/borrowed_gpu.sh"
   ;;
 run)
