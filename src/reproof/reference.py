@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproof import artifacts
+from reproof import artifacts, plugin_folders
 from reproof.csv_tables import MEASUREMENTS, RECORDS, SCHEMAS, SUMMARY
-from reproof.errors import ArtifactError
+from reproof.errors import ArtifactError, StudyError
 from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
 from reproof.plan.job import Job
@@ -103,6 +103,18 @@ def judge(folder: Path) -> dict[str, str]:
     judged = {"verdicts": verdicts, "statements": statements}
     texts = {**files, **{f"{kind}.csv": _text(kind, judged[kind]) for kind in judged}}
     return _with_about(texts, {**about, "found": _lasting(about["found"])})
+
+
+def facts(run: Reference) -> StudyFacts:
+    """Return the settings of a run's models and attacks; none where a plug-in that it used is no longer here."""
+    folders, settings = plugin_folders.used(), run.about["settings"]
+    try:
+        study = reader.parse(settings, [(f"{FOLDER}/{run.name}/{ABOUT}", settings)])
+        return StudyFacts.read(Plan(study).tabulate().slice)
+    except StudyError:
+        return StudyFacts()
+    finally:
+        plugin_folders.use([str(folder) for folder in folders])
 
 
 def _lasting(found: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, list[list[str]]]:

@@ -35,13 +35,19 @@ function expanded(pool, item) {
   return typeof item === "string" ? item : item.map((each) => expanded(pool, each));
 }
 
-function copyButton(text) {
-  const button = element("button", { type: "button", class: "copy", value: text }, "Copy command");
+function copyButton(text, of = "") {
+  const button = element("button", { type: "button", class: "copy", value: text }, `Copy command${of && `: ${of}`}`);
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(text);
     said.textContent = "Copied.";
   });
   return button;
+}
+
+// Return the button at a card's head: it copies the card's first command, and says whose it is.
+function firstCopy(button) {
+  const heading = button.closest("dl").previousElementSibling;
+  return copyButton(button.value, heading?.tagName === "H4" ? heading.textContent : "");
 }
 
 function factList(facts) {
@@ -73,7 +79,10 @@ function chainLine(chain) {
   return line;
 }
 
-function runParts([heading, facts, chain]) {
+function runParts([heading, facts, chain, folded]) {
+  if (folded) {
+    return [element("details", { class: "recipe" }, element("summary", {}, heading), factList(facts))];
+  }
   return [
     ...(heading ? [element("h4", {}, heading)] : []),
     factList(facts),
@@ -133,7 +142,7 @@ async function showCard(id) {
   const card = id in cards ? cardElement(content) : recordElement(content);
   panelBody.replaceChildren(card);
   panelBack.hidden = visited.length < 2;
-  panelCopy.replaceChildren(...[...card.querySelectorAll(".copy")].slice(0, 1).map((one) => copyButton(one.value)));
+  panelCopy.replaceChildren(...[...card.querySelectorAll(".copy")].slice(0, 1).map(firstCopy));
   said.textContent = "";
   panel.setAttribute("aria-label", card.querySelector("h3").textContent.trim());
   if (!panel.open) {

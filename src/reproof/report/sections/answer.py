@@ -28,6 +28,11 @@ def build(shared: Shared) -> dict[str, Any]:
         "papers": [
             (paper, _picture(paper, linked="tables" in shared.shown_sections)) for paper in found.papers
         ],
+        "cards": {
+            one.claim.claim_id: shared.cards.anchor(one.claim.claim_id)
+            for paper in found.papers
+            for one in paper.headlines
+        },
         "lines": {one.claim.claim_id: _line(one) for paper in found.papers for one in paper.headlines},
     }
 

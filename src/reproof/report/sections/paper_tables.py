@@ -38,7 +38,7 @@ def _paper(shared: Shared, paper: Paper) -> dict[str, Any]:
         "title": paper.title,
         "summary": tables.judged.worded(paper.summary),
         "threat_model": tables.judged.worded(paper.threat_model),
-        "tally": tables.judged.tally(numbers),
+        "tally": tables.judged.evidence.tally(numbers),
         "copied": sum(claim.copied for claim in numbers),
         "tables": tables.tables(paper),
         "others": [
