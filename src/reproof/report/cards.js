@@ -9,6 +9,7 @@ let opener = null;
 let visited = [];
 let byAddress = false;
 let isClosing = false;
+let openedFrom = "";
 
 const isCard = (id) => id.startsWith("card-") || id.startsWith("record-");
 

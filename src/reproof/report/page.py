@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from reproof.report.verdict_words import VERDICTS
 _FOLDER = Path(__file__).parent
 GROUPS = (
     (10, "The claims"),
-    (20, "This run"),
+    (19, "This run"),
     (30, "Paper by paper"),
     (40, "Attacks and diagnostics"),
     (60, "How it was made, and how to make it again"),
@@ -119,6 +120,7 @@ def _environment(shared: Shared) -> Environment:
         "counted": lambda things, noun: wording.counted(len(things), noun),
         "defense": wording.defense,
         "flat": flat,
+        "kept": kept,
         "setting": wording.setting,
         "training": wording.training,
         "worded": shared.paper_tables.judged.worded,
@@ -130,6 +132,12 @@ def _environment(shared: Shared) -> Environment:
         "verdicts": VERDICTS,
     }
     return environment
+
+
+def kept(text: str) -> str:
+    """Return a text whose numbers stay on a line with their unit, their symbol and the word that they count."""
+    text = re.sub(r"(?<=[\d.]) (?=%|(?:reproduced|lower|higher|undecided)\b)", "\N{NO-BREAK SPACE}", text)
+    return re.sub(r"(?<=\w) = (?=[\d.])", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", text)
 
 
 def flat(value: Any, prefix: str = "") -> str:

@@ -13,11 +13,6 @@ SECTION = Section(
 )
 
 
-def entries(shared: Shared) -> list[tuple[str, str]]:
-    """Return where each paper's tables begin."""
-    return [(f"tables-{key}", name) for key, name in shared.data.paper_names.items()]
-
-
 def build(shared: Shared) -> dict[str, Any]:
     """Return each paper with its tables."""
     return {"papers": [_paper(shared, paper) for paper in shared.data.papers]}
