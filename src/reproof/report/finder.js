@@ -64,7 +64,7 @@ function verdictMark(claim) {
 // Return a number, and its interval below it.
 function measuredParts(text) {
   const [number, interval] = text.split(" [");
-  return interval ? [number, " ", element("span", { class: "interval" }, `[${interval}`)] : [number];
+  return interval ? [number, " ", element("span", { class: "between" }, `[${interval}`)] : [number];
 }
 
 function claimRow(claim) {

@@ -73,7 +73,7 @@ def hampered(data: ReportData) -> Hampered:
                 checks.setdefault(row.gate, []).append(titles.get(row.model, row.model))
     columns = tuple(title for title, _, _ in runs)
     told = [
-        HamperedAttack(_words(*attack, kinds), tuple(_of_run(by_run.get(title, {})) for title in columns))
+        HamperedAttack(_words(attack, kinds), tuple(_of_run(by_run.get(title, {})) for title in columns))
         for attack, by_run in found.items()
     ]
     order = sorted(told, key=lambda one: (-sum(run.models for run in one.runs), one.title))
@@ -99,11 +99,11 @@ def _weak(row: Any, kinds: dict[str, str]) -> set[Attack]:
     """
     named = {_attack_of(measured) for measured in row.rows.split("; ") if measured}
     sentence = row.evidence.lower()
-    places = {one: sentence.find(_words(*one, kinds).lower()) for one in named}
+    places = {one: sentence.find(_words(one, kinds).lower()) for one in named}
     spoken = [one for one in named if places[one] >= 0]
     if not spoken or row.gate in ONE_SIDED:
         return named
-    first = min(spoken, key=lambda one: (places[one], -len(_words(*one, kinds))))
+    first = min(spoken, key=lambda one: (places[one], -len(_words(one, kinds))))
     compared = len({setting for setting, _ in named}) > 1
     return {one for one in named if one == first or (compared and one[0] == first[0])}
 
@@ -114,8 +114,9 @@ def _attack_of(measured: str) -> Attack:
     return setting, attack
 
 
-def _words(setting: str, attack: str, kinds: dict[str, str]) -> str:
-    return f"{wording.setting(setting)} {wording.attack_inside(attack, kinds.get(attack, ''))}"
+def _words(attack: Attack, kinds: dict[str, str]) -> str:
+    setting, name = attack
+    return f"{wording.setting(setting)} {wording.attack_inside(name, kinds.get(name, ''))}"
 
 
 def most(index: Hampered, count: int) -> Iterable[tuple[str, int]]:

@@ -100,7 +100,7 @@ class PaperTables:
             common["not measured"] += lacking
             sets = [clause.data_set for clause in lacking]
             listed = f"{', '.join(sets[:-1])} and {sets[-1]}"
-            notes = (*notes, f"Where not measured in this run: it lacks the data sets {listed}.")
+            notes = (*notes, f"Where not measured in this run: the data sets {listed} are not in this study.")
         groups = _grouped(claims)
         for group in groups:
             self._fill(group, paper, columns, cells, common, usual)

@@ -79,12 +79,13 @@ class FigureGroup:
 def build(shared: Shared) -> dict[str, Any]:
     """Return the figures by kind, with the one that is drawn here."""
     groups: dict[str, list[DrawnFigure]] = {title: [] for _, title in KINDS}
-    for figure in [*shared.data.figures, *_cost(shared.data)]:
+    drawn = [*shared.data.figures, *_cost(shared.data)]
+    for figure in drawn:
         title = next((title for start, title in KINDS if figure.name.startswith(start)), "More figures")
         groups.setdefault(title, []).append(figure)
     unlike = _unlike(shared)
     return {
-        "of_papers": _of_papers(shared),
+        "of_papers": _of_papers(shared, drawn),
         "groups": [_group(shared, title, chosen, unlike) for title, chosen in groups.items() if chosen],
     }
 
@@ -106,9 +107,8 @@ class PapersFigure:
     """How many more of them there are."""
 
 
-def _of_papers(shared: Shared) -> list[PapersFigure]:
+def _of_papers(shared: Shared, drawn: Sequence[DrawnFigure]) -> list[PapersFigure]:
     """Return the papers' own figures of which this study has drawn the same."""
-    drawn = [*shared.data.figures, *_cost(shared.data)]
     judged = shared.paper_tables.judged
     statements = {row.statement_id: row for row in rows(shared.data.statements)}
     found = []
