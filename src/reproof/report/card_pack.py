@@ -61,16 +61,16 @@ def _told(card: Card, claims: ClaimRuns) -> Iterator[tuple[str, tuple[Any, ...]]
         yield card.id, (card.title, ordinal, card.stale, "", card.facts, _runs([*first, *card.runs, *last]))
 
 
-def _runs(runs: Iterable[CardRun]) -> list[tuple[Any, ...]]:
-    return [
+def _runs(runs: Iterable[CardRun]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(
         (
             run.heading,
             run.facts,
-            [(link.name, link.record, "stale" if link.stale else "") for link in run.chain],
+            tuple((link.name, link.record, "stale" if link.stale else "") for link in run.chain),
             "folded" if run.folded else "",
         )
         for run in runs
-    ]
+    )
 
 
 def _record(record: RecordCard) -> tuple[Any, ...]:

@@ -128,6 +128,12 @@ function recordElement([paths, stale, facts, files, inputs]) {
   );
 }
 
+// Return what a card's links lead to, for tools that look for it: the record itself is built when it is asked for.
+function targets(card) {
+  const ids = new Set([...card.querySelectorAll("a")].map((link) => decodeURIComponent(link.hash.slice(1))));
+  return [...ids].map((id) => element("span", { id, hidden: "" }));
+}
+
 async function showCard(id) {
   const { pool, cards, records } = await unpack("cards");
   const packedCard = cards[id] ?? records[id];
@@ -141,7 +147,7 @@ async function showCard(id) {
   }
   const content = expanded(pool, packedCard);
   const card = id in cards ? cardElement(content) : recordElement(content);
-  panelBody.replaceChildren(card);
+  panelBody.replaceChildren(card, ...targets(card));
   panelBack.hidden = visited.length < 2;
   panelCopy.replaceChildren(...[...card.querySelectorAll(".copy")].slice(0, 1).map(firstCopy));
   said.textContent = "";

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reproof import wording
@@ -27,6 +27,9 @@ class Recipes:
     def __init__(self, data: ReportData):
         self._protocols = experiment.Protocols(data.papers)
         self._facts = data.recipes
+        self._told: dict[Hashable, CardRun] = {}
+        """Run, model or meeting, and what is stated -> what is told of it: thousands of cards tell the same."""
+        self._asked: tuple[Claim, Mapping[str, Stated]] | None = None
         own = Paths(data.study, f"results/{data.study}")
         self._runs: dict[str, tuple[Paths, Sequence[int], Mapping[str, Mapping[str, Any]]]] = {
             THIS_RUN: (own, data.seeds, data.records)
@@ -45,12 +48,26 @@ class Recipes:
         model = facts.models.get(row.model) if facts is not None else None
         if facts is None or model is None:
             return
-        stated = self._protocols.of(claim)
-        told = [*_trained(model, stated), *self._records(row.model, run)]
-        yield CardRun(f"Training recipe, {run}", tuple(told), (), folded=True)
-        attack = facts.attack((row.model, row.setting, row.source, row.attack))
-        if attack:
-            yield CardRun(f"Attack recipe, {run}", tuple(_attacked(attack, stated)), (), folded=True)
+        stated = self._stated(claim)
+        said = tuple(map(id, stated.values()))
+        key: Hashable = (run, row.model, said)
+        if key not in self._told:
+            told = (*_trained(model, stated), *self._records(row.model, run))
+            self._told[key] = CardRun(f"Training recipe, {run}", told, (), folded=True)
+        yield self._told[key]
+        meeting = (row.model, row.setting, row.source, row.attack)
+        if attack := facts.attack(meeting):
+            key = (run, meeting, said)
+            if key not in self._told:
+                attacked = tuple(_attacked(attack, stated))
+                self._told[key] = CardRun(f"Attack recipe, {run}", attacked, (), folded=True)
+            yield self._told[key]
+
+    def _stated(self, claim: Claim) -> Mapping[str, Stated]:
+        """Return what is stated of a claim's experiment; several runs ask in turn."""
+        if self._asked is None or self._asked[0] is not claim:
+            self._asked = claim, self._protocols.of(claim)
+        return self._asked[1]
 
     def _records(self, model: str, run: str) -> Facts:
         """Yield what the records of a model's training say, seed by seed."""
