@@ -89,6 +89,7 @@ def test_words_and_filters_choose_and_the_address_keeps_it(open_page: Open) -> N
     assert again.locator("#found-claims").inner_text().startswith(f"{number} of ")
 
 
+@needs("sections/paper_tables")
 def test_what_was_searched_for_stays_until_it_is_cleared(open_page: Open) -> None:
     """A link to the list keeps the words; an address that names others closes an open card, and shows them."""
     page = open_page(fragment="#claims?q=pgd", unfolded=False)

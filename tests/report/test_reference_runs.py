@@ -20,7 +20,6 @@ from reproof.judging.difference import Difference, dump
 from reproof.reference import Reference
 from reproof.report import ReportData, render
 from reproof.report.reference_claims import ReferenceClaims
-from reproof.report.sections import run_again
 from reproof.report.sections.reference_runs import build
 from reproof.report.shared import Shared
 
@@ -326,14 +325,19 @@ def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData) -> N
         assert value in brief.split(";")[0]
 
 
+@needs("sections/run_again", "sections/paper_tables")
 def test_a_headline_of_a_reference_run_is_the_example_of_how_to_make_one_again(data: ReportData) -> None:
+    from reproof.report.sections import run_again
+
     paper = data.papers[0].model_copy(update={"headlines": ("made_up.7", "made_up.6")})
     shown = run_again.build(Shared(with_runs(dataclasses.replace(data, papers=[paper]), large())))[
         "reference"
     ]
     assert shown.command == f"{about()['command']} --force {STUDY}/outcomes/ours/seed0/white.parquet"
     assert (shown.measured, shown.run) == ("12.3 % [11.0–13.0]", "Large digits, budget paper")
-    assert run_again.build(Shared(with_runs(data)))["reference"] is None
+    own = run_again.build(Shared(with_runs(data)))
+    assert own["reference"] is None
+    assert own["command"].startswith("snakemake --cores all --force results/made_up/")
 
 
 def test_a_page_without_reference_runs_has_no_such_section(data: ReportData) -> None:

@@ -27,9 +27,11 @@ SECTION = Section("again", "Run a number again", order=60, heading="Run one numb
 
 def build(shared: Shared) -> dict[str, Any]:
     """Return a number as example, the page's own command, and the study."""
+    example = _example(shared)
     return {
         "reference": _reference(shared),
-        "example": _example(shared),
+        "example": example,
+        "command": "" if example is None else _command(example),
         "rerun": shared.data.rerun,
         "settings": json.dumps(shared.data.settings, indent=1, ensure_ascii=False, default=str),
     }
@@ -49,6 +51,12 @@ def _reference(shared: Shared) -> ReferenceExample | None:
                     link.text, shared.cards.anchor(claim.claim_id), measured, told.run, command
                 )
     return None
+
+
+def _command(card: Card) -> str:
+    """Return the first command on a card."""
+    facts = (fact for run in card.runs for fact in run.facts)
+    return next((text for term, text in facts if term == "command"), "")
 
 
 def _example(shared: Shared) -> Card | None:
