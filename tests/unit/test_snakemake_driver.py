@@ -3,9 +3,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,29 +35,6 @@ def test_gpus_that_the_machine_lists(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert snakemake_driver.count_gpus() == 2
     program.write_text("#!/bin/sh\nexit 9\n")
     assert snakemake_driver.count_gpus() == 0
-
-
-def test_stale_locks_go_only_when_no_driver_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / ".snakemake"
-    (folder / "locks").mkdir(parents=True)
-    lock = folder / "locks/0.output.lock"
-    lock.write_text("results/x\n")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl,sys,time\nf=open(sys.argv[1],'w')\nfcntl.flock(f,fcntl.LOCK_EX)\n"
-         "print('held',flush=True)\ntime.sleep(60)", str(folder / "reproof.lock")],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        snakemake_driver._drop_stale_locks(folder)
-        assert lock.exists(), "a live driver keeps its locks"
-        holder.kill()
-    monkeypatch.setattr(snakemake_driver, "_held", [])
-    snakemake_driver._drop_stale_locks(folder)
-    assert not lock.exists()
-    for file in snakemake_driver._held:
-        file.close()
 
 
 def test_job_ends_when_its_driver_is_gone() -> None:
@@ -146,6 +125,7 @@ def test_gpus_of_this_machine_are_the_limit_here_and_not_on_a_cluster(
 
 SNAKEFILE = """
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 def told():
@@ -316,3 +296,56 @@ def test_a_bare_snakemake_lays_nothing_over_the_study(monkeypatch: pytest.Monkey
         snakemake_driver.read_plan(SimpleNamespace(config_settings=ConfigSettings(config=parse_config(None))))
     ((overlays, values),) = given
     assert (overlays, list(values)) == ([], [])
+
+
+def test_what_asks_for_a_gpu_asks_for_time_too() -> None:
+    """A cluster's partition is chosen by both."""
+    rules = Path(snakemake_driver.__file__).parents[2] / "workflow/rules"
+    texts = [path.read_text() for path in rules.glob("*.smk")]
+    asked = [text.count("gpu=lambda wildcards: driver.gpus(workflow),") for text in texts]
+    both = [
+        len(
+            re.findall(
+                r"gpu=lambda wildcards: driver.gpus\(workflow\),\n\s+runtime=driver.LONG_MINUTES,", text
+            )
+        )
+        for text in texts
+    ]
+    assert asked == both
+    assert sum(both) == 4
+
+
+@pytest.mark.parametrize(("given", "name"), [("", "reproof-tiny"), (None, "reproof-tiny"), ("mine", "mine")])
+def test_a_run_holds_its_folder_while_snakemake_holds_its_locks_and_names_its_jobs_on_a_cluster(
+    given: str | None,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    held: list[str] = []
+
+    @contextlib.contextmanager
+    def lock(self: object) -> Iterator[None]:
+        held.append("Snakemake's")
+        yield
+        held.append("given back")
+
+    monkeypatch.setattr(PersistenceBase, "lock", lock)
+    flow = SimpleNamespace(executor_settings=SimpleNamespace(jobname_prefix=given))
+    snakemake_driver._hold(flow, Path("results/tiny"))
+    assert not Path("results").exists(), "a dry run only looks"
+    with PersistenceBase.lock(SimpleNamespace()):
+        assert held == ["Snakemake's"]
+        assert flow.executor_settings.jobname_prefix == name
+        with (
+            pytest.raises(SystemExit),
+            PersistenceBase.lock(SimpleNamespace()),
+        ):
+            pass
+    assert held == ["Snakemake's", "given back"]
+    assert capsys.readouterr().err.startswith(
+        "reproof: ArtifactError: results/tiny is in use: another run works there"
+    )
