@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FAR = 0.5
 """Curves that reach so far are drawn over the root of epsilon: otherwise all that happens lies in a corner."""
 _CURVE = ["epsilon", "value", "low", "high"]
+WORST_CASE_WORDS = " The thick line counts an image only if no attack of the study fooled it."
 _LINE = 0.165
 """Inches between the lines of a list of models."""
 
@@ -76,12 +77,12 @@ def accuracy_against_epsilon(
         axes = panels(figure, len(models), sharey=True)
         for panel, model in zip(axes, models, strict=True):
             start = starts.get((model,), np.empty((0, len(_CURVE))))
-            for (name, attack), curve in curves.items():
-                if name == model and attack not in (own[model], WORST_CASE):
-                    _paint_other(panel, np.concatenate([start, curve]))
-            for position, attack in enumerate([*attacks, WORST_CASE]):
-                if attack in (own[model], WORST_CASE) and (model, attack) in curves:
-                    _paint_curve(panel, attack, np.concatenate([start, curves[model, attack]]), position)
+            lines = {
+                attack: np.concatenate([start, one])
+                for (name, attack), one in curves.items()
+                if name == model
+            }
+            _paint_lines(panel, lines, own[model], attacks.index(own[model]))
             if (model,) in kept:
                 _paint_kept(panel, kept[model,])
             if chance is not None and model in chance:
@@ -92,7 +93,6 @@ def accuracy_against_epsilon(
             panel.set_ylabel("accuracy, %")
         legend(figure, axes)
 
-    worst_case_words = " The thick line counts an image only if no attack of the study fooled it."
     return render(
         "_".join(filter(None, ("accuracy_against_epsilon", setting, source, norm if norm != "linf" else ""))),
         f"Accuracy against ε, {_words(setting, source, norm, titles)}",
@@ -100,7 +100,7 @@ def accuracy_against_epsilon(
         "from no attack at ε = 0 to the largest budget. The panels in which these differ most, or that differ most "
         "from the others, come first. Bars are 95 % intervals."
         + (" The axis grows with the root of ε." if far else "")
-        + (worst_case_words if setting == "white_box" else "")
+        + (WORST_CASE_WORDS if setting == "white_box" else "")
         + (" A refused image is not right; the dotted line counts it as held." if kept else ""),
         paint,
         panel_size(len(models)),
@@ -154,6 +154,19 @@ def _paint_curve(panel: Axes, attack: str, curve: NDArray[np.float64], position:
         label=wording.attack(attack),
         zorder=3 if worst else 2,
     )
+
+
+def _paint_lines(panel: Axes, lines: Mapping[str, NDArray[np.float64]], own: str, position: int) -> None:
+    """Draw the papers' attack and the worst case in full, the others faintly. lines: attack -> (N, 4), see `_curves`.
+
+    position: that of the papers' attack in the legend.
+    """
+    for attack, line in lines.items():
+        if attack not in (own, WORST_CASE):
+            _paint_other(panel, line)
+    for attack in (own, WORST_CASE):
+        if attack in lines:
+            _paint_curve(panel, attack, lines[attack], position)
 
 
 def _named(curves: Mapping[tuple[str, ...], object], attacks: Sequence[str]) -> list[str]:

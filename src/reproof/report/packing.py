@@ -57,8 +57,6 @@ class Pool:
         """A text, or the positions of what a tuple holds."""
         self._positions: dict[Hashable, int] = {}
         self._uses: Counter[int] = Counter()
-        self._known: dict[tuple[Any, ...], int] = {}
-        """Nested tuples of texts alone -> their positions: what many cards repeat is not taken apart again."""
 
     def add(self, value: str | Iterable[Any]) -> int:
         """Return the position of a text, or of nested sequences of texts; each call counts as a use."""
@@ -67,14 +65,6 @@ class Pool:
         return position
 
     def _position(self, value: str | Iterable[Any]) -> int:
-        if isinstance(value, tuple):
-            if (known := self._known.get(value)) is not None:
-                return known
-            self._known[value] = position = self._new_position(value)
-            return position
-        return self._new_position(value)
-
-    def _new_position(self, value: str | Iterable[Any]) -> int:
         key: Hashable
         item: str | list[int]
         if isinstance(value, str):

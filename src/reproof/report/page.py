@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from reproof import wording
@@ -37,6 +38,26 @@ BYTES = 2_900_000
 """So large may the page become: figures are taken while there is room."""
 FIGURES = "{figures}"
 """Stands for the packed figures until it is known how much room is left for them."""
+
+
+class CompiledTemplates(BytecodeCache):
+    """Keeps templates as they were compiled, by name and content: a process that fills many pages compiles once."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a template what was compiled of the same source."""
+        code = self._codes.get((bucket.key, bucket.checksum))
+        if code is not None:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        self._codes[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+_COMPILED = CompiledTemplates()
 
 
 @dataclass(frozen=True)
@@ -110,6 +131,7 @@ def _environment(shared: Shared) -> Environment:
         loader=FileSystemLoader([_FOLDER / "templates", *sections.__path__]),
         autoescape=True,
         undefined=StrictUndefined,
+        bytecode_cache=_COMPILED,
         trim_blocks=True,
         lstrip_blocks=True,
     )
