@@ -96,14 +96,20 @@ def accuracy_against_epsilon(
     return render(
         "_".join(filter(None, ("accuracy_against_epsilon", setting, source, norm if norm != "linf" else ""))),
         f"Accuracy against ε, {_words(setting, source, norm, titles)}",
-        f"Each panel is a model. In full: {wording.listed(_named(curves, attacks))}; faint: every other attack, "
-        "from no attack at ε = 0 to the largest budget. The panels in which these differ most, or that differ most "
-        "from the others, come first. Bars are 95 % intervals."
-        + (" The axis grows with the root of ε." if far else "")
-        + (WORST_CASE_WORDS if setting == "white_box" else "")
-        + (" A refused image is not right; the dotted line counts it as held." if kept else ""),
+        _caption(_named(curves, attacks), setting, far=far, kept=bool(kept)),
         paint,
         panel_size(len(models)),
+    )
+
+
+def _caption(named: Sequence[str], setting: str, *, far: bool, kept: bool) -> str:
+    return (
+        f"Each panel is a model. In full: {wording.listed(named)}; faint: every other attack, from no attack at ε = 0 "
+        "to the largest budget. The panels in which these differ most, or that differ most from the others, come "
+        "first. Bars are 95 % intervals."
+        + (" The axis grows with the root of ε." if far else "")
+        + (WORST_CASE_WORDS if setting == "white_box" else "")
+        + (" A refused image is not right; the dotted line counts it as held." if kept else "")
     )
 
 
