@@ -19,20 +19,22 @@ BYTES = 3_000_000
 ELEMENTS = 15_000
 SCREENS = 12
 PAGES = 40
-
-
 SHARE = 0.15
 """So much of the time that it takes to build what the page carries may it take to open it."""
 BUILT = """
 async () => {
+  const { pool, cards } = await unpack('cards');
   const started = performance.now();
   const built = document.createElement('div');
   built.innerHTML = Object.values(await unpack('blocks')).join('');
+  const some = Object.values(cards).filter((_, place) => place % 8 === 0);
+  built.append(...some.map((card) => cardElement(expanded(pool, card))));
   document.body.append(built);
   document.body.offsetHeight;
   return performance.getEntriesByType('navigation')[0].loadEventEnd / (performance.now() - started);
 }
 """
+"""Of the cards one in eight: so it takes less than all of it would."""
 
 
 @needs("sections/claim_finder", "sections/paper_tables")
