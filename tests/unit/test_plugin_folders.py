@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     plugin_folders.use(())
 
 
-def parse(*folders: Path) -> Any:
-    merged = {**STUDY, "plugins": [str(folder) for folder in folders]}
+def parse(*folders: Path, **changed: Any) -> Any:
+    merged = {**STUDY, "plugins": [str(folder) for folder in folders], **changed}
     return reader.parse(merged, [("study.yaml", merged)])
 
 
@@ -93,7 +94,7 @@ def test_another_folder_s_plug_in_of_the_same_name_takes_its_place(folder: Path,
         (lambda path: None, "is no folder"),
         (lambda path: path.mkdir(), "holds none of the folders architectures, attacks"),
         (
-            lambda path: new.write("attack", "fgsm", path),
+            lambda path: ((path / "attacks").mkdir(parents=True), (path / "attacks/fgsm.py").touch()),
             "attacks/fgsm.py has the name of .*reproof/attacks/fgsm.py",
         ),
     ],
@@ -102,6 +103,8 @@ def test_a_folder_that_cannot_be_used_is_named(make: Any, words: str, tmp_path: 
     make(tmp_path / "mine")
     with pytest.raises(StudyError, match=words):
         parse(tmp_path / "mine")
+    with pytest.raises(StudyError, match="is no folder"):
+        parse(tmp_path / ("mine" * 2000))
     plugin_folders.use(())
 
 
@@ -143,8 +146,45 @@ def test_a_network_s_package_is_followed_whole(tmp_path: Path) -> None:
     assert found == set(texts) - {"unrelated.py"}
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("import nowhere_to_be_found", "ModuleNotFoundError: No module"), ("exit(3)", "SystemExit: 3")],
+)
+def test_a_plug_in_that_cannot_be_imported_is_named(line: str, words: str, folder: Path) -> None:
+    (folder / "attacks/shading.py").write_text((folder / "attacks/shading.py").read_text() + f"\n{line}\n")
+    parse(folder)
+    with pytest.raises(StudyError, match=rf"attacks/shading.py: importing it raised {words}"):
+        registry.load("attacks", "shading")
+
+
 @pytest.mark.parametrize("text", ["def (\n", "x = 1\n  y = 2\n", "a\0b"])
 def test_a_plug_in_that_is_no_python_is_named(text: str, folder: Path) -> None:
     (folder / "attacks/shading.py").write_text(text)
     with pytest.raises(StudyError, match=r"shading\.py.*: cannot be read as Python"):
         parse(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def (\n", "broken.py, line 1: cannot be read as Python"),
+        (
+            "class Settings:\n    x: int = 1 / 0\n",
+            "broken.py: its Settings cannot be read: ZeroDivisionError",
+        ),
+        ("", "broken.py: defines no class Settings"),
+    ],
+)
+def test_whoever_does_not_choose_a_broken_plug_in_works_on(
+    text: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "attacks/broken.py").write_text(text)
+    for _ in range(2):
+        parse(folder)
+        assert "shading" in registry.names("attacks")
+        assert "broken" not in registry.names("attacks")
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("left out") == 1
+    with pytest.raises(StudyError, match=re.escape(words)):
+        parse(folder, attacks={"mine": {"kind": "broken"}})
