@@ -95,6 +95,10 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     given.add_argument("folder", type=Path, help="where to write them")
     given.add_argument("--model", nargs="+", default=[], help="of these models alone")
+    packed = commands.add_parser(
+        "crate", parents=[shared], help="pack a finished run for an archive, as an RO-Crate"
+    )
+    packed.add_argument("folder", type=Path, help="a new folder for it")
     begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
     begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
     begun.add_argument("name", help="the file's name, such as label_smoothing")
@@ -147,6 +151,11 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
             from reproof.export import export
 
             print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
+            return 0
+        if chosen.command == "crate":
+            from reproof import crate
+
+            print("\n".join(crate.write(plan, chosen.folder)), flush=True)
             return 0
         job = find(plan, chosen.command, chosen.output)
         do(job, chosen.expect, chosen.threads, plan)

@@ -434,7 +434,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("judging",),
     ("diagnostics", "reference"),
     ("figures", "report"),
-    ("stages", "export", "new", "starters"),
+    ("stages", "crate", "export", "new", "starters"),
     ("cli", "__main__", "run_log", "snakemake_driver", "warm_client", "warm_process"),
 )
 """Parts of the package, earliest first; a part imports from its own level and from earlier ones only."""
