@@ -95,6 +95,9 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     given.add_argument("folder", type=Path, help="where to write them")
     given.add_argument("--model", nargs="+", default=[], help="of these models alone")
+    commands.add_parser(
+        "artifact", help="renew the made parts of ARTIFACT.md, from claims and reference runs"
+    )
     packed = commands.add_parser(
         "crate", parents=[shared], help="pack a finished run for an archive, as an RO-Crate"
     )
@@ -114,51 +117,21 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     inherited = shlex.split(os.environ.get(STUDY, ""))
-    if given[:1] not in (["schema"], ["claims"], ["new"]) and not {"--configfile", "--config"} & set(given):
+    if given[:1] not in (["schema"], ["claims"], ["new"], ["artifact"]) and not {
+        "--configfile",
+        "--config",
+    } & set(given):
         given += inherited
     chosen = parser().parse_args(given)
     try:
-        if chosen.command == "schema":
-            print(schema_text(), end="", flush=True)
-            return 0
-        if chosen.command == "new":
-            from reproof import new
-
-            print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
-            return 0
-        if chosen.command == "claims":
-            return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
-        if chosen.command == "reference" and chosen.judge:
-            judge_again(chosen.judge)
-            return 0
-        if chosen.command == "judge" and chosen.reference:
-            print(explain_by_reference(chosen.claim, chosen.reference), end="", flush=True)
-            return 0
+        done = _without_study(chosen)
+        if done is not None:
+            return done
         plan = plan or Plan(load_study(chosen.configfile, chosen.config))
-        if chosen.command == "judge":
-            print(explain(chosen.claim, plan), end="", flush=True)
-            return 0
-        if chosen.command == "plan":
-            print(show_plan(plan, chosen), flush=True)
-            return 0
-        if chosen.command in ("answer", "open"):
-            print(show_answer(plan) if chosen.command == "answer" else open_page(plan), flush=True)
-            return 0
-        if chosen.command == "reference":
-            keep(plan, chosen.name or plan.study.name)
-            return 0
-        if chosen.command == "export":
-            from reproof.export import export
-
-            print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
-            return 0
-        if chosen.command == "crate":
-            from reproof import crate
-
-            print("\n".join(crate.write(plan, chosen.folder)), flush=True)
-            return 0
-        job = find(plan, chosen.command, chosen.output)
-        do(job, chosen.expect, chosen.threads, plan)
+        if chosen.command in RULES:
+            do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads, plan)
+        else:
+            _with_study(chosen, plan)
     except ReproofError as error:
         print(f"reproof: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -171,6 +144,49 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
         print("reproof: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _without_study(chosen: argparse.Namespace) -> int | None:
+    """Do a sub-command that needs no study; return its exit status, or None if it is not one of these."""
+    if chosen.command == "schema":
+        print(schema_text(), end="", flush=True)
+    elif chosen.command == "new":
+        from reproof import new
+
+        print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
+    elif chosen.command == "artifact":
+        print(renew_artifact(), flush=True)
+    elif chosen.command == "claims":
+        return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
+    elif chosen.command == "reference" and chosen.judge:
+        judge_again(chosen.judge)
+    elif chosen.command == "judge" and chosen.reference:
+        print(explain_by_reference(chosen.claim, chosen.reference), end="", flush=True)
+    else:
+        return None
+    return 0
+
+
+def _with_study(chosen: argparse.Namespace, plan: Plan) -> None:
+    """Do a sub-command about a study that is none of its jobs."""
+    if chosen.command == "judge":
+        print(explain(chosen.claim, plan), end="", flush=True)
+    elif chosen.command == "plan":
+        print(show_plan(plan, chosen), flush=True)
+    elif chosen.command == "answer":
+        print(show_answer(plan), flush=True)
+    elif chosen.command == "open":
+        print(open_page(plan), flush=True)
+    elif chosen.command == "reference":
+        keep(plan, chosen.name or plan.study.name)
+    elif chosen.command == "export":
+        from reproof.export import export
+
+        print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
+    elif chosen.command == "crate":
+        from reproof import crate
+
+        print("\n".join(crate.write(plan, chosen.folder)), flush=True)
 
 
 def schema_text() -> str:
@@ -189,12 +205,13 @@ def show_claims(*, summary: bool, check: bool) -> int:
         print(consistency.summary(papers), flush=True)
     if not check:
         return 0
-    left = consistency.uncovered(papers)
+    every = consistency.anomalies(papers)
+    left = consistency.uncovered(papers, every)
     for anomaly in left:
         print(anomaly, flush=True)
-    explained = len(consistency.anomalies(papers)) - len(left)
     print(
-        f"{explained} anomalies are explained by a contradiction on record, {len(left)} are not", flush=True
+        f"{len(every) - len(left)} anomalies are explained by a contradiction on record, {len(left)} are not",
+        flush=True,
     )
     return 1 if left else 0
 
@@ -263,6 +280,20 @@ def judge_again(name: str) -> None:
     changed = sorted(file for file in files if files[file].encode() != (folder / file).read_bytes())
     reference.write(folder, files)
     print(f"{folder}: {', '.join(changed) or 'no file'} changed", flush=True)
+
+
+def renew_artifact() -> str:
+    """Write the made parts of ARTIFACT.md anew and say whether anything changed."""
+    from reproof import reference
+    from reproof.claims import paper
+    from reproof.report import artifact
+
+    path = Path("ARTIFACT.md")
+    text = path.read_text(encoding="utf-8")
+    jobs = len(list(Plan(load_study([], [])).jobs()))
+    made = artifact.filled(text, paper.papers(), reference.read_all(Path(reference.FOLDER)), jobs)
+    artifacts.write_text(path, made)
+    return f"{path}: {'nothing' if made == text else 'some of it'} changed"
 
 
 def explain(claim: str, plan: Plan) -> str:
