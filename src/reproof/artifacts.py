@@ -100,7 +100,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     All of it under one key: the header's keys come in another order at every writing.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
 
     header = {"reproof": json.dumps(metadata, sort_keys=True)}
     plain: dict[str, Tensor] = {}
@@ -112,12 +111,22 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         places.add(place)
     with writing(path) as temporary:
         try:
-            save_file(plain, temporary, metadata=header)
+            save_readable(plain, temporary, header)
         except SafetensorError as error:
             number = re.search(
                 r"os error (\d+)", str(error)
             )  # safetensors hides the system's error in its text
             raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
+
+
+def save_readable(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
+    """Write a safetensors file that others may read as far as the user's umask lets them; the library's may not be."""
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, metadata=header)
+    path.chmod(mode)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
     _add_own(commands, shared)
+    _add_results(commands, shared)
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
     claims = commands.add_parser("claims", help="say what the tables of the papers' claims holds")
     claims.add_argument("--summary", action="store_true", help="count claims per paper and table (default)")
@@ -72,10 +73,6 @@ def parser() -> argparse.ArgumentParser:
     argued.add_argument(
         "--reference", metavar="NAME", help="by a reference run's numbers instead of the study's own"
     )
-    commands.add_parser(
-        "answer", parents=[shared], help="print the answer of a finished study in a few lines"
-    )
-    commands.add_parser("open", parents=[shared], help="open a finished study's page in a browser")
     for rule in RULES:
         command = commands.add_parser(rule, parents=[shared], help=f"do one {rule} job, as the workflow does")
         command.add_argument(
@@ -86,6 +83,16 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--expect", help="refuse unless the job's digest is this one")
     return top
+
+
+def _add_results(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the sub-commands for a finished study's results."""
+    for name, what in {
+        "answer": "print the answer of a finished study in a few lines",
+        "open": "open a finished study's page in a browser",
+        "verify": "compare each file of a study's results with the digest on its record",
+    }.items():
+        commands.add_parser(name, parents=[shared], help=what)
 
 
 def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -124,14 +131,10 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
         given += inherited
     chosen = parser().parse_args(given)
     try:
-        done = _without_study(chosen)
-        if done is not None:
-            return done
-        plan = plan or Plan(load_study(chosen.configfile, chosen.config))
-        if chosen.command in RULES:
-            do(find(plan, chosen.command, chosen.output), chosen.expect, chosen.threads, plan)
-        else:
-            _with_study(chosen, plan)
+        status = _without_study(chosen)
+        if status is None:
+            status = _with_study(chosen, plan or Plan(load_study(chosen.configfile, chosen.config)))
+        return status
     except ReproofError as error:
         print(f"reproof: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -143,50 +146,56 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
     except KeyboardInterrupt:
         print("reproof: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    return 0
 
 
 def _without_study(chosen: argparse.Namespace) -> int | None:
-    """Do a sub-command that needs no study; return its exit status, or None if it is not one of these."""
-    if chosen.command == "schema":
-        print(schema_text(), end="", flush=True)
-    elif chosen.command == "new":
-        from reproof import new
+    """Do what needs no study and return the exit status; None where the sub-command needs one."""
+    match chosen.command:
+        case "schema":
+            print(schema_text(), end="", flush=True)
+        case "new":
+            from reproof import new
 
-        print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
-    elif chosen.command == "artifact":
-        print(renew_artifact(), flush=True)
-    elif chosen.command == "claims":
-        return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
-    elif chosen.command == "reference" and chosen.judge:
-        judge_again(chosen.judge)
-    elif chosen.command == "judge" and chosen.reference:
-        print(explain_by_reference(chosen.claim, chosen.reference), end="", flush=True)
-    else:
-        return None
+            print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
+        case "artifact":
+            print(renew_artifact(), flush=True)
+        case "claims":
+            return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
+        case "reference" if chosen.judge:
+            judge_again(chosen.judge)
+        case "judge" if chosen.reference:
+            print(explain_by_reference(chosen.claim, chosen.reference), end="", flush=True)
+        case _:
+            return None
     return 0
 
 
-def _with_study(chosen: argparse.Namespace, plan: Plan) -> None:
-    """Do a sub-command about a study that is none of its jobs."""
-    if chosen.command == "judge":
-        print(explain(chosen.claim, plan), end="", flush=True)
-    elif chosen.command == "plan":
-        print(show_plan(plan, chosen), flush=True)
-    elif chosen.command == "answer":
-        print(show_answer(plan), flush=True)
-    elif chosen.command == "open":
-        print(open_page(plan), flush=True)
-    elif chosen.command == "reference":
-        keep(plan, chosen.name or plan.study.name)
-    elif chosen.command == "export":
-        from reproof.export import export
+def _with_study(chosen: argparse.Namespace, plan: Plan) -> int:
+    """Do what is asked about a study, or one of its jobs; return the exit status."""
+    match chosen.command:
+        case "judge":
+            print(explain(chosen.claim, plan), end="", flush=True)
+        case "plan":
+            print(show_plan(plan, chosen), flush=True)
+        case "answer":
+            print(show_answer(plan), flush=True)
+        case "open":
+            print(open_page(plan), flush=True)
+        case "verify":
+            return verify(plan)
+        case "reference":
+            keep(plan, chosen.name or plan.study.name)
+        case "export":
+            from reproof.export import export
 
-        print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
-    elif chosen.command == "crate":
-        from reproof import crate
+            print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
+        case "crate":
+            from reproof import crate
 
-        print("\n".join(crate.write(plan, chosen.folder)), flush=True)
+            print("\n".join(crate.write(plan, chosen.folder)), flush=True)
+        case rule:
+            do(find(plan, rule, chosen.output), chosen.expect, chosen.threads, plan)
+    return 0
 
 
 def schema_text() -> str:
@@ -240,6 +249,15 @@ def show_answer(plan: Plan) -> str:
     return "\n".join([*answer_files.in_lines(told), f"The page: {where}"])
 
 
+def verify(plan: Plan) -> int:
+    """Print which files of a study's results are not those on record; return 1 if there are any."""
+    count, wrong = freshness.verify(plan)
+    for message in wrong:
+        print(message, flush=True)
+    print(f"{plan.folder}: {count} files read, {len(wrong)} not as recorded", flush=True)
+    return 1 if wrong else 0
+
+
 def open_page(plan: Plan) -> str:
     """Open a finished study's page in the user's browser and return what happened, with the page's path."""
     import webbrowser
@@ -258,12 +276,17 @@ def _page(plan: Plan) -> Path:
 
 
 def keep(plan: Plan, name: str) -> None:
-    """Write a finished study's numbers and records to reference/<name>/ and say what is there."""
+    """Write a finished study's numbers and records to reference/<name>/ and say what is there.
+
+    ArtifactError where a file of its results is not the one on record.
+    """
     from reproof import reference
     from reproof.stages.report import findings
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise StudyError(f"--name {name}: should be a folder's name of a-z, 0-9 and _, such as mnist")
+    if wrong := freshness.verify(plan)[1]:
+        raise ArtifactError("\n".join(wrong))
     folder = Path(reference.FOLDER) / name
     reference.write(folder, reference.collect(plan, findings(plan)))
     found = reference.read(folder)

@@ -13,14 +13,16 @@ tested against the pinned version (tests/unit/test_snakemake_driver.py):
 | workflow.logger_manager, its DefaultStreamHandler | `--logger` finds only what is installed, a checkout is not |
 | PersistenceBase.has_metadata, params_changed | where record and plan differ, a job runs again, noted or not |
 | PersistenceBase._serialize_param | it imports pandas, a tenth of a no-op run, to see that words are no tables |
-| .snakemake/locks | a killed Snakemake leaves them, and the same command should go on without `--unlock` |
+| PersistenceBase.lock, .snakemake/locks | one run of a study at a time, and no `--unlock` after a kill |
+| workflow.executor_settings.jobname_prefix | a Slurm job of a run that died is known by its name |
 """
 
 from __future__ import annotations
 
 import atexit
-import fcntl
+import contextlib
 import functools
+import getpass
 import json
 import os
 import secrets
@@ -30,13 +32,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
 from snakemake.persistence import ParamsChange, PersistenceBase  # type: ignore[import-untyped]
 
-from reproof import surroundings
+from reproof import one_driver, surroundings
 from reproof.cli import STUDY, load_study
 from reproof.errors import ReproofError
 from reproof.plan import freshness
@@ -46,7 +49,8 @@ from reproof.warm_client import DRIVER, WARM
 
 KEPT = ("train", "load", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
 """The rules whose files a finished study has."""
-_held: list[Any] = []
+LONG_MINUTES = 1440
+"""What a job that asks for a GPU may take on a cluster; a training that is cut off goes on from its checkpoint."""
 
 
 def read_plan(workflow: Any) -> Plan:
@@ -101,6 +105,13 @@ def shell_prefix(workflow: Any, root: Path) -> str:
 
 def prepare(workflow: Any, plan: Plan) -> None:
     """Make a bare `snakemake` right on this machine: locks, conda, the study; jobs end when this process is gone."""
+    try:
+        getpass.getuser()
+    except (
+        KeyError,
+        OSError,
+    ):  # an account without a name, as in a container; Snakemake and torch ask for one
+        os.environ["USER"] = str(os.getuid())
     os.environ[STUDY] = study_arguments(plan)
     os.environ[DRIVER] = f"{socket.gethostname()}:{os.getpid()}"
     os.environ[WARM] = warm_folder() if workflow.is_main_process else "0"
@@ -113,7 +124,7 @@ def prepare(workflow: Any, plan: Plan) -> None:
     _do_without_conda(workflow)
     if workflow.is_main_process:
         speak(workflow, plan)
-        _drop_stale_locks(Path(".snakemake"))
+        _hold(workflow, Path(plan.folder))
         _compare_records(functools.cache(lambda: frozenset(freshness.outdated(plan))))
 
 
@@ -134,7 +145,9 @@ def _compare_records(outdated: Callable[[], frozenset[str]]) -> None:
         found = params_changed(self, job, file)
         if differs := differing(job):
             found |= ParamsChange(only_old={"as recorded"}, only_new={"as planned"}, files=set(differs))
-        return found or ParamsChange()  # Snakemake's own names a file though nothing changed: --list-changes lists it
+        return (
+            found or ParamsChange()
+        )  # Snakemake's own names a file though nothing changed: --list-changes lists it
 
     PersistenceBase.has_metadata, PersistenceBase.params_changed = has_notes, changes
 
@@ -192,7 +205,7 @@ def warm_folder() -> str:
 
 
 def gpus(workflow: Any) -> int:
-    """Return how many GPUs a job asks for.
+    """Return how many GPUs a job asks for: one, or none where `--resources gpu=0` says that there are none.
 
     Where jobs run on this machine, the GPUs that it has are registered as the limit first, unless the command line
     gave one; a cluster has a limit of its own. Called when a job's resources are wanted: while the Snakefile is
@@ -200,25 +213,32 @@ def gpus(workflow: Any) -> int:
     """
     if workflow.is_main_process and workflow.local_exec and "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", count_gpus())
-    return 1
+    return 0 if workflow.global_resources.get("gpu") == 0 else 1
 
 
-def _drop_stale_locks(folder: Path) -> None:
-    """Remove the locks that a killed Snakemake left behind in .snakemake.
+def _hold(workflow: Any, folder: Path) -> None:
+    """Let one run at a time work in a study's folder; what a run that died has left is ended and removed first.
 
-    A lock of our own dies with the process that holds it: while another driver lives, nothing is removed, and
-    Snakemake itself refuses to run.
+    A dry run only looks, and takes no lock.
     """
-    folder.mkdir(exist_ok=True)
-    file = (folder / "reproof.lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return
-    _held.append(file)
-    shutil.rmtree(folder / "locks", ignore_errors=True)
-    (folder / "locks").mkdir(exist_ok=True)
+    one_driver.drop_stale_locks(folder)
+    lock = PersistenceBase.lock
+
+    @contextlib.contextmanager
+    def alone(self: Any) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(one_driver.only_driver(folder))
+                one_driver.drop_locks(folder)
+                one_driver.cancel_orphans(folder)
+            except ReproofError as error:
+                raise WorkflowError(str(error)) from None
+            if getattr(workflow.executor_settings, "jobname_prefix", "") is None:
+                workflow.executor_settings.jobname_prefix = one_driver.job_names(folder)
+            held.enter_context(lock(self))
+            yield
+
+    PersistenceBase.lock = alone
 
 
 def _do_without_conda(workflow: Any) -> None:

@@ -103,6 +103,7 @@ def test_a_click_sorts_by_number_and_another_turns_it(open_page: Open) -> None:
         assert values == sorted(values, reverse=order == "descending")
 
 
+@needs("sections/paper_tables")
 def test_a_row_leads_to_its_cell_and_its_card(open_page: Open) -> None:
     page = open_page(fragment="#claims?q=table 1 ours fgsm", unfolded=False)
     row = page.locator("#claims-table tbody tr", has=page.locator("a[href='#cell-made_up.6']"))

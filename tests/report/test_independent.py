@@ -38,7 +38,7 @@ def row(html: str, number: str) -> str:
     return found
 
 
-@needs("attacks/autoattack")
+@needs("attacks/autoattack", "sections/paper_tables")
 def test_each_measurement_stands_beside_the_paper_s_nearest_claim(data: ReportData) -> None:
     html = render(data)
     same = row(html, "<b>0.28 %</b>")
@@ -115,6 +115,7 @@ def test_says_whose_model_it_is(same_model: str, same: bool, words: str) -> None
     assert others.model(found, same, {"made_up": "Made up 2001"}) == words
 
 
+@needs("sections/paper_tables")
 def test_nothing_of_it_enters_what_we_count(data: ReportData) -> None:
     ours = dataclasses.replace(data, independent=())
     with_it, without = render(data), render(ours)

@@ -20,7 +20,7 @@ SCREENS = 12
 PAGES = 40
 
 
-@needs("sections/claim_finder")
+@needs("sections/claim_finder", "sections/paper_tables")
 def test_the_page_of_the_largest_study_stays_light(tmp_path: Path, open_page: Open) -> None:
     """That of paper.yaml: whatever the default study's page has, it has several times."""
     path = tmp_path / "page.html"

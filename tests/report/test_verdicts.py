@@ -283,7 +283,7 @@ def test_a_statement_names_its_heaviest_differences_and_counts_the_rest(tree: ma
 # Protocols.
 
 
-@needs("defenses/prototype_conformity")
+@needs("defenses/prototype_conformity", "sections/interpretations")
 def test_a_protocol_is_printed_from_its_data(open_page: Callable[..., Page]) -> None:
     page = open_page()
     fold = page.locator("#protocol-made_up")

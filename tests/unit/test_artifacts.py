@@ -108,6 +108,9 @@ def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:
     assert metadata == {"facts": {"x": [1, 2.5, None]}}
     assert torch.equal(found["a"], tensors["a"])
     assert found["b"].shape == (0, 3)
+    umask = os.umask(0o027)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask, "a group may read it where the user's umask lets it"
 
 
 def test_tensors_and_metadata_are_the_same_bytes_every_time(tmp_path: Path) -> None:

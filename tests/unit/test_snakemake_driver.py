@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -33,29 +34,6 @@ def test_gpus_that_the_machine_lists(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert snakemake_driver.count_gpus() == 2
     program.write_text("#!/bin/sh\nexit 9\n")
     assert snakemake_driver.count_gpus() == 0
-
-
-def test_stale_locks_go_only_when_no_driver_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / ".snakemake"
-    (folder / "locks").mkdir(parents=True)
-    lock = folder / "locks/0.output.lock"
-    lock.write_text("results/x\n")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl,sys,time\nf=open(sys.argv[1],'w')\nfcntl.flock(f,fcntl.LOCK_EX)\n"
-         "print('held',flush=True)\ntime.sleep(60)", str(folder / "reproof.lock")],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        snakemake_driver._drop_stale_locks(folder)
-        assert lock.exists(), "a live driver keeps its locks"
-        holder.kill()
-    monkeypatch.setattr(snakemake_driver, "_held", [])
-    snakemake_driver._drop_stale_locks(folder)
-    assert not lock.exists()
-    for file in snakemake_driver._held:
-        file.close()
 
 
 def test_job_ends_when_its_driver_is_gone() -> None:
@@ -316,3 +294,20 @@ def test_a_bare_snakemake_lays_nothing_over_the_study(monkeypatch: pytest.Monkey
         snakemake_driver.read_plan(SimpleNamespace(config_settings=ConfigSettings(config=parse_config(None))))
     ((overlays, values),) = given
     assert (overlays, list(values)) == ([], [])
+
+
+def test_what_asks_for_a_gpu_asks_for_time_too() -> None:
+    """A cluster's partition is chosen by both."""
+    rules = Path(snakemake_driver.__file__).parents[2] / "workflow/rules"
+    texts = [path.read_text() for path in rules.glob("*.smk")]
+    asked = [text.count("gpu=lambda wildcards: driver.gpus(workflow),") for text in texts]
+    both = [
+        len(
+            re.findall(
+                r"gpu=lambda wildcards: driver.gpus\(workflow\),\n\s+runtime=driver.LONG_MINUTES,", text
+            )
+        )
+        for text in texts
+    ]
+    assert asked == both
+    assert sum(both) == 4

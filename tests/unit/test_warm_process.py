@@ -223,10 +223,10 @@ def test_where_a_driver_has_its_jobs_ask(
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setenv(warm_client.WARM, off)
     monkeypatch.setattr("tempfile.gettempdir", lambda: temporary)
-    for name in ("_drop_stale_locks", "_compare_records", "speak"):
+    for name in ("_hold", "_compare_records", "speak"):
         monkeypatch.setattr(snakemake_driver, name, lambda *_: None)
     settings = SimpleNamespace(deployment_method=set())
-    plan: Any = SimpleNamespace(study=SimpleNamespace(arguments=()))
+    plan: Any = SimpleNamespace(study=SimpleNamespace(arguments=()), folder="results/tiny")
     snakemake_driver.prepare(SimpleNamespace(is_main_process=main, deployment_settings=settings), plan)
     found = os.environ[warm_client.WARM]
     if place is None:

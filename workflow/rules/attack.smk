@@ -16,6 +16,7 @@ rule attack:
     threads: 1
     resources:
         gpu=lambda wildcards: driver.gpus(workflow),
+        runtime=driver.LONG_MINUTES,
     params:
         job=lambda wildcards: attack_job(wildcards).expectation,
     shell:

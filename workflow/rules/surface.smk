@@ -18,6 +18,7 @@ if PLAN.surfaced:
         threads: 1
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),
+            runtime=driver.LONG_MINUTES,
         params:
             job=lambda wildcards: surface_job(wildcards).expectation,
         shell:

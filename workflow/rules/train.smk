@@ -19,6 +19,7 @@ if PLAN.trained:
         threads: 1
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),
+            runtime=driver.LONG_MINUTES,
         params:
             job=lambda wildcards: train_job(wildcards).expectation,
         shell:
@@ -44,6 +45,7 @@ if PLAN.loaded:
         threads: 1
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),
+            runtime=driver.LONG_MINUTES,
         params:
             job=lambda wildcards: load_job(wildcards).expectation,
         shell:

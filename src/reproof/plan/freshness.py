@@ -35,7 +35,7 @@ def _other_maker(record: Mapping[str, Any], job: Job) -> str:
 
 
 def outdated(plan: Plan) -> Iterator[str]:
-    """Yield the record of each finished job that the plan expects otherwise.
+    """Yield the record of each finished job that the plan expects otherwise, or whose files have another size.
 
     A record that cannot be read is one: the job that made it has to run again.
     """
@@ -47,8 +47,44 @@ def outdated(plan: Plan) -> Iterator[str]:
             record = artifacts.read_json(path)
         except ArtifactError:
             record = {}
-        if not isinstance(record, dict) or difference(record, job):
+        if not isinstance(record, dict) or difference(record, job) or _resized(record, job):
             yield str(path)
+
+
+def _resized(record: Mapping[str, Any], job: Job) -> bool:
+    files = _recorded(record, job)
+    return any(path.exists() and path.stat().st_size != listed["bytes"] for path, listed in files.items())
+
+
+def _recorded(record: Mapping[str, Any], job: Job) -> dict[Path, Any]:
+    """Return the files of a record, with what it says of each; they lie beside it."""
+    folder = Path(job.outputs["record"]).parent
+    return {folder / name: listed for name, listed in record.get("files", {}).items()}
+
+
+def verify(plan: Plan) -> tuple[int, list[str]]:
+    """Read all files of a study's results; return how many, and what is wrong with each that is not as recorded.
+
+    A byte that changed while size and time stayed is found here alone: a run looks at records, sizes and times.
+    Images that were removed once they had been shown are not missed.
+    """
+    count, wrong = 0, []
+    for job in plan.jobs():
+        if not Path(job.outputs.get("record", "")).is_file():
+            continue
+        try:
+            files = _recorded(artifacts.read_json(Path(job.outputs["record"])), job)
+        except ArtifactError as error:
+            wrong.append(str(error))
+            continue
+        for path in files:
+            if path.exists() or job.rule != "attack":
+                count += 1
+                try:
+                    artifacts.verify(path)
+                except ArtifactError as error:
+                    wrong.append(str(error))
+    return count, wrong
 
 
 def check_inputs(plan: Plan, job: Job) -> None:

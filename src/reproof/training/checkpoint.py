@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from reproof import artifacts
 from reproof.models.defense import Defense, Trainee
 from reproof.settings.training import TrainingSettings
 
@@ -65,7 +66,10 @@ class Checkpoint:
     optimizer: torch.optim.Optimizer
 
     def save(self, history: History, elapsed: float) -> None:
-        """Write the whole state beside the checkpoint's place, then put it there in one move."""
+        """Write the whole state beside the checkpoint's place, then put it there in one move.
+
+        Where that fails training goes on, and a warning says so: what it has learned is not lost to a full disk.
+        """
         tensors = {f"trainee.{name}": value for name, value in self.trainee.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             for name, value in state.items():
@@ -76,13 +80,19 @@ class Checkpoint:
         body = {"identity": self.identity, "history": history, "elapsed_seconds": elapsed}
         text = json.dumps(body, allow_nan=False)
         metadata = {"reproof": text, "crc32": str(_checksum(text, tensors))}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
-            safetensors.torch.save_file(tensors, aside, metadata=metadata)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            artifacts.save_readable(tensors, aside, metadata)
             aside.replace(self.path)
+        except (OSError, safetensors.SafetensorError) as error:
+            _warn(
+                f"{self.path} could not be written ({error}): a run that is stopped now goes on from an earlier epoch. "
+                "Free some space or make the folder writable; training goes on meanwhile"
+            )
         finally:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
 
     def resume(self, epochs: int) -> tuple[History, float]:
         """Restore the state and return its history and seconds; ([], 0) where there is no checkpoint to use.

@@ -19,7 +19,7 @@ from reproof.errors import ReproofError
 from reproof.models.classifier import REFUSED, Answers, Classifier
 from reproof.models.purifier import Purified
 from tests.contract.test_defenses import NAMES, attacked, make
-from tests.ours import here
+from tests.ours import here, needs
 from tests.tiny_classifier import DESCRIPTION, TinyClassifier, make_data
 
 
@@ -143,6 +143,7 @@ class Refusing(TinyClassifier):
         return replace(answers, classes=answers.classes.masked_fill(bright, REFUSED))
 
 
+@needs("attacks/random_noise")
 def test_what_is_refused_is_not_right() -> None:
     """Foolbox's minimal attacks fail on logits that are right; the refusal is what the model says all the same."""
     net = Refusing()

@@ -102,6 +102,7 @@ class Noisy(nn.Module):
         return logits
 
 
+@needs("attacks/square")
 def test_each_image_is_taken_once_and_what_is_left_met_every_part() -> None:
     network, images, labels = trained()
     result = craft(network, images, labels, queries=50, epsilons=[0.05, 0.1])

@@ -15,7 +15,7 @@ from reproof.models.classifier import Classifier
 from reproof.models.defense import Progress
 from reproof.settings.training import TrainingSettings
 from reproof.training.loop import train
-from tests.ours import needs, networks
+from tests.ours import cases_here, here, needs, networks
 from tests.tiny_classifier import (
     DESCRIPTION,
     LinearClassifier,
@@ -30,11 +30,16 @@ PHOTOGRAPHS = DataDescription(3, 32, 32, 10, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 DIGITS = DataDescription(1, 29, 31, 10, (0.1,), (0.3,))
 EVERY_ARCHITECTURE: list[tuple[str, dict[str, Any]]] = [
     *[(name, {}) for name in networks()],
-    ("resnet", {"depth": 18, "stem": "imagenet"}),
-    ("resnet", {"depth": 34, "stem": "imagenet", "width": 1 / 32}),
-    ("resnet", {"depth": 50, "stem": "imagenet", "block": "bottleneck", "width": 1 / 32}),
-    ("resnet", {"depth": 11, "block": "bottleneck", "hidden": 64}),
-    ("vgg", {"depth": 11, "batch_norm": False, "global_average_pooling": False, "width": 1 / 32}),
+    *cases_here(
+        "architectures",
+        [
+            ("resnet", {"depth": 18, "stem": "imagenet"}),
+            ("resnet", {"depth": 34, "stem": "imagenet", "width": 1 / 32}),
+            ("resnet", {"depth": 50, "stem": "imagenet", "block": "bottleneck", "width": 1 / 32}),
+            ("resnet", {"depth": 11, "block": "bottleneck", "hidden": 64}),
+            ("vgg", {"depth": 11, "batch_norm": False, "global_average_pooling": False, "width": 1 / 32}),
+        ],
+    ),
 ]
 
 
@@ -188,6 +193,7 @@ class TestEquation1:
                 ratios.append(float(out.square().mean() / maps.square().mean()))
             assert sum(ratios) / len(ratios) == pytest.approx(gain, rel=0.1)
 
+    @needs("architectures/lenet")
     def test_uneven_maps_are_pooled_adaptively(self) -> None:
         network = wrapped("lenet", {"width": 1}, DIGITS).eval()
         _, features = network.logits_and_features(draw(DIGITS))
@@ -311,7 +317,7 @@ class TestTaps:
             *("defensive", "penultimate"),
         ]
 
-    @pytest.mark.parametrize("name", ["cnn6", "lenet", "vgg"])
+    @pytest.mark.parametrize("name", here("architectures", "cnn6", "lenet", "vgg"))
     def test_a_network_without_residual_blocks_is_refused(self, name: str) -> None:
         with pytest.raises(StudyError, match="no residual blocks"):
             wrapped(name, {}, PHOTOGRAPHS, taps="blocks")

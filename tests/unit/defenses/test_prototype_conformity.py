@@ -140,6 +140,7 @@ class TestEquation6:
         assert said is not None
         assert said.tolist() == [0, 1, 2, 1]
 
+    @needs("architectures/resnet")
     def test_maps_are_averaged_and_go_through_their_branch(self) -> None:
         defense, trainee = small_resnet(layers=["layer3"], branch_sizes=[5])
         prototypes = trainee.auxiliary
@@ -285,6 +286,7 @@ class TestNamesInClaims:
         assert key == f"prototype_conformity{variant}"
         assert variant_of(key) == "prototype_conformity"
 
+    @needs("papers/mustafa_pcl")
     def test_table_7_s_are_all_there(self) -> None:
         found = {
             claim.defense

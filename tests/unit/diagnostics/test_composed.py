@@ -45,14 +45,14 @@ def test_a_search_that_takes_many_after_the_gradients_is_a_red_flag(part: str) -
     assert "35" in found.evidence
 
 
-@needs("attacks/autoattack")
+@needs("attacks/autoattack", "attacks/strongest")
 def test_what_the_gradients_take_is_no_red_flag() -> None:
     found = flags({"cross-entropy": 80})
     assert found["search_after_gradients"].raised is False
     assert found["autoattack_vs_gradients"].raised is False
 
 
-@needs("attacks/autoattack")
+@needs("attacks/autoattack", "attacks/strongest")
 def test_autoattack_that_takes_many_after_our_gradients_is_another_one() -> None:
     """What the search took is no part of it: with it, or without, AutoAttack took 25 of what gradients left."""
     found = flags({"cross-entropy": 40, "AutoAttack": 25, "Square": 2})

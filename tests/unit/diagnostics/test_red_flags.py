@@ -599,6 +599,7 @@ def test_an_l2_budget_of_one_half_makes_no_image_grey():
     assert flag(in_l2("white_box", "pgd", 3.0, 60)) is None
 
 
+@needs("attacks/deepfool")
 def test_settings_that_are_lists_have_their_largest_as_length():
     """DeepFool with a budget has its steps in a list of one."""
     lengths = {"deepfool": 5, "deepfool_long": 50}

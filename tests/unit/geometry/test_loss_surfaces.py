@@ -191,7 +191,7 @@ STUDY: dict[str, Any] = {
         "digits": {"kind": "digits", "test_images": 40, "validation_images": 20},
         "others": {"kind": "digits", "test_images": 60, "validation_images": 20},
     },
-    "architecture": {"kind": "lenet", "width": 0.25},
+    "architecture": {"kind": "cnn6", "width": 0.125},
     "training": {"epochs": 2, "batch_size": 64, "learning_rate": 0.01},
     "models": {
         "base": {"title": "Base", "defense": {"kind": "undefended"}},
@@ -350,7 +350,7 @@ class TestJob:
         made = Plan(parse(), root=str(tmp_path))
         for number, name in enumerate(("base", "vulnerable", "other"), start=1):
             _, trainee = build.build(made.train(name, 3).slice, self.DATA, number)
-            weights = {key: 3 * value for key, value in trainee.state_dict().items()}
+            weights = {key: 2 * value for key, value in trainee.state_dict().items()}
             artifacts.write_tensors(Path(made.train(name, 3).outputs["model"]), weights, {"network": {}})
         return made
 

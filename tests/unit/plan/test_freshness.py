@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reproof import artifacts
+from reproof import artifacts, cli
 from reproof.errors import ArtifactError
 from reproof.plan import freshness
 from reproof.plan.jobs import Plan
@@ -78,6 +78,38 @@ def test_a_damaged_record_is_made_anew(damage: str, plan: Plan) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(damage)
     assert list(freshness.outdated(plan)) == [str(path)]
+
+
+def test_a_file_of_another_size_is_made_anew_and_one_byte_is_found_when_asked(
+    plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File times may be kept by whoever damages a file: they are not looked at here."""
+    job = plan.train("plain", 0)
+    weights, record = Path(job.outputs["model"]), Path(job.outputs["record"])
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    listed = {weights.name: {"bytes": 7, "sha256": artifacts.sha256(weights)}}
+    artifacts.write_json(record, {**job.description, "files": listed})
+    attack = plan.attack("plain", 0, "papers")
+    shown = {"papers.safetensors": {"bytes": 1, "sha256": "0"}}
+    artifacts.write_json(Path(attack.outputs["record"]), {**attack.description, "files": shown})
+    assert (list(freshness.outdated(plan)), freshness.verify(plan)) == ([], (1, []))
+    assert cli.verify(plan) == 0
+    assert capsys.readouterr().out == f"{plan.folder}: 1 files read, 0 not as recorded\n"
+    weights.write_bytes(b"Weights")
+    assert list(freshness.outdated(plan)) == []
+    assert cli.verify(plan) == 1
+    assert "SHA-256 differs" in capsys.readouterr().out
+    with pytest.raises(ArtifactError, match="SHA-256 differs"):
+        cli.keep(plan, "tiny")
+    weights.write_bytes(b"weights and more")
+    assert list(freshness.outdated(plan)) == [str(record)]
+    weights.unlink()
+    count, (missing,) = freshness.verify(plan)
+    assert (count, f"{weights} is missing" in missing) == (1, True)
+    record.write_text("{")
+    count, (damaged,) = freshness.verify(plan)
+    assert (count, f"{record} is damaged" in damaged) == (0, True)
 
 
 def test_a_twin_s_weights_are_refused_as_an_input(plan: Plan) -> None:

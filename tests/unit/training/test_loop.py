@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -441,6 +442,28 @@ class TestCheckpoint:
         assert "is damaged" in error
         assert "starts over" in error
         assert error.count("\n") == 1
+
+    def test_training_goes_on_where_none_can_be_written(
+        self, checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        undisturbed, kept = run(PlainDefense(), settings())[0], checkpoint.read_bytes()
+
+        def full(tensors: object, path: Path, metadata: object) -> None:
+            path.write_bytes(b"half")
+            raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+
+        (checkpoint.parent / "file").touch()
+        for path in (checkpoint, checkpoint.parent / "file/checkpoint.safetensors"):
+            with monkeypatch.context() as patched:
+                if path == checkpoint:
+                    patched.setattr(safetensors.torch, "save_file", full)
+                trainee, _ = run(PlainDefense(), settings(checkpoint_seconds=0), checkpoint=path)
+            assert_same_weights(trainee, undisturbed)
+            error = capsys.readouterr().err
+            assert f"{path} could not be written (" in error
+            assert "Free some space or make the folder writable" in error
+        assert checkpoint.read_bytes() == kept, "the last good one stays"
+        assert sorted(path.name for path in checkpoint.parent.iterdir()) == [checkpoint.name, "file"]
 
     def test_one_of_another_run_is_ignored_with_a_warning(
         self, checkpoint: Path, capsys: pytest.CaptureFixture[str]

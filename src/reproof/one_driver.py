@@ -1,0 +1,132 @@
+"""One driver at a time in a study's folder of results, and nothing of one that died.
+
+Snakemake's own locks stay behind when it is killed, and `--unlock` removes those of every study. So a driver holds a
+lock of ours that dies with it: on a file in the folder in which it writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from reproof.errors import ArtifactError
+
+SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+LOCK = ".lock"
+"""The file in a study's folder of results that its driver locks, with words on who that is."""
+PATIENCE_SECONDS = 60.0
+"""How long jobs of a dead driver may take to end once they are cancelled."""
+
+
+@contextlib.contextmanager
+def only_driver(folder: Path) -> Iterator[None]:
+    """Hold the folder of results of a study; ArtifactError where a driver that lives holds it."""
+    file = _locked(folder)
+    if file is None:
+        who = (folder / LOCK).read_text(encoding="utf-8").strip() or "a process of another machine"
+        raise ArtifactError(
+            f"{folder} is in use: another run works there ({who}). Wait for it, or stop it (Ctrl-C in its terminal), "
+            "then run the same command again. Nothing needs unlocking."
+        )
+    with file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        file.flush()
+        yield
+
+
+def drop_stale_locks(folder: Path) -> None:
+    """Remove the locks that a killed Snakemake left on a study's files, unless a driver lives that may hold them."""
+    if _is_free(folder):
+        drop_locks(folder)
+
+
+def drop_locks(folder: Path) -> None:
+    """Remove Snakemake's locks on a study's files, and no others."""
+    for lock in SNAKEMAKE_LOCKS.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            if any(line.startswith(f"{folder}/") for line in lock.read_text(encoding="utf-8").splitlines()):
+                lock.unlink(missing_ok=True)
+
+
+def _is_free(folder: Path) -> bool:
+    if not (folder / LOCK).exists():
+        return True
+    file = _locked(folder)
+    if file is not None:
+        file.close()
+    return file is not None
+
+
+def _locked(folder: Path) -> BinaryIO | None:
+    """Return the folder's lock file, locked until it is closed; None where another process has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("ab")
+    except OSError as error:
+        raise ArtifactError(
+            f"{folder}: may not be written ({error.strerror}). Make it writable, or run in a checkout of your own."
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def job_names(folder: Path) -> str:
+    """Return what the names of a study's jobs on a cluster begin with: at most 50 letters, digits, `_` and `-`."""
+    return "reproof-" + re.sub(r"[^A-Za-z0-9_-]", "-", folder.name)[:40]
+
+
+def cancel_orphans(folder: Path) -> None:
+    """Cancel the Slurm jobs of a driver that died: one that fails later would delete what this run has made.
+
+    They are told by their name and by the folder in which they run. ArtifactError where they do not end.
+    """
+    if not shutil.which("squeue") or not (orphans := _slurm_jobs(folder)):
+        return
+    print(
+        f"reproof: cancels {len(orphans)} Slurm jobs of an earlier run of this study",
+        file=sys.stderr,
+        flush=True,
+    )
+    subprocess.run(["scancel", *orphans], check=False, timeout=PATIENCE_SECONDS)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while orphans := _slurm_jobs(folder):
+        if time.monotonic() > end:
+            raise ArtifactError(
+                f"Slurm jobs of an earlier run of this study do not end: {', '.join(orphans)}. "
+                f"Cancel them (scancel {' '.join(orphans)}), then run the same command again."
+            )
+        time.sleep(1)
+
+
+def _slurm_jobs(folder: Path) -> list[str]:
+    asked = ["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%Z|%j"]
+    try:
+        told = subprocess.run(
+            asked, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ArtifactError(
+            f"squeue does not say whether jobs of an earlier run of this study still run ({error}). "
+            "Run the same command again when Slurm answers."
+        ) from error
+    rows = (line.split("|", 2) for line in told.splitlines() if line.count("|") >= 2)
+    return [
+        number
+        for number, where, name in rows
+        if name.rpartition("_")[0] == job_names(folder) and Path(where).resolve() == Path.cwd().resolve()
+    ]

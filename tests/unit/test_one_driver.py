@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reproof import one_driver
+from reproof.errors import ArtifactError
+
+HOLDER = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("process 17 on elsewhere", file=file, flush=True)
+print("held", flush=True)
+time.sleep(60)
+"""
+OURS, OTHERS = Path("results/digits"), Path("results/digits_wide")
+
+
+@pytest.fixture
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Path, Path]:
+    """Return the lock that a killed Snakemake left on the files of each of two studies."""
+    monkeypatch.chdir(tmp_path)
+    one_driver.SNAKEMAKE_LOCKS.mkdir(parents=True)
+    found = {}
+    for number, folder in enumerate((OURS, OTHERS)):
+        found[folder] = one_driver.SNAKEMAKE_LOCKS / f"{number}.output.lock"
+        found[folder].write_text(f"{folder}/page.html\n{folder}/tables/summary.csv\n")
+    return found
+
+
+@pytest.fixture
+def alive(locks: dict[Path, Path]) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a driver that holds the folder of the first study."""
+    OURS.mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, OURS / one_driver.LOCK], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield holder
+        holder.kill()
+
+
+def test_a_folder_is_held_by_one_driver_until_it_dies(alive: subprocess.Popen[bytes]) -> None:
+    with pytest.raises(ArtifactError, match=r"results/digits is in use: .*\(process 17 on elsewhere\)"):
+        one_driver.only_driver(OURS).__enter__()
+    with one_driver.only_driver(OTHERS):
+        pass
+    alive.kill()
+    alive.wait()
+    with one_driver.only_driver(OURS):
+        assert (OURS / one_driver.LOCK).read_text().startswith(f"process {os.getpid()} on ")
+        with pytest.raises(ArtifactError, match="in use"):
+            one_driver.only_driver(OURS).__enter__()
+    with one_driver.only_driver(OURS):
+        pass
+
+
+def test_locks_of_a_driver_that_lives_stay_and_those_of_other_studies(
+    alive: subprocess.Popen[bytes], locks: dict[Path, Path]
+) -> None:
+    """Two studies run in one checkout; one ends, and begins again while the other runs."""
+    one_driver.drop_stale_locks(OURS)
+    assert locks[OURS].exists()
+    alive.kill()
+    alive.wait()
+    one_driver.drop_stale_locks(OURS)
+    assert not locks[OURS].exists()
+    assert locks[OTHERS].exists()
+
+
+def test_a_study_that_was_never_run_gets_no_folder(locks: dict[Path, Path]) -> None:
+    one_driver.drop_stale_locks(OURS)
+    assert not OURS.exists()
+    assert not locks[OURS].exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(locks: dict[Path, Path]) -> None:
+    Path("results").write_text("a file")
+    with pytest.raises(ArtifactError, match="results/digits: may not be written"):
+        one_driver.only_driver(OURS).__enter__()
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file that holds the queue of a made-up Slurm: `number|working directory|name` a line."""
+    queue = tmp_path / "queue"
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in {
+        "squeue": f'[ "$2" = "--user={os.getuid()}" ] && cat {queue}',
+        "scancel": f'echo $@ > {tmp_path}/cancelled; for job; do sed -i "/^$job|/d" {queue}; done',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    return queue
+
+
+def test_jobs_of_a_dead_driver_are_cancelled_and_no_others(
+    slurm: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stays = [
+        f"12|{tmp_path}|{one_driver.job_names(OTHERS)}_0af1-2b",
+        f"13|{tmp_path}/elsewhere|{one_driver.job_names(OURS)}_0af1-2b",
+        f"14|{tmp_path}|somebody's own",
+    ]
+    slurm.write_text("\n".join([f"11|{tmp_path}|{one_driver.job_names(OURS)}_0af1-2b", *stays]) + "\n")
+    one_driver.cancel_orphans(OURS)
+    assert slurm.read_text().splitlines() == stays
+    assert (tmp_path / "cancelled").read_text() == "11\n"
+    assert capfd.readouterr().err == "reproof: cancels 1 Slurm jobs of an earlier run of this study\n"
+
+
+def test_jobs_that_do_not_end_are_named(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_driver, "PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(one_driver.time, "monotonic", iter([0.0, 9.0]).__next__)
+    (tmp_path / "programs/scancel").write_text("#!/bin/sh\n")
+    slurm.write_text(f"11|{tmp_path}|{one_driver.job_names(OURS)}_0af1-2b\n")
+    with pytest.raises(ArtifactError, match=r"do not end: 11\. Cancel them \(scancel 11\)"):
+        one_driver.cancel_orphans(OURS)
+
+
+def test_a_slurm_that_does_not_answer_is_told(slurm: Path) -> None:
+    with pytest.raises(ArtifactError, match="squeue does not say"):
+        one_driver.cancel_orphans(OURS)
+
+
+def test_without_slurm_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    one_driver.cancel_orphans(OURS)
+
+
+@pytest.mark.parametrize("name", ["digits", "a.b c", "x" * 200])
+def test_names_of_jobs_are_ones_that_slurm_s_plug_in_takes(name: str) -> None:
+    found = one_driver.job_names(Path("results") / name)
+    assert len(found) <= 50
+    assert set(found) <= set("abcdefghijklmnopqrstuvwxyz-")
