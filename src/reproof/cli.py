@@ -103,7 +103,7 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     given.add_argument("folder", type=Path, help="where to write them")
     given.add_argument("--model", nargs="+", default=[], help="of these models alone")
     commands.add_parser(
-        "artifact", help="renew the made parts of ARTIFACT.md, from claims and reference runs"
+        "artifact", help="renew ARTIFACT.md and reference/answer.svg, from claims and reference runs"
     )
     packed = commands.add_parser(
         "crate", parents=[shared], help="pack a finished run for an archive, as an RO-Crate"
@@ -306,17 +306,27 @@ def judge_again(name: str) -> None:
 
 
 def renew_artifact() -> str:
-    """Write the made parts of ARTIFACT.md anew and say whether anything changed."""
+    """Write anew what is committed of the reference runs' answer, and say which of the files changed."""
     from reproof import reference
     from reproof.claims import paper
     from reproof.report import artifact
 
-    path = Path("ARTIFACT.md")
-    text = path.read_text(encoding="utf-8")
+    papers, references = paper.papers(), reference.read_all(Path(reference.FOLDER))
+    text, drawn = Path("ARTIFACT.md"), Path(reference.FOLDER) / "answer.svg"
     jobs = len(list(Plan(load_study([], [])).jobs()))
-    made = artifact.filled(text, paper.papers(), reference.read_all(Path(reference.FOLDER)), jobs)
-    artifacts.write_text(path, made)
-    return f"{path}: {'nothing' if made == text else 'some of it'} changed"
+    old = text.read_text(encoding="utf-8")
+    made = {
+        text: artifact.filled(old, papers, references, jobs),
+        drawn: artifact.picture(papers, references),
+    }
+    changed = [
+        str(path)
+        for path, new in made.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != new
+    ]
+    for path, new in made.items():
+        artifacts.write_text(path, new)
+    return f"{', '.join(changed) or 'nothing'} changed"
 
 
 def explain(claim: str, plan: Plan) -> str:

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -49,6 +50,10 @@ def plan() -> Plan:
 def test_it_is_up_to_date(papers: list[paper.Paper], references: list[Reference], plan: Plan) -> None:
     """After a change of claims, rules or reference runs: `python -m reproof artifact`."""
     assert artifact.filled(TEXT, papers, references, len(list(plan.jobs()))) == TEXT
+    drawn = artifact.picture(papers, references)
+    assert drawn == (ROOT / "reference/answer.svg").read_text(encoding="utf-8")
+    shown = ElementTree.fromstring(drawn)
+    assert len(shown.findall("{http://www.w3.org/2000/svg}svg")) == 4, "a picture a paper with numbers"
 
 
 @WHOLE

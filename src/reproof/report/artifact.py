@@ -1,4 +1,6 @@
-"""What ARTIFACT.md promises a committee: claims, experiments and expected results, from what is on record.
+"""What is made of the reference runs and committed: the tables of ARTIFACT.md, and the picture of the README.
+
+ARTIFACT.md tells a committee claims, experiments and expected results.
 
 The file is typed by people but for the parts between `<!-- NAME: made by ... -->` and `<!-- end -->`. Those are made
 from the papers' claims and the reference runs, so that a newer reference run renews them.
@@ -6,16 +8,18 @@ from the papers' claims and the reference runs, so that a newer reference run re
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from reproof import wording
 from reproof.claims import consistency
 from reproof.claims.paper import Paper
 from reproof.errors import ArtifactError
 from reproof.reference import Reference
-from reproof.report import answer_files
+from reproof.report import answer_files, pictures
 from reproof.report.answer import Answer, Headline, PaperAnswer, answer
 from reproof.report.contents import ReportData, empty
 from reproof.report.evidence import Evidence, attacked_directly
@@ -23,6 +27,8 @@ from reproof.report.verdict_words import JUDGED
 
 CORES = 2
 """For so many the minutes of an experiment are told."""
+STYLE = re.compile(r"^(?:\.c-|\.w-|svg\.picture).*$", re.MULTILINE)
+"""The page's rules for its pictures."""
 PART = re.compile(r"(<!-- (\w+): made by .*? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -51,6 +57,34 @@ def filled(text: str, papers: Sequence[Paper], references: Sequence[Reference], 
         return f"{found[1]}\n{lines}\n\n{found[3]}"
 
     return PART.sub(made, text)
+
+
+def picture(papers: Sequence[Paper], references: Sequence[Reference]) -> str:
+    """Return the answer's pictures side by side as one SVG: each paper's claims against the reference runs' numbers."""
+    told = answer(_without_a_run(papers, references))
+    shown = [(paper, drawn) for paper in told.papers if (drawn := pictures.dots(paper.evidence))]
+    css = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    rules = [re.search(r"^:root \{.*?^\}", css, re.MULTILINE | re.DOTALL), *STYLE.finditer(css)]
+    side, head = pictures.SIZE, 24
+    panels = "\n".join(
+        f'<text class="name" x="{side * place + pictures.LEFT}" y="16">{paper.name}</text>\n'
+        + str(pictures.scatter(paper.name, paper.key, _plain(drawn), linked=False)).replace(
+            "<svg ", f'<svg x="{side * place}" y="{head}" width="{side}" height="{side}" ', 1
+        )
+        for place, (paper, drawn) in enumerate(shown)
+    )
+    width, height = side * max(len(shown), 1), side + head
+    style = "\n".join(found[0] for found in rules if found)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
+        f"<style>\n{style}\n.name {{ font: bold 13px var(--sans); fill: var(--ink); }}\n</style>\n"
+        f'<rect width="{width}" height="{height}" fill="#fdfdfb"/>\n{panels}\n</svg>\n'
+    )
+
+
+def _plain(drawn: Sequence[pictures.Dot]) -> list[pictures.Dot]:
+    """Return dots without the words that a page shows when one points at them."""
+    return [dataclasses.replace(dot, words="") for dot in drawn]
 
 
 def _without_a_run(papers: Sequence[Paper], references: Sequence[Reference]) -> ReportData:
