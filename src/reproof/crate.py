@@ -57,7 +57,7 @@ def write(plan: Plan, folder: Path) -> list[str]:
         from rocrate.rocrate import ROCrate
     except ModuleNotFoundError:
         raise ArtifactError(
-            "a crate needs the package rocrate: `make install-dev` brings it, or pip install 'reproof[crate]'"
+            "a crate needs the package rocrate, which is not installed: `make install-dev` brings it"
         ) from None
     if folder.exists() and any(folder.iterdir()):
         raise StudyError(f"{folder} holds something already: name a new folder, or remove it")
