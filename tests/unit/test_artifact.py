@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -160,6 +161,22 @@ def test_a_check_of_the_code_finds_its_outputs(plan: Plan) -> None:
     assert named <= made
     assert plan.report().outputs["page"] in named
     assert all(one["comment"] for one in listed["manifest"])
+
+
+def test_the_container_s_recipe_is_clean_pinned_and_without_rights() -> None:
+    recipe = ROOT / "Dockerfile"
+    command = [str(Path(sys.executable).with_name("hadolint")), str(recipe)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    told = recipe.read_text(encoding="utf-8")
+    assert re.search(r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", told, re.MULTILINE)
+    assert [int(user) > 0 for user in re.findall(r"^USER (\d+)", told, re.MULTILINE)] == [True]
+    copied = [
+        word
+        for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", told, re.MULTILINE)
+        for word in line.split()
+    ]
+    assert {word for word in copied if word != "." and not (ROOT / word).exists()} == set()
 
 
 # What archives read.
