@@ -53,7 +53,7 @@ def filled(text: str, papers: Sequence[Paper], references: Sequence[Reference], 
         )
 
     def made(found: re.Match[str]) -> str:
-        lines = "\n".join(parts[found[2]]())
+        lines = "\n".join(parts[found[2]]()).strip("\n")
         return f"{found[1]}\n{lines}\n\n{found[3]}"
 
     return PART.sub(made, text)
