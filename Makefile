@@ -37,8 +37,11 @@ install-dev:
 
 layers = $(if $(STUDY),--configfile $(STUDY)) $(if $(BUDGET),--config budget=$(BUDGET))
 
+# Snakemake keeps a cache in the user's home, which an account may lack.
+cache = $(shell [ -w "$$HOME/." ] || echo "env XDG_CACHE_HOME='$(CURDIR)/.snakemake/cache'")
+
 report: install
-	$(python) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) $(layers)
+	$(cache) $(python) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) $(layers)
 	@PYTHONPATH=src $(python) -m reproof answer $(layers)
 
 # One thread per test process; the tests that run a whole workflow, and use all cores, go one after another (conftest.py).

@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from reproof.artifacts import process_lives
 from reproof.errors import ArtifactError
+from reproof.warm_client import DRIVER
 
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 LOCK = ".lock"
@@ -90,12 +93,32 @@ def job_names(folder: Path) -> str:
     return "reproof-" + re.sub(r"[^A-Za-z0-9_-]", "-", folder.name)[:40]
 
 
-def cancel_orphans(folder: Path) -> None:
+def end_orphans() -> None:
+    """End processes of a dead driver in this checkout, such as a conda that goes on filling an environment.
+
+    They are told by the driver's number in their environment, and by where they run. Only where there is a /proc.
+    """
+    begins = f"{DRIVER}={socket.gethostname()}:".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if not (folder / "cwd").resolve(strict=True).is_relative_to(Path.cwd()):
+                continue
+            words = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+        numbers = [word[len(begins) :] for word in words if word.startswith(begins)]
+        if numbers and numbers[0].isdigit() and not process_lives(int(numbers[0])):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(folder.name), signal.SIGKILL)
+
+
+def cancel_orphans(folder: Path, on_slurm: bool) -> None:
     """Cancel the Slurm jobs of a driver that died: one that fails later would delete what this run has made.
 
-    They are told by their name and by the folder in which they run. ArtifactError where they do not end.
+    They are told by their name and by the folder in which they run. on_slurm: whether this run is to use Slurm; then
+    it is an ArtifactError that Slurm does not answer. So it is where the jobs do not end.
     """
-    if not shutil.which("squeue") or not (orphans := _slurm_jobs(folder)):
+    if not shutil.which("squeue") or not (orphans := _slurm_jobs(folder, on_slurm)):
         return
     print(
         f"reproof: cancels {len(orphans)} Slurm jobs of an earlier run of this study",
@@ -104,7 +127,7 @@ def cancel_orphans(folder: Path) -> None:
     )
     subprocess.run(["scancel", *orphans], check=False, timeout=PATIENCE_SECONDS)
     end = time.monotonic() + PATIENCE_SECONDS
-    while orphans := _slurm_jobs(folder):
+    while orphans := _slurm_jobs(folder, on_slurm):
         if time.monotonic() > end:
             raise ArtifactError(
                 f"Slurm jobs of an earlier run of this study do not end: {', '.join(orphans)}. "
@@ -113,13 +136,15 @@ def cancel_orphans(folder: Path) -> None:
         time.sleep(1)
 
 
-def _slurm_jobs(folder: Path) -> list[str]:
+def _slurm_jobs(folder: Path, on_slurm: bool) -> list[str]:
     asked = ["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%Z|%j"]
     try:
         told = subprocess.run(
             asked, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
+        if not on_slurm:  # many a machine has the programs and no Slurm behind them
+            return []
         raise ArtifactError(
             f"squeue does not say whether jobs of an earlier run of this study still run ({error}). "
             "Run the same command again when Slurm answers."

@@ -51,13 +51,22 @@ _LIGHT = {"__future__", "typing", "pydantic", "math"}
 
 
 def names(family: Family) -> list[str]:
-    """Return the names of a family's plug-ins, sorted: its files that do not begin with an underscore."""
-    return sorted(
-        path.stem
-        for folder in folders(family)
-        for path in folder.glob("*.py")
-        if not path.stem.startswith("_")
-    )
+    """Return the names of a family's plug-ins, sorted: its files that do not begin with an underscore.
+
+    One whose Settings cannot be read is left out, and said once: whoever does not choose it works on without it.
+    """
+    files = (path for folder in folders(family) for path in folder.glob("*.py"))
+    return sorted(path.stem for path in files if not path.stem.startswith("_") and _reads(family, path))
+
+
+@functools.cache
+def _reads(family: Family, path: Path) -> bool:
+    try:
+        _declaration(family, path)
+    except StudyError as error:
+        print(f"reproof: left out, so whatever is about it counts as not built: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def folders(family: Family) -> list[Path]:
@@ -73,6 +82,12 @@ def places() -> tuple[Path, ...]:
 def is_here(family: Family, name: str) -> bool:
     """Say whether a family has a plug-in of this name."""
     return _file(family, name) is not None
+
+
+def is_broken(family: Family, name: str) -> bool:
+    """Say whether a family has a plug-in of this name whose Settings cannot be read."""
+    path = _file(family, name)
+    return path is not None and not _reads(family, path)
 
 
 def _file(family: Family, name: str) -> Path | None:
@@ -119,6 +134,8 @@ def _declaration(family: Family, path: Path) -> type[Settings]:
             f"{path}: Settings uses {error.name!r}; it may use only typing, pydantic, math and reproof.settings, "
             "because the plan reads it without importing the rest of the file"
         ) from error
+    except Exception as error:
+        raise StudyError(f"{path}: its Settings cannot be read: {type(error).__name__}: {error}") from error
     for node in body:
         if isinstance(node, ast.ClassDef):
             _describe(vars(module)[node.name], node)

@@ -36,7 +36,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
 from snakemake.persistence import ParamsChange, PersistenceBase  # type: ignore[import-untyped]
 
 from reproof import one_driver, surroundings
@@ -228,10 +227,12 @@ def _hold(workflow: Any, folder: Path) -> None:
             try:
                 held.enter_context(one_driver.only_driver(folder))
                 one_driver.drop_locks(folder)
-                one_driver.cancel_orphans(folder)
+                one_driver.end_orphans()
+                on_slurm = hasattr(workflow.executor_settings, "jobname_prefix")
+                one_driver.cancel_orphans(folder, on_slurm)
             except ReproofError as error:
-                raise WorkflowError(str(error)) from None
-            if getattr(workflow.executor_settings, "jobname_prefix", "") is None:
+                stop(error)
+            if on_slurm and not workflow.executor_settings.jobname_prefix:
                 workflow.executor_settings.jobname_prefix = one_driver.job_names(folder)
             held.enter_context(lock(self))
             yield

@@ -289,6 +289,13 @@ def test_report_takes_a_study_a_budget_and_a_number_of_cores(copy: Path) -> None
     assert notes.read_text() == f"-m snakemake --cores 3 {layers}\n-m reproof answer {layers}\n"
 
 
+@pytest.mark.parametrize("home", ["/nonexistent", "."])
+def test_report_needs_no_home_for_snakemake_s_cache(home: str, copy: Path) -> None:
+    told = run(copy, "make", "-n", "report", HOME=home).stdout
+    cache = f"env XDG_CACHE_HOME='{copy}/.snakemake/cache' "
+    assert told.count(f"{cache}.venv/bin/python -m snakemake") == (home != ".")
+
+
 def test_report_that_fails_tells_no_answer(copy: Path) -> None:
     finished_venv(copy)
     script(copy / ".venv" / "bin" / "python", '[ "$1" = -I ] || exit 7')

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ import pytest
 
 from reproof import one_driver
 from reproof.errors import ArtifactError
+from reproof.warm_client import DRIVER
 
 HOLDER = """
 import fcntl, sys, time
@@ -87,6 +90,40 @@ def test_a_folder_that_cannot_be_written_is_named(locks: dict[Path, Path]) -> No
         one_driver.only_driver(OURS).__enter__()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_what_a_dead_driver_left_here_is_ended_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a conda that goes on filling the environment which the next run removes and makes anew."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here / ".snakemake", elsewhere):
+        folder.mkdir(parents=True)
+    with subprocess.Popen(["true"]) as gone:
+        pass
+
+    def started(folder: Path, driver: str | None) -> subprocess.Popen[bytes]:
+        known = {} if driver is None else {DRIVER: driver}
+        return subprocess.Popen(["sleep", "60"], cwd=folder, env={"PATH": os.environ["PATH"], **known})
+
+    host = socket.gethostname()
+    orphan = started(here / ".snakemake", f"{host}:{gone.pid}")
+    others = [
+        started(here, f"{host}:{os.getpid()}"),
+        started(here, f"another-{host}:{gone.pid}"),
+        started(here, None),
+        started(elsewhere, f"{host}:{gone.pid}"),
+    ]
+    monkeypatch.chdir(here)
+    try:
+        one_driver.end_orphans()
+        assert orphan.wait(10) == -signal.SIGKILL
+        assert [other.poll() for other in others] == [None] * 4
+    finally:
+        for process in (orphan, *others):
+            process.kill()
+            process.wait()
+
+
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the file that holds the queue of a made-up Slurm: `number|working directory|name` a line."""
@@ -113,7 +150,7 @@ def test_jobs_of_a_dead_driver_are_cancelled_and_no_others(
         f"14|{tmp_path}|somebody's own",
     ]
     slurm.write_text("\n".join([f"11|{tmp_path}|{one_driver.job_names(OURS)}_0af1-2b", *stays]) + "\n")
-    one_driver.cancel_orphans(OURS)
+    one_driver.cancel_orphans(OURS, on_slurm=False)
     assert slurm.read_text().splitlines() == stays
     assert (tmp_path / "cancelled").read_text() == "11\n"
     assert capfd.readouterr().err == "reproof: cancels 1 Slurm jobs of an earlier run of this study\n"
@@ -125,17 +162,18 @@ def test_jobs_that_do_not_end_are_named(slurm: Path, tmp_path: Path, monkeypatch
     (tmp_path / "programs/scancel").write_text("#!/bin/sh\n")
     slurm.write_text(f"11|{tmp_path}|{one_driver.job_names(OURS)}_0af1-2b\n")
     with pytest.raises(ArtifactError, match=r"do not end: 11\. Cancel them \(scancel 11\)"):
-        one_driver.cancel_orphans(OURS)
+        one_driver.cancel_orphans(OURS, on_slurm=True)
 
 
-def test_a_slurm_that_does_not_answer_is_told(slurm: Path) -> None:
+def test_a_slurm_that_does_not_answer_matters_to_a_run_on_it_alone(slurm: Path) -> None:
+    one_driver.cancel_orphans(OURS, on_slurm=False)
     with pytest.raises(ArtifactError, match="squeue does not say"):
-        one_driver.cancel_orphans(OURS)
+        one_driver.cancel_orphans(OURS, on_slurm=True)
 
 
 def test_without_slurm_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    one_driver.cancel_orphans(OURS)
+    one_driver.cancel_orphans(OURS, on_slurm=True)
 
 
 @pytest.mark.parametrize("name", ["digits", "a.b c", "x" * 200])

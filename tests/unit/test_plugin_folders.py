@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     plugin_folders.use(())
 
 
-def parse(*folders: Path) -> Any:
-    merged = {**STUDY, "plugins": [str(folder) for folder in folders]}
+def parse(*folders: Path, **changed: Any) -> Any:
+    merged = {**STUDY, "plugins": [str(folder) for folder in folders], **changed}
     return reader.parse(merged, [("study.yaml", merged)])
 
 
@@ -148,3 +149,29 @@ def test_a_plug_in_that_is_no_python_is_named(text: str, folder: Path) -> None:
     (folder / "attacks/shading.py").write_text(text)
     with pytest.raises(StudyError, match=r"shading\.py.*: cannot be read as Python"):
         parse(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def (\n", "broken.py, line 1: cannot be read as Python"),
+        (
+            "class Settings:\n    x: int = 1 / 0\n",
+            "broken.py: its Settings cannot be read: ZeroDivisionError",
+        ),
+        ("", "broken.py: defines no class Settings"),
+    ],
+)
+def test_whoever_does_not_choose_a_broken_plug_in_works_on(
+    text: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "attacks/broken.py").write_text(text)
+    for _ in range(2):
+        parse(folder)
+        assert "shading" in registry.names("attacks")
+        assert "broken" not in registry.names("attacks")
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("left out") == 1
+    with pytest.raises(StudyError, match=re.escape(words)):
+        parse(folder, attacks={"mine": {"kind": "broken"}})

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,6 +125,7 @@ def test_gpus_of_this_machine_are_the_limit_here_and_not_on_a_cluster(
 
 SNAKEFILE = """
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 def told():
@@ -311,3 +313,39 @@ def test_what_asks_for_a_gpu_asks_for_time_too() -> None:
     ]
     assert asked == both
     assert sum(both) == 4
+
+
+@pytest.mark.parametrize(("given", "name"), [("", "reproof-tiny"), (None, "reproof-tiny"), ("mine", "mine")])
+def test_a_run_holds_its_folder_while_snakemake_holds_its_locks_and_names_its_jobs_on_a_cluster(
+    given: str | None,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    held: list[str] = []
+
+    @contextlib.contextmanager
+    def lock(self: object) -> Iterator[None]:
+        held.append("Snakemake's")
+        yield
+        held.append("given back")
+
+    monkeypatch.setattr(PersistenceBase, "lock", lock)
+    flow = SimpleNamespace(executor_settings=SimpleNamespace(jobname_prefix=given))
+    snakemake_driver._hold(flow, Path("results/tiny"))
+    assert not Path("results").exists(), "a dry run only looks"
+    with PersistenceBase.lock(SimpleNamespace()):
+        assert held == ["Snakemake's"]
+        assert flow.executor_settings.jobname_prefix == name
+        with (
+            pytest.raises(SystemExit),
+            PersistenceBase.lock(SimpleNamespace()),
+        ):
+            pass
+    assert held == ["Snakemake's", "given back"]
+    assert capsys.readouterr().err.startswith(
+        "reproof: ArtifactError: results/tiny is in use: another run works there"
+    )

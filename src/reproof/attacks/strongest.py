@@ -173,7 +173,7 @@ class ComposedAttack:
         authors = settings.autoattack and registry.attack("autoattack") is not None
         for name, logits in through.items() if authors else ():
             yield self._autoattack(name, logits, batch)
-        covered = authors and not batch.random
+        covered = authors and bool(through) and not batch.random
         if settings.queries and not covered and registry.attack("square") is not None:
             yield Part("Square", self._other("square", batch, queries=settings.queries).perturb, "score")
         for name, network in batch.networks.items():

@@ -30,8 +30,8 @@ class PlugIn:
         """Return what a config entry chooses; ValueError names what is wrong inside it."""
         if not isinstance(entry, Mapping):
             raise PydanticKnownError("dict_type")
-        kind = entry.get("kind")
-        if kind not in (kinds := self.kinds()):
+        kind = str(entry.get("kind"))
+        if kind not in (kinds := self.kinds()) and not registry.is_broken(self.family, kind):
             raise PydanticCustomError("unknown_kind", "{problem}", {"problem": _no_kind(entry, kinds)})
         settings = registry.settings_class(self.family, kind)
         know_every_key(entry, ["kind", *self.others(), *settings.model_fields])

@@ -329,6 +329,16 @@ def test_autoattack_asks_the_logits_behind_a_purifier() -> None:
     assert found["AutoAttack on seen"] > 0
 
 
+@needs("attacks/autoattack", "attacks/square")
+def test_square_is_run_where_autoattack_finds_no_logits_to_ask() -> None:
+    network, images, labels = trained()
+    hidden = Behind(network, lambda shown: shown.detach() + 0 * shown)
+    losses = {"seen": AttackLoss(lambda shown, labels: (network(shown) / 1e9, None), stands_in=True)}
+    found = taken(craft(hidden, images[:3], labels[:3], losses, autoattack=True, queries=5, steps=1, epsilons=[1e-3]),
+                  "epsilon=0.001")  # fmt: skip
+    assert [part for part in found if "AutoAttack" in part or part == "Square"] == ["Square"]
+
+
 def test_it_does_without_attacks_whose_files_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     network, images, labels = trained()
     declared = registry.attack
