@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     kept.add_argument(
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
+    kept.add_argument(
+        "--compare", metavar="NAME", help="only say which numbers moved since that one, out of its intervals"
+    )
     _add_own(commands, shared)
     _add_results(commands, shared)
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
@@ -158,7 +161,9 @@ def _without_study(chosen: argparse.Namespace) -> int | None:
 
             print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
         case "artifact":
-            print(renew_artifact(), flush=True)
+            from reproof.report import artifact
+
+            print(artifact.renew(Plan(load_study([], []))), flush=True)
         case "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
         case "reference" if chosen.judge:
@@ -183,6 +188,10 @@ def _with_study(chosen: argparse.Namespace, plan: Plan) -> int:
             print(open_page(plan), flush=True)
         case "verify":
             return verify(plan)
+        case "reference" if chosen.compare:
+            from reproof import reference
+
+            print(reference.moved(plan, chosen.compare), flush=True)
         case "reference":
             keep(plan, chosen.name or plan.study.name)
         case "export":
@@ -303,30 +312,6 @@ def judge_again(name: str) -> None:
     changed = sorted(file for file in files if files[file].encode() != (folder / file).read_bytes())
     reference.write(folder, files)
     print(f"{folder}: {', '.join(changed) or 'no file'} changed", flush=True)
-
-
-def renew_artifact() -> str:
-    """Write anew what is committed of the reference runs' answer, and say which of the files changed."""
-    from reproof import reference
-    from reproof.claims import paper
-    from reproof.report import artifact
-
-    papers, references = paper.papers(), reference.read_all(Path(reference.FOLDER))
-    text, drawn = Path("ARTIFACT.md"), Path(reference.FOLDER) / "answer.svg"
-    jobs = len(list(Plan(load_study([], [])).jobs()))
-    old = text.read_text(encoding="utf-8")
-    made = {
-        text: artifact.filled(old, papers, references, jobs),
-        drawn: artifact.picture(papers, references),
-    }
-    changed = [
-        str(path)
-        for path, new in made.items()
-        if not path.exists() or path.read_text(encoding="utf-8") != new
-    ]
-    for path, new in made.items():
-        artifacts.write_text(path, new)
-    return f"{', '.join(changed) or 'nothing'} changed"
 
 
 def explain(claim: str, plan: Plan) -> str:

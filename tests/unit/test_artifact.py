@@ -93,6 +93,21 @@ def test_a_part_that_nobody_makes_is_refused() -> None:
         artifact.filled(TEXT.replace("<!-- results:", "<!-- old:"), [], [], 0)
 
 
+@WHOLE
+def test_the_command_renews_what_is_out_of_date(
+    papers: list[paper.Paper], plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(artifact, "_checked", lambda _: "")
+    monkeypatch.setattr(artifact, "read_papers", lambda: papers)
+    (tmp_path / "ARTIFACT.md").write_text(TEXT, encoding="utf-8")
+    assert artifact.renew(plan) == "ARTIFACT.md, reference/answer.svg changed", (
+        "there are no reference runs here"
+    )
+    assert (tmp_path / "ARTIFACT.md").read_text(encoding="utf-8").count("none yet") > 4
+    assert artifact.renew(plan) == "nothing changed"
+
+
 # Its commands, and those of codecheck.yml.
 
 

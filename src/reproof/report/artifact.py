@@ -14,10 +14,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from reproof import wording
+from reproof import artifacts, reference, wording
 from reproof.claims import consistency
 from reproof.claims.paper import Paper
+from reproof.claims.paper import papers as read_papers
 from reproof.errors import ArtifactError
+from reproof.plan.jobs import Plan
 from reproof.reference import Reference
 from reproof.report import answer_files, pictures
 from reproof.report.answer import Answer, Headline, PaperAnswer, answer
@@ -30,6 +32,22 @@ CORES = 2
 STYLE = re.compile(r"^(?:\.c-|\.w-|svg\.picture).*$", re.MULTILINE)
 """The page's rules for its pictures."""
 PART = re.compile(r"(<!-- (\w+): made by .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def renew(plan: Plan) -> str:
+    """Write ARTIFACT.md and the picture anew and say which of them changed. plan: of the default study."""
+    papers, references = read_papers(), reference.read_all(Path(reference.FOLDER))
+    path = Path("ARTIFACT.md")
+    text = filled(path.read_text(encoding="utf-8"), papers, references, len(list(plan.jobs())))
+    made = {path: text, Path(reference.FOLDER) / "answer.svg": picture(papers, references)}
+    changed = [
+        str(path)
+        for path, new in made.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != new
+    ]
+    for path, new in made.items():
+        artifacts.write_text(path, new)
+    return f"{', '.join(changed) or 'nothing'} changed"
 
 
 def filled(text: str, papers: Sequence[Paper], references: Sequence[Reference], jobs: int) -> str:
