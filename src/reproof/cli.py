@@ -103,7 +103,7 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     given = commands.add_parser(
         "export", parents=[shared], help="give a finished study's numbers and images to others"
     )
-    given.add_argument("folder", type=Path, help="where to write them")
+    given.add_argument("folder", help="where to write them: a folder that is not there yet")
     given.add_argument("--model", nargs="+", default=[], help="of these models alone")
     commands.add_parser(
         "artifact", help="renew ARTIFACT.md and reference/answer.svg, from claims and reference runs"
@@ -111,13 +111,11 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     packed = commands.add_parser(
         "crate", parents=[shared], help="pack a finished run for an archive, as an RO-Crate"
     )
-    packed.add_argument("folder", type=Path, help="a new folder for it")
+    packed.add_argument("folder", help="a new folder for it")
     begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
     begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
     begun.add_argument("name", help="the file's name, such as label_smoothing")
-    begun.add_argument(
-        "--folder", type=Path, help="an own folder of plug-ins; the package where it is left out"
-    )
+    begun.add_argument("--folder", help="an own folder of plug-ins; the package where it is left out")
 
 
 def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:
@@ -159,7 +157,8 @@ def _without_study(chosen: argparse.Namespace) -> int | None:
         case "new":
             from reproof import new
 
-            print("\n".join(new.write(chosen.kind, chosen.name, chosen.folder)), flush=True)
+            own = None if chosen.folder is None else folder(chosen.folder)
+            print("\n".join(new.write(chosen.kind, chosen.name, own)), flush=True)
         case "artifact":
             from reproof.report import artifact
 
@@ -197,14 +196,21 @@ def _with_study(chosen: argparse.Namespace, plan: Plan) -> int:
         case "export":
             from reproof.export import export
 
-            print("\n".join(export(plan, chosen.folder, chosen.model)), flush=True)
+            print("\n".join(export(plan, folder(chosen.folder), chosen.model)), flush=True)
         case "crate":
             from reproof import crate
 
-            print("\n".join(crate.write(plan, chosen.folder)), flush=True)
+            print("\n".join(crate.write(plan, folder(chosen.folder))), flush=True)
         case rule:
             do(find(plan, rule, chosen.output), chosen.expect, chosen.threads, plan)
     return 0
+
+
+def folder(text: str) -> Path:
+    """Return the folder that a word of the command line names; StudyError for an empty word."""
+    if not text.strip():
+        raise StudyError("the folder's name is empty; give one, or leave it out where it may be left out")
+    return Path(text)
 
 
 def schema_text() -> str:

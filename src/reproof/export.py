@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +53,12 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 
 
 def export(plan: Plan, folder: Path, models: list[str]) -> list[str]:
-    """Write what there is of these models into a folder; return a line about each kind of file.
+    """Write what there is of these models into a new folder, all or nothing; return a line about each kind of file.
 
     ArtifactError where results are another study's, a table is missing or was edited, or no images were kept.
     """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise StudyError(f"export: {folder} is there already; name another folder, or take it away")
     for name in models:
         if name not in plan.study.models:
             raise StudyError(f"export: no model is called {name!r}; {nearest_hint(name, plan.study.models)}")
@@ -63,20 +68,37 @@ def export(plan: Plan, folder: Path, models: list[str]) -> list[str]:
             f"Run {plan.report().rerun} first."
         )
     chosen = models or list(plan.study.models)
-    tables = _write_tables(plan, folder)
-    summary = SUMMARY.read(Path(plan.table_path("summary")))
-    described = sum(_write_model_info(plan, name, summary, folder) for name in chosen)
-    images = sum(_write_images(plan, name, folder) for name in chosen)
-    if not images:
-        raise ArtifactError(
-            "no adversarial images are left to export: they are removed once they were evaluated. Keep them: "
-            f"{plan.report().rerun} --forcerun attack --config keep_adversarial=true"
-        )
+    with _whole(folder) as place:
+        tables = _write_tables(plan, place)
+        summary = SUMMARY.read(Path(plan.table_path("summary")))
+        described = sum(_write_model_info(plan, name, summary, place) for name in chosen)
+        images = sum(_write_images(plan, name, place) for name in chosen)
+        if not images:
+            raise ArtifactError(
+                "no adversarial images are left to export: they are removed once they were evaluated. Keep them: "
+                f"{plan.report().rerun} --forcerun attack --config keep_adversarial=true"
+            )
     return [
         f"{folder}/tables: {tables} tables, described in datapackage.json (Frictionless)",
         f"{folder}/robustbench: {described} files of model info",
         f"{folder}/adversarial: {images} files of images, with labels and predictions",
     ]
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Yield a place to write to, which becomes the folder when the block ends well; else nothing is left of it."""
+    wanted = folder.resolve()
+    near = next(place for place in wanted.parents if place.is_dir())
+    temporary = near / f".{wanted.name}.{os.getpid()}.part"
+    try:
+        yield temporary
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(wanted)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: could not be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_tables(plan: Plan, folder: Path) -> int:
@@ -131,21 +153,30 @@ def _write_model_info(plan: Plan, name: str, summary: pd.DataFrame, folder: Path
         "dataset": plan.study.datasets[model.dataset].settings.key,
         "venue": "Unpublished",
         "architecture": wording.architecture(model.architecture_key),
-        "clean_acc": _percent(clean["value"].iloc[0]),
     }
     measured = _robust(plan, rows)
-    for (norm, epsilon), numbers in measured.items():
+    for (norm, epsilon), robust in measured.items():
+        found = {"clean_acc": clean.to_dict("records")[0], **robust}
+        numbers = {key: f"{100 * row['value']:.2f}" for key, row in found.items()}
         file = re.sub(r"[^A-Za-z0-9.]+", "_", f"{name}_{epsilon}")
         path = folder / "robustbench" / NORMS[norm] / f"{file}.json"
-        artifacts.write_json(path, {**known, "eps": epsilon, **numbers})
+        artifacts.write_json(path, {**known, "eps": epsilon, **numbers, "footnote": _footnote(found)})
     return len(measured)
 
 
-def _robust(plan: Plan, rows: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
-    """Return, by norm and printed budget, AutoAttack's accuracy, and as `external` what all attacks leave together."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
+def _footnote(found: Mapping[str, Mapping[Hashable, Any]]) -> str:
+    """Return on how many images each number was measured: seldom on the 10,000 of RobustBench, or all on the same."""
+    counts = {key: int(row["total"]) // int(row["seeds"]) for key, row in found.items()}
+    seeds = max(int(row["seeds"]) for row in found.values())
+    each = ", ".join(f"{key} on {count:,}" for key, count in counts.items())
+    return f"Test images: {each}" + (f"; mean of {seeds} seeds" if seeds > 1 else "")
+
+
+def _robust(plan: Plan, rows: pd.DataFrame) -> dict[tuple[str, str], dict[str, Mapping[Hashable, Any]]]:
+    """Return AutoAttack's row and, as `external`, that of all attacks together, by norm and printed budget."""
+    found: dict[tuple[str, str], dict[str, Mapping[Hashable, Any]]] = {}
     printed: dict[tuple[str, float], str] = {}
-    worst: dict[tuple[str, float], str] = {}
+    worst: dict[tuple[str, float], Mapping[Hashable, Any]] = {}
     for row in rows.to_dict("records"):
         parameters = Parameters.parse(row["parameters"])
         epsilon, norm = parameters.number("epsilon"), parameters.text("norm") or "linf"
@@ -153,18 +184,14 @@ def _robust(plan: Plan, rows: pd.DataFrame) -> dict[tuple[str, str], dict[str, s
             continue
         entry = plan.study.attacks.get(row["attack"])
         if row["attack"] == WORST_CASE:
-            worst[norm, float(epsilon)] = _percent(row["value"])
+            worst[norm, float(epsilon)] = row
         elif entry is not None and entry.kind == "autoattack" and row["setting"] == "white_box":
             printed[norm, float(epsilon)] = epsilon.text
-            found[norm, epsilon.text] = {"autoattack_acc": _percent(row["value"])}
-    for (norm, budget), value in worst.items():
+            found[norm, epsilon.text] = {"autoattack_acc": row}
+    for (norm, budget), left in worst.items():
         text = printed.get((norm, budget), format_number(budget))
-        found.setdefault((norm, text), {})["external"] = value
+        found.setdefault((norm, text), {})["external"] = left
     return found
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
 
 
 def _write_images(plan: Plan, name: str, folder: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import keyword
 import re
 from pathlib import Path
 
@@ -31,10 +33,14 @@ def write(kind: str, name: str, folder: Path | None) -> list[str]:
     """Write a kind's files under a name; return what to tell: the files, and what a study says to use them.
 
     folder: an own folder of plug-ins; None stands for the package. A paper lies in the package, and is typed in twice:
-    its second transcription goes to the tests. StudyError where the name is none, or a file is there already.
+    its second transcription goes to the tests. StudyError where the name is none, or somebody has it already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise StudyError(f"new: {name!r} should be a file's name of a-z, 0-9 and _, such as label_smoothing")
+    if keyword.iskeyword(name) or _class_name(name) in _taken(kind):
+        raise StudyError(
+            f"new: {name!r} is a word that Python or the new file has for something else; take another"
+        )
     if kind == "paper" and folder is not None:
         raise StudyError("new: a paper lies with the others in the package; leave --folder out")
     targets = {_place(target.replace("NAME", name), folder): text for target, text in FILES[kind].items()}
@@ -42,9 +48,9 @@ def write(kind: str, name: str, folder: Path | None) -> list[str]:
         targets[registry.PACKAGE.parents[1] / "tests/second_transcription" / f"{name}.py"] = (
             "transcription.py.txt"
         )
-    for path in targets:
+    for path in [*targets, *(_place(target.replace("NAME", name), None) for target in FILES[kind])]:
         if path.exists():
-            raise StudyError(f"new: {path} is there already; nothing was written")
+            raise StudyError(f"new: {path} is there already, so the name is taken; nothing was written")
     for path, starter in targets.items():
         artifacts.write_text(path, _filled((STARTERS / starter).read_text(encoding="utf-8"), name))
     return [
@@ -63,5 +69,21 @@ def _place(target: str, folder: Path | None) -> Path:
 
 def _filled(text: str, name: str) -> str:
     words = name.replace("_", " ")
-    camel = "".join(word.capitalize() for word in name.split("_"))
-    return text.replace("NAME", name).replace("TITLE", words).replace("CLASS", camel)
+    return text.replace("NAME", name).replace("TITLE", words).replace("CLASS", _class_name(name))
+
+
+def _class_name(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _taken(kind: str) -> set[str]:
+    """Return what the class of a kind's file cannot be called: words of Python, and of what the file begins as."""
+    taken = set(keyword.kwlist)
+    for starter in FILES[kind].values():
+        text = (STARTERS / starter).read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if "CLASS" in text else ():
+            if isinstance(node, ast.ImportFrom):
+                taken |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ClassDef):
+                taken.add(node.name)
+    return taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ def _inside(package: str) -> Path:
 
 
 def _require(place: Path) -> None:
-    if not place.is_dir():
+    if not os.path.isdir(place):  # noqa: PTH112  # Path's raises OSError for a name that is too long
         raise StudyError(f"plugins: {place} is no folder")
     if not any((place / family).is_dir() for family in PACKAGES):
         raise StudyError(f"plugins: {place} holds none of the folders {', '.join(PACKAGES)}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from reproof import plugin_folders
-from reproof.errors import StudyError
+from reproof.errors import ReproofError, StudyError
 from reproof.settings.values import Settings, nearest_hint
 
 if TYPE_CHECKING:
@@ -258,10 +258,16 @@ def _terms(package: Path) -> dict[Family, dict[str, str]]:
 
 
 def load(family: Family, name: str) -> types.ModuleType:
-    """Import the plug-in's whole file (and with it torch)."""
-    require(family, name)
+    """Import the plug-in's whole file (and with it torch); StudyError where one of the user's own cannot be."""
+    path = require(family, name)
     plugin_folders.import_plug_in(f"reproof.{family}.{name}")
-    return importlib.import_module(f"reproof.{family}.{name}")
+    try:
+        return importlib.import_module(f"reproof.{family}.{name}")
+    except (Exception, SystemExit) as error:
+        if path.is_relative_to(PACKAGE) or isinstance(error, ReproofError):
+            raise
+        words = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise StudyError(f"{path}: importing it raised {words}") from error
 
 
 def load_class(family: Family, name: str, base: type) -> Any:

@@ -70,6 +70,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+PLACES = {
+    "clean_acc": ("none", ""),
+    "autoattack_acc": ("autoattack", "epsilon=EPS"),
+    "external": ("worst_case", "norm=linf epsilon=EPS"),
+}
+
+
 def rows(folder: Path, table: str) -> list[dict[str, str]]:
     with (folder / f"results/own_model/tables/{table}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -80,6 +87,9 @@ def test_readme_names_the_script_and_the_command() -> None:
     part = text.split("## Attack your own model in five minutes")[1].split("\n## ")[0]
     assert ".venv/bin/python studies/own/train.py" in part
     assert "make report STUDY=studies/own_model.yaml" in part
+    assert "--forcerun attack --config keep_adversarial=true" in part, (
+        "the attacks of that run left no images"
+    )
 
 
 def test_the_network_is_as_good_here_as_where_it_was_trained(folder: Path) -> None:
@@ -151,10 +161,23 @@ def test_exported_model_info_has_robustbench_s_keys_and_the_measured_numbers(fol
         for row in rows(folder, "summary")
         if row["metric"] == "accuracy" and row["setting"] in ("white_box", "all")
     }
+    totals = {
+        (row["attack"], row["parameters"]): row["total"]
+        for row in rows(folder, "summary")
+        if row["metric"] == "accuracy" and row["setting"] in ("white_box", "all")
+    }
     for eps, info in infos.items():
         numbers = {"clean_acc", "external"} | ({"autoattack_acc"} if eps == "26/255" else set())
-        assert set(info) == known | numbers | {"eps"}
+        assert set(info) == known | numbers | {"eps", "footnote"}
         assert info["clean_acc"] == f"{100 * measured['none', '']:.2f}"
+        assert info["footnote"] == "Test images: " + ", ".join(
+            f"{key} on {totals[place[0], place[1].replace('EPS', eps)]}"
+            for key, place in PLACES.items()
+            if key in numbers
+        )
+    assert infos["0.1"]["footnote"] == "Test images: clean_acc on 500, external on 4", (
+        "seldom on the same ones"
+    )
     found = infos["26/255"]
     assert found["autoattack_acc"] == f"{100 * measured['autoattack', 'epsilon=26/255']:.2f}"
     assert infos["0.1"]["external"] == f"{100 * measured['worst_case', 'norm=linf epsilon=0.1']:.2f}"
@@ -199,8 +222,13 @@ def test_without_images_the_message_says_how_to_keep_them(
     monkeypatch.chdir(folder)
     images = Path("results/own_model/adversarial")
     images.rename("elsewhere")
-    assert cli.main(["export", str(tmp_path / "given"), *CHOSEN]) == 1
+    assert cli.main(["export", str(tmp_path / "deep/given"), *CHOSEN]) == 1
     Path("elsewhere").rename(images)
     assert "--forcerun attack --config keep_adversarial=true" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [], "all or nothing"
+    before = sorted(Path("given").rglob("*"))
+    assert cli.main(["export", "given", *CHOSEN]) == 1
+    assert "export: given is there already" in capsys.readouterr().err
+    assert sorted(Path("given").rglob("*")) == before
     assert cli.main(["export", str(tmp_path / "given"), "--model", "nine", *CHOSEN]) == 1
     assert "no model is called 'nine'; did you mean 'mine'?" in capsys.readouterr().err

@@ -94,7 +94,7 @@ def test_another_folder_s_plug_in_of_the_same_name_takes_its_place(folder: Path,
         (lambda path: None, "is no folder"),
         (lambda path: path.mkdir(), "holds none of the folders architectures, attacks"),
         (
-            lambda path: new.write("attack", "fgsm", path),
+            lambda path: ((path / "attacks").mkdir(parents=True), (path / "attacks/fgsm.py").touch()),
             "attacks/fgsm.py has the name of .*reproof/attacks/fgsm.py",
         ),
     ],
@@ -103,6 +103,8 @@ def test_a_folder_that_cannot_be_used_is_named(make: Any, words: str, tmp_path: 
     make(tmp_path / "mine")
     with pytest.raises(StudyError, match=words):
         parse(tmp_path / "mine")
+    with pytest.raises(StudyError, match="is no folder"):
+        parse(tmp_path / ("mine" * 2000))
     plugin_folders.use(())
 
 
@@ -142,6 +144,17 @@ def test_a_network_s_package_is_followed_whole(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     found = {str(path.relative_to(tmp_path)) for path in code_digest.own_files(tmp_path / "network.py")}
     assert found == set(texts) - {"unrelated.py"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("import nowhere_to_be_found", "ModuleNotFoundError: No module"), ("exit(3)", "SystemExit: 3")],
+)
+def test_a_plug_in_that_cannot_be_imported_is_named(line: str, words: str, folder: Path) -> None:
+    (folder / "attacks/shading.py").write_text((folder / "attacks/shading.py").read_text() + f"\n{line}\n")
+    parse(folder)
+    with pytest.raises(StudyError, match=rf"attacks/shading.py: importing it raised {words}"):
+        registry.load("attacks", "shading")
 
 
 @pytest.mark.parametrize("text", ["def (\n", "x = 1\n  y = 2\n", "a\0b"])

@@ -12,7 +12,7 @@ import importlib.util
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -28,6 +28,8 @@ from reproof.settings.architecture import ArchitectureSettings
 from reproof.settings.values import Positive, UnitInterval
 
 _numbers = itertools.count()
+_imported: dict[str, dict[str, ModuleType]] = {}
+"""Folder -> the modules that its networks imported from it, by name."""
 
 
 class Settings(ArchitectureSettings):
@@ -96,6 +98,7 @@ class OwnNetwork(Classifier):
             DataDescription(data.channels, data.height, data.width, data.classes, tuple(mean), tuple(std))
         )
         self.normalises_itself = settings.mean is None
+        self.folder = str(Path(settings.path).parent.absolute())
         self.network = network
         self.latent = dict(settings.latent)
         self.feature_shapes = {}
@@ -107,7 +110,8 @@ class OwnNetwork(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K)."""
-        logits: Tensor = self.network(images if self.normalises_itself else self.normalise(images))
+        with _beside(self.folder):  # it may import something only now
+            logits: Tensor = self.network(images if self.normalises_itself else self.normalise(images))
         return logits
 
     def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -138,16 +142,20 @@ def build(settings: Settings, data: DataDescription) -> Classifier:
     path = Path(settings.path)
     if not path.is_file():
         raise ModelError(f"{path}: there is no such file")
-    with _beside(path):
+    folder = str(path.parent.absolute())
+    _imported.pop(folder, None)  # the files may have changed
+    importlib.invalidate_caches()
+    with _beside(folder):
         network = _made(settings, path)
-        if settings.mean is not None and len(settings.mean) != data.channels:
-            raise ModelError(f"{path}: mean has {len(settings.mean)} values for {data.channels} channels")
-        modules = dict(network.named_modules())
-        for name, place in settings.latent.items():
-            if place not in modules:
-                raise ModelError(f"{path}: latent {name!r}: the network has no module {place!r}")
-        own = OwnNetwork(settings, data, network)
-        own.feature_shapes = _try(own, data, f"{path}: {settings.factory}")
+    if settings.mean is not None and len(settings.mean) != data.channels:
+        raise ModelError(f"{path}: mean has {len(settings.mean)} values for {data.channels} channels")
+    modules = dict(network.named_modules(remove_duplicate=False))
+    for name, place in settings.latent.items():
+        if place not in modules:
+            raise ModelError(f"{path}: latent {name!r}: the network has no module {place!r}")
+    own = OwnNetwork(settings, data, network)
+    own.feature_shapes = _try(own, data, f"{path}: {settings.factory}")
+    _require_tensors(network, f"{path}: {settings.factory}")
     return own
 
 
@@ -158,7 +166,7 @@ def _made(settings: Settings, path: Path) -> nn.Module:
         raise ModelError(f"{path}: holds no function {settings.factory!r}")
     try:
         network = function(**settings.arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{path}: {settings.factory} raised {_words(error)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(
@@ -170,12 +178,13 @@ def _made(settings: Settings, path: Path) -> nn.Module:
 def _try(own: OwnNetwork, data: DataDescription, where: str) -> dict[str, tuple[int, ...]]:
     """Show the network two images, check what it answers, and return its features' shapes."""
     images = torch.full((2, data.channels, data.height, data.width), 0.5)
+    shown = images.clone()
     modes = [(module, module.training) for module in own.modules()]
     own.eval()
     try:
         with torch.no_grad():
             logits, features = own.logits_and_features(images)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         size = f"{data.channels} x {data.height} x {data.width}"
         raise ModelError(
             f"{where}: the network raised {_words(error)} when it was shown images of {size}"
@@ -183,6 +192,10 @@ def _try(own: OwnNetwork, data: DataDescription, where: str) -> dict[str, tuple[
     finally:
         for module, training in modes:
             module.training = training
+    if not torch.equal(images, shown):
+        raise ModelError(
+            f"{where}: the network changes the images that it is shown; let it change a copy, as in images - mean"
+        )
     if not isinstance(logits, Tensor):
         raise ModelError(
             f"{where}: the network returns {type(logits).__name__}, and should return logits alone"
@@ -206,20 +219,43 @@ def _require_each(latent: dict[str, str], features: dict[str, Tensor], where: st
             )
 
 
+def _require_tensors(network: nn.Module, where: str) -> None:
+    try:
+        state = network.state_dict()
+    except Exception as error:
+        raise ModelError(f"{where}: the network's state_dict() raised {_words(error)}") from error
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ModelError(
+                f"{where}: the network keeps {name}, {type(value).__name__}, beside its tensors (get_extra_state), and "
+                "no file of weights holds that; make it a buffer (register_buffer)"
+            )
+
+
 @contextmanager
-def _beside(path: Path) -> Iterator[None]:
-    """Let files beside the user's be imported meanwhile, then forget them: another folder has others of the name."""
-    folder, before = str(path.parent.absolute()), set(sys.modules)
+def _beside(folder: str) -> Iterator[None]:
+    """Let the files of a folder be imported meanwhile, and by nobody else: another folder has others of the name."""
+    own = _imported.setdefault(folder, {})
+    hidden = {name: sys.modules[name] for name in own if name in sys.modules}
+    sys.modules.update(own)
+    count = len(sys.modules)
     sys.path.insert(0, folder)
-    importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path.remove(folder)
-        for name in set(sys.modules) - before:
-            file = getattr(sys.modules[name], "__file__", None)
-            if file is not None and Path(file).is_relative_to(folder):
-                del sys.modules[name]
+        with suppress(ValueError):  # the user's code may have changed it
+            sys.path.remove(folder)
+        added = itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - count))
+        own.update({name: sys.modules[name] for name in list(added) if _lies_in(folder, name)})
+        for name in own:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)
+
+
+def _lies_in(folder: str, name: str) -> bool:
+    """Say whether a module is a file of a folder or of a package in it; what is installed below it is not."""
+    file, top = getattr(sys.modules[name], "__file__", None), Path(folder, name.partition(".")[0])
+    return file is not None and (Path(file) == top.with_suffix(".py") or Path(file).is_relative_to(top))
 
 
 def _load(path: Path) -> ModuleType:
@@ -231,11 +267,14 @@ def _load(path: Path) -> ModuleType:
     sys.modules[module.__name__] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{path}: importing it raised {_words(error)}") from error
     return module
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     lines: Sequence[str] = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    words = f"{type(error).__name__}: {lines[0]}"
+    if isinstance(error, SystemExit):
+        words += " (what the file does as a program belongs under `if __name__ == '__main__'`)"
+    return words

@@ -14,8 +14,8 @@ from reproof.claims.vocabulary import QUANTITY, Names, nearest
 from reproof.settings.values import Settings, parse_number
 
 Grade = Literal["A", "B", "C"]
-"""A: the paper's own experiment. B: its amount or manner of training, or the attack's strength, differs. C: it is
-another experiment."""
+"""A: the paper's own experiment. B: its amount or manner of training, or the attack's strength, differs, or its authors
+released another network than they print. C: it is another experiment."""
 Value = bool | int | float | str | None | tuple["Value", ...]
 """A setting's value, as JSON has it; `normal` makes equal what means the same."""
 

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from reproof.data.dataset import Dataset, Split
 from reproof.errors import DataError
-from reproof.settings.dataset import DatasetSettings
+from reproof.settings.dataset import DatasetSettings, OwnImagesSettings
 
 SPLITS = ("train", "validation", "test")
+DARKEST_WHITE = 127
+"""A split with no brighter level was probably never scaled to levels from 0 to 255."""
 
 
 def check(dataset: Any, settings: DatasetSettings, name: str) -> dict[str, int]:
@@ -45,7 +47,7 @@ def _problems(dataset: Any, settings: DatasetSettings) -> Iterator[str]:
     yield from _of_labels(dataset.labels, len(dataset.images), settings)
     yield from _of_splits(dataset, settings)
     yield from _of_description(dataset, settings)
-    yield from _of_pixels(dataset)
+    yield from _of_pixels(dataset, settings)
     yield from _of_classes(dataset, settings)
 
 
@@ -109,13 +111,24 @@ def _of_description(dataset: Dataset, settings: DatasetSettings) -> Iterator[str
         yield "the description should have a mean and a positive std for each channel, of pixels in [0, 1]"
 
 
-def _of_pixels(dataset: Dataset) -> Iterator[str]:
+def _of_pixels(dataset: Dataset, settings: DatasetSettings) -> Iterator[str]:
     used = dataset.images[torch.cat([dataset.splits[split] for split in dataset.splits])]
     if len(used) and int(used.max()) <= 1:
         yield (
             "no pixel is brighter than 1 of 255: floats in [0, 1] were probably cut to whole numbers; multiply them by "
             "255 first"
         )
+    known, remedy = settings.may_be_dark, "Scale them, or let its Settings say that they `may_be_dark`"
+    if isinstance(settings, OwnImagesSettings):
+        known = settings.range is not None
+        remedy = "Say in its entry what black and white are in the files, `range: [BLACK, WHITE]`"
+    for split, indices in dataset.splits.items() if not known else ():
+        brightest = int(dataset.images[indices].max()) if len(indices) else 255
+        if split != "validation" and brightest <= DARKEST_WHITE:
+            yield (
+                f"the brightest pixel of the {split} split is {brightest} of 255; probably the images were never "
+                f"scaled to levels from 0 to 255. {remedy}"
+            )
 
 
 def _of_classes(dataset: Dataset, settings: DatasetSettings) -> Iterator[str]:

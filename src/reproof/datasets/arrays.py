@@ -64,7 +64,7 @@ def _part(settings: Settings, path: str, labels_path: str | None) -> Part:
         if not Path(file).is_file():
             raise DataError(f"{file}: there is no such file")
     images, words = array_files.levels(
-        path, array_files.read(Path(path), settings.images_key), settings.shape
+        path, array_files.read(Path(path), settings.images_key), settings.shape, settings.range
     )
     where = labels_path or path
     labels = array_files.classes(where, array_files.read(Path(where), settings.labels_key), len(images))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from reproof.data import image_files, own_images
+from reproof.data import array_files, image_files, own_images
 from reproof.data.dataset import Dataset
 from reproof.data.own_images import Part
 from reproof.data.splits import Indices
@@ -73,6 +73,11 @@ def _part(settings: Settings, folder: Path) -> Part:
         pixels = np.empty((len(positions), *settings.shape), dtype=np.uint8)
         for place, position in enumerate(positions.tolist()):
             pixels[place] = image_files.read(files[position], settings.shape, resize=settings.resize)
-        return pixels
+        return (
+            pixels
+            if settings.range is None
+            else array_files.to_levels(str(folder), pixels, settings.range)[0]
+        )
 
-    return Part(str(folder), np.array(labels, dtype=np.int64), read)
+    taken = settings.range and f"{folder}: levels taken as [{settings.range[0]:g}, {settings.range[1]:g}]"
+    return Part(str(folder), np.array(labels, dtype=np.int64), read, (taken,) if taken else ())

@@ -104,9 +104,10 @@ def _of_settings(
 ) -> Iterator[Difference]:
     """Yield how a model's settings differ. other: `dataset`, `architecture`: another one has other settings.
 
-    A model whose weights its paper's authors published is what they experimented with, whatever that was.
+    A model whose weights its paper's authors published was trained as theirs was, however that may be.
     """
     if _is_published(claim, model):
+        yield from _of_published(claim, model, stated)
         other = {*other, "architecture", "defense", "training", "training_images"}
     elif model.weights:
         other = {*other, "training", "training_images"}
@@ -131,6 +132,20 @@ def _of_settings(
                 normal(share) == normal(_share_of_epochs(name, there, _epochs(stated))) for there in readings
             ):
                 yield Difference(name, text(here), text(readings[0]), grade_of(name, known))
+
+
+def _of_published(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> Iterator[Difference]:
+    """Yield where a network that a paper's authors published is not the one that the paper prints, at grade B.
+
+    Nobody knows on which of the two the printed numbers were measured. What the paper does not print, it tells.
+    """
+    network = sorted(name for name in stated.keys() & model.settings if name.startswith("architecture."))
+    for name in network:
+        known, here = stated[name], model.settings[name]
+        if known.place and not known.allows(here):
+            yield Difference(name, text(here), text(known.value), "B")
+    if not network and model.architecture != claim.architecture:
+        yield Difference("architecture", model.architecture, claim.architecture, "B")
 
 
 def _is_published(claim: Claim, model: ModelFacts) -> bool:
@@ -187,9 +202,10 @@ def of_source(
                 differences.append(Difference("source.twin", one.model, other.model, "C"))
     for source in made_on:
         stated = protocols.of_source(claim, source)
-        for found in _of_settings(claim, source, stated):
+        for found in _of_settings(replace(claim, architecture=source.architecture), source, stated):
             family = found.kind.partition(".")[0]
-            worst: Grade = "C" if family in ("dataset", "architecture", "defense") else "B"
+            another = family in ("dataset", "architecture", "defense") and not _is_published(claim, source)
+            worst: Grade = "C" if another else "B"
             differences.append(found._replace(kind=f"source.{found.kind}", grade=worst))
     return list(dict.fromkeys(differences))
 

@@ -33,7 +33,7 @@ def of(path: Path) -> str:
     if (known := _remember(key)) is None:
         total = hashlib.sha256()
         for file in files_in(path):
-            total.update(f"{file.relative_to(path)} {_hash(file)}\n".encode())
+            total.update(os.fsencode(f"{file.relative_to(path)} {_hash(file)}\n"))
         known = _keep(key, total.hexdigest(), large=True)
     return known
 
@@ -59,7 +59,7 @@ def _stamp_of_folder(path: Path) -> str:
     total = hashlib.sha256()
     for file in files_in(path):
         now = file.stat()
-        total.update(f"{file} {now.st_ino} {now.st_size} {now.st_mtime_ns} {now.st_ctime_ns}\n".encode())
+        total.update(os.fsencode(f"{file} {now.st_ino} {now.st_size} {now.st_mtime_ns} {now.st_ctime_ns}\n"))
     return f"{path.resolve()} {total.hexdigest()}"
 
 

@@ -7,7 +7,7 @@ keep. A record lies beside its file and goes where that goes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,30 @@ from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
 
 
-def difference(record: Mapping[str, Any], job: Job) -> str:
-    """Return why what a record describes is not what a job makes; empty where it is."""
+def difference(record: Mapping[str, Any], job: Job, files: Mapping[str, str] | None = None) -> str:
+    """Return why what a record describes is not what a job makes; empty where it is.
+
+    files: what `digests` returns of all records, for an input that was made anew since.
+    """
     if maker := _other_maker(record, job):
         return maker
     if record.get("digest") != job.digest:
         return "the code that makes it has changed since"
     if record.get("job") != json.loads(json.dumps(job.slice)):
         return "the study's settings for it have changed since"
+    for path, digest in record.get("inputs", {}).items():
+        if files is not None and files.get(path, digest) != digest:
+            return f"{path}, which it was made from, has been made anew since"
     return ""
+
+
+def digests(records: Iterable[tuple[Job, Mapping[str, Any]]]) -> dict[str, str]:
+    """Return the SHA-256 of each file that jobs made, by its path, as their records say."""
+    return {
+        str(path): listed["sha256"]
+        for job, record in records
+        for path, listed in _recorded(record, job).items()
+    }
 
 
 def _other_maker(record: Mapping[str, Any], job: Job) -> str:
@@ -35,20 +50,29 @@ def _other_maker(record: Mapping[str, Any], job: Job) -> str:
 
 
 def outdated(plan: Plan) -> Iterator[str]:
-    """Yield the record of each finished job that the plan expects otherwise, or whose files have another size.
+    """Yield the record of each finished job that the plan expects otherwise, whose inputs are others by now, or whose
+    files have another size.
 
     A record that cannot be read is one: the job that made it has to run again.
     """
-    for job in plan.jobs():
-        path = Path(job.outputs.get("record", ""))
-        if "record" not in job.outputs or not path.exists():
-            continue
-        try:
-            record = artifacts.read_json(path)
-        except ArtifactError:
-            record = {}
-        if not isinstance(record, dict) or difference(record, job) or _resized(record, job):
-            yield str(path)
+    finished = [
+        (job, _read(Path(job.outputs["record"])))
+        for job in plan.jobs()
+        if "record" in job.outputs and Path(job.outputs["record"]).exists()
+    ]
+    files = digests(finished)
+    for job, record in finished:
+        if difference(record, job, files) or _resized(record, job):
+            yield job.outputs["record"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a record; nothing of one that is damaged."""
+    try:
+        record = artifacts.read_json(path)
+    except ArtifactError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _resized(record: Mapping[str, Any], job: Job) -> bool:

@@ -269,7 +269,7 @@ def _grade(tally: Tally, grade: str) -> str:
     if grade == "A":
         return "the paper’s own experiment"
     share = f", {tally.of_training}" if tally.of_training else ""
-    return f"other training or another strength of the attack{share}"
+    return f"another training, strength of the attack or released network{share}"
 
 
 # Headlines.

@@ -34,7 +34,8 @@ GRADES = {
     "A": "The paper’s own experiment: nothing that the paper prints is contradicted, and what it leaves open is a "
     "listed reading. Only the number of test images and of seeds may differ. Headlines count this grade alone.",
     "B": "The amount or manner of training (epochs, batch, rate, schedule, images) differs, or the strength of the "
-    "attack: judged, and counted apart. It is stable if the word was the same at half of that training.",
+    "attack, or the network that the authors released is not the printed one: judged, and counted apart. It is stable "
+    "if the word was the same at half of that training.",
     "C": "The method, or what it was done to, differs (network, data set, source, a printed setting of the defense): "
     "shown, and not judged.",
 }

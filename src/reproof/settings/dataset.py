@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from reproof.settings.values import Count, Seed, Settings, Whole
+from reproof.settings.values import Count, Number, Seed, Settings, Whole
 
 
 class DatasetSettings(Settings):
@@ -24,6 +24,8 @@ class DatasetSettings(Settings):
     may_repeat: ClassVar[bool] = False
     """Whether an image may stand in the training and the test images both: as somebody published it, who cannot be
     asked to mend it. The record counts such images."""
+    may_be_dark: ClassVar[bool] = False
+    """Whether a split need have no pixel in the brighter half: its images are known to be levels from 0 to 255."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -54,6 +56,9 @@ class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
     """Names of the classes, in the order of the network's logits."""
     image_shape: tuple[Count, Count, Count]
     """Channels (1 or 3), height and width of the images."""
+    range: tuple[Number, Number] | None = None
+    """What black and white are in the files: [0, 16], [-1, 1]. null: levels from 0 to 255, or, of arrays of floats,
+    [0, 1] where no pixel is brighter than 1; what may be neither is refused."""
     test_images: Count
     """Size of the test split, the beginning of a fixed stratified order."""
     validation_images: Annotated[Whole, Field(ge=0)] = 0
@@ -71,6 +76,8 @@ class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
             raise ValueError(
                 "image_shape should begin with 1 channel (grey) or 3 (colour), then height and width"
             )
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError("range should be what black is, then what white is: a larger number")
         return self
 
     @property
@@ -93,6 +100,7 @@ class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
 
     downloads: ClassVar[bool] = True
     may_repeat: ClassVar[bool] = True
+    may_be_dark: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]]
     """An image's channels, height and width."""
     train_available: ClassVar[int]

@@ -31,8 +31,9 @@ class WeightsSettings(Settings, use_attribute_docstrings=True):
     trained_on: TrainingAttack | Literal["clean"] = "clean"
     """Adversarial examples that it was trained on, as far as is known."""
     published_by: str = ""
-    """Key of the paper whose authors published these weights: network and training are the paper's own then, whatever
-    they were, and only data set, attacks and images are compared with its claims."""
+    """Key of the paper whose authors published these weights: defense and training are the paper's own then, whatever
+    they were. Data set, attacks and images are compared with its claims, and what it prints of the network: a published
+    one that differs is judged at grade B."""
 
     @field_validator("names")
     @classmethod

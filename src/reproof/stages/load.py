@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from reproof import artifacts, device
-from reproof.attacking import judge
+from reproof.attacking import decisions, judge
 from reproof.data import prepared
 from reproof.data.dataset import to_unit
 from reproof.measuring.intervals import wilson
@@ -16,6 +19,13 @@ from reproof.plan.job import Job
 from reproof.provenance import Run
 from reproof.settings.weights import WeightsSettings
 
+CHANCE, OTHERS = "chance", "the other images of a batch"
+REMEDIES = {
+    CHANCE: "look for dropout that stays on in evaluation mode; of a network that should draw at random, attacks need "
+    "the mean of several gradients (`samples`)",
+    OTHERS: "look for batch norms that take a batch's own statistics in evaluation mode",
+}
+"""What answers may depend on beside the image -> what to do."""
 MOST_IMAGES = 1000
 """Clean test images that are looked at: enough to tell a network that works from one that is fed the wrong way."""
 
@@ -36,6 +46,7 @@ def load(job: Job, run: Run) -> None:
     classes = judge.classes(trainee, to_unit(images), facts["batch_size"], chosen).cpu()
     correct, total = int((classes == labels).sum()), len(labels)
     largest = int(labels.bincount().max()) / total
+    unsteady = depends_on(trainee, to_unit(images[: facts["batch_size"]]).to(chosen))
     run.notes = {
         "parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters()),
         "clean": {
@@ -44,14 +55,33 @@ def load(job: Job, run: Run) -> None:
             "largest_class": largest,
             "at_chance_level": at_chance_level(correct, total, largest),
         },
+        "depends_on": unsteady,
     }
-    print(_words(facts["model"], correct, total, largest), file=sys.stderr, flush=True)
+    words = _words(facts["model"], correct, total, largest)
+    if unsteady:
+        words += f". WARNING: answers depend on {unsteady}: {REMEDIES[unsteady]}"
+    print(words, file=sys.stderr, flush=True)
     artifacts.write_tensors(run.wrote(Path(job.outputs["model"])), trainee.state_dict(), {"network": facts})
 
 
 def at_chance_level(correct: int, total: int, largest_class: float) -> bool:
     """Say whether an accuracy may be that of one answer for all images. largest_class: the share of its images."""
     return wilson(correct, total)[0] <= largest_class
+
+
+def depends_on(classifier: nn.Module, images: Tensor) -> str:
+    """Return what answers in evaluation mode depend on beside the image: one of REMEDIES, or nothing.
+
+    images: float32 (N, C, H, W) in [0, 1], one batch.
+    """
+    if decisions.draws_at_random(classifier, images):
+        return CHANCE
+    with torch.inference_mode():
+        together = classifier(images).float()
+        parts = torch.split(images, max(1, len(images) // 2))
+        apart = torch.cat([classifier(part).float() for part in parts])
+    differs = (together - apart).abs().max() > decisions.ROUNDING * max(1.0, float(together.abs().max()))
+    return OTHERS if bool(differs) else ""
 
 
 def _words(model: str, correct: int, total: int, largest: float) -> str:

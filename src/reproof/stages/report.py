@@ -102,7 +102,13 @@ def _warnings(plan: Plan, records: Mapping[str, Mapping[str, Any]]) -> Iterator[
             "runs and how the page reads; its numbers are no verdict on the papers."
         )
     for name in plan.loaded:
-        clean = records[plan.load(name, chosen.seeds[0]).outputs["model"]]["notes"]["clean"]
+        notes = records[plan.load(name, chosen.seeds[0]).outputs["model"]]["notes"]
+        clean = notes["clean"]
+        if unsteady := notes.get("depends_on"):
+            yield (
+                f"What {chosen.models[name].title} answers depends on {unsteady} too, so its numbers would be others "
+                "at another try."
+            )
         if clean["at_chance_level"]:
             yield (
                 f"{chosen.models[name].title} is right for {clean['correct']} of {clean['total']} clean test images; "
@@ -154,11 +160,11 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     """Return each artifact's record by the artifact's path, and why an artifact no longer fits study or code."""
     records: dict[str, Mapping[str, Any]] = {}
     stale: dict[str, str] = {}
-    for made in plan.jobs(
-        ("prepare", "train", "load", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
-    ):
-        record = artifacts.read_json(Path(made.outputs["record"]))
-        reason = freshness.difference(record, made)
+    rules = ("prepare", "train", "load", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
+    finished = [(made, artifacts.read_json(Path(made.outputs["record"]))) for made in plan.jobs(rules)]
+    files = freshness.digests(finished)
+    for made, record in finished:
+        reason = freshness.difference(record, made, files)
         for name, path in made.outputs.items():
             if name != "record":
                 records[path] = record

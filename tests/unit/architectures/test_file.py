@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -109,6 +110,53 @@ def test_files_of_one_name_in_two_folders_are_two(folder: Path) -> None:
     assert first.weights_belong_to.state_dict().keys() == again.weights_belong_to.state_dict().keys()
     assert sys.path == before
     assert "blocks" not in sys.modules
+
+
+def test_what_is_imported_only_while_it_answers_is_its_own_folder_s(folder: Path) -> None:
+    """Also after another network was built whose file beside it has the same name."""
+    for name in "ab":
+        text = NETWORK.replace("    import blocks\n", "").replace("blocks.last(width)", "Late()")
+        text += "\n\nclass Late(nn.Module):\n    def forward(self, maps):\n        import blocks\n\n"
+        text += "        return maps if blocks.BIAS else -maps\n"
+        (folder / name / "net.py").write_text(text)
+    first, second = (build(folder / name / "net.py").eval() for name in "ab")
+    for _ in range(2):
+        assert torch.equal(first(images()), -second(images()))
+    assert "blocks" not in sys.modules
+    assert not {str(folder / "a"), str(folder / "b")} & set(sys.path)
+
+
+def test_a_module_of_that_name_that_is_there_already_comes_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = build(folder / "a/net.py").eval()
+    other = ModuleType("blocks")
+    monkeypatch.setitem(sys.modules, "blocks", other)
+    own(images())
+    assert sys.modules["blocks"] is other
+
+
+def test_what_is_installed_below_its_folder_stays_imported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the file lies beside an environment: forgotten, torchvision could not be imported again."""
+    installed = folder / "a/.venv/lib"
+    installed.mkdir(parents=True)
+    (installed / "far_away.py").write_text("")
+    monkeypatch.syspath_prepend(installed)
+    (folder / "a/net.py").write_text("import far_away\n" + NETWORK)
+    build(folder / "a/net.py")
+    assert "far_away" in sys.modules
+    del sys.modules["far_away"]
+
+
+def test_a_layer_of_two_names_is_a_latent_feature_by_either(folder: Path) -> None:
+    text = NETWORK.replace("return nn.Sequential(", "net = nn.Sequential(")
+    (folder / "a/net.py").write_text(
+        text + "    net.again = net[4]\n    net.forward = lambda x: net[5](net[:5](x))\n    return net\n"
+    )
+    own = build(folder / "a/net.py", latent={"pooled": "again"}).eval()
+    assert own.features(images())["pooled"].shape == (5, 4)
 
 
 def test_arguments_go_to_the_factory(folder: Path) -> None:

@@ -81,6 +81,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no spread": (lambda: described(std=(0.0,)), "positive std"),
     "a mean too many": (lambda: described(mean=(0.5, 0.5)), "a mean and a positive std"),
     "cut floats": (lambda: dataset(images=dataset().images // 200), "no pixel is brighter than 1"),
+    "levels up to 15": (lambda: dataset(images=dataset().images // 17), r"brightest pixel of the train split is 1\d of 255.*`may_be_dark`"),
+    "a test split of levels up to 15": (lambda: dataset(images=torch.cat([dataset().images[:9], dataset().images[9:] // 17])), r"brightest pixel of the test split is 1\d of 255"),
     "a class without training images": (lambda: dataset(labels=torch.tensor([0, 1, 0, 1, 0, 1, 2, 2, 2, 0, 1, 2])), "no image of 1 of the classes: c"),
     "a test image among training images": (lambda: dataset(images=dataset().images.index_copy(0, torch.tensor([10]), dataset().images[2:3])), "1 of the test images.*image 10 is image 2"),
     "a test image among validation images": (lambda: dataset(images=dataset().images.index_copy(0, torch.tensor([11]), dataset().images[7:8])), "1 of the test images.*image 11 is image 7"),
@@ -96,6 +98,16 @@ def test_what_is_wrong_is_refused(name: str) -> None:
 
 def test_what_is_right_passes() -> None:
     assert checks.check(dataset(), Settings(), "mine") == {"test_images_among_training": 0}
+
+
+def test_dark_images_pass_where_somebody_says_that_they_are() -> None:
+    class Dark(Settings):
+        may_be_dark: ClassVar[bool] = True
+
+    checks.check(dataset(images=dataset().images // 17), Dark(), "mine")
+    cut = dataset(images=dataset().images // 200)
+    with pytest.raises(DataError, match="no pixel is brighter than 1"):
+        checks.check(cut, Dark(), "mine")
 
 
 def test_images_that_no_split_uses_may_repeat() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -83,6 +84,62 @@ def test_however_it_is_saved_it_is_put_in_place(name: str, tmp_path: Path) -> No
     for key, tensor in found.items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, wanted[key]), key
+
+
+def own(*places: str) -> Trainee:
+    """Return what trains a network whose layers stand at these places."""
+    network = nn.Module()
+    for place in places:
+        *outer, last = place.split(".")
+        inside = network
+        for name in outer:
+            inside = inside._modules.setdefault(name, nn.Module())  # type: ignore[assignment]
+        inside.add_module(last, nn.Linear(2, 3))
+    return SimpleNamespace(classifier=SimpleNamespace(weights_belong_to=network))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.", "_orig_mod.module.", "net."])
+@pytest.mark.parametrize(
+    "places", [("module.a", "module.b"), ("_orig_mod.a",), ("module.module",), ("module.a", "b")]
+)
+def test_what_wraps_a_network_is_taken_off_only_where_its_own_names_do_not_begin_so(
+    wrapper: str, places: tuple[str, ...]
+) -> None:
+    trainee = own(*places)
+    state = trainee.classifier.weights_belong_to.state_dict()
+    saved = {f"{wrapper}{name}": torch.rand_like(tensor) for name, tensor in state.items()}
+    own_weights.fit(trainee, saved, WeightsSettings(path="w.pt"))
+    for name, tensor in trainee.classifier.weights_belong_to.state_dict().items():
+        assert torch.equal(tensor, saved[f"{wrapper}{name}"])
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "_orig_mod.module."])
+def test_a_factory_may_return_what_is_wrapped_and_the_file_be_of_the_network_alone(wrapper: str) -> None:
+    trainee = own(f"{wrapper}a", f"{wrapper}b.c")
+    network = trainee.classifier.weights_belong_to
+    state = {name: torch.rand_like(tensor) for name, tensor in network.state_dict().items()}
+    saved = {name.removeprefix(wrapper).replace("a.", "first."): tensor for name, tensor in state.items()}
+    own_weights.fit(trainee, saved, WeightsSettings(path="w.pt", names={r"^first\.": "a."}))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_prefix_that_fits_neither_way_stays_in_the_message() -> None:
+    saved = {f"module.{name}": torch.ones(1) for name in ("conv.weight", "conv.bias")}
+    with pytest.raises(ModelError, match=r"unexpected \(2\): module.conv.weight, module.conv.bias"):
+        own_weights.fit(own("a"), saved, WeightsSettings(path="w.pt"))
+
+
+def test_names_that_become_one_are_refused() -> None:
+    saved = {"a.weight": torch.ones(3, 2), "a.bias": torch.ones(3), "b.bias": torch.ones(3)}
+    with pytest.raises(ModelError, match=r"`names` makes two entries 'a.bias', one of them of 'b.bias'"):
+        own_weights.fit(own("a"), saved, WeightsSettings(path="w.pt", names={"^b": "a"}))
+
+
+def test_weights_that_were_averaged_have_an_average_count_of_batches() -> None:
+    trainee = Trainee(ours().classifier)
+    trainee.classifier.add_module("norm", nn.BatchNorm2d(2))
+    state = trainee.classifier.state_dict() | {"norm.num_batches_tracked": torch.tensor(2.5)}
+    own_weights.fit(trainee, state, WeightsSettings(path="w.pt"))
 
 
 def test_safetensors_are_read_alike(tmp_path: Path) -> None:

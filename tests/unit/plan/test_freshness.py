@@ -80,6 +80,43 @@ def test_a_damaged_record_is_made_anew(damage: str, plan: Plan) -> None:
     assert list(freshness.outdated(plan)) == [str(path)]
 
 
+@pytest.fixture
+def loading(tmp_path: Path) -> Plan:
+    """A study one of whose models has weights of somebody's own."""
+    (tmp_path / "w.pt").write_bytes(b"weights")
+    study = STUDY.replace("  twin: {", f"  own: {{weights: {tmp_path / 'w.pt'}}}\n  twin: {{")
+    (tmp_path / "study.yaml").write_text(study)
+    return Plan(reader.load([tmp_path / "study.yaml"]), root=str(tmp_path))
+
+
+def finish_on(plan: Plan, data: str) -> None:
+    """Write all records as of a run on a prepared data set of this SHA-256."""
+    file = plan.data_path("digits")
+    listed = {Path(file).name: {"sha256": data, "bytes": 1}}
+    for job in [one for one in plan.jobs() if "record" in one.outputs]:
+        made = {"files": listed} if job.rule == "prepare" else {}
+        read = {"inputs": {file: data, "elsewhere.pt": "x"}} if file in job.inputs.get("data", ()) else {}
+        artifacts.write_json(Path(job.outputs["record"]), {**job.description, **made, **read})
+
+
+def test_what_was_made_from_another_split_of_the_data_is_outdated(loading: Plan) -> None:
+    """Where nothing else tells: neither the slice of a model nor its own file says how the data are split."""
+    finish_on(loading, "a")
+    assert list(freshness.outdated(loading)) == []
+    prepared = loading.prepare("digits").outputs["record"]
+    record = artifacts.read_json(Path(prepared))
+    record["files"][Path(loading.data_path("digits")).name]["sha256"] = "b"
+    artifacts.write_json(Path(prepared), record)
+    reading = [job for job in loading.jobs() if loading.data_path("digits") in job.inputs.get("data", ())]
+    assert loading.load("own", 0) in reading
+    assert list(freshness.outdated(loading)) == [job.outputs["record"] for job in reading]
+    job, file = loading.load("own", 0), loading.data_path("digits")
+    told = freshness.difference(artifacts.read_json(Path(job.outputs["record"])), job, {file: "b"})
+    assert told == f"{file}, which it was made from, has been made anew since", "what the page stamps"
+    finish_on(loading, "b")
+    assert list(freshness.outdated(loading)) == []
+
+
 def test_a_file_of_another_size_is_made_anew_and_one_byte_is_found_when_asked(
     plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:

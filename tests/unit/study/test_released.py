@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -137,10 +138,10 @@ def test_its_layout_is_loaded_and_answers_alike(plan: Plan, tmp_path: Path) -> N
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_its_weights_are_judged_as_the_paper_s_own(
+def test_its_weights_are_judged_as_the_paper_s_own_where_the_network_is(
     facts: StudyFacts, papers: list[claims_paper.Paper]
 ) -> None:
-    """At grade A, whatever network and training they are; of an unknown origin at B, on another data set at C."""
+    """Whatever its training. Table 1 prints 12 blocks a stage, the released network has 18: that is named, at grade B."""
     protocols = experiment.Protocols(papers)
     place = "mustafa_pcl.table_2.cifar_10_eps_0_03_c_0_1"
     claims = {claim.claim_id: claim for paper in papers for claim in paper.claims}
@@ -152,8 +153,16 @@ def test_its_weights_are_judged_as_the_paper_s_own(
         claim, model = claims[f"{place}.{row}.white_box.pgd"], facts.models[name]
         assert (claim.defense, claim.training) == (model.defense, model.training)
         stated = protocols.of(claim)
-        assert experiment.of_model(claim, model, stated) == []
-        elsewhere = model.__class__(**{**vars(model), "weights": "elsewhere"})
+        (named,) = experiment.of_model(claim, model, stated)
+        assert named == ("architecture.blocks", "18", "12", "B")
+        as_printed = {**model.settings, "architecture.blocks": 12}
+        printed = dataclasses.replace(model, settings=as_printed, architecture=claim.architecture)
+        assert experiment.grade(experiment.of_model(claim, printed, stated)) == "A"
+        unknown = dataclasses.replace(model, settings={"architecture.path": "net.py"}, architecture="own_net")
+        assert experiment.of_model(claim, unknown, stated) == [
+            ("architecture", "own_net", claim.architecture, "B")
+        ], "a network in a file of its own, which nothing compares with Table 1"
+        elsewhere = dataclasses.replace(model, weights="elsewhere")
         assert {one.kind for one in experiment.of_model(claim, elsewhere, stated)} >= {
             "weights",
             "architecture",
@@ -161,6 +170,25 @@ def test_its_weights_are_judged_as_the_paper_s_own(
     other = claims["mustafa_pcl.table_2.mnist_eps_0_3_c_10.softmax.no_attack"]
     (difference,) = experiment.of_model(other, facts.models["undefended"], protocols.of(other))
     assert (difference.kind, difference.grade) == ("dataset", "C")
+
+
+def test_what_a_paper_does_not_print_the_released_network_tells(
+    facts: StudyFacts, papers: list[claims_paper.Paper]
+) -> None:
+    """Table 5 does not say whose network it is of: there the blocks are a reading, and no difference."""
+    protocols = experiment.Protocols(papers)
+    (mustafa,) = [paper for paper in papers if paper.key == "mustafa_pcl"]
+    model = facts.models["undefended"]
+    silent = [
+        claim
+        for claim in mustafa.claims
+        if claim.table == "Table 5" and claim.dataset == "cifar10" and not claim.copied
+    ]
+    assert silent
+    for claim in silent:
+        stated = protocols.of(claim)
+        assert stated["architecture.blocks"].reading
+        assert experiment.of_model(claim, model, stated) == []
 
 
 def test_weights_of_unknown_origin_differ_by_their_training_alone(
