@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     kept.add_argument(
         "--judge", metavar="NAME", help="only set the numbers of that one beside the claims anew"
     )
+    kept.add_argument(
+        "--compare", metavar="NAME", help="only say which numbers moved since that one, out of its intervals"
+    )
     _add_own(commands, shared)
     _add_results(commands, shared)
     commands.add_parser("schema", help="print the JSON schema of a study file, for an editor")
@@ -102,6 +105,13 @@ def _add_own(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     given.add_argument("folder", help="where to write them: a folder that is not there yet")
     given.add_argument("--model", nargs="+", default=[], help="of these models alone")
+    commands.add_parser(
+        "artifact", help="renew ARTIFACT.md and reference/answer.svg, from claims and reference runs"
+    )
+    packed = commands.add_parser(
+        "crate", parents=[shared], help="pack a finished run for an archive, as an RO-Crate"
+    )
+    packed.add_argument("folder", help="a new folder for it")
     begun = commands.add_parser("new", help="write the first files of an own plug-in or paper")
     begun.add_argument("kind", choices=["attack", "dataset", "defense", "paper", "section"])
     begun.add_argument("name", help="the file's name, such as label_smoothing")
@@ -115,7 +125,10 @@ def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> in
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     inherited = shlex.split(os.environ.get(STUDY, ""))
-    if given[:1] not in (["schema"], ["claims"], ["new"]) and not {"--configfile", "--config"} & set(given):
+    if given[:1] not in (["schema"], ["claims"], ["new"], ["artifact"]) and not {
+        "--configfile",
+        "--config",
+    } & set(given):
         given += inherited
     chosen = parser().parse_args(given)
     try:
@@ -146,6 +159,10 @@ def _without_study(chosen: argparse.Namespace) -> int | None:
 
             own = None if chosen.folder is None else folder(chosen.folder)
             print("\n".join(new.write(chosen.kind, chosen.name, own)), flush=True)
+        case "artifact":
+            from reproof.report import artifact
+
+            print(artifact.renew(Plan(load_study([], []))), flush=True)
         case "claims":
             return show_claims(summary=chosen.summary or not chosen.check, check=chosen.check)
         case "reference" if chosen.judge:
@@ -170,12 +187,20 @@ def _with_study(chosen: argparse.Namespace, plan: Plan) -> int:
             print(open_page(plan), flush=True)
         case "verify":
             return verify(plan)
+        case "reference" if chosen.compare:
+            from reproof import reference
+
+            print(reference.moved(plan, chosen.compare), flush=True)
         case "reference":
             keep(plan, chosen.name or plan.study.name)
         case "export":
             from reproof.export import export
 
             print("\n".join(export(plan, folder(chosen.folder), chosen.model)), flush=True)
+        case "crate":
+            from reproof import crate
+
+            print("\n".join(crate.write(plan, folder(chosen.folder))), flush=True)
         case rule:
             do(find(plan, rule, chosen.output), chosen.expect, chosen.threads, plan)
     return 0
@@ -204,12 +229,13 @@ def show_claims(*, summary: bool, check: bool) -> int:
         print(consistency.summary(papers), flush=True)
     if not check:
         return 0
-    left = consistency.uncovered(papers)
+    every = consistency.anomalies(papers)
+    left = consistency.uncovered(papers, every)
     for anomaly in left:
         print(anomaly, flush=True)
-    explained = len(consistency.anomalies(papers)) - len(left)
     print(
-        f"{explained} anomalies are explained by a contradiction on record, {len(left)} are not", flush=True
+        f"{len(every) - len(left)} anomalies are explained by a contradiction on record, {len(left)} are not",
+        flush=True,
     )
     return 1 if left else 0
 
