@@ -10,10 +10,10 @@ LOCK_FLAGS ?=
 
 python := .venv/bin/python
 caches := .mypy_cache .ruff_cache .pytest_cache .hypothesis
-everything = .venv .snakemake $(filter-out %/README.md,$(wildcard results/* report/*))
+everything = .venv .snakemake wheels $(filter-out %/README.md,$(wildcard results/* report/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-quick check lock install install-dev clean distclean
+.PHONY: help report test test-quick check lock vendor licences install install-dev clean distclean
 
 help:
 	@echo "make report      set up .venv, run the default study, make report/digits.html"
@@ -23,6 +23,8 @@ help:
 	@echo "make test-quick  the same without the slow tests"
 	@echo "make check       lint, format, types, workflow: what CI checks besides the tests"
 	@echo "make lock        write the lock files and environment.yml anew after an edit of pyproject.toml"
+	@echo "make vendor      bring all packages into wheels/, for machines without a network"
+	@echo "make licences    list the packages with their licences"
 	@echo "make clean       remove caches; results stay"
 	@echo "make distclean   say what else can be removed; with CONFIRM=yes, remove it"
 	@echo "PYTHON=python3.12 chooses the Python for .venv"
@@ -55,10 +57,18 @@ check: install-dev
 	$(python) -m mypy
 	.venv/bin/snakefmt --check Snakefile workflow
 	$(python) -m snakemake --lint
+	.venv/bin/hadolint Dockerfile
 
 # LOCK_FLAGS=--upgrade takes the newest versions of what pyproject.toml leaves open.
 lock:
 	/bin/sh tools/lock.sh $(LOCK_FLAGS)
+
+# All pins as wheels: what comes as source is built. Without a network: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels make report
+vendor: install-dev
+	$(python) -I -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir wheels -r requirements-dev.lock
+
+licences: install-dev
+	@$(python) -m piplicenses --from=mixed --order=license --with-urls
 
 clean:
 	rm -rf $(caches)

@@ -57,15 +57,16 @@ def filled(html: str, packs: Mapping[str, Mapping[str, str]]) -> str:
 
 def cards(pack: Mapping[str, Any]) -> str:
     """Return all cards and records as a section of articles."""
-    articles = [_card(name, _expanded(pack["pool"], item)) for name, item in pack["cards"].items()]
-    articles += [_record(name, _expanded(pack["pool"], item)) for name, item in pack["records"].items()]
+    articles = [_card(name, expanded(pack["pool"], item)) for name, item in pack["cards"].items()]
+    articles += [_record(name, expanded(pack["pool"], item)) for name, item in pack["records"].items()]
     return f'<section id="cards">{"".join(articles)}</section>'
 
 
-def _expanded(pool: list[Any], item: Any) -> Any:
+def expanded(pool: list[Any], item: Any) -> Any:
+    """Return a card's texts, nested as reproof.report.card_pack has them."""
     if isinstance(item, int):
-        return _expanded(pool, pool[item])
-    return item if isinstance(item, str) else [_expanded(pool, each) for each in item]
+        return expanded(pool, pool[item])
+    return item if isinstance(item, str) else [expanded(pool, each) for each in item]
 
 
 def _facts(facts: list[list[str]]) -> str:
@@ -77,7 +78,7 @@ def _card(name: str, content: list[Any]) -> str:
     told = "".join(
         f"<h4>{escape(heading)}</h4>{_facts(own)}"
         + "".join(f'<a href="#{record}">{link}</a>{old}' if record else link for link, record, old in chain)
-        for heading, own, chain in runs
+        for heading, own, chain, _ in runs
     )
     head = f"<h3>{escape(title)} card {ordinal}</h3>{escape(stale)}{escape(reason)}"
     return f'<article class="card" id="{name}">{head}{_facts(facts)}{told}</article>\n'

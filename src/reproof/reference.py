@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reproof import artifacts
-from reproof.csv_tables import MEASUREMENTS, RECORDS, SCHEMAS, SUMMARY
-from reproof.errors import ArtifactError
+from reproof import artifacts, plugin_folders
+from reproof.csv_tables import KEY, MEASUREMENTS, RECORDS, SCHEMAS, SUMMARY
+from reproof.errors import ArtifactError, StudyError
 from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
 from reproof.plan.job import Job
@@ -105,6 +105,18 @@ def judge(folder: Path) -> dict[str, str]:
     return _with_about(texts, {**about, "found": _lasting(about["found"])})
 
 
+def facts(run: Reference) -> StudyFacts:
+    """Return the settings of a run's models and attacks; none where a plug-in that it used is no longer here."""
+    folders, settings = plugin_folders.used(), run.about["settings"]
+    try:
+        study = reader.parse(settings, [(f"{FOLDER}/{run.name}/{ABOUT}", settings)])
+        return StudyFacts.read(Plan(study).tabulate().slice)
+    except StudyError:
+        return StudyFacts()
+    finally:
+        plugin_folders.use([str(folder) for folder in folders])
+
+
 def _lasting(found: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, list[list[str]]]:
     """Return what a run found without what counts verdicts."""
     return {
@@ -152,6 +164,32 @@ def read(folder: Path) -> Reference:
         found[path.stem] = schema.parse(_verified(folder, name, digest), str(path))
     records = {row["path"]: row for row in RECORDS.rows(found.pop(RECORDS.name, RECORDS.frame([])))}
     return Reference(folder.name, about, found, records)
+
+
+def moved(plan: Plan, name: str) -> str:
+    """Return, a line each, which numbers of a finished study lie outside the intervals of a reference run."""
+    path = Path(plan.table_path("summary"))
+    artifacts.verify(path)
+    common, lines = compare(read(Path(FOLDER) / name), SUMMARY.read(path))
+    told = f"{common:,} numbers are in both, {len(lines)} of them outside the interval in {FOLDER}/{name}"
+    return "\n".join([*lines, told])
+
+
+def compare(found: Reference, summary: pd.DataFrame) -> tuple[int, list[str]]:
+    """Return how many shares of images a run has in common with a reference run, and those that moved, a line each.
+
+    Moved is what lies outside the reference's 95 % interval. The study's name may be another one.
+    """
+    key = [name for name in KEY if name != "study"]
+    both = found.tables["summary"].merge(summary, on=key, suffixes=("", "_here"))
+    both = both[both["total"].notna() & both["low"].notna()]
+    outside = both[(both["value_here"] < both["low"] - 1e-9) | (both["value_here"] > both["high"] + 1e-9)]
+    lines = [
+        f"{' '.join(filter(None, (row[name] for name in key)))}: {row['value_here']:.4f}, was {row['value']:.4f} "
+        f"[{row['low']:.4f}, {row['high']:.4f}]"
+        for row in outside.to_dict("records")
+    ]
+    return len(both), lines
 
 
 def _about_of(folder: Path) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _compare_records(outdated: Callable[[], frozenset[str]]) -> None:
         found = params_changed(self, job, file)
         if differs := differing(job):
             found |= ParamsChange(only_old={"as recorded"}, only_new={"as planned"}, files=set(differs))
-        return found
+        return found or ParamsChange()  # its own names a file of a job without changes too (--list-changes)
 
     PersistenceBase.has_metadata, PersistenceBase.params_changed = has_notes, changes
 

@@ -69,10 +69,10 @@ class WarmProcess:
         surroundings.clear()
         self.paths = [PACKAGE, PACKAGE.parents[1] / "reference"]
         read = stamps(self.paths)
-        from reproof import cli
+        from reproof import arguments, cli
         from reproof.plan.jobs import Plan
 
-        chosen = cli.parser().parse_args(["plan", *shlex.split(os.environ.get(cli.STUDY, ""))])
+        chosen = arguments.parser().parse_args(["plan", *shlex.split(os.environ.get(cli.STUDY, ""))])
         files = [Path("config.yaml"), *chosen.configfile]
         self.paths += files
         self.read = read | stamps(files)
@@ -90,14 +90,14 @@ class WarmProcess:
 
         What is wrong with a job makes it start by itself, and say so.
         """
-        from reproof import cli
+        from reproof import arguments, cli
         from reproof.plan.model_jobs import IMPORTED_LATE
 
         same = (request.executable, request.folder) == (sys.executable, self.folder)
         if not same or inherited(request.environment) != self.environment:
             return False
         try:
-            chosen = cli.parser().parse_args(request.arguments)
+            chosen = arguments.parser().parse_args(request.arguments)
             job = cli.find(self.plan, chosen.command, chosen.output)
             if chosen.configfile or chosen.config or chosen.expect != job.expectation:
                 return False

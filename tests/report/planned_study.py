@@ -16,9 +16,11 @@ from reproof import csv_tables, reference
 from reproof.claims.independent import read_independent
 from reproof.diagnostics.sanity_check import CHECKS
 from reproof.judging.difference import Difference, dump
+from reproof.judging.study_facts import StudyFacts
 from reproof.measuring.intervals import wilson
 from reproof.plan.jobs import Plan
 from reproof.report import DrawnFigure, ReportData, ShownModel
+from reproof.report.evidence import THIS_RUN
 from reproof.stages import report as stage
 
 RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
@@ -39,6 +41,7 @@ def report_data(name: str = "") -> ReportData:
     of_a_seed = csv_tables.MEASUREMENTS.frame({**row, "seed": plan.study.seeds[0]} for row in rows)
     models = list(_models(plan))
     records = dict(_records(plan))
+    references = reference.read_all(stage.ROOT / reference.FOLDER)
     return ReportData(
         study=plan.study.name,
         title=plan.study.title,
@@ -60,7 +63,11 @@ def report_data(name: str = "") -> ReportData:
         gates={name: check.shows.rstrip(".") for name, check in CHECKS.items()},
         figures=[_figure(model, kind) for kind in ("latent_space", "examples") for model in models[:DRAWN]],
         tables={name: path for name, path in plan.tabulate().outputs.items() if name != "record"},
-        references=reference.read_all(stage.ROOT / reference.FOLDER),
+        references=references,
+        recipes={
+            THIS_RUN: StudyFacts.read(plan.tabulate().slice),
+            **{run.title: reference.facts(run) for run in references},
+        },
         independent=read_independent(),
         rerun="snakemake --cores all",
     )

@@ -19,6 +19,7 @@ from reproof.claims.independent import read_independent
 from reproof.claims.paper import papers
 from reproof.provenance import ROOT
 from reproof.report import ReportData, pictures, render
+from reproof.report.page import kept
 from reproof.report.pictures import Dot
 from reproof.report.sections.answer import build
 from reproof.report.shared import Shared
@@ -122,10 +123,15 @@ def test_pictures_fit_and_can_be_seen(open_page: Callable[..., Page], width: int
 def test_a_claim_without_a_number_in_per_cent_is_no_dot(tree: made_up_study.Tree) -> None:
     data = made_up_study.report_data(tree)
     found = build(Shared(data))
-    other = next(paper for paper, _ in found["papers"] if paper.key == "invented_other")
+    other = next(paper for paper, *_ in found["papers"] if paper.key == "invented_other")
     kinds = {one.claim.metric for one in other.evidence}
     assert {"accuracy", "epoch_seconds"} <= kinds
     assert {one.claim.metric for one in pictures.dots(other.evidence)} == {"accuracy"}
+
+
+def test_numbers_stay_on_a_line_with_what_they_count() -> None:
+    told = kept("1.1 % to 8 % of epochs: 3 lower, ε = 0.3; 12 numbers")
+    assert told == "1.1\xa0% to 8\xa0% of epochs: 3\xa0lower, ε\xa0=\xa00.3; 12 numbers"
 
 
 def test_each_paper_of_ours_says_what_it_claims_and_by_which_numbers() -> None:
@@ -142,10 +148,15 @@ def test_the_answer_of_our_papers_and_a_reference_run_is_small(tree: made_up_stu
     )
     found = build(Shared(data))
     svg = "".join(
-        map(str, [picture for _, picture in found["papers"] if picture] + list(found["lines"].values()))
+        map(str, [picture for _, picture, _ in found["papers"] if picture] + list(found["lines"].values()))
     )
     assert 300 < len(re.findall(r"<[a-z]", svg)) < 1500
     assert len(svg) < 150_000
+    # What stands beside a picture counts its coloured marks.
+    for paper, picture, undrawn in found["papers"]:
+        for count, word in re.findall(r"(\d+) (reproduced|lower|higher|undecided)\b", paper.short):
+            assert str(picture).count(f"c-dot w-{word}") == int(count) or undrawn, (paper.key, word)
+    assert sum(len(re.findall(r"c-dot w-", str(picture))) for _, picture, _ in found["papers"]) > 20
 
 
 def test_the_style_knows_every_mark() -> None:

@@ -89,6 +89,27 @@ def test_words_and_filters_choose_and_the_address_keeps_it(open_page: Open) -> N
     assert again.locator("#found-claims").inner_text().startswith(f"{number} of ")
 
 
+@needs("sections/paper_tables")
+def test_what_was_searched_for_stays_until_it_is_cleared(open_page: Open) -> None:
+    """A link to the list keeps the words; an address that names others closes an open card, and shows them."""
+    page = open_page(fragment="#claims?q=pgd", unfolded=False)
+    page.locator("#claims-table tbody tr").first.wait_for()
+    page.locator("nav a[href='#claims']").click()
+    assert page.get_by_label("Search").input_value() == "pgd"
+    assert page.url.endswith("#claims?q=pgd")
+    page.locator("#claims-table td.figures a").first.click()
+    page.locator("dialog .card").wait_for()
+    # The first button copies the first command, and says whose it is.
+    copy = page.locator("#panel-copy button").inner_text()
+    headings = page.locator("dialog .card h4").all_inner_texts()
+    assert copy.removeprefix("Copy command: ") in headings
+    page.evaluate("location.hash = '#claims?q=fgsm'")
+    until(page, "!document.querySelector('dialog').open")
+    until(page, "document.querySelector('#finder [name=q]').value === 'fgsm'")
+    rows = page.locator("#claims-table tbody tr")
+    assert all("FGSM" in text for text in rows.all_inner_texts())
+
+
 def test_a_click_sorts_by_number_and_another_turns_it(open_page: Open) -> None:
     page = open_page(unfolded=False)
     page.locator("#more-claims").click()

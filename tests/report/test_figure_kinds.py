@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.ours import cases_here, here
+from tests.ours import cases_here, here, needs
 
 from reproof.claims.vocabulary import variant_of
-from reproof.figures.kinds import attack_order, baselines, strong_ascents, trains_plainly
+from reproof.figures.kinds import attack_order, baselines, papers_attack, strong_ascents, trains_plainly
 
 KINDS = {
     "random_noise",
@@ -31,6 +31,13 @@ def test_attacks_stand_from_noise_to_the_worst_case() -> None:
 def test_noise_and_the_strong_ascent_are_told_from_the_rest() -> None:
     assert baselines(KINDS) == set(here("attacks", "random_noise"))
     assert strong_ascents(KINDS) == {"pgd"}
+
+
+@needs("attacks/pgd", "attacks/fgsm")
+def test_the_papers_attack_is_pgd_as_its_plain_entry_has_it() -> None:
+    assert papers_attack(["worst_case", "pgd_longer", "pgd", "autoattack", "fgsm"]) == "pgd"
+    assert papers_attack(["fgsm", "worst_case", "square"]) == "fgsm"
+    assert papers_attack(["vanished", "worst_case"]) == "vanished"
 
 
 TRAININGS = [

@@ -1048,9 +1048,9 @@ def test_unmeasured_claims_share_a_card_and_keep_their_own_part(open_page: Open)
     page = open_page(fragment="#cell-invented_other.17")
     page.locator("[id='cell-invented_other.17'] a").click()
     card = squeezed(page.locator("dialog .card").inner_text())
-    assert card.startswith("Invented other 2002, Table III: not measured")
+    assert card.startswith("Invented other 2002, Table III: CIFAR-10, Ours")
     for part in (
-        "Superimposition (β = 2, 4) was not built in this study; data set CIFAR-10 is not in this study.",
+        "Not measured: superimposition (β = 2, 4) was not built in this study; data set CIFAR-10 is not in this study.",
         "claimed 44.4 %",
         "superimposition (β = 2, 4), trained on PGD examples, ResNet-32, CIFAR-10, MIM, ε = 0.3, black-box, "
         "made on 3 VGG-13 and ResNet-50 with PGD training",
@@ -1087,6 +1087,19 @@ def test_unfolded_tables_scroll_inside_their_own_box(open_page: Open, real_paper
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     wide = page.locator(".scroll", has=page.locator("#table-mustafa_pcl-table-2"))
     assert wide.evaluate("(e) => e.scrollWidth > e.clientWidth + 300")
+    # It fades out at the edge over which more lies, and its head stays when it is scrolled.
+    fades = "(e) => getComputedStyle(e).maskImage !== 'none'"
+    assert wide.evaluate(fades)
+    top = wide.evaluate(
+        "(e) => { e.scrollTo(e.scrollWidth, 400);"
+        " return e.querySelector('thead').getBoundingClientRect().top - e.getBoundingClientRect().top; }"
+    )
+    assert abs(top) <= 2
+    assert wide.evaluate("(e) => e.scrollTop") > 100
+    until(
+        page, "!document.querySelector('#table-mustafa_pcl-table-2').parentElement.classList.contains('cut')"
+    )
+    assert not wide.evaluate(fades)
     bar = page.locator("#tables-mustafa_pcl nav.sub")
     assert bar.evaluate("(e) => e.scrollWidth > e.clientWidth")
     bar.locator("a").last.focus()

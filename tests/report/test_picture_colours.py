@@ -1,4 +1,4 @@
-"""The colours of the pictures of claims: told apart by the colour-blind, and from the page behind them."""
+"""The colours of the pictures of claims: told apart by the colour-blind, in grey, and from the page behind them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ DEFICIENCIES = {
         [-0.078411, 0.930809, 0.147602],
         [0.004733, 0.691367, 0.3039],
     ],
+    "grey": [[0.2126, 0.7152, 0.0722]] * 3,
 }
-"""What linear RGB looks like (G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, IEEE TVCG 2009, severity 1)."""
+"""What linear RGB looks like (G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, IEEE TVCG 2009, severity 1), and
+printed without colour."""
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 STYLE = (Path(pictures.__file__).parent / "style.css").read_text(encoding="utf-8")
 SCHEMES = {"light": STYLE.split("@media")[0], "dark": STYLE.split("prefers-color-scheme: dark")[1]}

@@ -75,6 +75,11 @@ KINDS = [
         "training’s adversarial epsilon: 8/255, not [0.1, 2/255]",
     ),
     (
+        Difference("defense.warmup_epochs", "0.142857143", "0.123456789"),
+        {},
+        "defense’s warmup epochs: 1/7, not 0.123",
+    ),
+    (
         Difference("training.adversarial.attack", "pgd", "fgsm"),
         {},
         "training’s adversarial attack: PGD, not FGSM",

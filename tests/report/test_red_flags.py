@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 from made_up_study import frame
 from playwright.sync_api import Page
+from tests.ours import needs
 from tests.unfolded import unfolded
 
 from reproof.diagnostics.sanity_check import CHECKS
+from reproof.reference import Reference
 from reproof.report import ReportData, render
 from reproof.report.contents import empty
+from reproof.report.hampered import hampered
 from reproof.report.sections.red_flags import flag_table
 from reproof.report.shared import Shared
 
@@ -80,6 +83,50 @@ def test_checks_are_told_by_model_and_by_gate(study: ReportData) -> None:
     assert first.counts == (("raised", "⚑", 2), ("passed", "✓", len(GATES) - 3), ("not checked", "○", 1))
     assert [cell.gate for cell in first.cells if cell] == list(GATES)
     assert {check.noticed for check in first.checks} == {""}
+
+
+def flag(model: str, gate: str, evidence: str, rows: str, raised: bool = True) -> dict[str, object]:
+    return {"model": model, "gate": gate, "raised": raised, "evidence": evidence, "rows": rows}
+
+
+@needs("attacks/pgd", "attacks/bim", "attacks/fgsm")
+def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> None:
+    """Of two attacks that are compared the weaker one; of a check of one attack alone every one that it names."""
+    plain = flag(
+        "model_1",
+        "adaptive_vs_plain",
+        "White-box PGD at ε = 0.3 leaves 9 of 10 images standing, adaptive BIM at ε = 0.3 leaves 0.",
+        "adaptive bim epsilon=0.3; white_box fgsm epsilon=0.3; white_box pgd epsilon=0.3",
+    )
+    longer = flag(
+        "model_2",
+        "more_steps",
+        "White-box PGD at ε = 0.3 leaves 9 of 10, white-box PGD converged at ε = 0.3 leaves 1.",
+        "white_box pgd epsilon=0.3; white_box pgd_converged epsilon=0.3",
+    )
+    alone = flag(
+        "ours",
+        "zero_gradients",
+        "Where white-box BIM begins.",
+        "white_box bim epsilon=0.1; white_box fgsm c=1",
+    )
+    quiet = flag("model_3", "more_steps", "All is well.", "white_box pgd epsilon=0.3", raised=False)
+    about = {"title": "Large", "budget": "", "models": {"ours": {"title": "Ours, large"}}}
+    run = Reference("large", about, {"red_flags": frame("red_flags", [alone])}, {})
+    data = dataclasses.replace(study, flags=frame("red_flags", [plain, longer, quiet]), references=[run])
+    found = hampered(data)
+    assert found.columns == ("this run", "Large")
+    assert {one.title: [each.models for each in one.runs] for one in found.attacks} == {
+        "White-box PGD": [2, 0],
+        "White-box FGSM": [1, 1],
+        "White-box BIM": [0, 1],
+    }
+    checks = {one.title: [dict(each.checks) for each in one.runs] for one in found.attacks}
+    assert checks["White-box PGD"][0] == {
+        "Adaptive against plain": ("Defense number 1",),
+        "More steps": ("Defense number 2",),
+    }
+    assert checks["White-box BIM"][1] == {"Zero gradients": ("Ours, large",)}
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:

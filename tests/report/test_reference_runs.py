@@ -13,7 +13,7 @@ import pytest
 from made_up_study import frame, rows_of
 from playwright.sync_api import Page
 from tests.ours import needs
-from tests.unfolded import unfolded
+from tests.unfolded import expanded, unfolded, unpacked
 
 from reproof import csv_tables
 from reproof.judging.difference import Difference, dump
@@ -177,7 +177,9 @@ def test_of_two_comparable_runs_the_one_with_more_seeds_stands_beside_the_claim(
     one = large("b")
     three = one.tables["summary"].assign(seeds=3, value_min=0.1, value_max=0.146)
     one = with_table(one, "summary", three.astype({"seeds": "Int64"}))
-    for order in ((large("a"), one), (one, large("a"))):
+    other = large("a")
+    other = with_table(other, "verdicts", other.tables["verdicts"].assign(seed_words=""))
+    for order in ((other, one), (one, other)):
         found = ReferenceClaims(with_runs(data, *order)).best("made_up.6")
         assert found is not None
         assert found.seeds == "3 seeds: 10.0 to 14.6"
@@ -301,6 +303,41 @@ def test_what_all_claims_of_a_model_differ_in_is_said_once(data: ReportData) -> 
     (view,) = build(Shared(with_runs(data, with_table(run, "verdicts", frame("verdicts", rows)))))["runs"]
     assert view.papers[0].models == [("Ours, large", "epochs: 20 of 350")]
     assert [differences for _, differences in view.papers[0].claims] == ["", "images: 40 of 100", ""]
+
+
+@needs("sections/paper_tables")
+def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData) -> None:
+    """Claim 9 has grade A in the reference run and C in this one; claim 6 grade A here, and B there."""
+    html = render(with_runs(data, large()))
+    cards, text = unpacked(html, "cards"), unfolded(html)
+    for number, first, value, beside in (
+        (9, "Reference run: Large digits, budget paper", "50.0", "this run"),
+        (6, f"This run: {data.title}", "37.5", "reference"),
+    ):
+        runs = expanded(cards["pool"], cards["cards"][f"card-claim-made_up.{number}"])[-1]
+        evidence = [heading for heading, *_ in runs if heading.startswith(("Reference run", "This run"))]
+        assert evidence[0] == first
+        assert len(evidence) == 2
+        cell = text.split(f'id="cell-made_up.{number}"')[1].split("</td>")[0]
+        assert f'<span class="value">{value}</span>' in cell
+        assert beside in cell.split("</a>", 1)[1]
+        brief = html.split(f'id="cell-made_up.{number}"')[1].split("<td")[0]
+        assert value in brief.split(";")[0]
+
+
+@needs("sections/run_again", "sections/paper_tables")
+def test_a_headline_of_a_reference_run_is_the_example_of_how_to_make_one_again(data: ReportData) -> None:
+    from reproof.report.sections import run_again
+
+    paper = data.papers[0].model_copy(update={"headlines": ("made_up.7", "made_up.6")})
+    shown = run_again.build(Shared(with_runs(dataclasses.replace(data, papers=[paper]), large())))[
+        "reference"
+    ]
+    assert shown.command == f"{about()['command']} --force {STUDY}/outcomes/ours/seed0/white.parquet"
+    assert (shown.measured, shown.run) == ("12.3 % [11.0–13.0]", "Large digits, budget paper")
+    own = run_again.build(Shared(with_runs(data)))
+    assert own["reference"] is None
+    assert own["command"].startswith("snakemake --cores all --force results/made_up/")
 
 
 def test_a_page_without_reference_runs_has_no_such_section(data: ReportData) -> None:

@@ -126,7 +126,7 @@ def test_the_page_as_it_is_has_no_dangling_link(html: str) -> None:
 
 
 ORDER = (
-    "fell claims tables references independent run found statements contradictions interpretations figures strongest "
+    "claims tables references independent fell run found statements contradictions interpretations figures strongest "
     "matrix classes flags checklist transfer again provenance verdicts glossary"
 )
 

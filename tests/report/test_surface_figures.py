@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from made_up_study import frame
 from matplotlib.figure import Figure
+from tests.ours import needs
 
 from reproof.errors import ArtifactError
 from reproof.figures import draw as figures_draw
@@ -328,13 +329,31 @@ def test_a_curve_reaches_the_largest_budget_and_chance_lies_across(curves: list[
     assert sorted(labels) == ["PGD", "chance level"]
 
 
-def test_no_two_of_twenty_attacks_look_alike(curves: list[tuple[str, Figure]]) -> None:
-    summary = [row for n in range(20) for row in curve_rows(f"attack_{n:02}", {0.1: 0.5, 0.2: 0.4})]
+@needs("attacks/pgd")
+def test_of_many_attacks_a_panel_shows_two_in_full(curves: list[tuple[str, Figure]]) -> None:
+    summary = [row for n in range(18) for row in curve_rows(f"attack_{n:02}", {0.1: 0.5, 0.2: 0.4})]
+    summary += curve_rows("pgd_longer", {0.1: 0.3, 0.2: 0.1}) + curve_rows("pgd", {0.1: 0.4, 0.2: 0.2})
+    summary += curve_rows("worst_case", {0.1: 0.2, 0.2: 0.0}, setting="all")
     robustness.accuracy_against_epsilon(frame("summary", summary), {"m": "M"}, "white_box")
     panel = curves[0][1].axes[0]
-    handles: list[Any] = panel.get_legend_handles_labels()[0]
-    looks = {(handle[0].get_color(), handle[0].get_marker()) for handle in handles}
-    assert len(looks) == 20
+    assert set(panel.get_legend_handles_labels()[1]) == {"PGD", "Worst case", "other attacks"}
+    faint = [line for line in panel.get_lines() if line.get_alpha() is not None]
+    assert len(faint) == 19
+    assert {line.get_label() for line in faint} == {"other attacks"}
+
+
+@needs("attacks/pgd")
+def test_panels_in_which_the_worst_case_lies_farthest_below_come_first(
+    curves: list[tuple[str, Figure]],
+) -> None:
+    left = {"near": 0.35, "far": 0.0, "middle": 0.2}
+    summary = []
+    for model, value in left.items():
+        summary += curve_rows("pgd", {0.1: 0.4, 0.2: 0.2}, model=model)
+        summary += curve_rows("worst_case", {0.1: value, 0.2: value / 2}, setting="all", model=model)
+    titles = {model: model.title() for model in left}
+    robustness.accuracy_against_epsilon(frame("summary", summary), titles, "white_box")
+    assert [panel.get_title() for panel in curves[0][1].axes] == ["Far", "Middle", "Near"]
 
 
 def test_images_made_on_several_models_are_named_by_all_of_them(curves: list[tuple[str, Figure]]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import types
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reproof import cli, reference
+from reproof import artifacts, cli, reference
 from reproof.csv_tables import KEY, RECORDS, SCHEMAS
 from reproof.errors import ArtifactError
 from reproof.judging.difference import load
@@ -96,3 +97,30 @@ def test_the_command_judges_anew_and_says_what_changed(
     assert undecided[1] > undecided[0], "wider intervals decide less"
     assert cli.main(["reference", "--judge", "nothing"]) == 1
     assert "about.json is missing" in capsys.readouterr().err
+
+
+def test_numbers_that_left_their_interval_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reference.read(ROOT / NAMES[0])
+    summary = found.tables["summary"].assign(study="renamed")
+    counted = int((summary["total"].notna() & summary["low"].notna()).sum())
+    assert counted > 100
+    assert reference.compare(found, summary) == (counted, [])
+    place = summary.index[summary["total"].notna() & (summary["high"] < 0.9)][0]
+    row = summary.loc[place]
+    summary.loc[place, "value"] = row["high"] - 1e-6
+    assert reference.compare(found, summary) == (counted, []), "inside"
+    summary.loc[place, "value"] = row["high"] + 0.01
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    (tables / "summary.csv").write_text(SCHEMAS["summary"].text(summary), encoding="utf-8")
+    listed = {
+        "sha256": artifacts.sha256(tables / "summary.csv"),
+        "bytes": (tables / "summary.csv").stat().st_size,
+    }
+    artifacts.write_json(tables / "record.json", {"files": {"summary.csv": listed}})
+    monkeypatch.chdir(ROOT.parent)
+    plan = types.SimpleNamespace(table_path=lambda kind: str(tables / f"{kind}.csv"))
+    line, told = reference.moved(plan, NAMES[0]).splitlines()
+    assert line.startswith(row["model"])
+    assert line.endswith(f"was {row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}]")
+    assert told.startswith(f"{counted:,} numbers are in both, 1 of them outside")

@@ -85,8 +85,8 @@ def anomalies(papers: Sequence[Paper]) -> list[Anomaly]:
     return [*_unequal(papers), *(found for paper in papers for found in _in_paper(paper))]
 
 
-def uncovered(papers: Sequence[Paper]) -> list[Anomaly]:
-    """Return the anomalies of which no contradiction's `cells` name both claims."""
+def uncovered(papers: Sequence[Paper], every: Sequence[Anomaly] | None = None) -> list[Anomaly]:
+    """Return the anomalies of which no contradiction's `cells` name both claims. every: all of them, if at hand."""
     covered = []
     for paper in papers:
         for contradiction in paper.contradictions:
@@ -94,7 +94,7 @@ def uncovered(papers: Sequence[Paper]) -> list[Anomaly]:
                 covered.append({claim.claim_id for claim in select(contradiction.cells, paper, papers)})
     return [
         found
-        for found in anomalies(papers)
+        for found in (anomalies(papers) if every is None else every)
         if not any(found.first.claim_id in ids and found.second.claim_id in ids for ids in covered)
     ]
 

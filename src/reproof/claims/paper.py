@@ -63,6 +63,20 @@ class Unmeasurable(Settings):
     reason: str = Field(min_length=1)
 
 
+class PaperFigure(Settings):
+    """A figure of the paper of which the same is drawn here, and what is printed of it."""
+
+    name: str = Field(min_length=1)
+    shows: str
+    """In our own words."""
+    drawn: tuple[str, ...] = Field(min_length=1)
+    """How the names of our figures begin that show the same."""
+    claims: tuple[str, ...] = ()
+    """Patterns of claim ids, `*` for any text: the numbers that are printed of it."""
+    statements: tuple[str, ...] = ()
+    """Keys of the statements about it."""
+
+
 class Statement(Settings):
     """A comparison that the prose makes, judged over cells: as printed, and as measured."""
 
@@ -134,6 +148,7 @@ class Paper(Settings):
     contradictions: tuple[Contradiction, ...]
     statements: tuple[Statement, ...] = ()
     unmeasurable: tuple[Unmeasurable, ...] = ()
+    figures: tuple[PaperFigure, ...] = ()
     claims: tuple[Claim, ...]
 
     def not_built(self) -> dict[str, list[str]]:
@@ -227,6 +242,14 @@ def _check_references(folder: Path, paper: Paper, read: Sequence[Paper]) -> None
         for position, found in enumerate(paper.contradictions)
         for pattern in found.cells
     ]
+    for position, figure in enumerate(paper.figures):
+        named += [(f"figures.{position}.claims", pattern) for pattern in figure.claims]
+        keys = [statement.key for statement in paper.statements]
+        for key in figure.statements:
+            if key not in keys:
+                raise ClaimError(
+                    f"{path}: figures.{position}.statements: {key!r} is unknown{nearest(key, keys)}"
+                )
     for position, statement in enumerate(paper.statements):
         named += [(f"statements.{position}.left", pattern) for pattern in statement.left]
         named += [(f"statements.{position}.right", pattern) for pattern in statement.right]

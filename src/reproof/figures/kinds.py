@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reproof import registry
+from reproof import registry, wording
 from reproof.claims.vocabulary import variant_of
 from reproof.settings.baseline import CLEAN, UNDEFENDED
+from reproof.settings.table_words import WORST_CASE
 
 
 def attack_order(name: str) -> tuple[int, str]:
@@ -35,6 +36,21 @@ def strong_ascents(kinds: Iterable[str]) -> set[str]:
         if (declared := registry.attack(kind)) is not None
         and (declared.follows_gradients() and declared.iterative and declared.randomised)
     }
+
+
+def papers_attack(names: Iterable[str]) -> str:
+    """Return the attack that stands for what papers attack with: PGD as its config entry of that name has it.
+
+    Of several entries of a kind the shortest name is the plain one; without PGD the strongest of attack_order.
+    """
+    found = [name for name in names if name != WORST_CASE]
+    strong = [name for name in found if strong_ascents([wording.kind_of(name)])]
+    gradients = [name for name in found if attack_order(name)[0] < 3]
+    return (
+        min(strong, key=lambda name: (len(name), name))
+        if strong
+        else max(gradients or found, key=attack_order)
+    )
 
 
 def trains_plainly(defense: str) -> bool:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, MultipleLoc
 
 from reproof import wording
 from reproof.figures import parameters
-from reproof.figures.kinds import attack_order
+from reproof.figures.kinds import attack_order, papers_attack
 from reproof.figures.style import (
     DASHES,
     INK,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FAR = 0.5
 """Curves that reach so far are drawn over the root of epsilon: otherwise all that happens lies in a corner."""
 _CURVE = ["epsilon", "value", "low", "high"]
+WORST_CASE_WORDS = " The thick line counts an image only if no attack of the study fooled it."
 _LINE = 0.165
 """Inches between the lines of a list of models."""
 
@@ -47,10 +48,11 @@ def accuracy_against_epsilon(
     chance: Mapping[str, float] | None = None,
     norm: str = "linf",
 ) -> str | None:
-    """Draw accuracy against epsilon in one norm, a panel per model and a line per attack (as Mustafa Fig. 4).
+    """Draw accuracy against epsilon in one norm, a panel per model (as Mustafa Fig. 4), those that differ most first.
 
-    The thick line is the worst case per image; of a model that refuses images a dotted one is the share that no attack
-    made wrong and accepted. source: the model that black-box attacks were made on, or several
+    A panel shows the worst case per image and the papers' attack (kinds.papers_attack) in full, every other attack as
+    a faint line. The thick line is the worst case; of a model that refuses images a dotted one is the share that no
+    attack made wrong and accepted. source: the model that black-box attacks were made on, or several
     joined by `+` where they were made on all of them at once. chance: model -> accuracy at chance level, in [0, 1],
     drawn as a line across. None where no attack of this setting was measured at two budgets.
     """
@@ -66,16 +68,21 @@ def accuracy_against_epsilon(
     kept = _curves(_points(mistaken, setting, source, norm), ["model"])
     starts = _curves(clean.drop_duplicates("model", keep="last"), ["model"])
     models = [model for model in titles if (points["model"] == model).any()]
-    attacks = sorted(points["attack"].unique(), key=attack_order)
+    own = {model: papers_attack(attack for name, attack in curves if name == model) for model in models}
+    attacks = sorted(set(own.values()), key=attack_order)
+    models.sort(key=lambda model: -_gap(curves, model, own[model]))
     far = norm == "linf" and bool((points["epsilon"] >= FAR).any())
 
     def paint(figure: Figure) -> None:
         axes = panels(figure, len(models), sharey=True)
         for panel, model in zip(axes, models, strict=True):
             start = starts.get((model,), np.empty((0, len(_CURVE))))
-            for position, attack in enumerate(attacks):
-                if (model, attack) in curves:
-                    _paint_curve(panel, attack, np.concatenate([start, curves[model, attack]]), position)
+            lines = {
+                attack: np.concatenate([start, one])
+                for (name, attack), one in curves.items()
+                if name == model
+            }
+            _paint_lines(panel, lines, own[model], attacks.index(own[model]))
             if (model,) in kept:
                 _paint_kept(panel, kept[model,])
             if chance is not None and model in chance:
@@ -86,17 +93,23 @@ def accuracy_against_epsilon(
             panel.set_ylabel("accuracy, %")
         legend(figure, axes)
 
-    worst_case_words = " The thick line counts an image only if no attack of the study fooled it."
     return render(
         "_".join(filter(None, ("accuracy_against_epsilon", setting, source, norm if norm != "linf" else ""))),
         f"Accuracy against ε, {_words(setting, source, norm, titles)}",
-        "Each panel is a model, each line an attack, from no attack at ε = 0 to the largest budget measured. "
-        "Bars are 95 % intervals."
-        + (" The axis grows with the root of ε." if far else "")
-        + (worst_case_words if setting == "white_box" else "")
-        + (" A refused image is not right; the dotted line counts it as held." if kept else ""),
+        _caption(_named(curves, attacks), setting, far=far, kept=bool(kept)),
         paint,
         panel_size(len(models)),
+    )
+
+
+def _caption(named: Sequence[str], setting: str, *, far: bool, kept: bool) -> str:
+    return (
+        f"Each panel is a model. In full: {wording.listed(named)}; faint: every other attack, from no attack at ε = 0 "
+        "to the largest budget. The panels in which these differ most, or that differ most from the others, come "
+        "first. Bars are 95 % intervals."
+        + (" The axis grows with the root of ε." if far else "")
+        + (WORST_CASE_WORDS if setting == "white_box" else "")
+        + (" A refused image is not right; the dotted line counts it as held." if kept else "")
     )
 
 
@@ -146,6 +159,45 @@ def _paint_curve(panel: Axes, attack: str, curve: NDArray[np.float64], position:
         capsize=0,
         label=wording.attack(attack),
         zorder=3 if worst else 2,
+    )
+
+
+def _paint_lines(panel: Axes, lines: Mapping[str, NDArray[np.float64]], own: str, position: int) -> None:
+    """Draw the papers' attack and the worst case in full, the others faintly. lines: attack -> (N, 4), see `_curves`.
+
+    position: that of the papers' attack in the legend.
+    """
+    for attack, line in lines.items():
+        if attack not in (own, WORST_CASE):
+            _paint_other(panel, line)
+    for attack in (own, WORST_CASE):
+        if attack in lines:
+            _paint_curve(panel, attack, lines[attack], position)
+
+
+def _named(curves: Mapping[tuple[str, ...], object], attacks: Sequence[str]) -> list[str]:
+    """Return what is drawn in full, in words."""
+    worst = ["the worst case per image"] if any(attack == WORST_CASE for _, attack in curves) else []
+    return [*worst, *(f"{wording.attack(attack)} as its entry in the study has it" for attack in attacks)]
+
+
+def _gap(curves: Mapping[tuple[str, ...], NDArray[np.float64]], model: str, own: str) -> float:
+    """Return how far the papers' attack lies above the worst case at most; without a worst case, from the middle."""
+    curve = curves.get((model, own))
+    if curve is None:
+        return 0.0
+    worst = curves.get((model, WORST_CASE))
+    if worst is None:
+        ends = [found[-1, 1] for (_, attack), found in curves.items() if attack == own]
+        return float(abs(curve[-1, 1] - np.median(ends)))
+    below = dict(worst[:, :2])
+    return max((value - below[epsilon] for epsilon, value in curve[:, :2] if epsilon in below), default=0.0)
+
+
+def _paint_other(panel: Axes, curve: NDArray[np.float64]) -> None:
+    """Draw an attack that is there for comparison. curve: (N, 4), see `_curves`."""
+    panel.plot(
+        curve[:, 0], 100 * curve[:, 1], color=INK, alpha=0.25, linewidth=0.8, label="other attacks", zorder=1
     )
 
 

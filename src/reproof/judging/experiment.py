@@ -125,13 +125,15 @@ def _of_settings(
         known, here = stated.get(name), model.settings.get(name)
         if known is None:
             yield Difference(name, text(here), "", grade_of(name))
-        elif name in model.settings or known.value is not None:
-            share = _share_of_epochs(name, here, model.epochs)
-            readings = known.readings(model.settings)
-            if not any(
-                normal(share) == normal(_share_of_epochs(name, there, _epochs(stated))) for there in readings
-            ):
-                yield Difference(name, text(here), text(readings[0]), grade_of(name, known))
+        elif (name in model.settings or known.value is not None) and not as_stated(name, model, stated):
+            yield Difference(name, text(here), text(known.readings(model.settings)[0]), grade_of(name, known))
+
+
+def as_stated(name: str, model: ModelFacts, stated: Mapping[str, Stated]) -> bool:
+    """Say whether a model's setting is what the paper states, or one of the readings. name: one that is stated."""
+    here = normal(_share_of_epochs(name, model.settings.get(name), model.epochs))
+    readings = stated[name].readings(model.settings)
+    return here in [normal(_share_of_epochs(name, there, _epochs(stated))) for there in readings]
 
 
 def _of_published(claim: Claim, model: ModelFacts, stated: Mapping[str, Stated]) -> Iterator[Difference]:

@@ -86,7 +86,7 @@ class PaperAnswer:
     title: str
     thesis: str
     short: str
-    """The verdict in a few words."""
+    """The verdict in a few words: how `counted` fell."""
     verdict: tuple[str, ...]
     """The verdict in sentences, the weightiest first."""
     tally: Tally
@@ -94,6 +94,8 @@ class PaperAnswer:
     headlines: tuple[Headline, ...]
     evidence: tuple[Evidence, ...]
     """Of every claim that was measured on its own data set."""
+    counted: tuple[Evidence, ...]
+    """Of those that `short` counts: on its own defense, attacked directly, or of all where none of these was judged."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _of_paper(paper: Paper, data: ReportData, best: BestEvidence) -> PaperAnswer
     evidence = [found for claim in own if (found := best.of(claim)) is not None]
     tally = _tally(own, best)
     direct = attacked_directly(own)
+    chosen = {claim.claim_id for claim in (direct if _judged(_tally(direct, best)) else own)}
     claims = {claim.claim_id: claim for claim in own}
     headlines = tuple(_headline(claims[key], data, best) for key in paper.headlines)
     return PaperAnswer(
@@ -164,6 +167,7 @@ def _of_paper(paper: Paper, data: ReportData, best: BestEvidence) -> PaperAnswer
         tally=tally,
         headlines=headlines,
         evidence=tuple(evidence),
+        counted=tuple(one for one in evidence if one.claim.claim_id in chosen),
     )
 
 

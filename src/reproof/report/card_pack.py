@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from reproof.claims.claim import Claim
+from reproof.report import others
 from reproof.report.cards import Card, CardRun, RecordCard
+from reproof.report.evidence import THIS_RUN
 from reproof.report.packing import Pool
+from reproof.report.recipes import Recipes
 from reproof.report.reference_claims import ReferenceClaim
 from reproof.report.shared import Shared
 
@@ -18,10 +23,10 @@ def card_pack(shared: Shared) -> dict[str, Any]:
     facts, files written and files read. The page's script reads them in this order.
     """
     pool = Pool()
-    references = _of_references(shared)
+    claims = ClaimRuns(shared)
     cards: dict[str, int] = {}
     for card in shared.cards.cards.values():
-        for name, told in _told(card, references):
+        for name, told in _told(card, claims):
             cards[name] = pool.add(told)
     records = {record.id: pool.add(_record(record)) for record in shared.cards.records()}
     shared_items, roots = pool.packed([*cards.values(), *records.values()])
@@ -32,54 +37,82 @@ def card_pack(shared: Shared) -> dict[str, Any]:
     }
 
 
-def _told(card: Card, references: Mapping[str, CardRun]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _told(card: Card, claims: ClaimRuns) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yield a card under its id; one that many claims share, under the id of each claim's part."""
     ordinal = str(card.ordinal)
     for reason, parts in card.groups.items():
         for part in parts:
-            runs = (*_extra(references, part.id), *card.runs)
-            title = f"{card.title}: {part.title}"
-            yield part.id, (title, ordinal, card.stale, reason, part.facts, _runs(runs))
+            first, last = claims.around(part.claim)
+            own = [CardRun(f"This run: {claims.title}", (("verdict", reason),), ())] if first else []
+            runs = [*first, *own, *card.runs, *last]
+            yield (
+                part.id,
+                (
+                    f"{card.title}: {part.title}",
+                    ordinal,
+                    card.stale,
+                    "" if first else reason,
+                    part.facts,
+                    _runs(runs),
+                ),
+            )
     if not card.groups:
-        runs = (*_extra(references, card.id), *card.runs)
-        yield card.id, (card.title, ordinal, card.stale, "", card.facts, _runs(runs))
+        first, last = claims.around(card.claim) if card.claim else ([], [])
+        yield card.id, (card.title, ordinal, card.stale, "", card.facts, _runs([*first, *card.runs, *last]))
 
 
-def _extra(references: Mapping[str, CardRun], name: str) -> tuple[CardRun, ...]:
-    return (references[name],) if name in references else ()
-
-
-def _runs(runs: Iterable[CardRun]) -> list[tuple[Any, ...]]:
-    return [
+def _runs(runs: Iterable[CardRun]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(
         (
             run.heading,
             run.facts,
-            [(link.name, link.record, "stale" if link.stale else "") for link in run.chain],
+            tuple((link.name, link.record, "stale" if link.stale else "") for link in run.chain),
+            "folded" if run.folded else "",
         )
         for run in runs
-    ]
+    )
 
 
 def _record(record: RecordCard) -> tuple[Any, ...]:
     return record.paths, record.stale, record.facts, record.files, record.inputs
 
 
-def _of_references(shared: Shared) -> dict[str, CardRun]:
-    """Return what the best reference run measured of each claim, by the id of the claim's card."""
-    commands = {run.title: f"{run.about['command']} --force" for run in shared.data.references}
-    found = {}
-    for paper in shared.data.papers:
-        for claim in paper.claims:
-            told = shared.references.best(claim.claim_id)
-            if told is not None:
-                facts = tuple(_reference_facts(told, commands))
-                found[shared.cards.anchor(claim.claim_id)] = CardRun(f"Reference run: {told.run}", facts, ())
-    return found
+class ClaimRuns:
+    """What a claim's card shows around this run's measurement: reference runs, others' numbers, recipes.
+
+    What says most stands first (evidence.BestEvidence), whether it is this run's or a reference run's.
+    """
+
+    def __init__(self, shared: Shared):
+        self.title = shared.data.title
+        self._references = shared.references
+        self._judged = shared.paper_tables.judged
+        self._independent = shared.data.independent
+        self._recipes = Recipes(shared.data)
+        self._commands = {run.title: f"{run.about['command']} --force" for run in shared.data.references}
+        self._claims = {claim.claim_id: claim for paper in shared.data.papers for claim in paper.claims}
+
+    def around(self, claim_id: str) -> tuple[list[CardRun], list[CardRun]]:
+        """Return what stands before this run's measurement on a claim's card, and what stands after it."""
+        claim = self._claims[claim_id]
+        told = [list(self._reference(claim, each)) for each in self._references.of(claim_id)]
+        ahead = 1 if self._judged.evidence.elsewhere(claim) else 0
+        own = self._judged.row(claim_id)
+        recipe = [] if own is None else self._recipes.of(claim, own, THIS_RUN)
+        found = tuple(others.facts(claim, self._independent, self._judged.names))
+        published = [CardRun("Found by others", found, ())] if found else []
+        before, after = itertools.chain(*told[:ahead]), itertools.chain(*told[ahead:])
+        return list(before), [*recipe, *after, *published]
+
+    def _reference(self, claim: Claim, told: ReferenceClaim) -> Iterator[CardRun]:
+        facts = tuple(_reference_facts(told, self._commands[told.run]))
+        yield CardRun(f"Reference run: {told.run}", facts, ())
+        yield from self._recipes.of(claim, told.row, told.run)
 
 
-def _reference_facts(told: ReferenceClaim, commands: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _reference_facts(told: ReferenceClaim, command: str) -> Iterator[tuple[str, str]]:
     """Yield what a card says of a reference run's measurement."""
-    yield "measured", " ".join(filter(None, (told.measured, told.interval, told.seeds)))
+    yield "measured", " ".join(filter(None, (told.told, told.interval, told.seeds)))
     yield "verdict", f"{told.verdict.word}, grade {told.verdict.grade}"
     yield "model", told.model
     yield from told.facts
@@ -89,4 +122,4 @@ def _reference_facts(told: ReferenceClaim, commands: Mapping[str, str]) -> Itera
         yield "differs", "; ".join(told.differences)
     for file in told.files:
         yield "file", file
-        yield "command", f"{commands[told.run]} {file}"
+        yield "command", f"{command} {file}"

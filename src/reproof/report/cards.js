@@ -9,6 +9,7 @@ let opener = null;
 let visited = [];
 let byAddress = false;
 let isClosing = false;
+let openedFrom = "";
 
 const isCard = (id) => id.startsWith("card-") || id.startsWith("record-");
 
@@ -35,13 +36,19 @@ function expanded(pool, item) {
   return typeof item === "string" ? item : item.map((each) => expanded(pool, each));
 }
 
-function copyButton(text) {
-  const button = element("button", { type: "button", class: "copy", value: text }, "Copy command");
+function copyButton(text, of = "") {
+  const button = element("button", { type: "button", class: "copy", value: text }, `Copy command${of && `: ${of}`}`);
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(text);
     said.textContent = "Copied.";
   });
   return button;
+}
+
+// Return the button at a card's head: it copies the card's first command, and says whose it is.
+function firstCopy(button) {
+  const heading = button.closest("dl").previousElementSibling;
+  return copyButton(button.value, heading?.tagName === "H4" ? heading.textContent : "");
 }
 
 function factList(facts) {
@@ -73,7 +80,10 @@ function chainLine(chain) {
   return line;
 }
 
-function runParts([heading, facts, chain]) {
+function runParts([heading, facts, chain, folded]) {
+  if (folded) {
+    return [element("details", { class: "recipe" }, element("summary", {}, heading), factList(facts))];
+  }
   return [
     ...(heading ? [element("h4", {}, heading)] : []),
     factList(facts),
@@ -118,6 +128,12 @@ function recordElement([paths, stale, facts, files, inputs]) {
   );
 }
 
+// Return what a card's links lead to, for tools that look for it: the record itself is built when it is asked for.
+function targets(card) {
+  const ids = new Set([...card.querySelectorAll("a")].map((link) => decodeURIComponent(link.hash.slice(1))));
+  return [...ids].map((id) => element("span", { id, hidden: "" }));
+}
+
 async function showCard(id) {
   const { pool, cards, records } = await unpack("cards");
   const packedCard = cards[id] ?? records[id];
@@ -131,9 +147,9 @@ async function showCard(id) {
   }
   const content = expanded(pool, packedCard);
   const card = id in cards ? cardElement(content) : recordElement(content);
-  panelBody.replaceChildren(card);
+  panelBody.replaceChildren(card, ...targets(card));
   panelBack.hidden = visited.length < 2;
-  panelCopy.replaceChildren(...[...card.querySelectorAll(".copy")].slice(0, 1).map((one) => copyButton(one.value)));
+  panelCopy.replaceChildren(...[...card.querySelectorAll(".copy")].slice(0, 1).map(firstCopy));
   said.textContent = "";
   panel.setAttribute("aria-label", card.querySelector("h3").textContent.trim());
   if (!panel.open) {

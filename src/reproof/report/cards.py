@@ -45,6 +45,8 @@ class CardRun:
     facts: tuple[tuple[str, str], ...]
     """Term, text; the terms `command` and `file` are shown as code."""
     chain: tuple[ChainLink, ...]
+    folded: bool = False
+    """Whether the card shows its heading alone until it is unfolded."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Part:
     """What a card says of one claim only, where many claims share the rest."""
 
     id: str
+    claim: str
     title: str
     facts: tuple[tuple[str, str], ...]
 
@@ -70,6 +73,8 @@ class Card:
     """Reason -> the claims that it holds for."""
     beside: str = ""
     """What is shown with its number (LinkedNumber.beside)."""
+    claim: str = ""
+    """The claim that it is of; empty of any other number."""
 
     @property
     def stale(self) -> str:
@@ -156,8 +161,9 @@ class Cards:
         facts: Iterable[tuple[str, str]],
         runs: Iterable[CardRun],
         row: MeasuredRow | None = None,
+        claim: str = "",
     ) -> None:
-        card = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs))
+        card = Card(identity, len(self.cards) + 1, title, tuple(facts), tuple(runs), claim=claim)
         beside = numbers.unanswered(self._unanswered(row)) if row is not None else ""
         self.cards[identity] = replace(card, beside=beside)
 
@@ -180,15 +186,24 @@ class Cards:
         return self.cards[identity]
 
     def of_claim(
-        self, facts: Sequence[tuple[str, str]], claim_id: str, title: str, row: MeasuredRow | None, unit: str
+        self,
+        facts: Sequence[tuple[str, str]],
+        judged: Sequence[tuple[str, str]],
+        claim_id: str,
+        title: str,
+        row: MeasuredRow | None,
+        unit: str,
     ) -> Card:
-        """Return the card of a measured claim: what was printed, the verdict, and all that is behind the number."""
+        """Return the card of a measured claim: what was printed, and in `runs` what this run says of it.
+
+        facts: what the paper says. judged: what the verdict says of this run's measurement.
+        """
         identity = self.anchor(claim_id)
         if identity not in self.cards:
-            if row is None:
-                self._add(identity, title, facts, self._verdict_runs())
-            else:
-                self._add(identity, title, [*facts, *self._facts(row, unit)], self._runs(row, unit), row)
+            measured = [] if row is None else list(self._facts(row, unit))
+            own = CardRun(f"This run: {self.data.title}", (*measured, *judged), ())
+            seeds = self._verdict_runs() if row is None else self._runs(row, unit)
+            self._add(identity, title, facts, [own, *seeds], row, claim_id)
         return self.cards[identity]
 
     def of_unmeasured(
@@ -208,7 +223,9 @@ class Cards:
         if identity not in self.cards:
             self._add(identity, title, (), self._verdict_runs())
         card = self.cards[identity]
-        card.groups.setdefault(reason, []).append(Part(self.anchor(claim_id), title_of_part, tuple(facts)))
+        card.groups.setdefault(reason, []).append(
+            Part(self.anchor(claim_id), claim_id, title_of_part, tuple(facts))
+        )
         return card
 
     def anchor(self, claim_id: str) -> str:

@@ -12,7 +12,7 @@ from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import LOST, MEMBERS, METRICS, TEXT
-from reproof.report import numbers, others, reasons, shown_verdict
+from reproof.report import numbers, reasons, shown_verdict
 from reproof.report.cards import Cards
 from reproof.report.judged_claims import JudgedClaims
 from reproof.report.numbers import LinkedNumber
@@ -42,6 +42,8 @@ class ClaimCell:
     """How sure its place is, where it is not certain."""
     unit: str = ""
     """What it is, where most of its table is something else."""
+    elsewhere: bool = False
+    """Whether a reference run says more of it than this run: its measurement stands in front."""
 
 
 class ClaimCells:
@@ -70,6 +72,7 @@ class ClaimCells:
             verdict,
             copied=f"copied from {self.judged.origin(claim)}" if claim.copied else "",
             unit=unit,
+            elsewhere=self.judged.evidence.elsewhere(claim),
         )
         if verdict.word == "not claimed" and claim.printed != LOST and not claim.note:
             return cell
@@ -85,8 +88,9 @@ class ClaimCells:
         if cell.verdict.word == "not claimed":
             why = "not legible" if claim.printed == LOST else "the paper prints a dash"
         else:
-            why = "; ".join(clause.words for clause in clauses) or "no reason was recorded"
-            if not any(clause in said for clause in clauses):
+            words = "; ".join(clause.words for clause in clauses) or "no reason was recorded"
+            why = f"not measured: {words}"
+            if not cell.elsewhere and not any(clause in said for clause in clauses):
                 reason = _in_few_words(clauses, 120 if claim.table == TEXT else 44)
         card = self.cards.of_unmeasured(
             list(self._facts(paper, claim)),
@@ -94,19 +98,18 @@ class ClaimCells:
             _label(claim),
             why,
             [paper.key, claim.table],
-            f"{self._where(paper, claim)}: not measured",
+            self._where(paper, claim),
         )
         anchor = self.cards.anchor(claim.claim_id)
         return replace(cell, card=anchor, ordinal=card.ordinal, reason=reason)
 
     def _measured(self, cell: ClaimCell, paper: Paper, claim: Claim, row: Any) -> ClaimCell:
-        facts = [
-            *self._facts(paper, claim),
-            *shown_verdict.facts(row, claim),
-            *_differences(self.judged.clauses(claim)),
-        ]
+        facts = list(self._facts(paper, claim))
+        judged = [*shown_verdict.facts(row, claim), *_differences(self.judged.clauses(claim))]
         title = f"{self._where(paper, claim)}: {_label(claim)}"
-        card = self.cards.of_claim(facts, claim.claim_id, title, self.judged.measured(claim), claim.unit)
+        card = self.cards.of_claim(
+            facts, judged, claim.claim_id, title, self.judged.measured(claim), claim.unit
+        )
         unit = numbers.judged_in(row, claim)
         number = card.number(row.measured, row.low, row.high, unit)
         if unit == numbers.RATIO:
@@ -131,7 +134,6 @@ class ClaimCells:
             yield claim.certainty, CERTAINTIES[claim.certainty]
         if claim.note:
             yield "note", self.judged.worded(paper.note(claim))
-        yield from others.facts(claim, self.cards.data.independent, self.judged.names)
 
 
 def _differences(clauses: Iterable[Clause]) -> Iterable[tuple[str, str]]:

@@ -17,6 +17,7 @@ from reproof import csv_tables, wording
 from reproof.claims.independent import IndependentMeasurement
 from reproof.claims.paper import Paper
 from reproof.errors import ArtifactError
+from reproof.judging.study_facts import StudyFacts
 from reproof.reference import Reference
 
 
@@ -251,6 +252,8 @@ class ReportData:
     """Why this study is no verdict on the papers, in a box on top; empty for a study of their size."""
     stale: Mapping[str, str] = field(default_factory=dict)
     """Path of an artifact -> why it no longer fits the study or the code; what stands on it is marked."""
+    recipes: Mapping[str, StudyFacts] = field(default_factory=dict)
+    """Run, evidence.THIS_RUN or a reference run's title -> the settings of its models and attacks."""
     rerun: str = ""
     """The command that makes the whole page again."""
     references: Sequence[Reference] = ()

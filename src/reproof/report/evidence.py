@@ -14,6 +14,7 @@ from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import parts_of
 from reproof.report import numbers
 from reproof.report.contents import ReportData, rows
+from reproof.report.tally import Tally
 from reproof.settings.table_words import NO_ATTACK
 
 THIS_RUN = "this run"
@@ -79,25 +80,41 @@ class Evidence:
 class BestEvidence:
     """Finds the best evidence of each claim.
 
-    The better grade comes first, then more seeds, then this run before the reference runs: never the word. What was
-    measured on another data set than the claim's is no evidence of it.
+    The better grade comes first, then more seeds, then this run before the reference runs: never the word (`rank`).
+    What was measured on another data set than the claim's is no evidence of it.
     """
 
     def __init__(self, data: ReportData):
         known = {claim.claim_id: claim for paper in data.papers for claim in paper.claims}
         self._best: dict[str, Evidence] = {}
+        self._own = {row.claim_id: row for row in rows(data.verdicts)}
         for run, datasets, verdicts in _runs(data):
             for row in rows(verdicts):
                 claim = known.get(row.claim_id)  # the claims table may have changed since the run
                 if claim is None or claim.dataset not in datasets or not row.grade or claim.value is None:
                     continue
                 found, best = Evidence(claim, row, run), self._best.get(claim.claim_id)
-                if best is None or _rank(found) < _rank(best):
+                if best is None or rank(found.row) < rank(best.row):
                     self._best[claim.claim_id] = found
 
     def of(self, claim: Claim) -> Evidence | None:
         """Return the best evidence of a claim; None where nobody measured it on its own data set."""
         return self._best.get(claim.claim_id)
+
+    def elsewhere(self, claim: Claim) -> bool:
+        """Say whether a reference run has the best evidence of a claim, and not this run."""
+        best = self.of(claim)
+        return best is not None and best.run != THIS_RUN
+
+    def row(self, claim: Claim) -> Any | None:
+        """Return the row of verdicts.csv that says most of a claim: where there is no evidence, this run's, if any."""
+        best = self.of(claim)
+        return self._own.get(claim.claim_id) if best is None else best.row
+
+    def tally(self, claims: Iterable[Claim]) -> Tally:
+        """Return how the claims fell that their authors measured, each by its best evidence."""
+        own = [claim for claim in claims if claim.value is not None and not claim.copied]
+        return Tally.of(self.row(claim) for claim in own)
 
 
 def _runs(data: ReportData) -> Iterator[tuple[str, set[str], pd.DataFrame]]:
@@ -111,8 +128,9 @@ def _runs(data: ReportData) -> Iterator[tuple[str, set[str], pd.DataFrame]]:
         )
 
 
-def _rank(found: Evidence) -> tuple[str, int]:
-    return found.grade, -len(found.row.seed_words.split(", "))
+def rank(row: Any) -> tuple[str, int]:
+    """Return what sorts rows of verdicts.csv on one claim, the one that says most first."""
+    return row.grade or "D", -len(row.seed_words.split(", "))
 
 
 def own_claims(paper: Paper) -> list[Claim]:

@@ -61,19 +61,26 @@ function verdictMark(claim) {
   return mark;
 }
 
+// Return a number, and its interval below it.
+function measuredParts(text) {
+  const [number, interval] = text.split(" [");
+  return interval ? [number, " ", element("span", { class: "between" }, `[${interval}`)] : [number];
+}
+
 function claimRow(claim) {
   const about = `${claim.data}: ${claim.defense}, ${claim.attack}`;
   const verdictClass = `v-${claim.word.replaceAll(" ", "-")}`;
   const text = (content, kind = "figures") => element("td", { class: kind }, content || "–");
+  const number = (label, ...parts) => element("td", { class: "figures", "data-label": label }, ...parts);
   const place = element("a", { href: `#${claim.cell}` }, claim.place);
   return element(
     "tr",
     {},
     element("th", { scope: "row" }, place, element("span", { class: "small" }, claim.paper)),
-    text(claim.claimed),
-    element("td", { class: "figures" }, element("a", { href: `#${claim.card}` }, claim.measured || "why not")),
+    number("claimed", claim.claimed),
+    number("measured", element("a", { href: `#${claim.card}` }, ...measuredParts(claim.measured || "why not"))),
     element("td", { class: verdictClass }, verdictMark(claim)),
-    text(claim.left),
+    number("left", ...measuredParts(claim.left || "–")),
     text(about, "long"),
     text(claim.evidence, "whose"),
   );
@@ -90,6 +97,7 @@ async function listClaims() {
     `${found.length.toLocaleString("en")} of ${claims.length.toLocaleString("en")} claims` +
     (shown < found.length ? `; the first ${shown}:` : found.length ? ":" : ".");
   moreClaims.hidden = shown === found.length;
+  markCut(claimTable.parentElement);
   for (const heading of claimTable.querySelectorAll("[data-column]")) {
     const isSorted = sorting.replace("-", "") === heading.dataset.column;
     const order = sorting.startsWith("-") ? "descending" : "ascending";
@@ -156,6 +164,7 @@ function startFinder() {
 addFoldButtons(document.getElementById("tables"));
 document.querySelectorAll("table.sortable").forEach(makeSortable);
 buildUnfolded(document);
+markAllCut();
 if (finder) {
   startFinder();
 }

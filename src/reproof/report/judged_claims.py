@@ -16,6 +16,7 @@ from reproof.judging import difference
 from reproof.judging.difference import Difference
 from reproof.report import reasons
 from reproof.report.contents import MeasuredRow, ReportData, key_of, rows
+from reproof.report.evidence import BestEvidence
 from reproof.report.reasons import Clause
 from reproof.report.shown_verdict import ShownVerdict
 from reproof.report.tally import Tally
@@ -39,6 +40,7 @@ class JudgedClaims:
 
     def __init__(self, data: ReportData):
         self.names = data.paper_names
+        self.evidence = BestEvidence(data)
         self._verdicts = {row.claim_id: row for row in rows(data.verdicts)}
         self._clauses: dict[str, tuple[Clause, ...]] = {}
         keys = data.summary[list(csv_tables.KEY)].itertuples(index=False, name=None)

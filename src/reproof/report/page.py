@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from reproof import wording
@@ -25,7 +27,7 @@ from reproof.report.verdict_words import VERDICTS
 _FOLDER = Path(__file__).parent
 GROUPS = (
     (10, "The claims"),
-    (20, "This run"),
+    (19, "This run"),
     (30, "Paper by paper"),
     (40, "Attacks and diagnostics"),
     (60, "How it was made, and how to make it again"),
@@ -36,6 +38,26 @@ BYTES = 2_900_000
 """So large may the page become: figures are taken while there is room."""
 FIGURES = "{figures}"
 """Stands for the packed figures until it is known how much room is left for them."""
+
+
+class CompiledTemplates(BytecodeCache):
+    """Keeps templates as they were compiled, by name and content: a process that fills many pages compiles once."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a template what was compiled of the same source."""
+        code = self._codes.get((bucket.key, bucket.checksum))
+        if code is not None:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        self._codes[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+_COMPILED = CompiledTemplates()
 
 
 @dataclass(frozen=True)
@@ -109,6 +131,7 @@ def _environment(shared: Shared) -> Environment:
         loader=FileSystemLoader([_FOLDER / "templates", *sections.__path__]),
         autoescape=True,
         undefined=StrictUndefined,
+        bytecode_cache=_COMPILED,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -119,6 +142,7 @@ def _environment(shared: Shared) -> Environment:
         "counted": lambda things, noun: wording.counted(len(things), noun),
         "defense": wording.defense,
         "flat": flat,
+        "kept": kept,
         "setting": wording.setting,
         "training": wording.training,
         "worded": shared.paper_tables.judged.worded,
@@ -130,6 +154,12 @@ def _environment(shared: Shared) -> Environment:
         "verdicts": VERDICTS,
     }
     return environment
+
+
+def kept(text: str) -> str:
+    """Return a text whose numbers stay on a line with their unit, their symbol and the word that they count."""
+    text = re.sub(r"(?<=[\d.]) (?=%|(?:reproduced|lower|higher|undecided)\b)", "\N{NO-BREAK SPACE}", text)
+    return re.sub(r"(?<=\w) = (?=[\d.])", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", text)
 
 
 def flat(value: Any, prefix: str = "") -> str:

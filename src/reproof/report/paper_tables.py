@@ -56,7 +56,7 @@ class ShownTable:
     notes: tuple[str, ...]
     width: int
     tally: Tally
-    """How the claims of the authors' own fell."""
+    """How the claims of the authors' own fell, by the best evidence of each."""
     copied: int
     doubts: tuple[tuple[str, str, int], ...]
     """Mark, what it means, how many cells have it."""
@@ -100,7 +100,7 @@ class PaperTables:
             common["not measured"] += lacking
             sets = [clause.data_set for clause in lacking]
             listed = f"{', '.join(sets[:-1])} and {sets[-1]}"
-            notes = (*notes, f"Where not measured: the data sets {listed} are not in this study.")
+            notes = (*notes, f"Where not measured in this run: the data sets {listed} are not in this study.")
         groups = _grouped(claims)
         for group in groups:
             self._fill(group, paper, columns, cells, common, usual)
@@ -120,7 +120,7 @@ class PaperTables:
             groups,
             notes,
             len(columns) + 1 + bool(beside),
-            self.judged.tally(claims),
+            self.judged.evidence.tally(claims),
             sum(claim.copied for claim in claims),
             tuple((mark, words, doubts[mark]) for mark, words in CERTAINTIES.items() if doubts[mark]),
             bool(beside),
@@ -210,7 +210,7 @@ def _ordered(columns: Sequence[str], cells: Sequence[tuple[str, str]]) -> list[s
 
 def _notes(common: Mapping[str, Sequence[Clause]]) -> tuple[str, ...]:
     return tuple(
-        f"Where {kind}: {'; '.join(clause.words for clause in clauses)}."
+        f"Where {kind} in this run: {'; '.join(clause.words for clause in clauses)}."
         for kind, clauses in common.items()
         if clauses
     )

@@ -1,7 +1,8 @@
 """Small pictures of claims, as inline SVG in the page's own colours: claimed against measured, four numbers on a line.
 
 Colour is the verdict's word, and so is the place: below the diagonal is lower, above it higher. Shape is the grade:
-a disc of grade A, a diamond of B, a cross of C; what is undecided is hollow.
+a disc of grade A, a diamond of B, a cross of C; what is undecided is hollow. What the counts beside a picture leave out
+is faint and has no colour, so that marks and counts agree.
 """
 
 from __future__ import annotations
@@ -81,22 +82,28 @@ def _told(found: Evidence) -> str:
     )
 
 
-def scatter(name: str, key: str, drawn: Sequence[Dot], *, linked: bool) -> Markup:
-    """Return the picture of a paper's claims: claimed across, measured up. linked: each dot leads to its cell."""
+def scatter(name: str, key: str, drawn: Sequence[Dot], rest: Sequence[Dot] = (), *, linked: bool) -> Markup:
+    """Return the picture of a paper's claims: claimed across, measured up. linked: each dot leads to its cell.
+
+    rest: claims that are not counted beside the picture, faint and in no colour.
+    """
     judged = [dot for dot in drawn if dot.word in JUDGED]
-    others = [dot for dot in drawn if dot.word not in JUDGED]
+    others = [dot for dot in [*drawn, *rest] if dot.word not in JUDGED]
+    faint = [dot for dot in rest if dot.word in JUDGED]
     parts = [
         _axes("claimed, %", "measured, %"),
+        *(_dot(dot, "c-rest", linked=linked) for dot in faint),
         _path("c-cross", "".join(_cross(_x(dot.claimed), _y(dot.measured)) for dot in others)),
         _path(
             "c-interval",
             "".join(f"M{_x(dot.claimed):.1f} {_y(dot.high):.1f}V{_y(dot.low):.1f}" for dot in judged),
         ),
         _path("c-left", "".join(_bar(dot) for dot in judged if dot.left is not None)),
-        *(_dot(dot, linked=linked) for dot in judged),
+        *(_dot(dot, f"c-dot w-{dot.word}", linked=linked) for dot in judged),
     ]
     described = (
         f"Each of {len(judged)} judged claims at what was claimed (across) and measured (up). {_counts(judged)}"
+        + (f" {len(faint)} faint marks: its other judged claims." if faint else "")
         + (f" {len(others)} crosses: another experiment was measured." if others else "")
     )
     return Markup(
@@ -155,8 +162,8 @@ def shape(grade: str, x: float, y: float) -> str:
     return f"M{x - 4.5:.1f} {y:.1f}l4.5-4.5 4.5 4.5-4.5 4.5z" if grade == "B" else _cross(x, y)
 
 
-def _dot(dot: Dot, *, linked: bool) -> Markup:
-    mark = _path(f"c-dot w-{dot.word}", shape(dot.grade, _x(dot.claimed), _y(dot.measured)))
+def _dot(dot: Dot, name: str, *, linked: bool) -> Markup:
+    mark = _path(name, shape(dot.grade, _x(dot.claimed), _y(dot.measured)))
     told = Markup("<title>{}</title>{}").format(dot.words, mark)
     if not linked:
         return Markup("<g>{}</g>").format(told)

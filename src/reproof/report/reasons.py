@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 from reproof import wording
@@ -32,6 +33,8 @@ _SETTINGS = {
 """The first part of a difference in a setting, in words."""
 _VALUES = {"true": "yes", "false": "no", "[]": "none"}
 """Values of settings that tables write otherwise."""
+_DIGITS = re.compile(r"\d+\.\d{5,}")
+"""A decimal with more digits than anybody chooses."""
 _MEMBERS = {
     "": "a whole ensemble",
     MEMBER: "single members of an ensemble",
@@ -140,13 +143,13 @@ def _setting(kind: str) -> str:
 
 def _other(setting: str, here: str, there: str) -> str:
     """Return a setting's value beside the paper's: `0.01, not 0.1`."""
-    own, stated = _value(setting, here), _value(setting, there)
+    own, stated = value(setting, here), value(setting, there)
     if not there:
         return f"{own}, which the paper does not print"
     return f"{own}, where the paper has none" if there == "none" else f"{own}, not {stated}"
 
 
-def _value(setting: str, text: str) -> str:
+def value(setting: str, text: str) -> str:
     """Return a setting's value for people: a budget of 8/255 as such, an attack by its name, true as `yes`."""
     if text in _VALUES:
         return _VALUES[text]
@@ -154,7 +157,8 @@ def _value(setting: str, text: str) -> str:
     if name == "attack" and text != "none":
         return wording.attack(text)
     if name in ("epsilon", "epsilons", "step_size"):
-        text = re.sub(r"\d\.\d{5,}", lambda found: _levels(found.group()), text)
+        text = _DIGITS.sub(lambda found: _levels(found.group()), text)
+    text = _DIGITS.sub(lambda found: _share(found.group()), text)
     return _grouped(text).replace("_", " ")
 
 
@@ -162,6 +166,12 @@ def _levels(text: str) -> str:
     """Return a decimal with more digits than anybody chooses as grey levels of 255: 0.0313725 is `8/255`."""
     levels = 255 * float(text)
     return f"{round(levels)}/255" if math.isclose(levels, round(levels), abs_tol=1e-3) else text
+
+
+def _share(text: str) -> str:
+    """Return a decimal with more digits than anybody chooses as a share: 0.142857143 is `1/7`."""
+    share = Fraction(text).limit_denominator(20)
+    return str(share) if math.isclose(share, float(text), rel_tol=1e-6) else f"{float(text):.3g}"
 
 
 def _amount(here: str, there: str) -> str:

@@ -13,6 +13,7 @@ from reproof.reference import Reference
 from reproof.report import numbers, reasons, shown_verdict
 from reproof.report.cards import slug
 from reproof.report.contents import ReportData, key_of, rows
+from reproof.report.evidence import rank
 from reproof.report.shown_verdict import ShownVerdict
 from reproof.settings.source_names import AGGREGATED, MEMBER, parts
 
@@ -29,6 +30,9 @@ class ReferenceClaim:
     where: str
     claimed: str
     measured: str
+    """The number alone, as cells show it."""
+    told: str
+    """The same with its unit."""
     interval: str
     seeds: str
     """Over how many seeds the mean was taken, and from where to where they lie; empty of one seed."""
@@ -42,16 +46,17 @@ class ReferenceClaim:
     model: str
     files: tuple[str, ...]
     """The files that it was counted in, one for each seed; none where the run's records do not tell."""
+    row: Any
+    """Its row of verdicts.csv."""
 
 
 class ReferenceClaims:
-    """Every claim that a reference run measured, run by run, and the one of them that says most."""
+    """Every claim that a reference run measured, run by run, in the order of how much they say."""
 
     def __init__(self, data: ReportData):
         known = {claim.claim_id: claim for paper in data.papers for claim in paper.claims}
         self.of_run: dict[str, dict[str, ReferenceClaim]] = {}
         """Run's name -> claim's id -> what it measured of it. Claims on other data sets than the run's are left out."""
-        self._best: dict[str, ReferenceClaim] = {}
         for run in data.references:
             datasets = {model["dataset"] for model in run.about["models"].values()}
             summary = run.tables["summary"]
@@ -67,15 +72,16 @@ class ReferenceClaims:
                 claim = known.get(verdict.claim_id)  # the claims table may have changed since the run
                 if claim is None or claim.dataset not in datasets:
                     continue
-                told = _told(run, claim, verdict, measured.get(key_of(verdict)))
-                found[claim.claim_id] = told
-                best = self._best.get(claim.claim_id)
-                if best is None or _rank(told) < _rank(best):
-                    self._best[claim.claim_id] = told
+                found[claim.claim_id] = _told(run, claim, verdict, measured.get(key_of(verdict)))
+
+    def of(self, claim_id: str) -> list[ReferenceClaim]:
+        """Return what the reference runs measured of a claim, the one that says most first (evidence.rank)."""
+        found = [claims[claim_id] for claims in self.of_run.values() if claim_id in claims]
+        return sorted(found, key=lambda told: rank(told.row))
 
     def best(self, claim_id: str) -> ReferenceClaim | None:
-        """Return the reference run's measurement of a claim; of several, that of the best grade, of several seeds."""
-        return self._best.get(claim_id)
+        """Return the first of them; None where no reference run measured it."""
+        return next(iter(self.of(claim_id)), None)
 
 
 def anchor(run: Reference) -> str:
@@ -95,6 +101,7 @@ def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> Refere
         if ratio
         else claim.printed,
         measured=f"{numbers.measure(verdict.measured, unit)}{' times' if ratio else ''}",
+        told=numbers.measured(verdict, claim),
         interval=numbers.interval(verdict.low, verdict.high, unit),
         seeds=numbers.of_seeds(row, claim.unit) if row is not None else "",
         verdict=ShownVerdict.of_row(verdict, claim),
@@ -103,6 +110,7 @@ def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> Refere
         differences=reasons.sentences(verdict.differences, claim),
         model=run.about["models"].get(verdict.model, {}).get("title", verdict.model),
         files=_origin(run, verdict),
+        row=verdict,
     )
 
 
@@ -111,11 +119,6 @@ def _facts(verdict: Any, claim: Claim) -> Iterator[tuple[str, str]]:
     for term, text in shown_verdict.facts(verdict, claim):
         if term in ("undecided", "seeds", "margin", "source"):
             yield term, text
-
-
-def _rank(told: ReferenceClaim) -> tuple[str, bool, str]:
-    other = told.verdict.grade == "C"
-    return told.verdict.grade, not other and not told.seeds, told.id
 
 
 def _origin(run: Reference, verdict: Any) -> tuple[str, ...]:

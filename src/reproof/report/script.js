@@ -36,6 +36,7 @@ async function build(place) {
     place.classList.remove("later");
     place.innerHTML = content ?? place.querySelector("noscript").textContent;
     place.querySelectorAll("table.sortable").forEach(makeSortable);
+    place.querySelectorAll(CUT).forEach(markCut);
     await buildUnfolded(place);
   }
 }
@@ -70,10 +71,26 @@ document.addEventListener(
   (event) => {
     if (event.target.open && event.target.matches("details")) {
       buildUnfolded(event.target);
+      event.target.querySelectorAll(CUT).forEach(markCut);
     }
   },
   true,
 );
+
+// What is wider than its place fades out at the edge over which more lies.
+
+const CUT = ".scroll, .canvas, nav.sub";
+
+function markCut(place) {
+  place.classList.toggle("cut", place.scrollLeft + place.clientWidth < place.scrollWidth - 2);
+}
+
+function markAllCut() {
+  document.querySelectorAll(CUT).forEach(markCut);
+}
+
+document.addEventListener("scroll", (event) => event.target.matches?.(CUT) && markCut(event.target), true);
+window.addEventListener("resize", markAllCut);
 
 // Places that a link or the address points to.
 
@@ -109,13 +126,19 @@ async function reveal(id) {
 
 const addressed = () => decodeURIComponent(location.hash.slice(1));
 
-// Show what the address names: a card, chosen claims, or a place on the page.
-function route() {
+const isChoice = (id) => Boolean(finder) && (id === "claims" || id.startsWith("claims?"));
+
+// Show what the address names: a card, chosen claims, or a place on the page. From a card back to where it was opened,
+// nothing else moves.
+function route(event) {
   const id = addressed();
   if (isCard(id)) {
+    if (!panel.open && event?.oldURL) {
+      openedFrom = event.oldURL;
+    }
     showCard(id);
-  } else if (!leaveCards()) {
-    if (finder && (id === "claims" || id.startsWith("claims?"))) {
+  } else if (!leaveCards() || location.href !== openedFrom) {
+    if (isChoice(id)) {
       chooseClaims(new URLSearchParams(id.slice("claims?".length)));
     } else {
       reveal(id);
@@ -132,6 +155,11 @@ document.addEventListener("click", (event) => {
   const id = decodeURIComponent(link.hash.slice(1));
   if (isCard(id)) {
     rememberOpener(link);
+  } else if (id === "claims" && finder && claimsAddress() !== "#claims") {
+    // What was searched for stays.
+    event.preventDefault();
+    location.hash === claimsAddress() ? route() : (location.hash = claimsAddress());
+    return;
   }
   if (link.hash === location.hash) {
     route();

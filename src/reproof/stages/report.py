@@ -11,6 +11,7 @@ from reproof import artifacts, csv_tables, reference, registry
 from reproof.claims import paper
 from reproof.claims.independent import read_independent
 from reproof.diagnostics.sanity_check import CHECKS
+from reproof.judging.study_facts import StudyFacts
 from reproof.plan import freshness
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
@@ -28,6 +29,7 @@ from reproof.report import (
 )
 from reproof.report.answer import answer
 from reproof.report.conclusions import conclusions
+from reproof.report.evidence import THIS_RUN
 from reproof.report.shared import Shared
 from reproof.settings.source_names import MEMBER, parts
 from reproof.study import reader
@@ -52,6 +54,7 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
     tables = {name: path for name, path in plan.tabulate().outputs.items() if name != "record"}
     frames = {name: csv_tables.SCHEMAS[name].read(run.read(Path(path))) for name, path in tables.items()}
     records, stale = _records(plan)
+    references = reference.read_all(ROOT / reference.FOLDER)
     prepared = {
         name: records[plan.data_path(name)]["notes"]
         for name in chosen.datasets
@@ -87,7 +90,11 @@ def gather(plan: Plan, job: Job, run: Run) -> ReportData:
         tables=tables,
         warning=" ".join(_warnings(plan, records)),
         stale=stale,
-        references=reference.read_all(ROOT / reference.FOLDER),
+        references=references,
+        recipes={
+            THIS_RUN: StudyFacts.read(plan.tabulate().slice),
+            **{each.title: reference.facts(each) for each in references},
+        },
         independent=read_independent(),
         rerun=job.rerun,
     )

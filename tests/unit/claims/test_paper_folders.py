@@ -37,6 +37,7 @@ def rewritten(folder, **changes):
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
 
 
+FIGURE = {"name": "Fig. 1", "shows": "x", "drawn": ["rounds_"]}
 TABLE = {"caption": "x", "rows": 1, "columns": 2, "cells": 2}
 
 
@@ -56,6 +57,9 @@ TABLE = {"caption": "x", "rows": 1, "columns": 2, "cells": 2}
         ({"tables": {"Table 1": TABLE | {"columns": 1}}}, "tables.Table 1.columns: is 1; claims.csv has 2"),
         ({"tables": {"Table 1": TABLE | {"cells": 3}}}, "tables.Table 1.cells: is 3; claims.csv has 2"),
         ({"tables": {"Table 1": TABLE, "Text": TABLE}}, "tables.Text.rows: is 1; claims.csv has 0"),
+        ({"figures": [{"name": "Fig. 1", "shows": "x", "drawn": []}]}, "figures.0.drawn"),
+        ({"figures": [FIGURE | {"statements": ["y"]}]}, "figures.0.statements: 'y' is unknown"),
+        ({"figures": [FIGURE | {"claims": ["table_9.*"]}]}, "figures.0.claims: 'table_9.*' fits no claim"),
         ({"unmeasurable": [{"claims": ["*"]}]}, "unmeasurable.0.reason"),
         ({"unmeasurable": [{"claims": ["*"], "reason": ""}]}, "unmeasurable.0.reason"),
         ({"unmeasurable": [{"claims": [], "reason": "x"}]}, "unmeasurable.0.claims"),

@@ -7,6 +7,7 @@ import pytest
 from reproof import cli
 from reproof.errors import StudyError
 from reproof.plan.job import Job
+from reproof.plan.jobs import RULES
 from reproof.plan.time_slices import alike, cut, label
 
 
@@ -93,7 +94,7 @@ def test_every_job_of_a_real_study_stands_in_one_piece(capsys: pytest.CaptureFix
     for line in printed.splitlines():
         for part in line.split("  ")[-1].split(", "):
             count, _, rule = part.partition(" ")
-            if count.isdigit() and rule in cli.RULES:
+            if count.isdigit() and rule in RULES:
                 ended[rule] = ended.get(rule, 0) + int(count)
     assert ended["train"] == len(list(plan.jobs(["train"])))
     assert ended["attack"] == len(list(plan.jobs(["attack"])))

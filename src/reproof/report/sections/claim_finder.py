@@ -12,6 +12,7 @@ from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.report import numbers, shown_verdict
+from reproof.report.evidence import THIS_RUN
 from reproof.report.packing import packed
 from reproof.report.section import Section
 from reproof.report.shared import Shared
@@ -56,11 +57,6 @@ class Evidence:
     """What the strongest attack leaves, of the claim's setting or of all."""
     whose: str
 
-    @property
-    def rank(self) -> tuple[bool, str]:
-        """Return how much it says: what is least says most."""
-        return not self.verdict.grade, self.verdict.grade
-
 
 def build(shared: Shared) -> dict[str, Any]:
     """Return the packed claims, by column, each text once, and what they can be filtered by."""
@@ -89,7 +85,7 @@ def _rows(shared: Shared) -> Iterator[tuple[str, ...]]:
 
 def _row(shared: Shared, paper: Paper, claim: Claim) -> tuple[str, ...]:
     judged = shared.paper_tables.judged
-    best = min((each for each in _evidence(shared, claim)), key=lambda each: each.rank)
+    best = _evidence(shared, claim)
     link = judged.link(claim, paper.key)
     return (
         judged.names[paper.key],
@@ -108,9 +104,14 @@ def _row(shared: Shared, paper: Paper, claim: Claim) -> tuple[str, ...]:
     )
 
 
-def _evidence(shared: Shared, claim: Claim) -> Iterator[Evidence]:
-    """Yield what this run says of a claim, and the best of the reference runs; this run's first, of equals."""
+def _evidence(shared: Shared, claim: Claim) -> Evidence:
+    """Return the best evidence of a claim: what the best reference run says of it, or else what this run does."""
     judged = shared.paper_tables.judged
+    told = shared.references.best(claim.claim_id) if judged.evidence.elsewhere(claim) else None
+    if told is not None:
+        return Evidence(
+            told.verdict, f"{told.told} {told.interval}".strip(), _least(told.strongest), told.run
+        )
     row = judged.row(claim.claim_id)
     measured, left = "", ""
     if row is not None and not pd.isna(row.measured):
@@ -118,11 +119,7 @@ def _evidence(shared: Shared, claim: Claim) -> Iterator[Evidence]:
         between = numbers.interval(row.low, row.high, unit)
         measured = f"{numbers.measured(row, claim)} {between}".strip()
         left = _least(list(shown_verdict.strongest(row, claim)))
-    yield Evidence(judged.shown(claim), measured, left, "this run" if measured else "")
-    told = shared.references.best(claim.claim_id)
-    if told is not None:
-        words = wording.printed(told.measured, claim.unit) if "times" not in told.measured else told.measured
-        yield Evidence(told.verdict, f"{words} {told.interval}".strip(), _least(told.strongest), told.run)
+    return Evidence(judged.shown(claim), measured, left, THIS_RUN if measured else "")
 
 
 def _least(strongest: Any) -> str:

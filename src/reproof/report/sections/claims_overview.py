@@ -20,7 +20,9 @@ from reproof.report.shared import Shared
 from reproof.report.tally import Tally
 from reproof.report.verdict_words import JUDGED
 
-SECTION = Section("fell", "How they fell in this run", order=10, heading="How the claims fell in this run")
+SECTION = Section(
+    "fell", "How the claims fell", order=19, heading="How the claims fell in this run", folded=True
+)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from reproof.claims.claim import Claim
+from reproof.claims.paper import Paper, select
 from reproof.figures import robustness
+from reproof.report import numbers
 from reproof.report.cards import Card, slug
-from reproof.report.contents import DrawnFigure, ReportData
+from reproof.report.contents import DrawnFigure, ReportData, rows
+from reproof.report.judged_claims import CellLink
 from reproof.report.packing import place
 from reproof.report.section import Section
 from reproof.report.shared import Shared
+from reproof.report.shown_verdict import ShownVerdict
 
 SECTION = Section("figures", "Figures", order=38, folded=True)
 KINDS = (
@@ -33,6 +38,8 @@ WIDE = ("Accuracy against ε",)
 """Kinds of figures with a panel for each model, which half a page is too narrow for."""
 FIRST = 2
 """So many figures of a kind are shown when it is unfolded; the others unfold below them."""
+FEW = 4
+"""So many of ours are named beside a paper's figure."""
 STATIC_BYTES = 150_000
 """Of each kind the first figure that is no larger is there without a script too."""
 
@@ -44,6 +51,11 @@ class ShownFigure:
     drawn: DrawnFigure
     card: Card
     place: Markup
+
+    @property
+    def anchor(self) -> str:
+        """Return what its place on the page is called after."""
+        return slug(self.drawn.name)
 
 
 @dataclass(frozen=True)
@@ -67,11 +79,71 @@ class FigureGroup:
 def build(shared: Shared) -> dict[str, Any]:
     """Return the figures by kind, with the one that is drawn here."""
     groups: dict[str, list[DrawnFigure]] = {title: [] for _, title in KINDS}
-    for figure in [*shared.data.figures, *_cost(shared.data)]:
+    drawn = [*shared.data.figures, *_cost(shared.data)]
+    for figure in drawn:
         title = next((title for start, title in KINDS if figure.name.startswith(start)), "More figures")
         groups.setdefault(title, []).append(figure)
     unlike = _unlike(shared)
-    return {"groups": [_group(shared, title, chosen, unlike) for title, chosen in groups.items() if chosen]}
+    return {
+        "of_papers": _of_papers(shared, drawn),
+        "groups": [_group(shared, title, chosen, unlike) for title, chosen in groups.items() if chosen],
+    }
+
+
+@dataclass(frozen=True)
+class PapersFigure:
+    """A figure of a paper beside ours of the same."""
+
+    paper: str
+    name: str
+    shows: str
+    printed: Sequence[tuple[CellLink, str, ShownVerdict]]
+    """A number that is printed of it, its best measurement with its unit, and the verdict."""
+    statements: Sequence[tuple[str, str, str]]
+    """What the paper says of it, and whether that holds in print and as measured."""
+    drawn: Sequence[tuple[str, str]]
+    """Our figures of the same: anchor and title."""
+    more: int
+    """How many more of them there are."""
+
+
+def _of_papers(shared: Shared, drawn: Sequence[DrawnFigure]) -> list[PapersFigure]:
+    """Return the papers' own figures of which this study has drawn the same."""
+    judged = shared.paper_tables.judged
+    statements = {row.statement_id: row for row in rows(shared.data.statements)}
+    found = []
+    for paper in shared.data.papers:
+        words = {one.key: one.words for one in paper.statements}
+        for figure in paper.figures:
+            same = [one for one in drawn if one.name.startswith(figure.drawn)]
+            claims = select(figure.claims, paper, [paper]) if figure.claims else []
+            told = [
+                (words[key], row.in_print, row.measured)
+                for key in figure.statements
+                if (row := statements.get(f"{paper.key}.{key}")) is not None
+            ]
+            if same:
+                found.append(
+                    PapersFigure(
+                        judged.names[paper.key],
+                        figure.name,
+                        figure.shows,
+                        [_printed(shared, paper, claim) for claim in claims if claim.value is not None],
+                        told,
+                        [(f"drawn-{slug(one.name)}", one.title) for one in same[:FEW]],
+                        len(same[FEW:]),
+                    )
+                )
+    return found
+
+
+def _printed(shared: Shared, paper: Paper, claim: Claim) -> tuple[CellLink, str, ShownVerdict]:
+    judged = shared.paper_tables.judged
+    row = judged.evidence.row(claim)
+    link = judged.link(claim, paper.key)
+    if row is None or not row.grade:
+        return link, "", ShownVerdict.of_word("not measured")
+    return link, numbers.measured(row, claim), ShownVerdict.of_row(row, claim)
 
 
 def _group(

@@ -44,12 +44,6 @@ class Group:
     rows: tuple[Row, ...]
 
 
-def entries(shared: Shared) -> list[tuple[str, str]]:
-    """Return where each paper's table begins."""
-    names = shared.data.paper_names
-    return [(f"independent-{paper.key}", names[paper.key]) for paper in _papers(shared)]
-
-
 def build(shared: Shared) -> dict[str, Any]:
     """Return each paper's table, of those on whose defenses others measured something, and the names of the rest."""
     names, judged = shared.data.paper_names, shared.paper_tables.judged
@@ -85,7 +79,10 @@ def _title(words: str) -> str:
 
 
 def _row(paper: Paper, found: IndependentMeasurement, judged: JudgedClaims) -> Row:
-    claim = nearest_claim(found, paper.claims)
+    headlines = [
+        claim for claim in paper.claims if claim.claim_id in paper.headlines and found.same_as(claim)
+    ]
+    claim = nearest_claim(found, headlines) or nearest_claim(found, paper.claims)
     same = paper.key == found.same_model if claim is None else found.same_as(claim)
     link, parameters = None, ""
     if claim is not None:

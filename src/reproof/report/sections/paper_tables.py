@@ -13,11 +13,6 @@ SECTION = Section(
 )
 
 
-def entries(shared: Shared) -> list[tuple[str, str]]:
-    """Return where each paper's tables begin."""
-    return [(f"tables-{key}", name) for key, name in shared.data.paper_names.items()]
-
-
 def build(shared: Shared) -> dict[str, Any]:
     """Return each paper with its tables."""
     return {"papers": [_paper(shared, paper) for paper in shared.data.papers]}
@@ -38,7 +33,7 @@ def _paper(shared: Shared, paper: Paper) -> dict[str, Any]:
         "title": paper.title,
         "summary": tables.judged.worded(paper.summary),
         "threat_model": tables.judged.worded(paper.threat_model),
-        "tally": tables.judged.tally(numbers),
+        "tally": tables.judged.evidence.tally(numbers),
         "copied": sum(claim.copied for claim in numbers),
         "tables": tables.tables(paper),
         "others": [

@@ -12,10 +12,11 @@ from reproof import csv_tables
 from reproof.diagnostics.sanity_check import CHECKS, TOO_COARSE, Power, State, state
 from reproof.report.cards import Card, slug
 from reproof.report.contents import rows
+from reproof.report.hampered import hampered, most
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
-SECTION = Section("flags", "Red flags", order=46, heading="Red flags of this run")
+SECTION = Section("flags", "Hampered attacks", order=46, heading="Red flags: which attacks were hampered")
 STATES: Mapping[State, str] = {
     "raised": "⚑",
     "too few images to tell": "?",
@@ -112,8 +113,9 @@ class FlagTable:
 
 
 def build(shared: Shared) -> dict[str, Any]:
-    """Return the checks of every model."""
-    return {"flags": flag_table(shared)}
+    """Return the checks of every model, and the attacks that they show to have been hampered, in every run."""
+    index = hampered(shared.data)
+    return {"flags": flag_table(shared), "hampered": index, "most": most(index, FEW)}
 
 
 def flag_table(shared: Shared) -> FlagTable:

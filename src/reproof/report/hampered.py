@@ -1,0 +1,124 @@
+"""Which attacks were hampered: the raised red flags of this run and of the reference runs, attack by attack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reproof import wording
+from reproof.diagnostics.sanity_check import CHECKS
+from reproof.report.contents import ReportData, rows
+from reproof.report.evidence import THIS_RUN
+
+ONE_SIDED = (
+    "paper_attack_vs_worst_case",
+    "unbounded_budget",
+    "monotone_in_epsilon",
+    "zero_gradients",
+    "broken_gradients",
+    "misleading_gradients",
+    "saturated_loss",
+    "unmoved_images",
+)
+"""Checks that compare an attack with no other one: all attacks that they name are weak."""
+Attack = tuple[str, str]
+"""A setting, and an attack's name in the tables."""
+
+
+@dataclass(frozen=True)
+class FlaggedRun:
+    """What one run says of one attack."""
+
+    models: int
+    """On how many models it was hampered."""
+    checks: tuple[tuple[str, tuple[str, ...]], ...]
+    """A check's heading, and the titles of the models that raise it; the check that most raise first."""
+
+
+@dataclass(frozen=True)
+class HamperedAttack:
+    """One attack in one setting."""
+
+    title: str
+    runs: tuple[FlaggedRun, ...]
+    """Under the columns of `Hampered`."""
+
+
+@dataclass(frozen=True)
+class Hampered:
+    """The index."""
+
+    columns: tuple[str, ...]
+    """This run, and the reference runs' titles."""
+    attacks: tuple[HamperedAttack, ...]
+    """The attack that was hampered on most models first."""
+
+
+def hampered(data: ReportData) -> Hampered:
+    """Return every attack that a raised check shows to be too weak, with the models on which it was."""
+    runs = [(THIS_RUN, dict(data.titles), data.flags)]
+    for run in data.references:
+        titles = {name: model.get("title", name) for name, model in run.about["models"].items()}
+        if "red_flags" in run.tables:
+            runs.append((run.title, titles, run.tables["red_flags"]))
+    kinds = {attack.name: attack.kind for attack in data.attacks}
+    found: dict[Attack, dict[str, dict[str, list[str]]]] = {}
+    for run_title, titles, flags in runs:
+        for row in raised(flags):
+            for attack in _weak(row, kinds):
+                checks = found.setdefault(attack, {}).setdefault(run_title, {})
+                checks.setdefault(row.gate, []).append(titles.get(row.model, row.model))
+    columns = tuple(title for title, _, _ in runs)
+    told = [
+        HamperedAttack(_words(attack, kinds), tuple(_of_run(by_run.get(title, {})) for title in columns))
+        for attack, by_run in found.items()
+    ]
+    order = sorted(told, key=lambda one: (-sum(run.models for run in one.runs), one.title))
+    return Hampered(columns, tuple(order))
+
+
+def raised(flags: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows of red_flags.csv that were raised."""
+    return rows(flags[flags["raised"].fillna(False).astype(bool)])
+
+
+def _of_run(checks: dict[str, list[str]]) -> FlaggedRun:
+    order = sorted(checks, key=lambda gate: (-len(checks[gate]), gate))
+    headed = [(CHECKS[gate].heading if gate in CHECKS else gate, tuple(checks[gate])) for gate in order]
+    return FlaggedRun(len({title for titles in checks.values() for title in titles}), tuple(headed))
+
+
+def _weak(row: Any, kinds: dict[str, str]) -> set[Attack]:
+    """Return the attacks that a raised check shows to be too weak.
+
+    Its sentence begins with the one that the largest difference is about. Where the check compares settings, every
+    attack of that one's setting is; of attacks in one setting it alone, unless the check is ONE_SIDED.
+    """
+    named = {_attack_of(measured) for measured in row.rows.split("; ") if measured}
+    sentence = row.evidence.lower()
+    places = {one: sentence.find(_words(one, kinds).lower()) for one in named}
+    spoken = [one for one in named if places[one] >= 0]
+    if not spoken or row.gate in ONE_SIDED:
+        return named
+    first = min(spoken, key=lambda one: (places[one], -len(_words(one, kinds))))
+    compared = len({setting for setting, _ in named}) > 1
+    return {one for one in named if one == first or (compared and one[0] == first[0])}
+
+
+def _attack_of(measured: str) -> Attack:
+    """Return what a row of measurements is called after: `white_box pgd epsilon=0.3` is white-box PGD."""
+    setting, attack, *_ = [*measured.split(), ""]
+    return setting, attack
+
+
+def _words(attack: Attack, kinds: dict[str, str]) -> str:
+    setting, name = attack
+    return f"{wording.setting(setting)} {wording.attack_inside(name, kinds.get(name, ''))}"
+
+
+def most(index: Hampered, count: int) -> Iterable[tuple[str, int]]:
+    """Return the attacks that were hampered on most models, and on how many, over all runs."""
+    return [(one.title, sum(run.models for run in one.runs)) for one in index.attacks[:count]]

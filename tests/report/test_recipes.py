@@ -1,0 +1,76 @@
+"""Recipes on the cards: every setting of a claim's model and attack, beside what the paper says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import test_evidence
+from tests.hand_made_papers import read_paper
+from tests.ours import needs
+
+from reproof.judging.study_facts import ModelFacts, StudyFacts
+from reproof.report.contents import ReportData, rows
+from reproof.report.evidence import THIS_RUN
+from reproof.report.recipes import Recipes
+
+PROTOCOL = [
+    {
+        "of": {"table": "*"},
+        "settings": {
+            "training.epochs": {"is": 350, "place": "Sec. 5"},
+            "training.momentum": {"is": 0.9, "reading": "Not printed"},
+            "training.gamma": {"is": 0.2, "or": [0.3], "reading": "Unclear"},
+            "defense.warmup_epochs": {"is": "1/7", "place": "Sec. 5: 50 of 350"},
+            "attack.steps": {"is": 10, "place": "Sec. 4"},
+        },
+    }
+]
+SETTINGS = {
+    "training.epochs": 14,
+    "training.momentum": 0.9,
+    "training.gamma": 0.1,
+    "training.precision": "float32",
+    "defense.warmup_epochs": 2.0,
+}
+
+
+def of_the_claim(folder: Path) -> tuple[ReportData, dict[str, dict[str, str]]]:
+    """Return the data of a paper with one measured claim, and its recipes by heading."""
+    paper = read_paper(folder, {}, protocol=PROTOCOL)
+    (claim,) = paper.claims
+    row = test_evidence.judged(claim.claim_id, "lower", "B", setting="white_box", attack="pgd")
+    model = ModelFacts("ours", "mnist", "cnn6", settings=SETTINGS)
+    facts = StudyFacts({"ours": model}, {"pgd": {"kind": "pgd", "epsilons": [0.3], "steps": 40}})
+    record = {"command": "snakemake --force weights", "seconds": 61, "commit": "0" * 40, "dirty": False}
+    data = dataclasses.replace(
+        test_evidence.data(paper, [row]),
+        recipes={THIS_RUN: facts},
+        records={"results/tiny/models/ours/seed0/model.safetensors": record},
+    )
+    (verdict,) = rows(data.verdicts)
+    return data, {run.heading: dict(run.facts) for run in Recipes(data).of(claim, verdict, THIS_RUN)}
+
+
+@needs("attacks/pgd")
+def test_each_setting_stands_beside_the_papers_with_its_place_or_reading(tmp_path: Path) -> None:
+    _, told = of_the_claim(tmp_path)
+    training = told["Training recipe, this run"]
+    assert {name: training[name] for name in SETTINGS} == {
+        "training.epochs": "14; the paper: 350 (Sec. 5)",
+        "training.momentum": "0.9, as read here (Not printed)",
+        "training.gamma": "0.1; read here as 0.2 (Unclear)",
+        "training.precision": "float32; the paper does not say",
+        "defense.warmup_epochs": "2, as in the paper (Sec. 5: 50 of 350)",  # 2 of 14 epochs
+    }
+    assert training["command"] == "snakemake --force weights"
+    assert training["record of the model"].startswith("seed 0: 1 min 1 s, ")
+    assert told["Attack recipe, this run"] == {"attack": "PGD", "attack.steps": "40; the paper: 10 (Sec. 4)"}
+
+
+def test_what_is_not_known_has_no_recipe(tmp_path: Path) -> None:
+    data, _ = of_the_claim(tmp_path)
+    (claim,), (verdict,) = data.papers[0].claims, rows(data.verdicts)
+    unknown = dataclasses.replace(data, recipes={THIS_RUN: StudyFacts()})
+    assert list(Recipes(unknown).of(claim, verdict, THIS_RUN)) == []
+    assert list(Recipes(data).of(claim, verdict, "another run")) == []
