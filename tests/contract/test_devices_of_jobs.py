@@ -24,6 +24,7 @@ from tests.pretend_accelerator import DEVICE, MixedDevicesError, pretending
 VOTING = next(
     (name for name in registry.names("defenses") if registry.settings_class("defenses", name).votes), None
 )
+JOINED = "gradient_ensemble, steps: 2" if here("attacks", "gradient_ensemble") else "fgsm"
 WEIGHTS = "weights.safetensors"
 STUDY = f"""\
 study: tiny
@@ -44,7 +45,7 @@ models:
 attacks:
   fgsm: {{kind: fgsm, epsilons: [0.1, 0.3]}}
   pgd: {{kind: pgd, epsilons: [0.3], steps: 2}}
-  joined: {{kind: {next(iter(here("attacks", "gradient_ensemble")), "fgsm")}, epsilons: [0.3]}}
+  joined: {{kind: {JOINED}, epsilons: [0.3]}}
 suites:
   papers: {{attacks: [fgsm, pgd], images: 4}}
   adaptive: {{attacks: [pgd], images: 4, view: joint}}
