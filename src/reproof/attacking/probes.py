@@ -47,9 +47,9 @@ def probe(
     float32. saturated: those whose largest probability is exactly one in float32, which it is where the largest logit
     leads by more than about 16. margin: the median of this lead. probabilities: all outputs lie in [0, 1] and sum to
     one. difference: the largest distance between the outputs of two passes over the same images. random: the distance
-    is more than rounding. changed: images whose class the second pass changes. compared: images at which the lead of
-    the largest logit has a gradient and moves along random directions. misled: those of them at which the gradient
-    does not foretell by how much.
+    is more than rounding, or further passes answer otherwise. changed: images whose class the second pass changes.
+    compared: images at which the lead of the largest logit has a gradient and moves along random directions. misled:
+    those of them at which the gradient does not foretell by how much.
     """
     device = torch.device(device)
     classifier.to(device).eval()
@@ -59,6 +59,7 @@ def probe(
         first, second = (judge.predict(classifier, probed, batch_size, device) for _ in range(2))
         differentiable, zero_gradients, logits = _gradients(classifier, probed, right, batch_size, device)
         compared, misled = _foretold(classifier, probed, seed, batch_size, device)
+        random = decisions.differ(first, second) or _draws(classifier, probed[:batch_size], device)
     losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
     top = logits.topk(2, dim=1).values
     difference = float((first - second).abs().max())
@@ -76,11 +77,17 @@ def probe(
             (first >= 0).all() and (first <= 1).all() and ((sums - 1).abs() <= TOLERANCE).all()
         ),
         "difference": difference,
-        "random": difference > decisions.ROUNDING * max(1.0, float(first.abs().max())),
+        "random": random,
         "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
         "compared": compared,
         "misled": misled,
     }
+
+
+def _draws(classifier: nn.Module, images: Tensor, device: torch.device) -> bool:
+    """Say whether further passes over some images, one batch, answer otherwise."""
+    with judge.frozen(classifier, channels_last=False):
+        return decisions.draws_at_random(classifier, images.to(device))
 
 
 def _gradients(

@@ -21,6 +21,8 @@ MISLEADING_GRADIENTS = 0.25
 ZERO_LOSSES = 0.5
 """The share of images whose loss float32 rounds to zero that is harmless. More are, too, where an attack goes on from
 there all the same: where it brings robust accuracy down to the chance level."""
+ROUNDING = 1e-4
+"""The distance between two passes' logits that is rounding, however small the logits are."""
 _NO_ATTACK = "the study has no white-box attack on this model's logits"
 Probes = Sequence[Mapping[str, Any]]
 """What was probed of a model (attacking.probes), one for each seed; empty without a white-box attack on its logits."""
@@ -156,10 +158,13 @@ def randomness(model: str, average: Callable[[], Sequence[Trial]], probes: Probe
     difference = max(probe["difference"] for probe in probes)
     changed, _ = _probed(probes, "changed")
     averaging = average()
-    evidence = (
-        f"Two passes over the same {total} clean images differ by up to {difference:.3g} in a logit and in the "
-        f"class of {changed}; "
-    ) + (
+    alike = not changed and difference < ROUNDING
+    evidence = f"Two passes over the same {total} clean images " + (
+        "answer alike, but not the further passes over some of them; "
+        if alike
+        else f"differ by up to {difference:.3g} in a logit and in the class of {changed}; "
+    )
+    evidence += (
         f"{named(averaging[0])} averages over passes."
         if averaging
         else "no attack averages its gradients over passes."

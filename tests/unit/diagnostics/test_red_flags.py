@@ -678,6 +678,12 @@ def test_random_answers_are_no_flag_where_an_attack_averages_over_them():
     assert flags(transfer, probe=answers, attacks=averaging)["randomness"].raised is True
 
 
+def test_what_only_further_passes_show_is_not_told_of_two():
+    flag = flags(probe=PROBE | {"random": True, "difference": 0.0, "changed": 0})["randomness"]
+    assert flag.raised is True
+    assert "answer alike, but not the further passes over some of them; no attack averages" in flag.evidence
+
+
 @needs("attacks/autoattack")
 def test_random_answers_are_no_flag_under_the_autoattack_that_is_made_for_them():
     answers = PROBE | {"random": True, "difference": 1.5, "changed": 4}
