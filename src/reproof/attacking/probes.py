@@ -45,13 +45,14 @@ def probe(
 
     images: how many were looked at. classes: K. largest_class: the share of the most frequent label among all N.
     differentiable: the cross-entropy depends on the images. zero_gradients: images at which its gradient is exactly
-    zero; all of them where it is not differentiable. zero_losses: those whose cross-entropy is exactly zero in
-    float32. saturated: those whose largest probability is exactly one in float32, which it is where the largest logit
-    leads by more than about 16. margin: the median of this lead. probabilities: all outputs lie in [0, 1] and sum to
-    one. difference: the largest distance between the outputs of two passes over the same images. random: the distance
-    is more than rounding, or further passes answer otherwise. changed: images whose class the second pass changes.
-    compared: images at which the lead of the largest logit has a gradient and moves along random directions. misled:
-    those of them at which the gradient does not foretell by how much.
+    zero; all of them where it is not differentiable. broken_gradients: images at which it holds NaN or infinity.
+    zero_losses: those whose cross-entropy is exactly zero in float32. saturated: those whose largest probability is
+    exactly one in float32, which it is where the largest logit leads by more than about 16. margin: the median of
+    this lead. probabilities: all outputs lie in [0, 1] and sum to one. difference: the largest distance between the
+    outputs of two passes over the same images. random: the distance is more than rounding, or further passes answer
+    otherwise. changed: images whose class the second pass changes. compared: images at which the lead of the
+    largest logit has a gradient and moves along random directions. misled: those of them at which the gradient does
+    not foretell by how much.
     """
     device = torch.device(device)
     classifier.to(device).eval()
@@ -59,7 +60,9 @@ def probe(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         _seed(seed, device)
         first, second = (judge.predict(classifier, probed, batch_size, device) for _ in range(2))
-        differentiable, zero_gradients, logits = _gradients(classifier, probed, right, batch_size, device)
+        differentiable, zero_gradients, broken_gradients, logits = _gradients(
+            classifier, probed, right, batch_size, device
+        )
         compared, misled = _foretold(classifier, probed, seed, batch_size, device)
         random = decisions.differ(first, second) or _draws(classifier, probed[:batch_size], device)
     losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
@@ -72,6 +75,7 @@ def probe(
         "largest_class": float(labels.bincount().max()) / len(labels),
         "differentiable": differentiable,
         "zero_gradients": zero_gradients,
+        "broken_gradients": broken_gradients,
         "zero_losses": int((losses == 0).sum()),
         "saturated": int((logits.softmax(dim=1).amax(dim=1) == 1).sum()),
         "margin": float((top[:, 0] - top[:, 1]).median()),
@@ -94,12 +98,12 @@ def _draws(classifier: nn.Module, images: Tensor, device: torch.device) -> bool:
 
 def _gradients(
     classifier: nn.Module, images: Tensor, labels: Tensor, batch_size: int, device: torch.device
-) -> tuple[bool, int, Tensor]:
-    """Return whether the loss depends on the images, at how many its gradient is zero, and the logits (N, K).
+) -> tuple[bool, int, int, Tensor]:
+    """Return whether the loss depends on the images, at how many its gradient is zero or broken, and logits (N, K).
 
     The logits are those that attacks differentiate: a purifier answers otherwise where a gradient is asked for.
     """
-    differentiable, zero, found = False, 0, []
+    differentiable, zero, broken, found = False, 0, 0, []
     for part, right in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
         leaf = part.to(device).detach().requires_grad_()
         logits = classifier(leaf).float()
@@ -113,7 +117,8 @@ def _gradients(
         else:
             differentiable = True
             zero += int((gradient == 0).flatten(1).all(dim=1).sum())
-    return differentiable, zero, torch.cat(found)
+            broken += int((~gradient.isfinite()).flatten(1).any(dim=1).sum())
+    return differentiable, zero, broken, torch.cat(found)
 
 
 def _foretold(

@@ -58,7 +58,7 @@ def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedF
     return RedFlag(model, check, p_value < ALPHA, evidence, (name,) if name else (), noticed)
 
 
-def broken_gradients(model: str, attacked: Sequence[Results]) -> RedFlag:
+def broken_gradients(model: str, attacked: Sequence[Results], probes: Probes) -> RedFlag:
     """Check that gradients are finite numbers. attacked: white-box and adaptive attacks of every kind."""
     check = "broken_gradients"
     found: dict[str, tuple[float, str]] = {}
@@ -69,6 +69,13 @@ def broken_gradients(model: str, attacked: Sequence[Results]) -> RedFlag:
         ]
         if shares and first.attack not in found:
             found[first.attack] = (max(shares), first.name)
+    broken = sum(probe.get("broken_gradients", 0) for probe in probes)
+    if broken and not any(share for share, _ in found.values()):
+        evidence = (
+            f"At {broken} of {sum(probe['images'] for probe in probes)} clean images the gradient of cross-entropy is "
+            "NaN or infinite; an attack can only pass such an image by, so any at all are a fault."
+        )
+        return RedFlag(model, check, True, evidence, ())
     if not found:
         return unchecked(model, check, "no attack that follows gradients noted what they were")
     share, name = max(found.values())

@@ -57,6 +57,7 @@ def test_a_plain_network() -> None:
         "largest_class": 0.5,
         "differentiable": True,
         "zero_gradients": 0,
+        "broken_gradients": 0,
         "zero_losses": 0,
         "saturated": 0,
         "margin": 0.0,
@@ -89,6 +90,11 @@ def test_gradients_vanish_where_all_probabilities_do() -> None:
     """At a lead of 2,000 all other probabilities are zero; without a lead (the last two images) they are not."""
     found = facts(Changed(after=lambda logits: logits * 1000))
     assert (found["zero_gradients"], found["zero_losses"], found["saturated"]) == (2, 2, 2)
+
+
+def test_a_gradient_that_is_no_number_is_counted() -> None:
+    """The root of a black pixel has an infinite slope, times 0 of the square: NaN at all images but (0.5, 0.5)."""
+    assert facts(Changed(before=lambda images: images.sqrt().square()))["broken_gradients"] == 3
 
 
 def test_rounding_has_a_gradient_that_is_zero() -> None:

@@ -56,6 +56,7 @@ PROBE = {
     "largest_class": 0.1,
     "differentiable": True,
     "zero_gradients": 0,
+    "broken_gradients": 0,
     "zero_losses": 0,
     "saturated": 0,
     "margin": 5.0,
@@ -209,6 +210,7 @@ def test_each_gate_alone(gate, change, beaten):
     [
         ("zero_gradients", {"zero_gradients": 30}),
         ("zero_gradients", {"zero_gradients": 100, "differentiable": False}),
+        ("broken_gradients", {"broken_gradients": 1}),
         ("misleading_gradients", {"misled": 40}),
         ("saturated_loss", {"zero_losses": 70, "saturated": 70}),
         ("probabilities", {"probabilities": True}),
