@@ -22,6 +22,10 @@ STEPS = (2.0**-11, 2.0**-14)
 """How far looks along a direction go: a deep network bends within the first, float32 rounds the second away."""
 FAR, LOOKS = (2.0**-3, 2.0**-2), 8
 """How far looks go that jumps of 8 bits do not disturb, and at how many places of the way the gradient is taken."""
+WAYS, PLACES = 32, 32
+"""How many images are followed on the way to one of another class, and at how many places of it."""
+ASTRAY = 0.5
+"""How much of the change on the whole way the gradients may get wrong."""
 DIRECTIONS = 4
 """How many directions are looked along."""
 MISLED = 0.25
@@ -52,7 +56,8 @@ def probe(
     outputs of two passes over the same images. random: the distance is more than rounding, or further passes answer
     otherwise. changed: images whose class the second pass changes. compared: images at which the lead of the
     largest logit has a gradient and moves along random directions. misled: those of them at which the gradient does
-    not foretell by how much.
+    not foretell by how much. followed: images with a gradient on the straight way to an image of another class. astray:
+    those of them whose gradients, added up on this way, are not what the network changes by.
     """
     device = torch.device(device)
     classifier.to(device).eval()
@@ -64,11 +69,10 @@ def probe(
             classifier, probed, right, batch_size, device
         )
         compared, misled = _foretold(classifier, probed, seed, batch_size, device)
+        followed, astray = _on_the_way(classifier, probed[: min(WAYS, batch_size)].to(device), seed)
         random = decisions.differ(first, second) or _draws(classifier, probed[:batch_size], device)
     losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
     top = logits.topk(2, dim=1).values
-    difference = float((first - second).abs().max())
-    sums = first.sum(dim=1)
     return {
         "images": len(probed),
         "classes": logits.shape[1],
@@ -79,15 +83,20 @@ def probe(
         "zero_losses": int((losses == 0).sum()),
         "saturated": int((logits.softmax(dim=1).amax(dim=1) == 1).sum()),
         "margin": float((top[:, 0] - top[:, 1]).median()),
-        "probabilities": bool(
-            (first >= 0).all() and (first <= 1).all() and ((sums - 1).abs() <= TOLERANCE).all()
-        ),
-        "difference": difference,
+        "probabilities": _are_probabilities(first),
+        "difference": float((first - second).abs().max()),
         "random": random,
         "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
         "compared": compared,
         "misled": misled,
+        "followed": followed,
+        "astray": astray,
     }
+
+
+def _are_probabilities(outputs: Tensor) -> bool:
+    inside = ((outputs >= 0) & (outputs <= 1)).all()
+    return bool(inside and ((outputs.sum(dim=1) - 1).abs() <= TOLERANCE).all())
 
 
 def _draws(classifier: nn.Module, images: Tensor, device: torch.device) -> bool:
@@ -181,6 +190,32 @@ def _wrong_far(classifier: nn.Module, images: Tensor, turns: Tensor, seed: int) 
                     slopes[row] += (gradient * step).flatten(1).sum(dim=1) / LOOKS
         wrong &= _compare(changes, slopes)[0]
     return wrong
+
+
+def _on_the_way(classifier: nn.Module, images: Tensor, seed: int) -> tuple[int, int]:
+    """Return at how many images there is a gradient towards another class, and how many it leads astray.
+
+    images: one batch, on the device. The integral of the gradient of a lead is the lead's change, whatever the network:
+    by midpoints, and within ASTRAY, also for one that computes on few digits. One that decides by jumps that have no
+    gradient, beside a slope that means nothing, foretells each small step and not the whole way.
+    """
+    own = _lead(classifier, images, seed)[2].indices[:, 0]
+    places = torch.arange(len(own), device=own.device)
+    nearest = len(own) - (places - places[:, None]) % len(own)
+    nearness, other = torch.where(own != own[:, None], nearest, 0).max(dim=1)
+    classes = torch.stack([own, own[other]], dim=1)
+    way = images[other] - images
+    start, end = (_lead(classifier, shown, seed, classes)[1].detach() for shown in (images, images[other]))
+    told = torch.zeros_like(start)
+    for place in range(PLACES):
+        leaf, lead, _ = _lead(classifier, images + (place + 0.5) / PLACES * way, seed, classes)
+        gradient = _gradient(leaf, lead)
+        if gradient is not None:
+            told += (gradient * way).flatten(1).sum(dim=1) / PLACES
+    known = (nearness > 0) & (told != 0) & told.isfinite()
+    change = end - start
+    wrong = (told - change).abs() > ASTRAY * change.abs()
+    return int(known.sum()), int((known & wrong).sum())
 
 
 def _lead(

@@ -87,19 +87,37 @@ def broken_gradients(model: str, attacked: Sequence[Results], probes: Probes) ->
 
 
 def misleading_gradients(model: str, probes: Probes) -> RedFlag:
-    """Check that gradients are those of what the network does: none is missing at some pixels."""
+    """Check that gradients are those of what the network does, at each small step and on the way to another class."""
     check = "misleading_gradients"
     if not probes:
         return unchecked(model, check, _NO_ATTACK)
-    count, total = sum(probe["misled"] for probe in probes), sum(probe["compared"] for probe in probes)
-    if not total:
+    counted = []
+    for wrong, known, words in (
+        (
+            "misled",
+            "compared",
+            "does not foretell how the lead of the largest logit changes along random directions",
+        ),
+        (
+            "astray",
+            "followed",
+            "does not add up to how the network changes on the way to an image of another class",
+        ),
+    ):
+        count, total = (sum(probe.get(fact, 0) for probe in probes) for fact in (wrong, known))
+        if total:
+            counted.append((at_least(count, total, MISLEADING_GRADIENTS), count, total, words))
+    if not counted:
         return unchecked(model, check, "at no clean image does the lead of the largest logit have a gradient")
-    p_value = at_least(count, total, MISLEADING_GRADIENTS)
+    # The first of those that say the same: of an honest network, no image by either.
+    least, count, total, words = min(counted, key=lambda found: found[0])
+    p_value = min(1.0, least * len(counted))
     evidence = (
-        f"At {count} of {total} clean images the gradient does not foretell how the lead of the largest logit changes "
-        f"along random directions; up to {100 * MISLEADING_GRADIENTS:.0f} % are harmless (p = {p_value:.2g})."
+        f"At {count} of {total} clean images the gradient {words}; up to {100 * MISLEADING_GRADIENTS:.0f} % are "
+        f"harmless (p = {p_value:.2g})."
     )
-    return RedFlag(model, check, p_value < ALPHA, evidence, (), _notices(MISLEADING_GRADIENTS, total))
+    noticed = max(_notices(MISLEADING_GRADIENTS, shown, len(counted)) for _, _, shown, _ in counted)
+    return RedFlag(model, check, p_value < ALPHA, evidence, (), noticed)
 
 
 def _notes(results: Results) -> list[Mapping[str, Any]]:

@@ -231,7 +231,10 @@ MASKED: dict[str, tuple[Callable[[Dataset], Classifier], frozenset[str]]] = {
         lambda data: Masked(trained(), data, after=lambda logits: 1000 * logits),
         HARDLY | {"zero_gradients", "saturated_loss", "unmoved_images"},
     ),
-    "steepened sigmoid": (lambda data: Masked(trained(levels=True), data, before=steep_sigmoid), HARDLY),
+    "steepened sigmoid": (
+        lambda data: Masked(trained(levels=True), data, before=steep_sigmoid),
+        HARDLY | {"misleading_gradients"},
+    ),
     "rounded input": (
         lambda data: Masked(trained(levels=True), data, before=through_levels),
         HARDLY | {"zero_gradients", "white_box_vs_noise", "unmoved_images"},
@@ -272,6 +275,16 @@ class InEightBits(Masked):
                 hook.remove()
 
 
+class Decided(Masked):
+    """The decision of the network inside, beside a slope that is the network's own and has nothing to do with it."""
+
+    def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, features = super().logits_and_features(images)
+        slope = 0.1 * torch.randn(64, 10, generator=torch.Generator().manual_seed(5))
+        jumps = nn.functional.one_hot(logits.argmax(dim=1), 10).float()
+        return 8 * jumps + (images.flatten(1) - 0.5) @ slope, features
+
+
 def with_a_class_never_answered(logits: Tensor) -> Tensor:
     return torch.cat([logits, torch.full_like(logits[:, :1], -1e9)], dim=1)
 
@@ -300,6 +313,16 @@ def test_jumps_of_few_digits_are_told_from_a_gradient_that_is_missing(name: str)
     probe = probes.probe(build(digits()), to_unit(stored), labels, seed=0, batch_size=50, device="cpu")
     assert probe["compared"] == COUNT
     assert fewest <= probe["misled"] <= most
+    assert (probe["followed"], probe["astray"]) == (probes.WAYS, 0)
+
+
+def test_a_true_gradient_that_leads_nowhere_is_misleading() -> None:
+    """Each small step is foretold: only the way to an image of another class tells."""
+    stored, labels = digits().select("test", COUNT)
+    network = Decided(trained(), digits())
+    probe = probes.probe(network, to_unit(stored), labels, seed=0, batch_size=50, device="cpu")
+    assert (probe["compared"], probe["followed"], probe["astray"]) == (COUNT, probes.WAYS, probes.WAYS)
+    assert probe["misled"] <= 5
 
 
 @needs("attacks/random_noise", "attacks/square")

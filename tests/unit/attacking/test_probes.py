@@ -67,6 +67,8 @@ def test_a_plain_network() -> None:
         "changed": 0,
         "compared": 3,
         "misled": 0,
+        "followed": 3,
+        "astray": 0,
     }
 
 

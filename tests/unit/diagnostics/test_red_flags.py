@@ -212,6 +212,7 @@ def test_each_gate_alone(gate, change, beaten):
         ("zero_gradients", {"zero_gradients": 100, "differentiable": False}),
         ("broken_gradients", {"broken_gradients": 1}),
         ("misleading_gradients", {"misled": 40}),
+        ("misleading_gradients", {"followed": 32, "astray": 30}),
         ("saturated_loss", {"zero_losses": 70, "saturated": 70}),
         ("probabilities", {"probabilities": True}),
         ("randomness", {"random": True, "difference": 2.0, "changed": 3}),
