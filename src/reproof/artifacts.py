@@ -63,14 +63,19 @@ def _sweep(path: Path) -> None:
 
 
 def process_lives(pid: int) -> bool:
-    """Say whether a process with this number runs on this machine."""
+    """Say whether a process with this number runs on this machine; one that ended and was not waited for does not."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
+        pass  # somebody else's
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no Linux, or hidden
         return True
-    return True
+    state = told.rpartition(")")[2].split()[0]  # behind its name, which stands in brackets and may hold some
+    return state not in ("Z", "X")
 
 
 def write_text(path: Path, text: str) -> None:

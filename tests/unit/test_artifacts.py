@@ -62,6 +62,39 @@ def test_leftovers_of_dead_jobs_are_swept_and_those_of_living_ones_stay(tmp_path
     assert {entry.name for entry in tmp_path.iterdir()} == {"file.txt", living.name, other.name}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+@pytest.mark.parametrize("name", ["true", "x) S 1"])
+def test_a_process_that_ended_and_was_not_waited_for_is_dead(name: str, tmp_path: Path) -> None:
+    """As a driver that was killed in a container whose first process waits for nobody."""
+    (tmp_path / name).symlink_to(shutil.which("true") or "")
+    ended = subprocess.Popen(["true"], executable=tmp_path / name)
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    assert f"({name}) Z" in Path(f"/proc/{ended.pid}/stat").read_text()
+    assert not artifacts.process_lives(ended.pid)
+    assert ended.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_process_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "x) Z 1").symlink_to(shutil.which("cat") or "")
+    with subprocess.Popen(
+        ["cat"], executable=tmp_path / "x) Z 1", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as living:
+        assert living.stdin is not None
+        assert living.stdout is not None
+        living.stdin.write(b"begun\n")
+        living.stdin.flush()
+        assert living.stdout.readline() == b"begun\n"
+        assert "(x) Z 1) " in Path(f"/proc/{living.pid}/stat").read_text()
+        assert artifacts.process_lives(living.pid)
+        living.kill()
+
+
+def test_a_number_that_no_process_has_is_dead_and_a_stranger_s_process_lives() -> None:
+    assert not artifacts.process_lives(10**30)
+    assert artifacts.process_lives(1)
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [
