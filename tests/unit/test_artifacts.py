@@ -262,6 +262,33 @@ def test_verify_refuses_a_file_that_its_record_does_not_list(tmp_path: Path) -> 
         artifacts.verify(tmp_path / "b.bin")
 
 
+GOOD = {"bytes": 3, "sha256": "0"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(3, None, [], "words", {"rule": []}, {"name": None}, {"inputs": []}, {"inputs": {"a": 1}}),
+        *({"files": files} for files in ([], None, {"a.bin": "x"}, {"a.bin": None}, {"../a.bin": GOOD})),
+        *({"files": {"b.bin": GOOD, "a.bin": {**GOOD, key: value}}} for key in GOOD for value in (None, 0.5, True)),
+        *({"files": {"a.bin": {key: GOOD[key]}}} for key in GOOD),
+    ],
+)  # fmt: skip
+def test_json_of_another_shape_is_a_damaged_record(damage: object, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    artifacts.write_json(tmp_path / "record.json", damage)
+    with pytest.raises(
+        ArtifactError, match=r"record\.json is damaged \(it is no record\). Delete it and run"
+    ):
+        artifacts.verify(tmp_path / "a.bin")
+
+
+def test_a_record_of_endless_depth_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match=r"record\.json is damaged"):
+        artifacts.read_record(tmp_path / "record.json")
+
+
 def test_record_is_written_only_when_the_job_ends_well(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     with pytest.raises(RuntimeError), provenance.recording(path, {"rule": "train"}) as run:
