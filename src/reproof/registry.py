@@ -56,12 +56,16 @@ def names(family: Family) -> list[str]:
     One whose Settings cannot be read is left out, and said once: whoever does not choose it works on without it.
     """
     files = (path for folder in folders(family) for path in folder.glob("*.py"))
-    return sorted(path.stem for path in files if not path.stem.startswith("_") and _reads(family, path))
+    return sorted(
+        path.stem for path in files if not path.stem.startswith(("_", ".")) and _reads(family, path)
+    )
 
 
 @functools.cache
 def _reads(family: Family, path: Path) -> bool:
     try:
+        if not path.stem.isidentifier():
+            raise StudyError(f"{path}: its name should be of letters, digits and _, such as my_attack.py")
         _declaration(family, path)
     except StudyError as error:
         print(f"reproof: left out, so whatever is about it counts as not built: {error}", file=sys.stderr)
@@ -121,7 +125,7 @@ def _declaration(family: Family, path: Path) -> type[Settings]:
     name = path.stem
     try:
         source = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except (SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         raise StudyError(f"{path}{line}: cannot be read as Python: {error}") from error
     body = [node for node in source.body if _is_declaration(node)]
@@ -129,16 +133,16 @@ def _declaration(family: Family, path: Path) -> type[Settings]:
     sys.modules[module.__name__] = module
     try:
         exec(compile(ast.Module(body, type_ignores=[]), str(path), "exec"), module.__dict__)
+        for node in body:
+            if isinstance(node, ast.ClassDef):
+                _describe(vars(module)[node.name], node)
     except NameError as error:
         raise StudyError(
             f"{path}: Settings uses {error.name!r}; it may use only typing, pydantic, math and reproof.settings, "
             "because the plan reads it without importing the rest of the file"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StudyError(f"{path}: its Settings cannot be read: {type(error).__name__}: {error}") from error
-    for node in body:
-        if isinstance(node, ast.ClassDef):
-            _describe(vars(module)[node.name], node)
     base, found = base_of(family), getattr(module, "Settings", None)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise StudyError(f"{path}: defines no class Settings({base.__name__}) (see CONTRIBUTING.md)")
@@ -148,6 +152,11 @@ def _declaration(family: Family, path: Path) -> type[Settings]:
                 f'{path}: Settings declares no {declared}, such as {declared}: ClassVar[str] = "..." '
                 "(see CONTRIBUTING.md)"
             )
+    if family == "architectures":
+        try:
+            _key_of(family, name, found), cast("type[ArchitectureSettings]", found).title_of(name, name)
+        except Exception as error:
+            raise StudyError(f"{path}: its name cannot be told: {type(error).__name__}: {error}") from error
     return found
 
 
@@ -199,7 +208,10 @@ def _keys(_places: tuple[Path, ...], family: Family) -> tuple[str, ...]:
 
 
 def _key(family: Family, name: str) -> str:
-    declared = settings_class(family, name)
+    return _key_of(family, name, settings_class(family, name))
+
+
+def _key_of(family: Family, name: str, declared: type[Settings]) -> str:
     if family == "datasets":
         return cast("type[DatasetSettings]", declared).key
     if family == "architectures" and not any(field.is_required() for field in declared.model_fields.values()):

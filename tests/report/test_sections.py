@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import math
 import os
 import pickle
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import made_up_study
@@ -183,9 +186,9 @@ from pathlib import Path
 
 import jinja2, matplotlib.figure, numpy, pandas, pyarrow.parquet, pydantic, yaml  # once for every child
 
-folder, tree = map(Path, sys.argv[1:])
-for template in sorted(folder.glob("*.html.j2")):
-    files = [template, template.with_name(template.name.replace(".html.j2", ".py"))]
+folder, tree = map(Path, sys.argv[1:3])
+for names in sys.argv[3:]:
+    files = [folder / f"{name}{end}" for name in names.split(",") for end in (".py", ".html.j2")]
     texts = [file.read_bytes() for file in files]
     for file in files:
         file.unlink()
@@ -195,25 +198,53 @@ for template in sorted(folder.glob("*.html.j2")):
         from tests.unfolded import render
         assert Path(reproof.stages.report.__file__).parents[1] == folder.parents[1]
         html = render(made_up_study.report_data(pickle.loads(tree.read_bytes())))
-        print(files[1].stem, html.count("<section id="), flush=True)
+        print(names, html.count("<section id="), flush=True)
         os._exit(0)
-    assert os.wait()[1] == 0, files[1].stem
+    assert os.wait()[1] == 0, names
     for file, text in zip(files, texts):
         file.write_bytes(text)
 """
+
+
+def apart(names: Sequence[str]) -> list[list[str]]:
+    """Return groups so that of any two names each is in one without the other: rows and columns of a square."""
+    side = math.isqrt(len(names) - 1) + 1
+    return [list(names[start : start + side]) for start in range(0, len(names), side)] + [
+        list(names[start::side]) for start in range(side)
+    ]
+
+
+def test_groups_part_any_two() -> None:
+    for count in (2, 3, 4, 5, 22, 25, 26):
+        names = [str(number) for number in range(count)]
+        groups = apart(names)
+        assert all(
+            any(one in group and other not in group for group in groups)
+            for one, other in itertools.permutations(names, 2)
+        )
 
 
 @pytest.mark.slow
 def test_the_page_is_made_where_a_section_s_files_are_not_there(
     tree: made_up_study.Tree, tmp_path: Path
 ) -> None:
-    """In a copy of the package, and in processes that never saw them: the job of the page, and what it imports."""
+    """In a copy of the package, and in processes that never saw them: the job of the page, and what it imports.
+
+    Several are gone at once, so that each is there while any other is not.
+    """
     package, here = FOLDER.parents[1], Path(__file__).parent
     shutil.copytree(package, tmp_path / "src" / "reproof", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tree.pickle").write_bytes(pickle.dumps(tree))
     copy = tmp_path / "src" / "reproof" / "report" / "sections"
     made = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(copy), str(tmp_path / "tree.pickle")],
+        [
+            sys.executable,
+            "-c",
+            WITHOUT,
+            str(copy),
+            str(tmp_path / "tree.pickle"),
+            *map(",".join, apart(NAMES)),
+        ],
         env={
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "src", here, here.parents[1]))),
@@ -224,6 +255,10 @@ def test_the_page_is_made_where_a_section_s_files_are_not_there(
     )
     assert made.returncode == 0, made.stderr
     counts = dict(line.split() for line in made.stdout.splitlines())
-    assert sorted(counts) == NAMES
+    assert {name for group in counts for name in group.split(",")} == set(NAMES)
     whole = len(found_sections(Shared(made_up_study.report_data(tree)))) + 1
-    assert {int(count) for count in counts.values()} <= {whole - 1, whole}, "but the one, where it was shown"
+    gone = {group: whole - int(count) for group, count in counts.items()}
+    assert all(0 <= missing <= len(group.split(",")) for group, missing in gone.items()), (
+        "but those, where shown"
+    )
+    assert sum(gone.values()) == 2 * (whole - 1), "each was left out twice"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,27 +163,44 @@ def test_a_plug_in_that_is_no_python_is_named(text: str, folder: Path) -> None:
         parse(folder)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("def (\n", "broken.py, line 1: cannot be read as Python"),
-        (
-            "class Settings:\n    x: int = 1 / 0\n",
-            "broken.py: its Settings cannot be read: ZeroDivisionError",
-        ),
-        ("", "broken.py: defines no class Settings"),
-    ],
-)
+BROKEN = {
+    "attacks/broken.py": ("def (\n", "broken.py, line 1: cannot be read as Python"),
+    "attacks/odd.py": ("", "odd.py: defines no class Settings"),
+    "attacks/divides.py": (
+        "class Settings:\n    x: int = 1 / 0\n",
+        "its Settings cannot be read: ZeroDivisionError",
+    ),
+    "attacks/leaves.py": ("class Settings:\n    exit()\n", "its Settings cannot be read: SystemExit"),
+    "defenses/unknown.py": (
+        "from reproof.settings.defense import DefenseSettings\n\n\nclass Settings(DefenseSettings):\n    x: Nothing = 1\n",
+        "Settings uses 'Nothing'",
+    ),
+    "attacks/fgsm (copy).py": ("", "fgsm (copy).py: its name should be of letters, digits and _"),
+    "attacks/folder.py/inside": ("", "folder.py: cannot be read as Python"),
+    "architectures/nameless.py": (
+        "from reproof.settings.architecture import ArchitectureSettings\n\n\nclass Settings(ArchitectureSettings):\n"
+        '    title = "x"\n\n    @classmethod\n    def title_of(cls, key, name):\n        return {}[key]\n',
+        "nameless.py: its name cannot be told: KeyError",
+    ),
+}
+
+
 def test_whoever_does_not_choose_a_broken_plug_in_works_on(
-    text: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "attacks/broken.py").write_text(text)
+    """As an editor's copies and locks, or a file that somebody has begun."""
+    for name, (text, _) in BROKEN.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "attacks/.#shading.py").symlink_to("somebody@elsewhere.17")
     for _ in range(2):
         parse(folder)
-        assert "shading" in registry.names("attacks")
-        assert "broken" not in registry.names("attacks")
+        found = {word for family in registry.FAMILIES for word in registry.names(family)}
+        assert "shading" in found
+        assert not found & {Path(name).stem for name in BROKEN}
+        assert registry.title("architectures", "cnn6")
     error = capsys.readouterr().err
-    assert words in error
-    assert error.count("left out") == 1
-    with pytest.raises(StudyError, match=re.escape(words)):
+    assert [words for _, words in BROKEN.values() if words not in error] == []
+    assert error.count("left out") == len(BROKEN)
+    with pytest.raises(StudyError, match=r"broken\.py, line 1: cannot be read as Python"):
         parse(folder, attacks={"mine": {"kind": "broken"}})

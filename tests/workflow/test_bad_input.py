@@ -204,16 +204,17 @@ def test_damaged_artifact_is_refused_by_the_job_that_needs_it(damage: Damage, ch
     assert changeable.tables() == before
 
 
-def test_truncated_weights_are_made_again_after_the_advice_was_followed(changeable: Project) -> None:
+def test_truncated_weights_are_refused_by_a_job_and_made_again_by_the_same_command(
+    changeable: Project,
+) -> None:
     outcome = "results/tiny/outcomes/plain/seed0/white_box.parquet"
     before = (changeable.path / outcome).read_bytes()
     model = changeable.path / "results/tiny/models/plain/seed0/model.safetensors"
     whole = model.read_bytes()
     model.write_bytes(whole[:-100])
-    expect_refusal(changeable.run(outcome), "truncated or edited")
-    model.unlink()
+    expect_refusal(changeable.reproof("evaluate", outcome), "truncated or edited")
     assert changeable.pending()["train"] == 1, "the bare command is enough"
-    changeable.make(str(model.relative_to(changeable.path)), outcome)
+    changeable.make(outcome)
     assert model.read_bytes() == whole
     assert (changeable.path / outcome).read_bytes() == before
 
@@ -273,16 +274,20 @@ def test_unknown_sub_command_and_missing_output(finished: Project) -> None:
     )
 
 
-def test_settings_that_use_more_than_they_may(fresh: Callable[..., Project]) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "import torch\nfrom reproof.settings.defense import DefenseSettings\n\n\n"
+            "class Settings(DefenseSettings):\n    size: int = torch.iinfo(torch.int8).max\n",
+            ("torch", "may use only"),
+        ),
+        ("x = 1\n", ("class Settings", "CONTRIBUTING.md")),
+    ],
+)
+def test_a_defense_file_that_cannot_be_read_is_refused_where_it_is_chosen(
+    text: str, words: tuple[str, ...], fresh: Callable[..., Project]
+) -> None:
     project = fresh()
-    (project.path / "src/reproof/defenses/odd.py").write_text(
-        "import torch\nfrom reproof.settings.defense import DefenseSettings\n\n\n"
-        "class Settings(DefenseSettings):\n    size: int = torch.iinfo(torch.int8).max\n"
-    )
-    expect_refusal(project.run("-n"), "odd.py", "torch", "may use only")
-
-
-def test_defense_file_without_settings(fresh: Callable[..., Project]) -> None:
-    project = fresh()
-    (project.path / "src/reproof/defenses/odd.py").write_text("x = 1\n")
-    expect_refusal(project.run("-n"), "odd.py", "class Settings", "CONTRIBUTING.md")
+    (project.path / "src/reproof/defenses/odd.py").write_text(text)
+    expect_refusal(project.run("-n", "--config", "models={odd: {defense: {kind: odd}}}"), "odd.py", *words)

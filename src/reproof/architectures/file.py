@@ -91,6 +91,8 @@ class Settings(ArchitectureSettings):
 class OwnNetwork(Classifier):
     """A network of somebody else's, seen as one of ours."""
 
+    any_memory_format: ClassVar[bool] = False
+
     def __init__(self, settings: Settings, data: DataDescription, network: nn.Module):
         neutral = (0.0,) * data.channels, (1.0,) * data.channels
         mean, std = settings.mean or neutral[0], settings.std or neutral[1]

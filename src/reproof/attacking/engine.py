@@ -29,6 +29,7 @@ from reproof.attacking.judge import classes, frozen, judge
 from reproof.batch_size import BatchSize
 from reproof.errors import StudyError
 from reproof.models.attack_loss import Loss
+from reproof.models.classifier import takes_channels_last
 from reproof.models.fast_inference import cheaper
 from reproof.settings.attack import AttackSettings, MinimalAttackSettings, Point
 from reproof.settings.values import Norm, format_number
@@ -172,7 +173,7 @@ class AttackEngine:
         }
         if channels_last is None:
             convolves = any(isinstance(module, nn.Conv2d) for module in classifier.modules())
-            channels_last = self.device.type == "cpu" and convolves
+            channels_last = self.device.type == "cpu" and convolves and takes_channels_last(classifier)
         self.channels_last = channels_last
         self.progress = progress
 

@@ -41,9 +41,12 @@ def strong_ascents(kinds: Iterable[str]) -> set[str]:
 def papers_attack(names: Iterable[str]) -> str:
     """Return the attack that stands for what papers attack with: PGD as its config entry of that name has it.
 
-    Of several entries of a kind the shortest name is the plain one; without PGD the strongest of attack_order.
+    Of several entries of a kind the shortest name is the plain one; without PGD the strongest of attack_order, and
+    the worst case where there is no other.
     """
     found = [name for name in names if name != WORST_CASE]
+    if not found:
+        return WORST_CASE
     strong = [name for name in found if strong_ascents([wording.kind_of(name)])]
     gradients = [name for name in found if attack_order(name)[0] < 3]
     return (

@@ -69,7 +69,7 @@ def accuracy_against_epsilon(
     starts = _curves(clean.drop_duplicates("model", keep="last"), ["model"])
     models = [model for model in titles if (points["model"] == model).any()]
     own = {model: papers_attack(attack for name, attack in curves if name == model) for model in models}
-    attacks = sorted(set(own.values()), key=attack_order)
+    attacks = sorted({*own.values()} - {WORST_CASE}, key=attack_order)
     models.sort(key=lambda model: -_gap(curves, model, own[model]))
     far = norm == "linf" and bool((points["epsilon"] >= FAR).any())
 
@@ -82,7 +82,7 @@ def accuracy_against_epsilon(
                 for (name, attack), one in curves.items()
                 if name == model
             }
-            _paint_lines(panel, lines, own[model], attacks.index(own[model]))
+            _paint_lines(panel, lines, own[model], attacks.index(own[model]) if own[model] in attacks else 0)
             if (model,) in kept:
                 _paint_kept(panel, kept[model,])
             if chance is not None and model in chance:
@@ -170,7 +170,7 @@ def _paint_lines(panel: Axes, lines: Mapping[str, NDArray[np.float64]], own: str
     for attack, line in lines.items():
         if attack not in (own, WORST_CASE):
             _paint_other(panel, line)
-    for attack in (own, WORST_CASE):
+    for attack in dict.fromkeys((own, WORST_CASE)):
         if attack in lines:
             _paint_curve(panel, attack, lines[attack], position)
 

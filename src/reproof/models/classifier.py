@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,11 @@ class Answers:
     """bool (N,): the vote found no majority."""
 
 
+def takes_channels_last(network: nn.Module) -> bool:
+    """Say whether no part of a network objects to images and kernels that lie channels-last."""
+    return all(getattr(module, "any_memory_format", True) for module in network.modules())
+
+
 class Classifier(nn.Module, ABC):
     """A network from float32 (N, C, H, W) in [0, 1] to logits (N, K); it normalises the images itself.
 
@@ -40,6 +46,9 @@ class Classifier(nn.Module, ABC):
     """
 
     feature_shapes: dict[str, tuple[int, ...]]
+    any_memory_format: ClassVar[bool] = True
+    """Whether images and kernels may lie channels-last: `x.view(len(x), -1)` behind a convolution takes that for an
+    error."""
 
     def __init__(self, data: DataDescription):
         super().__init__()

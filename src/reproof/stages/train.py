@@ -12,7 +12,7 @@ from reproof import artifacts, device
 from reproof.data import prepared
 from reproof.job_tables import HISTORY
 from reproof.models import build
-from reproof.models.classifier import Classifier
+from reproof.models.classifier import Classifier, takes_channels_last
 from reproof.models.defense import Row
 from reproof.plan.job import Job
 from reproof.provenance import Run
@@ -66,5 +66,7 @@ def write_training_log(index: Path, tables: Mapping[str, Sequence[Row]], run: Ru
 
 def _frozen(network: Classifier, place: torch.device) -> Classifier:
     """Return a trained network as a frozen peer: without gradient, in the loop's memory format."""
-    network.to(place).to(memory_format=torch.channels_last)
+    network.to(place)
+    if takes_channels_last(network):
+        network.to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()

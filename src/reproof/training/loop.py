@@ -24,6 +24,7 @@ from reproof.batch_size import in_batches
 from reproof.data.dataset import Dataset, to_unit
 from reproof.device import channels_last, mixed_precision
 from reproof.errors import TrainingError
+from reproof.models.classifier import takes_channels_last
 from reproof.models.defense import Defense, Progress, Stock, Trainee
 from reproof.settings.training import TrainingSettings
 from reproof.training.adversarial import Batch, mix_in_adversarial
@@ -154,7 +155,8 @@ class _Run:
         self.adversarial = (
             settings.adversarial if settings.adversarial is not None else defense.adversarial_training()
         )
-        self.memory_format = channels_last(device, settings.channels_last)
+        auto = settings.channels_last == "auto" and takes_channels_last(trainee)
+        self.memory_format = channels_last(device, "auto" if auto else settings.channels_last is True)
         self.trainee = trainee.to(device).to(memory_format=self.memory_format)
         self.optimizer = make_optimizer(defense, trainee, settings)
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]

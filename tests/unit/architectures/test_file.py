@@ -13,10 +13,15 @@ import torch
 from torch import nn
 
 from reproof import registry
-from reproof.data.dataset import DataDescription
+from reproof.attacking import judge
+from reproof.attacking.engine import AttackEngine
+from reproof.data.dataset import DataDescription, Dataset
 from reproof.errors import ModelError
 from reproof.models.classifier import Classifier
+from reproof.settings.training import TrainingSettings
+from reproof.training.loop import train
 from tests.ours import needs
+from tests.tiny_classifier import PlainDefense
 
 pytestmark = needs("architectures/file")
 DATA = DataDescription(3, 8, 8, 4, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
@@ -174,3 +179,29 @@ def test_its_key_is_none_that_claims_know() -> None:
     assert settings.key("file") == "own_my_net_2"  # type: ignore[attr-defined]
     assert registry.title("architectures", "own_my_net_2") == "own network (my net 2)"
     assert registry.title("architectures", "own_") is None
+
+
+def test_one_that_flattens_by_view_is_attacked_and_trained(tmp_path: Path) -> None:
+    """As LeNets are written: `view` takes images that lie channels-last for an error."""
+    text = """
+from torch import nn
+
+
+class Flat(nn.Module):
+    def forward(self, images):
+        return images.view(images.size(0), -1)
+
+
+def build():
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), Flat(), nn.Linear(72, 4))
+"""
+    (tmp_path / "net.py").write_text(text)
+    network, labels = build(tmp_path / "net.py"), torch.arange(5) % 4
+    attacker = AttackEngine(network, device="cpu", batch_size=5, seed=0, skip_misclassified=False)
+    settings = registry.settings_class("attacks", "pgd").model_validate({"epsilons": [0.1], "steps": 2})
+    attacker.run("pgd", settings, images(), labels, judge.classes(network, images(), 5, "cpu"))
+    stored, every = (255 * images()).to(torch.uint8), torch.arange(5)
+    data = Dataset("small", stored, labels, {"train": every, "validation": every, "test": every}, DATA)
+    defense = PlainDefense()
+    training = TrainingSettings(epochs=1, batch_size=5, learning_rate=0.01)
+    train(defense, defense.build(network, DATA), data, training, seed=0, progress=False)
