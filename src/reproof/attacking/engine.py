@@ -34,8 +34,8 @@ from reproof.models.fast_inference import cheaper
 from reproof.settings.attack import AttackSettings, MinimalAttackSettings, Point
 from reproof.settings.values import Norm, format_number
 
-PROBED = 8
-"""Images by which an engine tells whether a classifier draws random numbers."""
+PROBED = 64
+"""Images, at most, by which an engine tells whether a classifier draws random numbers."""
 
 
 @dataclass
@@ -272,7 +272,7 @@ class AttackEngine:
 
     def _draws_at_random(self, images: Tensor) -> bool:
         """Say whether the classifier answers the same images otherwise when it is asked again."""
-        shown = images[:PROBED].to(self.device)
+        shown = images[: min(PROBED, self.batch_size)].to(self.device)
         with frozen(self.classifier, channels_last=False), _seeded(f"{self.seed}/probe", self.device):
             return len(shown) > 0 and draws_at_random(self.classifier, shown)
 

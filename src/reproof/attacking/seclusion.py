@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from reproof.attacking.gradient import usable
 from reproof.settings.values import Norm
 
 LIBRARY_NORMS: Mapping[Norm, str] = {"linf": "Linf", "l2": "L2"}
@@ -38,7 +39,8 @@ def safely(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Return logits as the library may ask for them: images (N, C, H, W) to (N, K), a new tensor each time.
 
     The library writes into the logits. It also asks for none at all, when a tie is all that is left, and for a
-    gradient where the model has none: no images have no logits, and such a gradient is zero.
+    gradient where the model has none: no images have no logits, and such a gradient is zero. One with a NaN in it would
+    make images of NaN, which it takes for a failure in silence: `gradient.usable` mends and counts it.
     """
     classes = 0
 
@@ -46,8 +48,12 @@ def safely(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         nonlocal classes
         if not len(images):
             return images.new_zeros(0, classes)
-        unmoved = 0 * images.flatten(1).sum(dim=1, keepdim=True) if images.requires_grad else 0
-        answer = logits(images) + unmoved
+        if images.requires_grad and torch.is_grad_enabled():
+            seen = images.view_as(images)
+            seen.register_hook(usable)  # type: ignore[no-untyped-call]
+            answer = logits(seen) + 0 * images.flatten(1).sum(dim=1, keepdim=True)
+        else:
+            answer = logits(images) + 0
         classes = answer.shape[1]
         return answer
 

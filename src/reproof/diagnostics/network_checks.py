@@ -21,6 +21,8 @@ MISLEADING_GRADIENTS = 0.25
 ZERO_LOSSES = 0.5
 """The share of images whose loss float32 rounds to zero that is harmless. More are, too, where an attack goes on from
 there all the same: where it brings robust accuracy down to the chance level."""
+ROUNDING = 1e-4
+"""The distance between two passes' logits that is rounding, however small the logits are."""
 _NO_ATTACK = "the study has no white-box attack on this model's logits"
 Probes = Sequence[Mapping[str, Any]]
 """What was probed of a model (attacking.probes), one for each seed; empty without a white-box attack on its logits."""
@@ -56,7 +58,7 @@ def zero_gradients(model: str, plain: Sequence[Results], probes: Probes) -> RedF
     return RedFlag(model, check, p_value < ALPHA, evidence, (name,) if name else (), noticed)
 
 
-def broken_gradients(model: str, attacked: Sequence[Results]) -> RedFlag:
+def broken_gradients(model: str, attacked: Sequence[Results], probes: Probes) -> RedFlag:
     """Check that gradients are finite numbers. attacked: white-box and adaptive attacks of every kind."""
     check = "broken_gradients"
     found: dict[str, tuple[float, str]] = {}
@@ -67,6 +69,13 @@ def broken_gradients(model: str, attacked: Sequence[Results]) -> RedFlag:
         ]
         if shares and first.attack not in found:
             found[first.attack] = (max(shares), first.name)
+    broken = sum(probe.get("broken_gradients", 0) for probe in probes)
+    if broken and not any(share for share, _ in found.values()):
+        evidence = (
+            f"At {broken} of {sum(probe['images'] for probe in probes)} clean images the gradient of cross-entropy is "
+            "NaN or infinite; an attack can only pass such an image by, so any at all are a fault."
+        )
+        return RedFlag(model, check, True, evidence, ())
     if not found:
         return unchecked(model, check, "no attack that follows gradients noted what they were")
     share, name = max(found.values())
@@ -156,10 +165,13 @@ def randomness(model: str, average: Callable[[], Sequence[Trial]], probes: Probe
     difference = max(probe["difference"] for probe in probes)
     changed, _ = _probed(probes, "changed")
     averaging = average()
-    evidence = (
-        f"Two passes over the same {total} clean images differ by up to {difference:.3g} in a logit and in the "
-        f"class of {changed}; "
-    ) + (
+    alike = not changed and difference < ROUNDING
+    evidence = f"Two passes over the same {total} clean images " + (
+        "answer alike, but not the further passes over some of them; "
+        if alike
+        else f"differ by up to {difference:.3g} in a logit and in the class of {changed}; "
+    )
+    evidence += (
         f"{named(averaging[0])} averages over passes."
         if averaging
         else "no attack averages its gradients over passes."

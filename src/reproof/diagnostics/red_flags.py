@@ -142,7 +142,7 @@ class _Evidence:
         )
         yield network_checks.zero_gradients(self.model, self.plain, self.probes)
         own = self._where(lambda t: is_own(t) and t.setting in ("white_box", "adaptive"))
-        yield network_checks.broken_gradients(self.model, own)
+        yield network_checks.broken_gradients(self.model, own, self.probes)
         yield network_checks.misleading_gradients(self.model, self.probes)
         yield network_checks.saturated_loss(self.model, self.plain, self.probes)
         yield network_checks.probabilities(self.model, self.probes)

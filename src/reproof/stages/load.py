@@ -79,8 +79,7 @@ def depends_on(classifier: nn.Module, images: Tensor) -> str:
         together = classifier(images).float()
         parts = torch.split(images, max(1, len(images) // 2))
         apart = torch.cat([classifier(part).float() for part in parts])
-    differs = (together - apart).abs().max() > decisions.ROUNDING * max(1.0, float(together.abs().max()))
-    return OTHERS if bool(differs) else ""
+    return OTHERS if decisions.differ(together, apart) else ""
 
 
 def _words(model: str, correct: int, total: int, largest: float) -> str:

@@ -239,6 +239,69 @@ MASKED: dict[str, tuple[Callable[[Dataset], Classifier], frozenset[str]]] = {
 }
 
 
+class InBFloat16(Masked):
+    """The network inside, in the arithmetic of mixed precision."""
+
+    def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, features = super().logits_and_features(images)
+        return logits.float(), features
+
+
+def of_levels(values: Tensor) -> Tensor:
+    """Return values in [0, 1] on 8 bits, with the gradient of what does nothing, as training for 8 bits has it."""
+    return values + ((values * 255).round() / 255 - values).detach()
+
+
+class InEightBits(Masked):
+    """The network inside, its images and activations on 8 bits."""
+
+    def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        def on_bits(module: nn.Module, inputs: Any, values: Tensor) -> Tensor:
+            scale = float(values.detach().abs().max()) / 127
+            found: Tensor = torch.fake_quantize_per_tensor_affine(values, scale, 0, -128, 127)
+            return found
+
+        hooks = [
+            self.inside.get_submodule(name).register_forward_hook(on_bits) for name in self.feature_shapes
+        ]
+        try:
+            return super().logits_and_features(of_levels(images))
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def with_a_class_never_answered(logits: Tensor) -> Tensor:
+    return torch.cat([logits, torch.full_like(logits[:, :1], -1e9)], dim=1)
+
+
+FORETOLD: dict[str, tuple[Callable[[Dataset], Classifier], int, int]] = {
+    "bfloat16": (lambda data: InBFloat16(trained(), data), 0, 5),
+    "8 bits": (lambda data: InEightBits(trained(), data), 0, 5),
+    "8 bits, adversarially trained": (lambda data: InEightBits(trained(epsilon=0.2), data), 0, 5),
+    "images on 8 bits": (lambda data: Masked(trained(), data, before=of_levels), 0, 5),
+    "tiny logits": (lambda data: Masked(trained(), data, after=lambda logits: 1e-22 * logits), 0, 0),
+    "a gradient in part": (lambda data: Masked(trained(), data, before=in_part), 45, 100),
+    "a gradient in part of tiny logits": (
+        lambda data: Masked(trained(), data, before=in_part, after=lambda logits: 1e-22 * logits), 45, 100,
+    ),
+    "a gradient in part beside a masked class": (
+        lambda data: Masked(trained(), data, before=in_part, after=with_a_class_never_answered), 45, 100,
+    ),
+}  # fmt: skip
+"""Networks, and the fewest and the most of COUNT images at which the gradient is to be called misleading."""
+
+
+@pytest.mark.parametrize("name", FORETOLD)
+def test_jumps_of_few_digits_are_told_from_a_gradient_that_is_missing(name: str) -> None:
+    build, fewest, most = FORETOLD[name]
+    stored, labels = digits().select("test", COUNT)
+    probe = probes.probe(build(digits()), to_unit(stored), labels, seed=0, batch_size=50, device="cpu")
+    assert probe["compared"] == COUNT
+    assert fewest <= probe["misled"] <= most
+
+
 @needs("attacks/random_noise", "attacks/square")
 @pytest.mark.parametrize("name", MASKED)
 def test_a_masked_gradient_raises_what_it_should(name: str, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reproof.attacking import probes
+from reproof.attacking import decisions, probes
 from reproof.data.dataset import DataDescription, to_unit
+from reproof.models.classifier import Answers
 from reproof.models.purifier import Purified
 from tests.tiny_classifier import LinearClassifier, TinyClassifier, make_data
 
@@ -56,6 +57,7 @@ def test_a_plain_network() -> None:
         "largest_class": 0.5,
         "differentiable": True,
         "zero_gradients": 0,
+        "broken_gradients": 0,
         "zero_losses": 0,
         "saturated": 0,
         "margin": 0.0,
@@ -90,6 +92,11 @@ def test_gradients_vanish_where_all_probabilities_do() -> None:
     assert (found["zero_gradients"], found["zero_losses"], found["saturated"]) == (2, 2, 2)
 
 
+def test_a_gradient_that_is_no_number_is_counted() -> None:
+    """The root of a black pixel has an infinite slope, times 0 of the square: NaN at all images but (0.5, 0.5)."""
+    assert facts(Changed(before=lambda images: images.sqrt().square()))["broken_gradients"] == 3
+
+
 def test_rounding_has_a_gradient_that_is_zero() -> None:
     found = facts(Changed(before=torch.round))
     assert (found["differentiable"], found["zero_gradients"]) == (True, 4)
@@ -120,6 +127,54 @@ def test_random_answers_are_recognised() -> None:
     assert found["random"]
     assert 0 < found["difference"] < 2
     assert facts(Changed(after=lambda logits: logits + 1e-7 * torch.rand_like(logits)))["random"] is False
+
+
+class Voting(Changed):
+    """A network that decides by the vote of three noisy passes; its logits are those of one without noise."""
+
+    def answers(self, images: Tensor) -> Answers:
+        votes = torch.stack([self(images + 0.1 * torch.randn_like(images)).argmax(dim=1) for _ in range(3)])
+        return Answers(votes.mode(dim=0).values, {}, self(images))
+
+
+def one_of_two(logits: Tensor) -> Tensor:
+    return logits if torch.rand(()) < 0.5 else logits.flip(1)
+
+
+def never_answered(spread: float) -> Callable[[Tensor], Tensor]:
+    """Return what adds a class that is masked as usual, and noise to the logits beside it."""
+    return lambda logits: torch.cat(
+        [logits + spread * torch.randn_like(logits), torch.full_like(logits[:, :1], -1e9)], dim=1
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "network",
+    [Voting(), Changed(after=one_of_two), Changed(after=never_answered(0.1))],
+    ids=["vote", "coin", "mask"],
+)
+def test_randomness_that_two_passes_hide_is_recognised(network: nn.Module, seed: int) -> None:
+    """A vote seldom changes, a coin falls alike half of the time, a logit of -1e9 makes any scale coarse.
+
+    (0.56, 0.44) is decided for class 0 by most votes, but not by all.
+    """
+    torch.manual_seed(seed)
+    images = torch.tensor([[1.0, 0.0]] * 4 + [[0.56, 0.44]] * 4).view(8, 1, 1, 2)
+    assert decisions.draws_at_random(network, images)
+    assert facts(network, images, torch.zeros(8, dtype=torch.long), seed=seed, batch_size=8)["random"]
+
+
+def test_a_draw_that_changes_nothing_is_not_random() -> None:
+    for after in (
+        lambda logits: logits + 0 * torch.rand_like(logits),
+        never_answered(0.0),
+        lambda logits: torch.cat(
+            [logits, -1e9 + 100 * torch.rand_like(logits[:, :1])], dim=1
+        ),  # its rounding
+    ):
+        assert not decisions.draws_at_random(Changed(after=after), IMAGES)
+        assert not facts(Changed(after=after))["random"]
 
 
 def test_a_class_that_changes_is_counted() -> None:

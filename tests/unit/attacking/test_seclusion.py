@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reproof.attacking.gradient import counting
 from reproof.attacking.seclusion import safely
 
 
@@ -23,6 +24,17 @@ def test_a_model_without_a_gradient_has_one_of_zero() -> None:
     assert torch.equal(gradient, torch.zeros(2, 1, 2, 2))
     (gradient,) = torch.autograd.grad(safely(bright)(images)[:, 0].sum(), images)
     assert torch.equal(gradient, torch.ones(2, 1, 2, 2))
+
+
+def test_a_gradient_that_is_no_number_is_mended_and_counted() -> None:
+    """The root of a black pixel; what the library asks of the other image, and in between, stays as it is."""
+    images = torch.tensor([[0.0, 0.25], [0.25, 0.25]]).view(2, 1, 1, 2).requires_grad_()
+    with counting() as tally:
+        answer = safely(lambda shown: bright(shown.sqrt().square()))(images)
+        (gradient,) = torch.autograd.grad(answer[:, 0].sum(), images)
+    assert gradient.flatten(1).tolist() == [[0, 1], [1, 1]]
+    assert (tally.taken, tally.broken) == (2, 1)
+    assert images.grad is None
 
 
 def constant(images: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ PROBE = {
     "largest_class": 0.1,
     "differentiable": True,
     "zero_gradients": 0,
+    "broken_gradients": 0,
     "zero_losses": 0,
     "saturated": 0,
     "margin": 5.0,
@@ -209,6 +210,7 @@ def test_each_gate_alone(gate, change, beaten):
     [
         ("zero_gradients", {"zero_gradients": 30}),
         ("zero_gradients", {"zero_gradients": 100, "differentiable": False}),
+        ("broken_gradients", {"broken_gradients": 1}),
         ("misleading_gradients", {"misled": 40}),
         ("saturated_loss", {"zero_losses": 70, "saturated": 70}),
         ("probabilities", {"probabilities": True}),
@@ -676,6 +678,12 @@ def test_random_answers_are_no_flag_where_an_attack_averages_over_them():
     assert "white-box PGD long at ε = 0.3 averages over passes" in flag.evidence
     transfer = {"black_box": trial("black_box", "pgd_long", 0.3, 80, source="vgg19"), "longer": None}
     assert flags(transfer, probe=answers, attacks=averaging)["randomness"].raised is True
+
+
+def test_what_only_further_passes_show_is_not_told_of_two():
+    flag = flags(probe=PROBE | {"random": True, "difference": 0.0, "changed": 0})["randomness"]
+    assert flag.raised is True
+    assert "answer alike, but not the further passes over some of them; no attack averages" in flag.evidence
 
 
 @needs("attacks/autoattack")
