@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from reproof import registry
-from reproof.attacking import engine, judge
-from reproof.attacking.engine import PROBED, AttackResult
+from reproof.attacking import decisions, engine, judge
+from reproof.attacking.engine import AttackResult
 from reproof.attacking.gradient import mean_gradient
 from reproof.settings.attack import AttackSettings, Point
 from reproof.settings.gradient_ascent import GradientAscentSettings
@@ -141,7 +141,7 @@ def test_early_stop_asks_again_only_of_those_who_seem_fooled(kind: str) -> None:
         craft(net, kind, images, labels, epsilons=[0.06, 0.1], steps=5, early_stop=early_stop)
         forwards.append(net.forwards)
     assert forwards[0] == 3 * IMAGES, "the clean images, and each epsilon's to judge"
-    probed = 2 * min(PROBED, IMAGES)
+    probed = decisions.PASSES * decisions.FEW
     assert forwards[0] + probed < forwards[1] <= forwards[0] + probed + 2 * IMAGES
 
 
