@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype
 
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
+_FILE_NAME = re.compile(r"[^/\0\ud800-\udfff]+")
 
 
 @contextlib.contextmanager
@@ -63,14 +64,19 @@ def _sweep(path: Path) -> None:
 
 
 def process_lives(pid: int) -> bool:
-    """Say whether a process with this number runs on this machine."""
+    """Say whether a process with this number runs on this machine; one that ended and was not waited for does not."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
+        pass  # somebody else's
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no Linux, or hidden
         return True
-    return True
+    state = told.rpartition(")")[2].split()[0]  # behind its name, which stands in brackets and may hold some
+    return state not in ("Z", "X")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -90,8 +96,33 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing. Run snakemake again to make it.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is damaged ({error}). Delete it and run snakemake again.") from error
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return a record; ArtifactError when it is missing, damaged, or JSON of another shape than a record's."""
+    record = read_json(path)
+    if not isinstance(record, dict) or not _has_shape(record):
+        raise ArtifactError(f"{path} is damaged (it is no record). Delete it and run snakemake again.")
+    return record
+
+
+def _has_shape(record: dict[str, Any]) -> bool:
+    files, inputs = record.get("files", {}), record.get("inputs", {})
+    return (
+        all(isinstance(record.get(key, ""), str) for key in ("rule", "name", "digest"))
+        and isinstance(inputs, dict)
+        and all(isinstance(digest, str) for digest in inputs.values())
+        and isinstance(files, dict)
+        and all(
+            _FILE_NAME.fullmatch(name)
+            and isinstance(listed, dict)
+            and type(listed.get("bytes")) is int
+            and isinstance(listed.get("sha256"), str)
+            for name, listed in files.items()
+        )
+    )
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -224,12 +255,12 @@ def record_path(artifact: Path) -> Path:
     return own if own.exists() else artifact.with_name("record.json")
 
 
-def verify(artifact: Path) -> str:
-    """Return the artifact's SHA-256 after comparing it with its record.
+def verify(artifact: Path, record: Path | None = None) -> str:
+    """Return the artifact's SHA-256 after comparing it with its record, or with another one that is to list it.
 
     ArtifactError, with the remedy, when the file or its record is missing, truncated or was edited.
     """
-    path = record_path(artifact)
+    path = record or record_path(artifact)
     if not artifact.exists():
         raise ArtifactError(f"{artifact} is missing. Delete {path} too and run snakemake again to make both.")
     if not path.exists():
@@ -237,7 +268,7 @@ def verify(artifact: Path) -> str:
             f"{artifact} has no record ({path} is missing), so nothing says how it was made. "
             f"Delete it (rm {artifact}) and run snakemake again."
         )
-    listed = read_json(path).get("files", {}).get(artifact.name)
+    listed = read_record(path).get("files", {}).get(artifact.name)
     if listed is None:
         raise ArtifactError(f"{path} does not list {artifact.name}. Delete both and run snakemake again.")
     size = artifact.stat().st_size

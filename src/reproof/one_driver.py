@@ -1,13 +1,15 @@
 """One driver at a time in a study's folder of results, and nothing of one that died.
 
 Snakemake's own locks stay behind when it is killed, and `--unlock` removes those of every study. So a driver holds a
-lock of ours that dies with it: on a file in the folder in which it writes.
+lock of ours that dies with it: on a file in the folder in which it writes, which two checkouts may share, and on one
+beside Snakemake's, which stays where somebody removes that folder during a run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -27,6 +29,8 @@ from reproof.warm_client import DRIVER
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 LOCK = ".lock"
 """The file in a study's folder of results that its driver locks, with words on who that is."""
+LOOK_SECONDS = 1.0
+"""How long a driver tries to get a lock before it refuses: one that only looks, as a dry run, has it for a moment."""
 PATIENCE_SECONDS = 60.0
 """How long jobs of a dead driver may take to end once they are cancelled."""
 
@@ -34,23 +38,24 @@ PATIENCE_SECONDS = 60.0
 @contextlib.contextmanager
 def only_driver(folder: Path) -> Iterator[None]:
     """Hold the folder of results of a study; ArtifactError where a driver that lives holds it."""
-    file = _locked(folder)
-    if file is None:
-        who = (folder / LOCK).read_text(encoding="utf-8").strip() or "a process of another machine"
-        raise ArtifactError(
-            f"{folder} is in use: another run works there ({who}). Wait for it, or stop it (Ctrl-C in its terminal), "
-            "then run the same command again. Nothing needs unlocking."
-        )
-    with file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        file.flush()
+    with contextlib.ExitStack() as held:
+        for path in _locks(folder):
+            file = _locked(path)
+            if file is None:
+                raise ArtifactError(
+                    f"{folder} is in use: another run works there ({_holder(path)}). Wait for it, or stop it (Ctrl-C "
+                    "in its terminal), then run the same command again. Nothing needs unlocking."
+                )
+            held.enter_context(file)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            file.flush()
         yield
 
 
 def drop_stale_locks(folder: Path) -> None:
     """Remove the locks that a killed Snakemake left on a study's files, unless a driver lives that may hold them."""
-    if _is_free(folder):
+    if all(map(_is_free, _locks(folder))):
         drop_locks(folder)
 
 
@@ -62,30 +67,55 @@ def drop_locks(folder: Path) -> None:
                 lock.unlink(missing_ok=True)
 
 
-def _is_free(folder: Path) -> bool:
-    if not (folder / LOCK).exists():
+def _locks(folder: Path) -> tuple[Path, Path]:
+    """Return the files that a study's driver locks: this checkout's own first, then that of the folder."""
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return SNAKEMAKE_LOCKS.with_name(f"reproof-{name}.lock"), folder / LOCK
+
+
+def _holder(lock: Path) -> str:
+    """Return who holds a lock, as that one has written into it."""
+    with contextlib.suppress(OSError):
+        if words := lock.read_text(encoding="utf-8", errors="replace").strip():
+            return words
+    return "a process of another machine"
+
+
+def _is_free(lock: Path) -> bool:
+    """Say whether nobody holds a lock. Whoever looks writes nothing, and keeps no other one from looking."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, NotADirectoryError):
         return True
-    file = _locked(folder)
-    if file is not None:
-        file.close()
-    return file is not None
+    except OSError:  # held, or not ours to read
+        return False
+    return True
 
 
-def _locked(folder: Path) -> BinaryIO | None:
-    """Return the folder's lock file, locked until it is closed; None where another process has it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("ab")
-    except OSError as error:
-        raise ArtifactError(
-            f"{folder}: may not be written ({error.strerror}). Make it writable, or run in a checkout of your own."
-        ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+def _locked(lock: Path) -> BinaryIO | None:
+    """Return the file, locked until it is closed; None where another process has it.
+
+    A file that was removed before it was locked is locked by nobody: the next driver makes another one.
+    """
+    end = time.monotonic() + LOOK_SECONDS
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = lock.open("ab")
+        except OSError as error:
+            raise ArtifactError(
+                f"{lock.parent}: may not be written ({error.strerror}). "
+                "Make it writable, or run in a checkout of your own."
+            ) from error
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
         file.close()
-        return None
-    return file
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.05)
 
 
 def job_names(folder: Path) -> str:

@@ -960,6 +960,9 @@ def test_links_unfold_what_they_point_into(open_page: Open) -> None:
     assert place is not None
     assert bar is not None
     assert bar["y"] + bar["height"] <= place["y"] <= 900
+    head = page.locator("table", has=target).locator("thead").bounding_box()
+    assert head is not None
+    assert head["y"] + head["height"] <= place["y"], "the head, which stays in view, hides nothing"
 
 
 @needs("sections/paper_tables", "sections/defenses_against_attacks", "sections/contradictions")

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import test_evidence
+from made_up_study import frame
 from tests.hand_made_papers import read_paper
 from tests.ours import needs
 
@@ -74,3 +75,31 @@ def test_what_is_not_known_has_no_recipe(tmp_path: Path) -> None:
     unknown = dataclasses.replace(data, recipes={THIS_RUN: StudyFacts()})
     assert list(Recipes(unknown).of(claim, verdict, THIS_RUN)) == []
     assert list(Recipes(data).of(claim, verdict, "another run")) == []
+
+
+@needs("attacks/pgd")
+def test_red_flags_on_the_attack_of_a_number_stand_on_its_card(tmp_path: Path) -> None:
+    data, told = of_the_claim(tmp_path)
+    assert not any("Red flags" in heading for heading in told)
+    raised = {
+        "model": "ours",
+        "gate": "zero_gradients",
+        "raised": True,
+        "evidence": "White-box PGD has no gradient at 40 of 48 images.",
+        "rows": "white_box pgd epsilon=0.3",
+    }
+    others = [
+        raised | {"model": "other"},
+        raised | {"raised": False},
+        raised | {"rows": "white_box bim epsilon=0.3"},
+    ]
+    (claim,), (verdict,) = data.papers[0].claims, rows(data.verdicts)
+    for found, count in (([raised, *others], 1), (others, 0)):
+        flagged = dataclasses.replace(data, flags=frame("red_flags", found))
+        shown = [run for run in Recipes(flagged).of(claim, verdict, THIS_RUN) if "Red flags" in run.heading]
+        assert len(shown) == count
+    flagged = dataclasses.replace(data, flags=frame("red_flags", [raised]))
+    first = next(iter(Recipes(flagged).of(claim, verdict, THIS_RUN)))
+    ((what, words),) = first.facts
+    assert (first.heading, what) == ("Red flags, this run", "this attack was hampered")
+    assert words.endswith(". White-box PGD has no gradient at 40 of 48 images.")

@@ -111,9 +111,17 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "white_box bim epsilon=0.1; white_box fgsm c=1",
     )
     quiet = flag("model_3", "more_steps", "All is well.", "white_box pgd epsilon=0.3", raised=False)
+    stronger = flag(
+        "model_1",
+        "autoattack_vs_gradients",
+        "All other plain white-box attacks at ε = 0.1 together leave 12 of 48, white-box BIM at ε = 0.1 leaves 2.",
+        "white_box bim epsilon=0.1",
+    )
     about = {"title": "Large", "budget": "", "models": {"ours": {"title": "Ours, large"}}}
     run = Reference("large", about, {"red_flags": frame("red_flags", [alone])}, {})
-    data = dataclasses.replace(study, flags=frame("red_flags", [plain, longer, quiet]), references=[run])
+    data = dataclasses.replace(
+        study, flags=frame("red_flags", [plain, longer, stronger, quiet]), references=[run]
+    )
     found = hampered(data)
     assert found.columns == ("this run", "Large")
     assert {one.title: [each.models for each in one.runs] for one in found.attacks} == {

@@ -62,6 +62,39 @@ def test_leftovers_of_dead_jobs_are_swept_and_those_of_living_ones_stay(tmp_path
     assert {entry.name for entry in tmp_path.iterdir()} == {"file.txt", living.name, other.name}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+@pytest.mark.parametrize("name", ["true", "x) S 1"])
+def test_a_process_that_ended_and_was_not_waited_for_is_dead(name: str, tmp_path: Path) -> None:
+    """As a driver that was killed in a container whose first process waits for nobody."""
+    (tmp_path / name).symlink_to(shutil.which("true") or "")
+    ended = subprocess.Popen(["true"], executable=tmp_path / name)
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    assert f"({name}) Z" in Path(f"/proc/{ended.pid}/stat").read_text()
+    assert not artifacts.process_lives(ended.pid)
+    assert ended.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_process_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "x) Z 1").symlink_to(shutil.which("cat") or "")
+    with subprocess.Popen(
+        ["cat"], executable=tmp_path / "x) Z 1", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as living:
+        assert living.stdin is not None
+        assert living.stdout is not None
+        living.stdin.write(b"begun\n")
+        living.stdin.flush()
+        assert living.stdout.readline() == b"begun\n"
+        assert "(x) Z 1) " in Path(f"/proc/{living.pid}/stat").read_text()
+        assert artifacts.process_lives(living.pid)
+        living.kill()
+
+
+def test_a_number_that_no_process_has_is_dead_and_a_stranger_s_process_lives() -> None:
+    assert not artifacts.process_lives(10**30)
+    assert artifacts.process_lives(1)
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [
@@ -227,6 +260,33 @@ def test_verify_refuses_a_file_that_its_record_does_not_list(tmp_path: Path) -> 
     (tmp_path / "b.bin").write_bytes(b"abc")
     with pytest.raises(ArtifactError, match=r"does not list b\.bin"):
         artifacts.verify(tmp_path / "b.bin")
+
+
+GOOD = {"bytes": 3, "sha256": "0"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(3, None, [], "words", {"rule": []}, {"name": None}, {"inputs": []}, {"inputs": {"a": 1}}),
+        *({"files": files} for files in ([], None, {"a.bin": "x"}, {"a.bin": None}, {"../a.bin": GOOD})),
+        *({"files": {"b.bin": GOOD, "a.bin": {**GOOD, key: value}}} for key in GOOD for value in (None, 0.5, True)),
+        *({"files": {"a.bin": {key: GOOD[key]}}} for key in GOOD),
+    ],
+)  # fmt: skip
+def test_json_of_another_shape_is_a_damaged_record(damage: object, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    artifacts.write_json(tmp_path / "record.json", damage)
+    with pytest.raises(
+        ArtifactError, match=r"record\.json is damaged \(it is no record\). Delete it and run"
+    ):
+        artifacts.verify(tmp_path / "a.bin")
+
+
+def test_a_record_of_endless_depth_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match=r"record\.json is damaged"):
+        artifacts.read_record(tmp_path / "record.json")
 
 
 def test_record_is_written_only_when_the_job_ends_well(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +33,7 @@ OURS, OTHERS = Path("results/digits"), Path("results/digits_wide")
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Path, Path]:
     """Return the lock that a killed Snakemake left on the files of each of two studies."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(one_driver, "LOOK_SECONDS", 0.1)
     one_driver.SNAKEMAKE_LOCKS.mkdir(parents=True)
     found = {}
     for number, folder in enumerate((OURS, OTHERS)):
@@ -82,6 +87,78 @@ def test_a_study_that_was_never_run_gets_no_folder(locks: dict[Path, Path]) -> N
     one_driver.drop_stale_locks(OURS)
     assert not OURS.exists()
     assert not locks[OURS].exists()
+
+
+def test_a_look_writes_nothing_and_two_may_look_at_once(
+    locks: dict[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a dry run in somebody else's results, beside another one."""
+    with one_driver.only_driver(OURS):
+        pass
+    opened = Path.open
+
+    def read_only(path: Path, mode: str = "r", *words: Any, **more: Any) -> Any:
+        if mode != "rb" and path.name.endswith(one_driver.LOCK) and path.parent != one_driver.SNAKEMAKE_LOCKS:
+            raise PermissionError(path)
+        return opened(path, mode, *words, **more)
+
+    with (OURS / one_driver.LOCK).open("rb") as another:
+        fcntl.flock(another, fcntl.LOCK_SH)
+        monkeypatch.setattr(Path, "open", read_only)
+        one_driver.drop_stale_locks(OURS)
+    assert not locks[OURS].exists()
+
+
+def test_a_lock_that_cannot_be_opened_counts_as_held(locks: dict[Path, Path]) -> None:
+    (OURS / one_driver.LOCK).mkdir(parents=True)
+    one_driver.drop_stale_locks(OURS)
+    assert locks[OURS].exists()
+
+
+def test_a_driver_waits_for_one_that_only_looks(
+    locks: dict[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_driver, "LOOK_SECONDS", 30.0)
+    OURS.mkdir(parents=True)
+    look = (OURS / one_driver.LOCK).open("wb")
+    fcntl.flock(look, fcntl.LOCK_SH)
+    end = threading.Timer(0.1, look.close)
+    end.start()
+    with one_driver.only_driver(OURS):
+        assert look.closed
+    end.join()
+
+
+def test_a_folder_that_is_removed_during_a_run_stays_held(locks: dict[Path, Path]) -> None:
+    with one_driver.only_driver(OURS):
+        shutil.rmtree(OURS)
+        with pytest.raises(ArtifactError, match=rf"digits is in use: .*\(process {os.getpid()} on "):
+            one_driver.only_driver(OURS).__enter__()
+        locks[OURS].parent.mkdir(exist_ok=True)
+        locks[OURS].write_text(f"{OURS}/page.html\n")
+        one_driver.drop_stale_locks(OURS)
+        assert locks[OURS].exists(), "nor does a dry run take it for free"
+    with one_driver.only_driver(OURS):
+        pass
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_lock_that_is_removed_before_it_is_held_is_made_anew(
+    number: int, locks: dict[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next driver makes a file of the same name, and holds that."""
+    path, removed, flock = one_driver._locks(OURS)[number], [], fcntl.flock
+
+    def late(file: Any, how: int) -> None:
+        if not removed and Path(file.name) == path:
+            removed.append(path.unlink())
+        flock(file, how)
+
+    monkeypatch.setattr(one_driver.fcntl, "flock", late)
+    with one_driver.only_driver(OURS):
+        assert len(removed) == 1
+        with path.open("rb") as file, pytest.raises(BlockingIOError):
+            flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def test_a_folder_that_cannot_be_written_is_named(locks: dict[Path, Path]) -> None:

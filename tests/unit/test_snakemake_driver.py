@@ -16,7 +16,8 @@ from snakemake.cli import parse_config
 from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import ConfigSettings
 
-from reproof import cli, snakemake_driver, warm_client
+from reproof import cli, one_driver, snakemake_driver, warm_client
+from reproof.errors import ArtifactError
 
 
 @pytest.mark.parametrize(("chosen", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1,2", 3), ("GPU-abc,1", 2)])
@@ -289,6 +290,23 @@ def test_both_entrances_read_a_value_alike(
     assert seen == [(["config.yaml", "more.yaml"], dict([read]))] * 2
 
 
+@pytest.mark.parametrize("fails", ["read_plan", "prepare"])
+def test_what_ends_the_reading_of_the_snakefile_is_one_message(
+    fails: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*words: object) -> None:
+        raise ArtifactError("in words")
+
+    root = Path(snakemake_driver.__file__).parents[2]
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("read_plan", "prepare"):
+        monkeypatch.setattr(snakemake_driver, name, refuse if name == fails else lambda *words: None)
+    first, _, _ = (root / "workflow/rules/study.smk").read_text().partition("shell.prefix(")
+    with pytest.raises(SystemExit):
+        exec(first, {"workflow": SimpleNamespace(basedir=root)})
+    assert capsys.readouterr().err == "reproof: ArtifactError: in words\n"
+
+
 def test_a_bare_snakemake_lays_nothing_over_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
     monkeypatch.setattr(snakemake_driver, "load_study", lambda *words: given.append(words))
@@ -325,6 +343,7 @@ def test_a_run_holds_its_folder_while_snakemake_holds_its_locks_and_names_its_jo
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(one_driver, "LOOK_SECONDS", 0.1)
     held: list[str] = []
 
     @contextlib.contextmanager

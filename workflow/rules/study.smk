@@ -12,10 +12,10 @@ from reproof.errors import ReproofError
 
 try:
     PLAN = driver.read_plan(workflow)
+    driver.prepare(workflow, PLAN)
 except ReproofError as error:
     driver.stop(error)
 
-driver.prepare(workflow, PLAN)
 shell.prefix(driver.shell_prefix(workflow, ROOT))
 
 

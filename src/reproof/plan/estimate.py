@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reproof.artifacts import read_json
+from reproof.artifacts import read_record
 from reproof.errors import ArtifactError
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
@@ -120,10 +120,10 @@ def record_of(job: Job) -> dict[str, Any] | None:
     if "record" not in job.outputs:
         return None
     try:
-        record = read_json(Path(job.outputs["record"]))
+        record = read_record(Path(job.outputs["record"]))
     except ArtifactError:
         return None
-    same = isinstance(record, dict) and record.get("job") == json.loads(json.dumps(job.slice))
+    same = record.get("job") == json.loads(json.dumps(job.slice))
     return record if same and record.get("digest") == job.digest else None
 
 

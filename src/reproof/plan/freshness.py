@@ -50,8 +50,8 @@ def _other_maker(record: Mapping[str, Any], job: Job) -> str:
 
 
 def outdated(plan: Plan) -> Iterator[str]:
-    """Yield the record of each finished job that the plan expects otherwise, whose inputs are others by now, or whose
-    files have another size.
+    """Yield the record of each finished job that the plan expects otherwise, whose inputs are others by now, whose
+    files have another size, or that does not list one of its files.
 
     A record that cannot be read is one: the job that made it has to run again.
     """
@@ -62,22 +62,27 @@ def outdated(plan: Plan) -> Iterator[str]:
     ]
     files = digests(finished)
     for job, record in finished:
-        if difference(record, job, files) or _resized(record, job):
+        if difference(record, job, files) or _resized(record, job) or _unlisted(record, job):
             yield job.outputs["record"]
 
 
 def _read(path: Path) -> dict[str, Any]:
     """Return a record; nothing of one that is damaged."""
     try:
-        record = artifacts.read_json(path)
+        return artifacts.read_record(path)
     except ArtifactError:
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _resized(record: Mapping[str, Any], job: Job) -> bool:
     files = _recorded(record, job)
     return any(path.exists() and path.stat().st_size != listed["bytes"] for path, listed in files.items())
+
+
+def _unlisted(record: Mapping[str, Any], job: Job) -> list[Path]:
+    """Return a job's files that are there and that its record says nothing of."""
+    made = {Path(path) for output, path in job.outputs.items() if output != "record"}
+    return sorted(path for path in made - _recorded(record, job).keys() if path.exists())
 
 
 def _recorded(record: Mapping[str, Any], job: Job) -> dict[Path, Any]:
@@ -90,24 +95,26 @@ def verify(plan: Plan) -> tuple[int, list[str]]:
     """Read all files of a study's results; return how many, and what is wrong with each that is not as recorded.
 
     A byte that changed while size and time stayed is found here alone: a run looks at records, sizes and times.
-    Images that were removed once they had been shown are not missed.
+    A job's file that no record lists is not as recorded. Images that were removed once they had been shown are not
+    missed. The page has no record.
     """
     count, wrong = 0, []
     for job in plan.jobs():
-        if not Path(job.outputs.get("record", "")).is_file():
+        if "record" not in job.outputs:
             continue
+        path = Path(job.outputs["record"])
         try:
-            files = _recorded(artifacts.read_json(Path(job.outputs["record"])), job)
+            record = artifacts.read_record(path) if path.exists() else {}
         except ArtifactError as error:
             wrong.append(str(error))
             continue
-        for path in files:
-            if path.exists() or job.rule != "attack":
-                count += 1
-                try:
-                    artifacts.verify(path)
-                except ArtifactError as error:
-                    wrong.append(str(error))
+        listed = [file for file in _recorded(record, job) if file.exists() or job.rule != "attack"]
+        count += len(listed)
+        for file in [*listed, *_unlisted(record, job)]:
+            try:
+                artifacts.verify(file, path)
+            except ArtifactError as error:
+                wrong.append(str(error))
     return count, wrong
 
 
@@ -121,7 +128,7 @@ def check_inputs(plan: Plan, job: Job) -> None:
         for path in paths:
             if path not in makers or not artifacts.record_path(Path(path)).exists():
                 continue  # whoever reads it says that it is missing
-            if reason := _other_maker(artifacts.read_json(artifacts.record_path(Path(path))), makers[path]):
+            if reason := _other_maker(artifacts.read_record(artifacts.record_path(Path(path))), makers[path]):
                 raise ArtifactError(
                     f"{path}: {reason}. Run the same snakemake command again: it is made anew."
                 )

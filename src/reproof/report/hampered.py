@@ -59,25 +59,47 @@ class Hampered:
 
 def hampered(data: ReportData) -> Hampered:
     """Return every attack that a raised check shows to be too weak, with the models on which it was."""
-    runs = [(THIS_RUN, dict(data.titles), data.flags)]
-    for run in data.references:
-        titles = {name: model.get("title", name) for name, model in run.about["models"].items()}
-        if "red_flags" in run.tables:
-            runs.append((run.title, titles, run.tables["red_flags"]))
-    kinds = {attack.name: attack.kind for attack in data.attacks}
+    kinds = _kinds(data)
     found: dict[Attack, dict[str, dict[str, list[str]]]] = {}
-    for run_title, titles, flags in runs:
+    for run_title, titles, flags in _runs(data):
         for row in raised(flags):
             for attack in _weak(row, kinds):
                 checks = found.setdefault(attack, {}).setdefault(run_title, {})
                 checks.setdefault(row.gate, []).append(titles.get(row.model, row.model))
-    columns = tuple(title for title, _, _ in runs)
+    columns = tuple(title for title, _, _ in _runs(data))
     told = [
         HamperedAttack(_words(attack, kinds), tuple(_of_run(by_run.get(title, {})) for title in columns))
         for attack, by_run in found.items()
     ]
     order = sorted(told, key=lambda one: (-sum(run.models for run in one.runs), one.title))
     return Hampered(columns, tuple(order))
+
+
+def of_meetings(data: ReportData) -> dict[tuple[str, str, str, str], list[str]]:
+    """Return a run's title, a model, a setting and an attack -> what the raised checks find that show it too weak."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for run_title, _, flags in _runs(data):
+        for row in raised(flags):
+            heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
+            for setting, attack in _weak(row, _kinds(data)):
+                found.setdefault((run_title, row.model, setting, attack), []).append(
+                    f"{heading}. {row.evidence}"
+                )
+    return found
+
+
+def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame]]:
+    """Return the title of this run and of each reference run, its models' titles, and its red flags."""
+    runs = [(THIS_RUN, dict(data.titles), data.flags)]
+    for run in data.references:
+        titles = {name: model.get("title", name) for name, model in run.about["models"].items()}
+        if "red_flags" in run.tables:
+            runs.append((run.title, titles, run.tables["red_flags"]))
+    return runs
+
+
+def _kinds(data: ReportData) -> dict[str, str]:
+    return {attack.name: attack.kind for attack in data.attacks}
 
 
 def raised(flags: pd.DataFrame) -> Iterator[Any]:
@@ -104,6 +126,8 @@ def _weak(row: Any, kinds: dict[str, str]) -> set[Attack]:
     if not spoken or row.gate in ONE_SIDED:
         return named
     first = min(spoken, key=lambda one: (places[one], -len(_words(one, kinds))))
+    if sentence.startswith("all other"):  # what is named is stronger than all others together
+        return named - {first}
     compared = len({setting for setting, _ in named}) > 1
     return {one for one in named if one == first or (compared and one[0] == first[0])}
 

@@ -15,6 +15,7 @@ from reproof.report import reasons
 from reproof.report.cards import CardRun, commit, device_words
 from reproof.report.contents import ReportData
 from reproof.report.evidence import THIS_RUN
+from reproof.report.hampered import of_meetings
 
 Facts = Iterator[tuple[str, str]]
 UNSAID = ("kind", *experiment.POINTS)
@@ -27,6 +28,7 @@ class Recipes:
     def __init__(self, data: ReportData):
         self._protocols = experiment.Protocols(data.papers)
         self._facts = data.recipes
+        self._flags = of_meetings(data)
         self._told: dict[Hashable, CardRun] = {}
         """Run, model or meeting, and what is stated -> what is told of it: thousands of cards tell the same."""
         self._asked: tuple[Claim, Mapping[str, Stated]] | None = None
@@ -40,10 +42,13 @@ class Recipes:
                 self._runs[run.title] = (paths, run.about["seeds"], run.records)
 
     def of(self, claim: Claim, row: Any, run: str) -> Iterator[CardRun]:
-        """Yield how the model of a verdict's row was trained, then how it was attacked; nothing of what is not known.
+        """Yield what hampered the attack of a verdict's row, then how its model was trained and attacked, where known.
 
         run: THIS_RUN, or a reference run's title.
         """
+        if found := self._flags.get((run, row.model, row.setting, row.attack)):
+            told = tuple(("this attack was hampered", words) for words in found)
+            yield CardRun(f"Red flags, {run}", told, ())
         facts = self._facts.get(run)
         model = facts.models.get(row.model) if facts is not None else None
         if facts is None or model is None:

@@ -118,8 +118,9 @@ async function reveal(id) {
     document.querySelector(".pointed")?.classList.remove("pointed");
     target.classList.add("pointed");
     await buildUnfolded(target.closest("section") ?? document);
-    if (folded || !there) {
-      target.scrollIntoView();
+    const cell = Boolean(target.closest("tbody"));
+    if (folded || !there || cell) {
+      target.scrollIntoView({ block: cell ? "center" : "start" }); // a table's head stays in view, above its cells
     }
   }
 }

@@ -32,7 +32,7 @@ JUDGED = ("reproduced", "lower", "higher", "undecided")
 """The words of a measurement that was judged: of grade A or B."""
 GRADES = {
     "A": "The paper’s own experiment: nothing that the paper prints is contradicted, and what it leaves open is a "
-    "listed reading. Only the number of test images and of seeds may differ. Headlines count this grade alone.",
+    "listed reading. Only the number of test images and of seeds may differ.",
     "B": "The amount or manner of training (epochs, batch, rate, schedule, images) differs, or the strength of the "
     "attack, or the network that the authors released is not the printed one: judged, and counted apart. It is stable "
     "if the word was the same at half of that training.",

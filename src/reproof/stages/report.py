@@ -168,7 +168,7 @@ def _records(plan: Plan) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
     records: dict[str, Mapping[str, Any]] = {}
     stale: dict[str, str] = {}
     rules = ("prepare", "train", "load", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")
-    finished = [(made, artifacts.read_json(Path(made.outputs["record"]))) for made in plan.jobs(rules)]
+    finished = [(made, artifacts.read_record(Path(made.outputs["record"]))) for made in plan.jobs(rules)]
     files = freshness.digests(finished)
     for made, record in finished:
         reason = freshness.difference(record, made, files)

@@ -72,12 +72,41 @@ def test_each_difference_has_its_reason(changed: dict[str, Any], reason: str, pl
     assert list(freshness.outdated(plan)) == ([job.outputs["record"]] if reason else [])
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{"])
-def test_a_damaged_record_is_made_anew(damage: str, plan: Plan) -> None:
-    path = Path(plan.train("plain", 0).outputs["record"])
+@pytest.mark.parametrize("damage", ["", "[]", "{", "3", "null", '{"files": null}', "[" * 100_000])
+def test_a_damaged_record_is_made_anew_and_named_once(damage: str, plan: Plan) -> None:
+    job = plan.train("plain", 0)
+    path = Path(job.outputs["record"])
     path.parent.mkdir(parents=True)
     path.write_text(damage)
+    Path(job.outputs["model"]).write_text("weights")
     assert list(freshness.outdated(plan)) == [str(path)]
+    count, (damaged,) = freshness.verify(plan)
+    assert (count, f"{path} is damaged" in damaged) == (0, True)
+    with pytest.raises(ArtifactError, match="is damaged"):
+        freshness.check_inputs(plan, plan.attack("plain", 0, "papers"))
+
+
+def test_files_that_no_record_lists_are_named(plan: Plan) -> None:
+    """Two of a training's three files; and those of an evaluation whose record is gone, by that record's own name."""
+    job, evaluation = plan.train("plain", 0), plan.evaluate("plain", 0, "white_box")
+    weights, history = (Path(job.outputs[output]) for output in ("model", "history"))
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    listed = {weights.name: {"bytes": 7, "sha256": artifacts.sha256(weights)}}
+    artifacts.write_json(Path(job.outputs["record"]), {**job.description, "files": listed})
+    assert (list(freshness.outdated(plan)), freshness.verify(plan)) == ([], (1, []))
+    for path in (history, Path(evaluation.outputs["outcomes"])):
+        artifacts.write_text(path, "edited")
+    assert list(freshness.outdated(plan)) == [job.outputs["record"]]
+    count, wrong = freshness.verify(plan)
+    assert count == 1
+    assert [message.split(". ")[0] for message in wrong] == [
+        f"{job.outputs['record']} does not list {history.name}",
+        f"{evaluation.outputs['outcomes']} has no record ({evaluation.outputs['record']} is missing), "
+        "so nothing says how it was made",
+    ]
+    artifacts.write_json(Path(job.outputs["record"]), {**job.description, "files": {}})
+    assert len(freshness.verify(plan)[1]) == 3
 
 
 @pytest.fixture
