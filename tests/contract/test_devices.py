@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reproof import registry
-from reproof.attacking import evaluation, probes
+from reproof.attacking import decisions, evaluation, probes
 from reproof.attacking.engine import AttackEngine
 from reproof.data.dataset import DataDescription, to_unit
 from reproof.geometry import loss_surfaces
@@ -129,6 +129,9 @@ class TestEveryDefense:
                 found += plain(ways, along.losses, along.correct)
             monkeypatch.setattr(probes, "DIRECTIONS", 1)
             monkeypatch.setattr(probes, "STEPS", probes.STEPS[:1])
+            monkeypatch.setattr(probes, "LOOKS", 1)
+            monkeypatch.setattr(probes, "PLACES", 2)
+            monkeypatch.setattr(decisions, "PASSES", 2)
             seen = probes.probe(trainee, images[:3], labels[:3], seed=0, batch_size=3, device=device)
             return [found, list(seen.values())]
 
