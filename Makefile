@@ -13,7 +13,7 @@ caches := .mypy_cache .ruff_cache .pytest_cache .hypothesis
 everything = .venv .snakemake wheels $(filter-out %/README.md,$(wildcard results/* report/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-quick check lock vendor licences install install-dev clean distclean
+.PHONY: help report test test-quick test-release check lock vendor licences install install-dev clean distclean
 
 help:
 	@echo "make report      set up .venv, run the default study, make report/digits.html"
@@ -21,6 +21,7 @@ help:
 	@echo "                 CORES=2: use so many cores"
 	@echo "make test        set up .venv with the test tools, run all tests"
 	@echo "make test-quick  the same without the slow tests"
+	@echo "make test-release the long tests of what changes seldom, before a release"
 	@echo "make check       lint, format, types, workflow: what CI checks besides the tests"
 	@echo "make lock        write the lock files and environment.yml anew after an edit of pyproject.toml"
 	@echo "make vendor      bring all packages into wheels/, for machines without a network"
@@ -46,10 +47,13 @@ report: install
 
 # One thread per test process; the tests that run a whole workflow, and use all cores, go one after another (conftest.py).
 test: install-dev
-	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup -m "not release" $(PYTEST_FLAGS)
 
 test-quick: install-dev
-	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not release" $(PYTEST_FLAGS)
+
+test-release: install-dev
+	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup -m release $(PYTEST_FLAGS)
 
 check: install-dev
 	$(python) -m ruff check .

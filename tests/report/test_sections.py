@@ -224,6 +224,7 @@ def test_groups_part_any_two() -> None:
         )
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_the_page_is_made_where_a_section_s_files_are_not_there(
     tree: made_up_study.Tree, tmp_path: Path

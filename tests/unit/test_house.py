@@ -304,13 +304,15 @@ def test_report_that_fails_tells_no_answer(copy: Path) -> None:
     assert "told" not in done.stdout
 
 
-def test_test_runs_everything_and_test_quick_all_but_the_slow(copy: Path) -> None:
+def test_each_test_target_runs_its_share(copy: Path) -> None:
     notes = finished_venv(copy)
     assert run(copy, "make", "test").returncode == 0
     assert run(copy, "make", "test-quick").returncode == 0
-    all_of_it, quick = notes.read_text().splitlines()
-    assert all_of_it == "-m pytest -n 2 --dist loadgroup"
-    assert quick == "-m pytest -n 2 --dist loadgroup -m not slow"
+    assert run(copy, "make", "test-release").returncode == 0
+    assert notes.read_text().splitlines() == [
+        f"-m pytest -n 2 --dist loadgroup -m {chosen}"
+        for chosen in ("not release", "not slow and not release", "release")
+    ]
 
 
 def test_clean_keeps_results_and_distclean_asks(copy: Path) -> None:

@@ -98,6 +98,7 @@ def halt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Checkpoint, "save", halting)
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_a_training_cut_there_goes_on_and_ends_like_an_undisturbed_run(
     prepared: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

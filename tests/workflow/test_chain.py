@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from project import ROOT, Project, empty, timed
 from tests import unfolded
 from tests.ours import is_here
@@ -151,6 +152,7 @@ def test_second_run_has_nothing_to_do_and_says_so_quickly(finished: Project, tmp
     assert taken < 3 * floor, "under 5 s on an idle machine, of which Snakemake itself takes half"
 
 
+@pytest.mark.release
 def test_forcerun_evaluate_remakes_outcomes_and_ends_with_the_same_tables(changeable: Project) -> None:
     before = changeable.tables()
     page = changeable.path / "report/tiny.html"
@@ -181,6 +183,7 @@ def test_command_of_a_record_makes_the_same_weights_again(changeable: Project) -
     assert model.read_bytes() == before
 
 
+@pytest.mark.release
 def test_same_seed_twice_gives_the_same_bytes(finished: Project, fresh: Callable[..., Project]) -> None:
     again = fresh()
     again.make_in_one_process()

@@ -115,6 +115,7 @@ def test_the_page_is_made_and_says_that_they_are_not_built_here(project: Project
         assert (f"{title} is not built here" in page) == (word in GROUP)
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_no_test_but_their_own_misses_them(project: Project) -> None:
     run(project, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--assert=plain")

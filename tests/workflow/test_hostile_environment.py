@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from project import Project
 
 VARIABLES = {
@@ -34,6 +35,7 @@ VARIABLES = {
 MATPLOTLIBRC = "font.size: 30\naxes.grid: True\nlines.linewidth: 9\nsvg.fonttype: path\n"
 
 
+@pytest.mark.release
 def test_no_setting_of_the_user_s_is_in_a_result(
     finished: Project, fresh: Callable[..., Project], tmp_path: Path
 ) -> None:

@@ -88,8 +88,8 @@ def alive(pid: int) -> bool:
 def test_kills_leave_the_result_as_it_was(
     fresh: Callable[..., Project], undisturbed: dict[str, bytes]
 ) -> None:
-    """Four; REPROOF_KILLS=100 in the environment for more."""
-    times = int(os.environ.get("REPROOF_KILLS", "4"))
+    """Three; REPROOF_KILLS=100 in the environment for more."""
+    times = int(os.environ.get("REPROOF_KILLS", "3"))
     project = fresh(SMALLEST)
     seed = random.SystemRandom().randrange(10**6)
     print(f"kill moments from seed {seed}")

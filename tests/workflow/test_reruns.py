@@ -35,6 +35,7 @@ def test_without_snakemake_s_notes_what_changed_is_seen_all_the_same(changeable:
     assert changeable.pending() == {"train": 1, "attack": 2, "evaluate": 3, **AFTERWARDS}
 
 
+@pytest.mark.release
 def test_what_the_page_rests_on_is_made_anew_when_it_is_lost(changeable: Project) -> None:
     results = changeable.path / "results/tiny"
     (results / "outcomes/centred/seed0/adaptive.parquet").unlink()

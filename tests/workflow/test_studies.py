@@ -64,6 +64,7 @@ def expected(plan: Plan) -> dict[str, int]:
     return {rule: count for rule, count in named.items() if count}
 
 
+@pytest.mark.release
 @needs("datasets/mnist")
 def test_budget_on_the_command_line_gives_other_results(project: Project, dry: Dry) -> None:
     quick = project.jobs("--configfile", "studies/mnist.yaml")

@@ -135,7 +135,7 @@ def test_an_interrupt_of_the_group_ends_a_fork_in_order(driver: Driver, training
     """As the keyboard sends it: to the job and, in its group, to the fork."""
     with training_fork(driver, training) as (job, process):
         os.killpg(job.pid, signal.SIGINT)
-        printed, _ = job.communicate(timeout=10)
+        printed, _ = job.communicate(timeout=60)
         assert process not in warm_processes(driver.project)
     assert (job.returncode, printed.count("reproof: interrupted")) == (130, 1), printed
     assert "Traceback" not in printed

@@ -52,6 +52,7 @@ def left_under_pgd(kind: str, **settings: object) -> tuple[float, float]:
 TRAINED = [name for name in ("pgd_training", "dynamic_training") if name in registry.names("defenses")]
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("kind", TRAINED)
 def test_an_adversarially_trained_network_outlasts_an_undefended_one(kind: str) -> None:
     clean, attacked = left_under_pgd("undefended")
