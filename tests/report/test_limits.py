@@ -38,7 +38,9 @@ async () => {
 
 
 @needs("sections/claim_finder", "sections/paper_tables")
-@pytest.mark.parametrize("study", ["", *PAPER], ids=lambda name: name or "digits")
+@pytest.mark.parametrize(
+    "study", [pytest.param("", marks=pytest.mark.release), *PAPER], ids=["digits", "paper"]
+)
 def test_the_page_of_a_whole_study_stays_light(study: str, tmp_path: Path, open_page: Open) -> None:
     """The default study's, and that of paper.yaml: whatever the former has, it has several times."""
     path = tmp_path / "page.html"
