@@ -15,6 +15,7 @@ from reproof.plan.machine import CORE, FLOPS, GPU, KERNELS, LAUNCH_SECONDS, UTIL
 from reproof.plan.model_jobs import ON_DEVICE
 from reproof.plan.time_slices import label
 from reproof.wording import duration
+from tests.ours import needs
 from tests.unit.plan.test_estimate import MULTIPLY_ADDS, planned, record
 
 GIB = 2**30
@@ -89,6 +90,7 @@ def by_cost(plan: Plan, *models: str) -> list[str]:
     return sorted(models, key=lambda name: estimate.cost(plan, plan.train(name, 0)).seconds)
 
 
+@needs("defenses/pgd_training")
 class TestOrderOfWorth:
     def test_the_soonest_through_comes_first_and_all_that_it_needs_with_it(self, plan: Plan) -> None:
         found = worth.order(plan)
