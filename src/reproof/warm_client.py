@@ -106,7 +106,6 @@ def _start(path: str) -> None:
             *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)),
             (os.POSIX_SPAWN_DUP2, listener.fileno(), LISTENER),
         ],
-        setpgroup=0,
     )
     listener.close()
 

@@ -7,6 +7,9 @@ A fork has the job's own standard streams, environment, umask, limits and proces
 exit status are what they are without it. It ends when the process that asked (reproof.warm_client) is gone. The warm
 process ends with its driver, however that ends, and when code or study are not what it has read: the next job starts
 another one.
+
+It stays in its driver's process group, deaf to interrupts. From another group of the session, the end of a fork would
+hang up a driver that is halted: the kernel takes its group for one that nobody can wake any more.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import os
 import resource
 import select
 import shlex
+import signal
 import socket
 import struct
 import sys
@@ -126,6 +130,7 @@ class WarmProcess:
 
 def main(path: str) -> None:
     """Serve the jobs that ask at a path until their driver is gone, or what was read is no longer so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.closerange(LISTENER + 1, os.sysconf("SC_OPEN_MAX"))
     snakemake = driver()
     assert snakemake is not None
@@ -252,6 +257,7 @@ def inherit(request: Request) -> None:
     OSError or ValueError where that is not allowed, or the process is gone.
     """
     os.close(LISTENER)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setpgid(0, os.getpgid(request.process))
     for name in dir(resource):
         if name.startswith("RLIMIT_"):

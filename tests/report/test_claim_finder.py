@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 
 import made_up_study
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from tests.browsers import until
 from tests.ours import needs
 
@@ -133,4 +133,4 @@ def test_a_row_leads_to_its_cell_and_its_card(open_page: Open) -> None:
     page.go_back()
     row.locator("th a").click()
     page.locator("[id='cell-made_up.6'].pointed").wait_for()
-    assert page.locator("[id='cell-made_up.6']").is_visible()
+    expect(page.locator("[id='cell-made_up.6']")).to_be_visible()

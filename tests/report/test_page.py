@@ -16,7 +16,7 @@ from pathlib import Path
 import made_up_study
 import pytest
 from made_up_study import frame, rows_of
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from tests.browsers import until
 from tests.ours import needs, papers_here
 from tests.unfolded import unpacked
@@ -341,13 +341,13 @@ def test_card_holds_what_is_behind_a_number(open_page: Open) -> None:
     ):
         assert part in text
     page.locator("dialog .chain a", has_text="adversarial").click()
-    record = re.sub(r"\s+", " ", page.locator("dialog .card").inner_text())
+    record = re.sub(r"\s+", " ", page.locator("dialog .card.record").inner_text())
     assert "results/made_up/adversarial/prototype_conformity/seed0/papers.safetensors" in record
     assert made_up_study.COMMIT in record
     page.locator("#panel-back").click()
-    assert "15 of 40 images" in page.locator("dialog .card").inner_text()
+    assert "15 of 40 images" in page.locator("dialog .card:not(.record)").inner_text()
     page.locator("#panel-close").click()
-    assert not page.locator("dialog").is_visible()
+    expect(page.locator("dialog")).not_to_be_visible()
     page.locator("#figures-latent-space figcaption a.number").first.click()
     assert "tree had local changes" in page.locator("dialog .card").inner_text()
 
@@ -446,7 +446,7 @@ def test_enter_opens_a_card_and_escape_returns(open_page: Open) -> None:
         focus = "document.activeElement"
         assert page.evaluate(f"{focus} === document.body || {focus}.closest('dialog') !== null")
     page.keyboard.press("Escape")
-    assert not dialog.is_visible()
+    expect(dialog).not_to_be_visible()
     until(page, "(hash) => document.activeElement.hash === hash", before)
 
 
@@ -470,7 +470,7 @@ def test_keyboard_sorts_a_matrix(open_page: Open) -> None:
     adaptive.locator("button").click()
     # One model has an adaptive attack; those without go last, and only one head says that it sorts.
     assert "prototype conformity" in matrix.locator("tbody tr").first.inner_text()
-    assert matrix.locator("[aria-sort]").count() == 1
+    expect(matrix.locator("[aria-sort]")).to_have_count(1)
 
 
 @needs("sections/paper_tables", "sections/statements", "sections/figures", "defenses/prototype_conformity")
@@ -481,12 +481,12 @@ def test_works_without_script(open_page: Open) -> None:
     page.locator("[id='fold-table-made_up-table-1'] > summary").click()
     cell = page.locator("[id='cell-made_up.6']")
     assert cell.inner_text() == "60.00 → 37.5 ▼ lower A"
-    assert cell.is_visible()
+    expect(cell).to_be_visible()
     every = [claim for paper in made_up_study.papers() for claim in paper.claims]
     assert page.locator("td[id^=cell-]").count() == len(every)
     assert page.locator("button.sort").count() == 0
-    assert not page.locator("#finder").is_visible()
-    assert not page.locator("dialog").is_visible()
+    expect(page.locator("#finder")).not_to_be_visible()
+    expect(page.locator("dialog")).not_to_be_visible()
     assert page.locator("#statements ul.brief li").count() == 4
     kinds = page.locator("details.figures").count()
     assert page.locator("details.figures svg").count() == kinds > 2
@@ -506,13 +506,13 @@ def test_a_card_s_address_goes_back_and_forth(open_page: Open) -> None:
     until(page, "!document.querySelector('dialog .card.record')")
     assert card.inner_text() == first
     page.go_back()
-    assert not page.locator("dialog").is_visible()
+    expect(page.locator("dialog")).not_to_be_visible()
     assert page.url.endswith("#fell")
     page.go_forward()
     assert card.inner_text() == first
     page.keyboard.press("Escape")
     page.wait_for_url("**#fell")
-    assert not page.locator("dialog").is_visible()
+    expect(page.locator("dialog")).not_to_be_visible()
     page.locator("#claims-table td.figures a").first.click()
     assert card.inner_text() == first, "closed by hand, it opens again"
 
@@ -529,9 +529,9 @@ def test_a_command_is_copied_from_a_card(open_page: Open) -> None:
 
 def test_an_address_with_a_card_opens_it(open_page: Open) -> None:
     page = open_page(fragment="#card-claim-made_up.6")
-    assert "claimed" in page.locator("dialog[open]").inner_text()
+    assert "claimed" in page.locator("dialog .card").inner_text()
     page.keyboard.press("Escape")
-    assert not page.locator("dialog").is_visible()
+    expect(page.locator("dialog")).not_to_be_visible()
 
 
 @whole_tables
@@ -571,6 +571,7 @@ def test_text_stands_out(open_page: Open, scheme: str) -> None:
 def test_card_text_stands_out_in_the_dark(open_page: Open) -> None:
     page = open_page(color_scheme="dark")
     page.locator("td.heat a.number", has_text="stale").first.click()
+    page.locator("dialog .card").wait_for()
     result = page.evaluate(CONTRAST)
     shown = [item for item in result["found"] if "Stale" in item["text"] or item["text"] == "commit"]
     assert len(shown) >= 2
@@ -582,7 +583,7 @@ def test_paper_shows_no_cards(open_page: Open) -> None:
     page = open_page()
     page.emulate_media(media="print")
     assert page.locator("article.card").count() == 0
-    assert not page.locator("nav").first.is_visible()
+    expect(page.locator("nav").first).not_to_be_visible()
     assert page.locator("td.heat").first.evaluate("(e) => getComputedStyle(e).printColorAdjust") == "exact"
     assert page.locator(".scroll").first.evaluate("(e) => getComputedStyle(e).overflowX") == "visible"
 
@@ -726,7 +727,7 @@ def test_missing_records_and_rows_are_told(tree: made_up_study.Tree, open_page: 
     path.write_text(render(data), encoding="utf-8")
     page = open_page(path)
     page.locator("figcaption a.number").first.click()
-    assert "nothing says how this file was made" in page.locator("dialog[open]").inner_text()
+    assert "nothing says how this file was made" in page.locator("dialog .card").inner_text()
 
 
 def squeezed(text: str) -> str:
@@ -969,11 +970,11 @@ def test_links_unfold_what_they_point_into(open_page: Open) -> None:
 def test_a_link_unfolds_again_what_was_folded_after_it(open_page: Open) -> None:
     page = open_page(fragment="#cell-invented_other.16")
     target = page.locator("[id='cell-invented_other.16']")
-    assert target.is_visible()
+    expect(target).to_be_visible()
     page.locator("#tables-invented_other > summary").click()
-    assert not target.is_visible()
+    expect(target).not_to_be_visible()
     page.locator("#contradictions-invented_other a", has_text="Table III").click()
-    assert target.is_visible()
+    expect(target).to_be_visible()
 
 
 @whole_tables
@@ -1025,9 +1026,9 @@ def test_paper_shows_folded_tables_in_short(open_page: Open, script: bool) -> No
     assert box is not None
     assert box["height"] > 5
     assert page.locator("table.brief").count() == page.locator("#tables .fold:not(.paper-fold)").count()
-    assert not page.locator("nav.sub").first.is_visible()
-    assert not page.locator(".needs").first.is_visible()
-    assert not page.locator("#claims").is_visible()
+    expect(page.locator("nav.sub").first).not_to_be_visible()
+    expect(page.locator(".needs").first).not_to_be_visible()
+    expect(page.locator("#claims")).not_to_be_visible()
 
 
 @whole_tables

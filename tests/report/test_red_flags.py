@@ -10,7 +10,7 @@ import made_up_study
 import pandas as pd
 import pytest
 from made_up_study import frame
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from tests.ours import needs
 from tests.unfolded import unfolded
 
@@ -213,9 +213,9 @@ def test_the_table_is_read_and_leads_to_numbers(page_of_many: Path, open_page: O
     page.keyboard.press("Enter")
     sentence = page.locator(f"li#flag-model_1-{GATES[0]}")
     assert f"The numbers of {GATES[0]} and 1." in sentence.inner_text()
-    assert sentence.is_visible()
+    expect(sentence).to_be_visible()
     page.locator("details#flags-model_1 a.number").click()
-    card = page.locator("dialog[open]").inner_text()
+    card = page.locator("dialog .card").inner_text()
     assert f"The numbers of {GATES[4]} and 1." in card
     assert "red_flags.csv" in card
     assert UNCHECKED not in card

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from project import TINY, Project, clone, kill, wait_for, warm_processes, words
+from project import TINY, Project, children, clone, kill, wait_for, warm_processes, words
 
 from reproof import cli
 from reproof.plan.jobs import Plan
@@ -199,6 +199,24 @@ def test_edited_code_is_refused_and_ends_the_warm_process(tmp_path: Path) -> Non
         assert second != first
     finally:
         made.end()
+
+
+def test_a_halted_driver_outlives_the_end_of_a_fork(fresh: Callable[..., Project]) -> None:
+    """The kernel hangs up a halted group once the last of its processes that another group could wake has ended."""
+    project = fresh(SLOW)
+    run = project.start(MODEL)
+    try:
+        assert wait_for(lambda: len(warm_processes(project)) == 2, 120), (
+            project.path / "driver.log"
+        ).read_text()
+        (fork,) = {below for process in warm_processes(project) for below in children(process)}
+        os.killpg(run.pid, signal.SIGSTOP)
+        kill(fork)
+        assert wait_for(lambda: not words(fork), 10)
+        assert "\nState:\tT" in Path(f"/proc/{run.pid}/status").read_text()
+    finally:
+        kill(run.pid)
+        run.wait()
 
 
 def test_a_driver_that_is_killed_leaves_neither_process_nor_folder(fresh: Callable[..., Project]) -> None:
