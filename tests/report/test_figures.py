@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import made_up_study
 import numpy as np
 import pytest
 from made_up_study import frame
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
 from safetensors.numpy import save_file
 
 import reproof.report
@@ -322,6 +327,73 @@ def test_cost_tells_many_models_apart() -> None:
         assert found.count(f"Model {index}") == 1
         assert found.count(str(index + 1)) >= 2, "in the list, and at the point"
     assert len(marks(svg, "--series-1")) == 22
+
+
+def laid_out(paint: Callable[[Figure], None], size: tuple[float, float]) -> tuple[list[Bbox], list[Any]]:
+    """Return the figure's edges and what each panel and legend takes, texts included, as it was saved; the panels."""
+    kept: list[Figure] = []
+
+    def keep(figure: Figure) -> None:
+        paint(figure)
+        kept.append(figure)
+
+    figures_style.render("name", "title", "description", keep, size)
+    (figure,) = kept
+    taken = [part.get_tightbbox() for part in (*figure.axes, *figure.legends)]
+    assert all(box is not None for box in taken)
+    return [figure.bbox, *(box for box in taken if box is not None)], figure.axes
+
+
+def assert_apart(edges: Bbox, *taken: Bbox) -> None:
+    for box in taken:
+        assert edges.x0 - 0.5 <= box.x0 < box.x1 <= edges.x1 + 0.5
+        assert edges.y0 - 0.5 <= box.y0 < box.y1 <= edges.y1 + 0.5
+    for first, second in itertools.combinations(taken, 2):
+        shared = Bbox.intersection(first, second)
+        assert shared is None or min(shared.width, shared.height) < 0.5
+
+
+@pytest.mark.parametrize("arranged", [True, False])
+def test_panels_and_their_texts_lie_apart(arranged: bool) -> None:
+    """By numbers of lines and characters, or measured by Matplotlib: once, and as it is saved."""
+    lines = (1, 2, 1, 3, 1, 1, 1)
+
+    def paint(figure: Figure) -> None:
+        axes = figures_style.panels(figure, len(lines), sharey=True)
+        for panel, count in zip(axes, lines, strict=True):
+            panel.plot([0, 1], [-12_000, 80_000], label="what is drawn in the panel")
+            panel.set_xlim(0, 1)
+            panel.set_title("\n".join(["The title of a model"] * count))
+            panel.set_xlabel("ε, levels of 255")
+        for panel in axes[:: figures_style.across(len(lines))]:
+            panel.set_ylabel("accuracy, %")
+        rows = figures_style.legend(figure, axes)
+        if arranged:
+            figures_style.arrange(figure, axes, rows)
+
+    boxes, panels = laid_out(paint, figures_style.panel_size(len(lines)))
+    assert len(boxes) == 1 + len(lines) + 1
+    assert_apart(*boxes)
+    heights = {round(panel.get_position().height, 4) for panel in panels}
+    assert len(heights) == 1
+    assert min(heights) > 0.2, "more than the room between them"
+
+
+def test_a_figure_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    execute, asked = ConstrainedLayoutEngine.execute, []
+    monkeypatch.setattr(
+        ConstrainedLayoutEngine, "execute", lambda self, figure: asked.append(figure) or execute(self, figure)
+    )
+
+    def paint(figure: Figure) -> None:
+        figures_style.panels(figure, 1, sharey=True)
+
+    laid_out(paint, (3, 2))
+    assert len(asked) == 1
+    laid_out(
+        lambda figure: figures_style.arrange(figure, figures_style.panels(figure, 1, sharey=True)), (3, 2)
+    )
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("count", [1, 3, 22])

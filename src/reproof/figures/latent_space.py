@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from matplotlib.textpath import TextPath
 
 from reproof import wording
 from reproof.figures.kinds import baselines, strong_ascents
-from reproof.figures.style import SERIES, legend, render, unreadable
+from reproof.figures.style import SERIES, arrange, legend, render, unreadable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,8 +62,8 @@ def latent_space(model: str, title: str, outcomes: Path, class_names: Sequence[s
             panel.set_xlabel("first component")
         axes[0].set_ylabel("second component")
         names = [class_names[i] if i < len(class_names) else str(i) for i in range(_CLASSES_SHOWN)]
-        if any(name != str(index) for index, name in enumerate(names)):
-            legend(figure, list(axes))
+        named = any(name != str(index) for index, name in enumerate(names))
+        arrange(figure, list(axes), legend(figure, list(axes)) if named else 0)
 
     return render(
         f"latent_space_{model}",
@@ -75,6 +76,7 @@ def latent_space(model: str, title: str, outcomes: Path, class_names: Sequence[s
     )
 
 
+@functools.cache
 def _glyph(character: str) -> MatplotlibPath:
     """Return a character's outline, centred, as a marker."""
     outline = TextPath((0, 0), character)

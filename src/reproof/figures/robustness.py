@@ -19,6 +19,7 @@ from reproof.figures.style import (
     MARKERS,
     SERIES,
     across,
+    arrange,
     label_points,
     legend,
     panel_size,
@@ -91,7 +92,7 @@ def accuracy_against_epsilon(
             _scale(panel, far, norm)
         for panel in axes[:: across(len(models))]:
             panel.set_ylabel("accuracy, %")
-        legend(figure, axes)
+        arrange(figure, axes, legend(figure, axes))
 
     return render(
         "_".join(filter(None, ("accuracy_against_epsilon", setting, source, norm if norm != "linf" else ""))),

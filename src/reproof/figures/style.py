@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -25,8 +26,11 @@ from reproof.errors import ArtifactError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 matplotlib.rcdefaults()  # nothing of a user's matplotlibrc
+SVG_DPI = 72
+"""Matplotlib's for SVG: one unit is a point."""
 INK, FAINT = "#010203", "#040506"
 SERIES = (
     "#0067a5",
@@ -125,8 +129,8 @@ def whole_numbers(panel: Axes) -> None:
     panel.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
 
 
-def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Put one legend for all panels under the figure, in as many columns as fit its width."""
+def legend(figure: Figure, axes: Sequence[Axes]) -> int:
+    """Put one legend for all panels under the figure, in as many columns as fit its width; return its rows."""
     entries: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -139,6 +143,42 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
         loc="outside lower center",
         ncols=math.ceil(len(entries) / rows),
     )
+    return rows
+
+
+def arrange(figure: Figure, axes: Sequence[Axes], legend_rows: int = 0) -> None:
+    """Lay out panels of one size that share their vertical axis; call it when all is painted.
+
+    They lie in a grid as `panels` or `figure.subplots` made it, each row below as many lines as its longest title has.
+    By the numbers of lines and of characters: Matplotlib's constrained layout measures every text, several times, which
+    takes longer than drawing.
+    """
+    figure.set_layout_engine(None)
+    left, right, below = 0.4 + 0.08 * _longest_number(axes[0].yaxis), 0.16, 0.43
+    # Half of an axis's last number, and half of the next one's first.
+    gap = 0.03 + 0.065 * max(_longest_number(panel.xaxis) for panel in axes)
+    legend_height = 0.1 + 0.2 * legend_rows if legend_rows else 0.0
+    lines: dict[int, int] = {}
+    places = [(panel, panel.get_subplotspec()) for panel in axes]
+    for panel, place in places:
+        assert place is not None
+        row = place.rowspan.start
+        lines[row] = max(lines.get(row, 1), 1 + panel.get_title().count("\n"))
+    above = {row: 0.12 + 0.16 * count for row, count in lines.items()}
+    width, height = figure.get_size_inches()
+    tall = (height - legend_height - sum(above.values()) - below * len(above)) / len(above)
+    for panel, place in places:
+        assert place is not None
+        row, column, columns = place.rowspan.start, place.colspan.start, place.get_gridspec().ncols
+        wide = (width - left - right - gap * (columns - 1)) / columns
+        top = height - sum(above[before] for before in range(row + 1)) - row * (tall + below)
+        start = left + column * (wide + gap)
+        panel.set_position((start / width, (top - tall) / height, wide / width, tall / height))
+
+
+def _longest_number(axis: Axis) -> int:
+    """Return how many characters the longest number along an axis has."""
+    return max(map(len, axis.get_major_formatter().format_ticks(axis.get_majorticklocs())), default=0)
 
 
 def label_points(
@@ -206,11 +246,17 @@ def render(
 ) -> str:
     """Return a painted figure as SVG text that is deterministic, accessible and fit to be inlined.
 
-    size: inches. constrained: let matplotlib lay the panels out.
+    size: inches. constrained: let matplotlib lay the panels out, if `paint` does not (`arrange`).
     """
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained" if constrained else None)
+        # As it is saved, so that it is laid out once: Matplotlib would do so anew, and draw twice.
+        figure = Figure(figsize=size, dpi=SVG_DPI, layout="constrained" if constrained else None)
+        FigureCanvasSVG(figure)
         paint(figure)
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         text = io.StringIO()
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
