@@ -9,7 +9,18 @@
 | batches that do not fit are halved (batch_size.py) | `BatchSize` | `attack_batch_size`, where it begins |
 | peak memory, and whether the GPU was shared, are recorded | `facts` | none |
 
-Training images lie on the device, and others are sent once, in large batches: page-locking would cost what it saves.
+What is not done, and why:
+
+- Page-locked transfers: training images lie on the device, and others are sent once, in large batches, and used at
+  once. Page-locking is one more copy on the processor, and pays where the next batch is sent during this one's work.
+- CUDA graphs and torch.compile, though launches of kernels are what holds small networks up. A graph replays the same
+  kernels on tensors of the same shape at the same addresses, and nothing in it may wait for the device. Here images
+  leave as soon as they are fooled, broken gradients are counted (attacking/gradient.py), losses index by class, last
+  batches are smaller, and layers of a frozen network are changed while an attack lasts. One that is replayed against
+  these rules is wrong in silence, and no processor can run one to show that it is right. Other kernels, too, would end
+  what holds now: the same seed, the same bits. Fewer launches an image come from a larger `attack_batch_size`, from
+  larger batches where answers do not depend on them (`batch_size.at_first`), and from several trainings side by side
+  (`--resources gpu=N`). On a GPU, `benchmarks/device.py` says first which share of an epoch kernels take.
 """
 
 from __future__ import annotations

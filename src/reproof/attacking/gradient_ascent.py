@@ -1,6 +1,12 @@
 """Gradient ascent inside a ball: the one loop of FGSM, BIM, MIM, PGD and the gradient ensemble.
 
 It can leave an image as soon as it is fooled, average gradients over a network's random draws, and start again.
+
+Each epsilon has passes of its own. With all of them in one batch, an epsilon and a step size for each image, bits and
+counts were the same, but little was saved. On 48 images of 16 x 16 pixels at three epsilons, PGD and BIM, one thread,
+apart took so many times the processor time of together: 1.06 to 1.5 for CNN-6 of width 1/16, 0.8 to 1.35 of width 1/8,
+0.9 to 1.2 of 1/4 to 1, 1.0 to 1.4 for LeNet; 13 whole attack jobs of the default study 1.08. That is not worth a second
+way through starts, restarts and counts. A GPU is kept busy by a larger `attack_batch_size` instead.
 """
 
 from __future__ import annotations
