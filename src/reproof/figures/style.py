@@ -178,7 +178,8 @@ def arrange(figure: Figure, axes: Sequence[Axes], legend_rows: int = 0) -> None:
 
 def _longest_number(axis: Axis) -> int:
     """Return how many characters the longest number along an axis has."""
-    return max(map(len, axis.get_major_formatter().format_ticks(axis.get_majorticklocs())), default=0)
+    texts = axis.get_major_formatter().format_ticks(axis.get_majorticklocs().tolist())
+    return max(map(len, texts), default=0)
 
 
 def label_points(
