@@ -85,7 +85,7 @@ def probe(
         shown = _as_they_are_and_moved(probed[:WAYS], seed)
         known, hidden = 0, 0
         for part in torch.split(shown, batch_size):
-            asked, alike = _answers(classifier, part.to(device), attack_losses or {}, seed, random)
+            asked, alike = answered(classifier, part.to(device), attack_losses or {}, seed, random)
             known += int(asked.sum())
             hidden += int((asked & ~alike).sum())
     losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
@@ -256,7 +256,7 @@ def _as_they_are_and_moved(images: Tensor, seed: int) -> Tensor:
     return torch.cat([images, (images + NOISE * (2 * drawn - 1)).clamp(0, 1)])
 
 
-def _answers(
+def answered(
     classifier: nn.Module, images: Tensor, attack_losses: Mapping[str, Loss], seed: int, random: bool
 ) -> tuple[Tensor, Tensor]:
     """Return for which images the deployed answer is known, and for which a pass with a gradient has it; bool (N,).

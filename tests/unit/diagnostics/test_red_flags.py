@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -220,6 +221,9 @@ def test_each_gate_alone(gate, change, beaten):
         ("broken_gradients", {"broken_gradients": 1}),
         ("misleading_gradients", {"misled": 40}),
         ("misleading_gradients", {"followed": 32, "astray": 30}),
+        ("misleading_gradients", {"asked": 64, "hidden": 30}),
+        ("misleading_gradients", {"compared": 60, "unresolved": 40}),
+        ("misleading_gradients", {"compared": 0, "unresolved": 100}),
         ("saturated_loss", {"zero_losses": 70, "saturated": 70}),
         ("probabilities", {"probabilities": True}),
         ("randomness", {"random": True, "difference": 2.0, "changed": 3}),
@@ -693,6 +697,31 @@ def test_only_the_model_s_own_logits_excuse_a_paper_s_attack(excuse):
 def test_the_parts_of_a_composed_attack_that_follow_the_logits_excuse_it_too(part, access, expected):
     notes = {"white_box": {"net": {"strongest": {"parts": [(part, access)]}}}}
     assert papers_flag(composed(20, {part: 75}), notes=notes).raised is expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected", "words"),
+    [
+        (
+            {"hidden": 64, "asked": 64},
+            True,
+            "For 64 of 64 images, clean or moved a little, the network answers",
+        ),
+        ({"hidden": 17, "asked": 64}, False, "are harmless"),
+        (
+            {"unresolved": 100, "compared": 0},
+            True,
+            "At 100 of 100 clean images the gradient cannot be compared",
+        ),
+        ({"unresolved": 20, "compared": 80}, False, "are harmless"),
+        ({"hidden": 64, "asked": 64, "compared": 0}, None, "has a gradient|have a gradient"),
+    ],
+)
+def test_gradients_of_another_network_or_that_nothing_is_known_of_are_told(facts, expected, words):
+    """P(X >= 17) is 0.42 for Binomial(64, 1/4)."""
+    flag = flags(probe=PROBE | facts)["misleading_gradients"]
+    assert flag.raised is expected
+    assert re.search(words, flag.evidence)
 
 
 @pytest.mark.parametrize(("zero", "expected"), [(9, False), (11, True)])
