@@ -166,9 +166,9 @@ class ComposedAttack:
         for part in self.parts(batch.select(left)):
             shown = batch.select(left)
             found = self._drawn_back(shown, self._try(part, shown))
-            stands = self._stands(shown, found)
-            best[left[~stands]] = found[~stands]
-            left = left[stands]
+            won = ~self._stands(shown, found)
+            best[left[won]] = found[won]
+            left = left[~won]
             if not len(left):
                 break
         return best
@@ -179,9 +179,9 @@ class ComposedAttack:
         for share in (1.0, *SHARES):
             rows = batch.select(left)
             nearer = rows.images + share * (found[left] - rows.images) if share < 1 else found[left]
-            stands = self._stands(rows, nearer)
-            found[left[~stands]] = nearer[~stands]
-            left = left[stands]
+            won = ~self._stands(rows, nearer)
+            found[left[won]] = nearer[won]
+            left = left[~won]
             if not len(left):
                 break
         return found
