@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,7 +119,13 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "white_box bim epsilon=0.1",
     )
     about = {"title": "Large", "budget": "", "models": {"ours": {"title": "Ours, large"}}}
-    run = Reference("large", about, {"red_flags": frame("red_flags", [alone])}, {})
+    ran = [
+        {"model": model, "setting": "white_box", "attack": "bim", "parameters": f"epsilon={epsilon}"}
+        for model in ("ours", "plain")
+        for epsilon in (0.1, 0.3)
+    ]
+    tables = {"red_flags": frame("red_flags", [alone]), "summary": frame("summary", ran)}
+    run = Reference("large", about, tables, {})
     data = dataclasses.replace(
         study, flags=frame("red_flags", [plain, longer, stronger, quiet]), references=[run]
     )
@@ -129,12 +136,16 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "White-box FGSM": [1, 1],
         "White-box BIM": [0, 1],
     }
+    assert [each.ran for each in found.attacks[-1].runs if each.models] == [2], "on how many it was run"
     checks = {one.title: [dict(each.checks) for each in one.runs] for one in found.attacks}
     assert checks["White-box PGD"][0] == {
         "Adaptive against plain": ("Defense number 1",),
         "More steps": ("Defense number 2",),
     }
     assert checks["White-box BIM"][1] == {"Zero gradients": ("Ours, large",)}
+    page = render(dataclasses.replace(data, references=[]))
+    assert re.search(r"White-box PGD</th><td[^>]*><b>2 of [3-9] models</b>", page)
+    assert re.search(r"White-box FGSM</th><td[^>]*><b>1 of [2-9] models</b>", page)
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:
