@@ -229,7 +229,7 @@ class AttackEngine:
             batch = self._batch(images, labels, part[active[part]])
             batch = replace(batch, random=random, past_refusals=settings.composed)
             if refused is not None:
-                batch = replace(batch, refused=refused[part[active[part]]].to(self.device))
+                batch = replace(batch, refused=refused[list(batch.noise.positions)].to(self.device))
             try:
                 self._attack_at_all_points(task, batch, part, result)
             except torch.OutOfMemoryError as error:

@@ -76,41 +76,37 @@ def probe(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         _seed(seed, device)
         first, second = (judge.predict(classifier, probed, batch_size, device) for _ in range(2))
-        differentiable, zero_gradients, broken_gradients, logits = _gradients(
-            classifier, probed, right, batch_size, device
-        )
-        compared, misled, unresolved = _foretold(classifier, probed, seed, batch_size, device)
-        followed, astray = _on_the_way(classifier, probed[: min(WAYS, batch_size)].to(device), seed)
+        of_gradients, logits = _gradients(classifier, probed, right, batch_size, device)
         random = decisions.differ(first, second) or _draws(classifier, probed[:batch_size], device)
-        shown = _as_they_are_and_moved(probed[:WAYS], seed)
-        known, hidden = 0, 0
-        for part in torch.split(shown, batch_size):
-            asked, alike = answered(classifier, part.to(device), attack_losses or {}, seed, random)
-            known += int(asked.sum())
-            hidden += int((asked & ~alike).sum())
-    losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
-    top = logits.topk(2, dim=1).values
+        compared = {
+            **_foretold(classifier, probed, seed, batch_size, device),
+            **_on_the_way(classifier, probed[: min(WAYS, batch_size)].to(device), seed),
+            **_with_and_without(
+                classifier, probed[:WAYS], attack_losses or {}, seed, random, batch_size, device
+            ),
+        }
     return {
         "images": len(probed),
         "classes": logits.shape[1],
         "largest_class": float(labels.bincount().max()) / len(labels),
-        "differentiable": differentiable,
-        "zero_gradients": zero_gradients,
-        "broken_gradients": broken_gradients,
-        "zero_losses": int((losses == 0).sum()),
-        "saturated": int((logits.softmax(dim=1).amax(dim=1) == 1).sum()),
-        "margin": float((top[:, 0] - top[:, 1]).median()),
         "probabilities": _are_probabilities(first),
         "difference": float((first - second).abs().max()),
         "random": random,
         "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
-        "compared": compared,
-        "misled": misled,
-        "unresolved": unresolved,
-        "followed": followed,
-        "astray": astray,
-        "asked": known,
-        "hidden": hidden,
+        **of_gradients,
+        **_of_logits(logits, right.cpu()),
+        **compared,
+    }
+
+
+def _of_logits(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return how far logits (N, K) saturate the cross-entropy."""
+    losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    top = logits.topk(2, dim=1).values
+    return {
+        "zero_losses": int((losses == 0).sum()),
+        "saturated": int((logits.softmax(dim=1).amax(dim=1) == 1).sum()),
+        "margin": float((top[:, 0] - top[:, 1]).median()),
     }
 
 
@@ -127,8 +123,8 @@ def _draws(classifier: nn.Module, images: Tensor, device: torch.device) -> bool:
 
 def _gradients(
     classifier: nn.Module, images: Tensor, labels: Tensor, batch_size: int, device: torch.device
-) -> tuple[bool, int, int, Tensor]:
-    """Return whether the loss depends on the images, at how many its gradient is zero or broken, and logits (N, K).
+) -> tuple[dict[str, Any], Tensor]:
+    """Return whether the loss depends on the images, at how many its gradient is zero or broken; and logits (N, K).
 
     The logits are those that attacks differentiate: a purifier answers otherwise where a gradient is asked for.
     """
@@ -147,12 +143,13 @@ def _gradients(
             differentiable = True
             zero += int((gradient == 0).flatten(1).all(dim=1).sum())
             broken += int((~gradient.isfinite()).flatten(1).any(dim=1).sum())
-    return differentiable, zero, broken, torch.cat(found)
+    facts = {"differentiable": differentiable, "zero_gradients": zero, "broken_gradients": broken}
+    return facts, torch.cat(found)
 
 
 def _foretold(
     classifier: nn.Module, images: Tensor, seed: int, batch_size: int, device: torch.device
-) -> tuple[int, int, int]:
+) -> dict[str, int]:
     """Return at how many images the largest logit's lead and its gradient can be compared, differ, and cannot be.
 
     Finite differences along random signs. An image without any gradient is not counted. A network that computes in
@@ -191,7 +188,7 @@ def _foretold(
             told[doubtful] |= tells
         compared += int(told.sum())
         unresolved += int((inclined & ~told).sum())
-    return compared, misled, unresolved
+    return {"compared": compared, "misled": misled, "unresolved": unresolved}
 
 
 def _far(classifier: nn.Module, images: Tensor, turns: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -224,7 +221,7 @@ def _rounding(top: torch.return_types.topk) -> Tensor:
     return 64 * torch.finfo(torch.float32).eps * top.values.abs().amax(dim=1).double()
 
 
-def _on_the_way(classifier: nn.Module, images: Tensor, seed: int) -> tuple[int, int]:
+def _on_the_way(classifier: nn.Module, images: Tensor, seed: int) -> dict[str, int]:
     """Return at how many images there is a gradient towards another class, and how many it leads astray.
 
     images: one batch, on the device. The integral of the gradient of a lead is the lead's change, whatever the network:
@@ -247,13 +244,30 @@ def _on_the_way(classifier: nn.Module, images: Tensor, seed: int) -> tuple[int, 
     known = (nearness > 0) & (told != 0) & told.isfinite()
     change = end - start
     wrong = (told - change).abs() > ASTRAY * change.abs()
-    return int(known.sum()), int((known & wrong).sum())
+    return {"followed": int(known.sum()), "astray": int((known & wrong).sum())}
 
 
-def _as_they_are_and_moved(images: Tensor, seed: int) -> Tensor:
-    """Return images (N, C, H, W), and then the same moved by NOISE: a purifier may leave clean ones alone."""
+def _with_and_without(
+    classifier: nn.Module,
+    images: Tensor,
+    attack_losses: Mapping[str, Loss],
+    seed: int,
+    random: bool,
+    batch_size: int,
+    device: torch.device,
+) -> dict[str, int]:
+    """Return of how many images the deployed answer is known, as they are and moved, and of how many it is hidden.
+
+    They are moved by NOISE: a purifier may leave clean images alone.
+    """
     drawn = torch.rand(images.shape, generator=torch.Generator().manual_seed(seed))
-    return torch.cat([images, (images + NOISE * (2 * drawn - 1)).clamp(0, 1)])
+    moved = (images + NOISE * (2 * drawn - 1)).clamp(0, 1)
+    asked = hidden = 0
+    for part in torch.split(torch.cat([images, moved]), batch_size):
+        known, alike = answered(classifier, part.to(device), attack_losses, seed, random)
+        asked += int(known.sum())
+        hidden += int((known & ~alike).sum())
+    return {"asked": asked, "hidden": hidden}
 
 
 def answered(
