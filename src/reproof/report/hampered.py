@@ -105,8 +105,8 @@ def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame, pd.
 
 def _models(summary: pd.DataFrame) -> dict[Attack, int]:
     """Return on how many models each attack was run."""
-    counts = summary.groupby(["setting", "attack"])["model"].nunique()
-    return {(str(setting), str(attack)): int(count) for (setting, attack), count in counts.items()}
+    counts = summary.groupby(["setting", "attack"], as_index=False)["model"].nunique()
+    return {(row.setting, row.attack): row.model for row in rows(counts)}
 
 
 def _kinds(data: ReportData) -> dict[str, str]:
