@@ -3,7 +3,7 @@
 STUDY ?=
 BUDGET ?=
 CORES ?= all
-WORKERS ?= 2
+WORKERS ?= 3
 SNAKEMAKE_FLAGS ?=
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
@@ -45,7 +45,7 @@ report: install
 	$(cache) $(python) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) $(layers)
 	@PYTHONPATH=src $(python) -m reproof answer $(layers)
 
-# One thread per test process; the tests that run a whole workflow, and use all cores, go one after another (conftest.py).
+# One thread per test process. Three of them keep two cores busy, since tests of whole workflows wait a lot.
 test: install-dev
 	OMP_NUM_THREADS=1 $(python) -m pytest -n $(WORKERS) --dist loadgroup -m "not release" $(PYTEST_FLAGS)
 

@@ -46,7 +46,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
     Under pytest 9.2 xdist's own groups do nothing: it notes them in a test's `_nodeid`, which nothing reads any more.
     """
+    config.option.loadscopereorder = False
     return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with workflow tests, which wait a lot, so that small files fill the time of all processes at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/workflow/"))
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist's is untyped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Callable
 
 import made_up_study
@@ -87,6 +88,20 @@ def test_words_and_filters_choose_and_the_address_keeps_it(open_page: Open) -> N
     assert again.evaluate(COUNT) == number
     assert again.get_by_label("Verdict").input_value() == "not measured"
     assert again.locator("#found-claims").inner_text().startswith(f"{number} of ")
+
+
+@needs("attacks/fgsm")
+def test_a_search_takes_a_parameter_however_it_is_written(open_page: Open) -> None:
+    page = open_page(fragment="#claims?q=fgsm ε = 0.3", unfolded=False)
+    page.locator("#claims-table tbody tr").first.wait_for()
+    told = page.locator("#found-claims")
+    found, of, every, *_ = told.inner_text().split()
+    assert (of, 0 < int(found) < int(every)) == ("of", True)
+    for query in ("FGSM, ε=0.3", "fgsm epsilon = 0.3", "ε=0.3 fgsm"):
+        page.get_by_label("Search").fill("nowhere")
+        expect(told).to_have_text(re.compile("^0 of"))
+        page.get_by_label("Search").fill(query)
+        expect(told).to_have_text(re.compile(f"^{found} of"))
 
 
 @needs("sections/paper_tables")

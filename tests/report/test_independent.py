@@ -12,6 +12,7 @@ from tests.unfolded import render
 
 from reproof.claims.independent import IndependentMeasurement
 from reproof.report import ReportData, others
+from reproof.report.sections.independent import address
 
 SECTION = re.compile(r'<section id="independent">.*?</section>', re.DOTALL)
 
@@ -136,3 +137,19 @@ def test_a_paper_without_any_is_named(data: ReportData) -> None:
     found = plain(section(render(one)))
     without = [paper.short_name for paper in one.papers if not one.independent[0].of_paper(paper)]
     assert all(f"of the defenses of {name}" in found for name in without)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("someone/pcl-defense, issue 15", "https://github.com/someone/pcl-defense/issues/15"),
+        (
+            "A. Author, ICML 2020; someone/auto.attack (a392200), docs/README.md",
+            "https://github.com/someone/auto.attack/blob/a392200/docs/README.md",
+        ),
+        ("A. Author, arXiv:1711.08478, as told in a/b, c.yml (d1d3cc5)", "https://arxiv.org/abs/1711.08478"),
+        ("A. Author, ICML 2018", ""),
+    ],
+)
+def test_a_source_leads_to_where_it_is_read(source: str, expected: str) -> None:
+    assert address(source) == expected

@@ -118,7 +118,13 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "white_box bim epsilon=0.1",
     )
     about = {"title": "Large", "budget": "", "models": {"ours": {"title": "Ours, large"}}}
-    run = Reference("large", about, {"red_flags": frame("red_flags", [alone])}, {})
+    ran = [
+        {"model": model, "setting": "white_box", "attack": "bim", "parameters": f"epsilon={epsilon}"}
+        for model in ("ours", "plain")
+        for epsilon in (0.1, 0.3)
+    ]
+    tables = {"red_flags": frame("red_flags", [alone]), "summary": frame("summary", ran)}
+    run = Reference("large", about, tables, {})
     data = dataclasses.replace(
         study, flags=frame("red_flags", [plain, longer, stronger, quiet]), references=[run]
     )
@@ -129,6 +135,7 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "White-box FGSM": [1, 1],
         "White-box BIM": [0, 1],
     }
+    assert [each.ran for each in found.attacks[-1].runs if each.models] == [2], "on how many it was run"
     checks = {one.title: [dict(each.checks) for each in one.runs] for one in found.attacks}
     assert checks["White-box PGD"][0] == {
         "Adaptive against plain": ("Defense number 1",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -190,7 +191,8 @@ def test_a_second_live_driver_is_refused(fresh: Callable[..., Project]) -> None:
         os.killpg(first.pid, signal.SIGCONT)
         assert first.wait(timeout=300) == 0, "the first run goes on"
     finally:
-        kill(first.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
         first.wait()
 
 

@@ -215,7 +215,7 @@ def test_a_halted_driver_outlives_the_end_of_a_fork(fresh: Callable[..., Project
         assert wait_for(lambda: not words(fork), 10)
         assert "\nState:\tT" in Path(f"/proc/{run.pid}/status").read_text()
     finally:
-        kill(run.pid)
+        os.killpg(run.pid, signal.SIGKILL)
         run.wait()
 
 

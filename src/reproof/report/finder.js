@@ -10,6 +10,11 @@ let symbols = {};
 let sorting = "";
 let shownRows = FEW;
 
+// Return a text as it is compared: "ε = 0.3," and "epsilon=0.3" are the same.
+function plainText(text) {
+  return text.toLowerCase().replaceAll("epsilon", "ε").replace(/\s*=\s*/g, "=").replace(/[,;:](?=\s|$)/g, "");
+}
+
 async function readClaims() {
   if (!claims.length) {
     const { columns, ...rest } = await unpack("claims");
@@ -18,7 +23,7 @@ async function readClaims() {
     claims = columns.paper.cells.map((_, row) => {
       const claim = Object.fromEntries(names.map((name) => [name, columns[name].texts[columns[name].cells[row]]]));
       const { paper, data, defense, attack, place, claimed, word, evidence } = claim;
-      claim.text = [paper, data, defense, attack, place, claimed, word, evidence].join(" ").toLowerCase();
+      claim.text = plainText([paper, data, defense, attack, place, claimed, word, evidence].join(" "));
       return claim;
     });
   }
@@ -89,7 +94,7 @@ function claimRow(claim) {
 async function listClaims() {
   await readClaims();
   const { q, ...chosen } = Object.fromEntries(new FormData(finder));
-  const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = plainText(q).split(/\s+/).filter(Boolean);
   const found = orderClaims(claims.filter((claim) => fits(claim, chosen, words)));
   claimTable.tBodies[0].replaceChildren(...found.slice(0, shownRows).map(claimRow));
   const shown = Math.min(found.length, shownRows);

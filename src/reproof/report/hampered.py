@@ -34,6 +34,8 @@ class FlaggedRun:
 
     models: int
     """On how many models it was hampered."""
+    ran: int
+    """On how many models it was run."""
     checks: tuple[tuple[str, tuple[str, ...]], ...]
     """A check's heading, and the titles of the models that raise it; the check that most raise first."""
 
@@ -61,24 +63,27 @@ def hampered(data: ReportData) -> Hampered:
     """Return every attack that a raised check shows to be too weak, with the models on which it was."""
     kinds = _kinds(data)
     found: dict[Attack, dict[str, dict[str, list[str]]]] = {}
-    for run_title, titles, flags in _runs(data):
+    for run_title, titles, flags, _ in _runs(data):
         for row in raised(flags):
             for attack in _weak(row, kinds):
                 checks = found.setdefault(attack, {}).setdefault(run_title, {})
                 checks.setdefault(row.gate, []).append(titles.get(row.model, row.model))
-    columns = tuple(title for title, _, _ in _runs(data))
+    ran = {title: _models(summary) for title, _, _, summary in _runs(data)}
     told = [
-        HamperedAttack(_words(attack, kinds), tuple(_of_run(by_run.get(title, {})) for title in columns))
+        HamperedAttack(
+            _words(attack, kinds),
+            tuple(_of_run(by_run.get(title, {}), ran[title].get(attack, 0)) for title in ran),
+        )
         for attack, by_run in found.items()
     ]
     order = sorted(told, key=lambda one: (-sum(run.models for run in one.runs), one.title))
-    return Hampered(columns, tuple(order))
+    return Hampered(tuple(ran), tuple(order))
 
 
 def of_meetings(data: ReportData) -> dict[tuple[str, str, str, str], list[str]]:
     """Return a run's title, a model, a setting and an attack -> what the raised checks find that show it too weak."""
     found: dict[tuple[str, str, str, str], list[str]] = {}
-    for run_title, _, flags in _runs(data):
+    for run_title, _, flags, _ in _runs(data):
         for row in raised(flags):
             heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
             for setting, attack in _weak(row, _kinds(data)):
@@ -88,14 +93,20 @@ def of_meetings(data: ReportData) -> dict[tuple[str, str, str, str], list[str]]:
     return found
 
 
-def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame]]:
-    """Return the title of this run and of each reference run, its models' titles, and its red flags."""
-    runs = [(THIS_RUN, dict(data.titles), data.flags)]
+def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame, pd.DataFrame]]:
+    """Return the title of this run and of each reference run, its models' titles, red flags and summary."""
+    runs = [(THIS_RUN, dict(data.titles), data.flags, data.summary)]
     for run in data.references:
         titles = {name: model.get("title", name) for name, model in run.about["models"].items()}
         if "red_flags" in run.tables:
-            runs.append((run.title, titles, run.tables["red_flags"]))
+            runs.append((run.title, titles, run.tables["red_flags"], run.tables["summary"]))
     return runs
+
+
+def _models(summary: pd.DataFrame) -> dict[Attack, int]:
+    """Return on how many models each attack was run."""
+    counts = summary.groupby(["setting", "attack"])["model"].nunique()
+    return {(str(setting), str(attack)): int(count) for (setting, attack), count in counts.items()}
 
 
 def _kinds(data: ReportData) -> dict[str, str]:
@@ -107,10 +118,10 @@ def raised(flags: pd.DataFrame) -> Iterator[Any]:
     return rows(flags[flags["raised"].fillna(False).astype(bool)])
 
 
-def _of_run(checks: dict[str, list[str]]) -> FlaggedRun:
+def _of_run(checks: dict[str, list[str]], ran: int) -> FlaggedRun:
     order = sorted(checks, key=lambda gate: (-len(checks[gate]), gate))
     headed = [(CHECKS[gate].heading if gate in CHECKS else gate, tuple(checks[gate])) for gate in order]
-    return FlaggedRun(len({title for titles in checks.values() for title in titles}), tuple(headed))
+    return FlaggedRun(len({title for titles in checks.values() for title in titles}), ran, tuple(headed))
 
 
 def _weak(row: Any, kinds: dict[str, str]) -> set[Attack]:

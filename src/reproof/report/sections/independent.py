@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ class Row:
     clean: str
     robust: str
     source: str
+    address: str
+    """Where the source is read; empty where it names no file, issue or preprint."""
     note: str
     doubt: str
     claim: CellLink | None
@@ -74,6 +77,16 @@ def _groups(
     )
 
 
+def address(source: str) -> str:
+    """Return where `OWNER/NAME, issue NUMBER`, `OWNER/NAME (COMMIT), FILE` or `arXiv:NUMBER` in a source is read."""
+    if found := re.search(r"([\w-]+/[\w.-]+), issue (\d+)$", source):
+        return f"https://github.com/{found[1]}/issues/{found[2]}"
+    if found := re.search(r"([\w-]+/[\w.-]+) \(([0-9a-f]{7,40})\), (\S+)$", source):
+        return f"https://github.com/{found[1]}/blob/{found[2]}/{found[3]}"
+    found = re.search(r"arXiv:(\d{4}\.\d{4,5})", source)
+    return f"https://arxiv.org/abs/{found[1]}" if found else ""
+
+
 def _title(words: str) -> str:
     return words[:1].upper() + words[1:]
 
@@ -99,6 +112,7 @@ def _row(paper: Paper, found: IndependentMeasurement, judged: JudgedClaims) -> R
         found.clean and wording.printed(found.clean, found.unit),
         found.robust and wording.printed(found.robust, found.unit),
         found.source,
+        address(found.source),
         found.note,
         "" if found.checked else others.NOT_CHECKED,
         link,
