@@ -55,7 +55,7 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
         piece for one in parts for piece in ([one] if one[:1] == "|" else re.split(r"(?<=[.;])\s", one))
     ):
         for span in re.findall(r"`([^`]+)`", re.sub(r"\s+", " ", part)):
-            if PROGRAM.match(span) and "..." not in span:
+            if PROGRAM.match(span) and span != "snakemake ...":
                 yield span, re.sub(r"`[^`]+`", "", part)
 
 

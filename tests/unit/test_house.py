@@ -310,7 +310,7 @@ def test_each_test_target_runs_its_share(copy: Path) -> None:
     assert run(copy, "make", "test-quick").returncode == 0
     assert run(copy, "make", "test-release").returncode == 0
     assert notes.read_text().splitlines() == [
-        f"-m pytest -n 2 --dist loadgroup -m {chosen}"
+        f"-m pytest -n 3 --dist loadgroup -m {chosen}"
         for chosen in ("not release", "not slow and not release", "release")
     ]
 
