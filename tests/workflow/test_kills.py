@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def results(project: Project) -> dict[str, bytes]:
 
 
 TIMES = int(os.environ.get("REPROOF_KILLS", "3"))
-VICTIMS = ("job", "driver", "warm", "both", "all")
+VICTIMS = ("job", "driver", "both", "warm", "all")
 
 
 @dataclass
@@ -67,8 +67,8 @@ def disturb(project: Project, times: int, rng: random.Random, undisturbed: dict[
             time.sleep(rng.uniform(0, 3))
         else:
             time.sleep(rng.uniform(0.5, 8))
-        below = children(run.pid)
         victim = VICTIMS[number % len(VICTIMS)]
+        below = children(run.pid) if victim == "driver" else []
         if run.poll() is None:
             kills.live += 1
             kills.at_writes += aside is not None
@@ -119,18 +119,17 @@ def half_written(project: Project) -> list[Path]:
     return found
 
 
-def pids_of(victim: str, project: Project, run: subprocess.Popen[str], aside: Path | None) -> list[int]:
-    """Return the processes to kill, the one that writes first: its number is in the temporary file's name."""
-    pids = []
-    if victim in ("job", "both", "all"):
-        if aside is not None and b"reproof" in command_line(writer := int(aside.name.split(".")[-2])):
-            pids.append(writer)
-        pids += jobs_of(run.pid) or children(run.pid)
+def pids_of(victim: str, project: Project, run: subprocess.Popen[str], aside: Path | None) -> Iterator[int]:
+    """Yield the processes to kill. The one that writes comes first: its number is in the temporary file's name."""
+    jobs = victim in ("job", "both", "all")
+    if jobs and aside is not None and b"reproof" in command_line(writer := int(aside.name.split(".")[-2])):
+        yield writer
+    below = (jobs_of(run.pid) or children(run.pid)) if jobs else []
     if victim in ("warm", "all"):
-        pids += [pid for pid in warm_processes(project) if pid not in children_of_warm(project)]
+        yield from (pid for pid in warm_processes(project) if pid not in children_of_warm(project))
     if victim in ("driver", "both", "all"):
-        pids.append(run.pid)
-    return pids
+        yield run.pid
+    yield from below
 
 
 def children_of_warm(project: Project) -> set[int]:
