@@ -34,16 +34,17 @@ def pgd(
     classes = logits(images[:1]).shape[1]
     for _ in range(restarts):
         for target in range(classes) if loss == "all" else (-1,):
-            moved = images + epsilon * (2 * torch.rand(images.shape, generator=generator) - 1)
-            moved = moved.clamp(0, 1)
-            for step in range(steps):
+            start = images + epsilon * (2 * torch.rand(images.shape, generator=generator) - 1)
+            rows = stands.nonzero().flatten()  # what has fallen needs no other try
+            clean, known, moved = images[rows], labels[rows], start[rows].clamp(0, 1)
+            for step in range(steps if len(rows) else 0):
                 leaf = moved.clone().requires_grad_()
-                (gradient,) = torch.autograd.grad(_loss(logits(leaf), labels, target, loss).sum(), leaf)
+                (gradient,) = torch.autograd.grad(_loss(logits(leaf), known, target, loss).sum(), leaf)
                 size = epsilon / 8 if step < steps // 2 else epsilon / 40
                 moved = moved + size * gradient.nan_to_num(0, 1, -1).sign()
-                moved = torch.maximum(torch.minimum(moved, images + epsilon), images - epsilon).clamp(0, 1)
+                moved = torch.maximum(torch.minimum(moved, clean + epsilon), clean - epsilon).clamp(0, 1)
                 if step % 5 == 4 or step == steps - 1:
-                    stands &= decide(moved) == labels
+                    stands[rows] &= decide(moved) == known
     return stands
 
 

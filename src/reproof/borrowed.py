@@ -257,7 +257,7 @@ def collect(plan: Plan, folder: Path) -> list[Path]:
             if not is_new(record):
                 found = [record.with_name(CHECKPOINT)] if job.rule in RESUMED else []
             else:
-                made = (record.with_name(name) for name in artifacts.read_json(record)["files"])
+                made = (record.with_name(name) for name in artifacts.read_record(record)["files"])
                 found = [*(path for path in made if path != Path(job.outputs.get("adversarial", ""))), record]
             for path in filter(is_new, found):
                 archive.add(path, str(path))
@@ -282,7 +282,7 @@ def bring(plan: Plan, folder: Path) -> str:
                     _lay([there.with_name(CHECKPOINT)], Path(place))
                     begun.append(job)
                 continue
-            record = artifacts.read_json(there)
+            record = artifacts.read_record(there)
             if freshness.difference(record, job):
                 refused.append(job)
                 continue

@@ -110,7 +110,7 @@ def _finished(plan: Plan) -> list[_Done]:
             raise ArtifactError(
                 f"{path} is missing: the run is not finished. Run {plan.report().rerun} first."
             )
-        record = artifacts.read_json(path)
+        record = artifacts.read_record(path)
         hashes = {str(path.parent / name): listed["sha256"] for name, listed in record["files"].items()}
         images = {job.outputs[kind] for kind in LEFT_OUT if kind in job.outputs}
         for name in hashes.keys() - images:

@@ -213,7 +213,7 @@ def _remedy(folder: Path) -> str:
 
 def _fitting(job: Job) -> dict[str, Any]:
     """Return a job's record; ArtifactError unless it was made by this code and this study."""
-    record = artifacts.read_json(Path(job.outputs["record"]))
+    record = artifacts.read_record(Path(job.outputs["record"]))
     where = f"{job.rule} {job.name}"
     if record["digest"] != job.digest:
         raise ArtifactError(
@@ -249,7 +249,7 @@ def _about(plan: Plan, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for record in records:
         seconds[record["rule"]] += record["seconds"] * record["threads"]
     prepared = {
-        name: artifacts.read_json(Path(plan.prepare(name).outputs["record"]))["notes"]
+        name: artifacts.read_record(Path(plan.prepare(name).outputs["record"]))["notes"]
         for name in sorted({model.dataset for model in study.models.values()})
     }
     started = sorted(record["started"] for record in records)

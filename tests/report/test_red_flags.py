@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,9 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "More steps": ("Defense number 2",),
     }
     assert checks["White-box BIM"][1] == {"Zero gradients": ("Ours, large",)}
+    page = render(dataclasses.replace(data, references=[]))
+    assert re.search(r"White-box PGD</th><td[^>]*><b>2 of [3-9] models</b>", page)
+    assert re.search(r"White-box FGSM</th><td[^>]*><b>1 of [2-9] models</b>", page)
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:

@@ -5,6 +5,7 @@ All of it on the processor: what comes back is what an undisturbed run leaves.
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -194,6 +195,22 @@ class TestWhatComesBack:
     ) -> None:
         monkeypatch.setattr(artifacts, "sha256", lambda path: "0" * 64)
         with pytest.raises(ArtifactError, match="is not what its record describes"):
+            borrowed.bring(prepared.plan(), returned)
+
+    def test_a_record_that_lists_a_file_of_another_folder_is_refused(
+        self, prepared: Place, returned: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        unpack = borrowed.unpack
+
+        def changed(folder: Path, name: str, target: Path) -> None:
+            unpack(folder, name, target)
+            path = target / prepared.plan().train("other", 0).outputs["record"]
+            record = artifacts.read_record(path)
+            (model,) = [listed for file, listed in record["files"].items() if file == "model.safetensors"]
+            path.write_text(json.dumps(record | {"files": {"../../../../config.yaml": model}}))
+
+        monkeypatch.setattr(borrowed, "unpack", changed)
+        with pytest.raises(ArtifactError, match="is no record"):
             borrowed.bring(prepared.plan(), returned)
 
 
