@@ -80,6 +80,10 @@ class Batch:
     networks: Mapping[str, nn.Module] = field(default_factory=dict)
     """Other networks, frozen, on which such an attack may make images too."""
     taken: Taken = field(default_factory=Taken)
+    past_refusals: bool = False
+    """Whether only a wrong answer counts as won, whatever the attack loss: a refused image is then attacked on."""
+    refused: Tensor | None = None
+    """Of a composed attack: which images are refused as they are, bool (N,); None where none is known to be."""
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the classifier's logits (n, K) on any images; they have a graph only if the images want a gradient."""
@@ -95,7 +99,8 @@ class Batch:
     @property
     def accepted(self) -> bool:
         """Say whether the attacker wants a wrong answer; any other has won where an image is refused, too."""
-        return isinstance(self.attack_loss, AttackLoss) and self.attack_loss.accepted
+        declared = isinstance(self.attack_loss, AttackLoss) and self.attack_loss.accepted
+        return self.past_refusals or declared
 
     def won(self, classes: Tensor, labels: Tensor) -> Tensor:
         """Return which of the deployed classifier's classes (n,) are what the attacker wants, bool (n,)."""
@@ -136,4 +141,5 @@ class Batch:
             labels=self.labels[rows],
             noise=self.noise.select(rows),
             first_gradients=gradients,
+            refused=None if self.refused is None else self.refused[rows],
         )

@@ -19,14 +19,19 @@ MANY = 32
 
 def decided(classifier: nn.Module, images: Tensor) -> Tensor:
     """Return the deployed classifier's classes (N,) of one batch, on its device. ReproofError as of `predict`."""
+    return deployed(classifier, images)[0]
+
+
+def deployed(classifier: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the deployed classifier's classes (N,) and logits (N, K) of one batch. ReproofError as of `predict`."""
     answers = getattr(classifier, "answers", None)
     if answers is None:
         logits: Tensor = classifier(images)
         finite(logits)
-        return logits.argmax(dim=1)
+        return logits.argmax(dim=1), logits
     found: Answers = answers(images)
     finite(found.logits)
-    return found.classes
+    return found.classes, found.logits
 
 
 def finite(logits: Tensor) -> None:

@@ -29,7 +29,7 @@ from reproof.attacking.judge import classes, frozen, judge
 from reproof.batch_size import BatchSize
 from reproof.errors import StudyError
 from reproof.models.attack_loss import Loss
-from reproof.models.classifier import takes_channels_last
+from reproof.models.classifier import REFUSED, takes_channels_last
 from reproof.models.fast_inference import cheaper
 from reproof.settings.attack import AttackSettings, MinimalAttackSettings, Point
 from reproof.settings.values import Norm, format_number
@@ -93,6 +93,17 @@ class AttackResult:
         """Put the images of some rows, and their classes, in their places."""
         self.images[point.parameters][rows] = images.cpu()
         self.predictions[point.parameters][rows] = predictions.cpu()
+
+    def refused_at_least(
+        self, point: Point, rows: Tensor, images: Tensor, predictions: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return images and classes, with those that a smaller budget left refused in place of those that are right."""
+        before = self.predictions[point.parameters][rows].to(labels.device)
+        lost = (predictions == labels) & (before == REFUSED)
+        if not lost.any():
+            return images, predictions
+        kept = self.images[point.parameters][rows].to(images.device)
+        return torch.where(lost[:, None, None, None], kept, images), torch.where(lost, before, predictions)
 
     def note(self, point: Point, taken: Taken, fooled: Sequence[int]) -> None:
         """Note which parts of a composed attack were tried, and which of them took the images that count as fooled."""
@@ -201,9 +212,12 @@ class AttackEngine:
         result = AttackResult.of_clean(images, labels, points)
         if settings.composed:
             result.taken = {point.parameters: Taken() for point in points}
-        active = torch.ones(len(images), dtype=torch.bool)
+        active, refused = torch.ones(len(images), dtype=torch.bool), None
         if self.skip_misclassified:
             skipped, wrong = self._misclassified(images, labels.cpu(), clean_predictions.cpu())
+            if settings.composed and (wrong == REFUSED).any():  # they may still be made wrong and accepted
+                refused = torch.zeros_like(active).index_fill(0, skipped[wrong == REFUSED], True)
+                skipped, wrong = skipped[wrong != REFUSED], wrong[wrong != REFUSED]
             active[skipped] = False
             for predictions in result.predictions.values():
                 predictions[skipped] = wrong
@@ -212,7 +226,10 @@ class AttackEngine:
         size, done, rows = BatchSize(self.batch_size, kind), 0, torch.arange(len(images))
         while done < len(images):
             part, before = rows[done : done + size.images], result.tallies()
-            batch = replace(self._batch(images, labels, part[active[part]]), random=random)
+            batch = self._batch(images, labels, part[active[part]])
+            batch = replace(batch, random=random, past_refusals=settings.composed)
+            if refused is not None:
+                batch = replace(batch, refused=refused[list(batch.noise.positions)].to(self.device))
             try:
                 self._attack_at_all_points(task, batch, part, result)
             except torch.OutOfMemoryError as error:
@@ -313,16 +330,17 @@ class AttackEngine:
             near = threat_model.within(batch.images, found, task.norm, point.epsilon)
             found = torch.where(near[:, None, None, None], found, batch.images)
         found, predicted = judge(batch, found, task.norm, where)
+        found, predicted = result.refused_at_least(point, positions, found, predicted, batch.labels)
         result.keep(point, positions, found, predicted)
         result.note(point, batch.taken, positions[(predicted != batch.labels).cpu()].tolist())
         result.unchanged[point.parameters] += int((found == batch.images).flatten(1).all(dim=1).sum())
         if point not in task.nested:
             return batch
-        fooled = batch.won(predicted, batch.labels)
+        wrong = predicted != batch.labels
         for larger in task.nested[task.nested.index(point) + 1 :]:
-            result.keep(larger, positions[fooled.cpu()], found[fooled], predicted[fooled])
-            result.note(larger, batch.taken, positions[fooled.cpu()].tolist())
-        return batch.select(~fooled)
+            result.keep(larger, positions[wrong.cpu()], found[wrong], predicted[wrong])
+            result.note(larger, batch.taken, positions[wrong.cpu()].tolist())
+        return batch.select(~batch.won(predicted, batch.labels))
 
 
 def _build(kind: str, settings: AttackSettings, point: Point) -> Attack:

@@ -7,12 +7,15 @@ where the network draws random numbers (Athalye, Carlini, Wagner 2018, Sec. 3; C
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from reproof.attacking import decisions, judge
+from reproof.models.attack_loss import Loss, as_attack_loss, on_logits
+from reproof.models.classifier import REFUSED
 
 LIMIT = 128
 """How many images are looked at, at most."""
@@ -26,6 +29,10 @@ WAYS, PLACES = 32, 32
 """How many images are followed on the way to one of another class, and at how many places of it."""
 ASTRAY = 0.5
 """How much of the change on the whole way the gradients may get wrong."""
+NOISE = 0.125
+"""How far images are moved, each pixel by another uniform draw, to be shown with and without a gradient."""
+APART = 0.01
+"""How far the leads of two passes over the same image may lie apart, as a share of a lead."""
 DIRECTIONS = 4
 """How many directions are looked along."""
 MISLED = 0.25
@@ -40,12 +47,13 @@ def probe(
     seed: int,
     batch_size: int,
     device: torch.device | str,
+    attack_losses: Mapping[str, Loss] | None = None,
 ) -> dict[str, Any]:
     """Return plain facts about a classifier at the first LIMIT of some clean images.
 
     classifier: images to logits; it is left in evaluation mode and on the device.
     images: float32 (N, C, H, W) in [0, 1]. labels: (N,). seed: decides what a network draws, and so which facts
-    come back. The global generators come back as they were.
+    come back. The global generators come back as they were. attack_losses: all that its defense declares.
 
     images: how many were looked at. classes: K. largest_class: the share of the most frequent label among all N.
     differentiable: the cross-entropy depends on the images. zero_gradients: images at which its gradient is exactly
@@ -56,8 +64,11 @@ def probe(
     outputs of two passes over the same images. random: the distance is more than rounding, or further passes answer
     otherwise. changed: images whose class the second pass changes. compared: images at which the lead of the
     largest logit has a gradient and moves along random directions. misled: those of them at which the gradient does
-    not foretell by how much. followed: images with a gradient on the straight way to an image of another class. astray:
-    those of them whose gradients, added up on this way, are not what the network changes by.
+    not foretell by how much. unresolved: images at which there is a gradient, and the lead moves by less than float32
+    rounds. followed: images with a gradient on the straight way to an image of another class. astray: those of them
+    whose gradients, added up on this way, are not what the network changes by. asked: images, clean and moved ones,
+    that were shown with and without a gradient. hidden: those of them for which neither the logits nor those of an
+    attack loss that the defense declares are, with a gradient, what the deployed network answers.
     """
     device = torch.device(device)
     classifier.to(device).eval()
@@ -65,32 +76,37 @@ def probe(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         _seed(seed, device)
         first, second = (judge.predict(classifier, probed, batch_size, device) for _ in range(2))
-        differentiable, zero_gradients, broken_gradients, logits = _gradients(
-            classifier, probed, right, batch_size, device
-        )
-        compared, misled = _foretold(classifier, probed, seed, batch_size, device)
-        followed, astray = _on_the_way(classifier, probed[: min(WAYS, batch_size)].to(device), seed)
+        of_gradients, logits = _gradients(classifier, probed, right, batch_size, device)
         random = decisions.differ(first, second) or _draws(classifier, probed[:batch_size], device)
-    losses = nn.functional.cross_entropy(logits, right.cpu(), reduction="none")
-    top = logits.topk(2, dim=1).values
+        compared = {
+            **_foretold(classifier, probed, seed, batch_size, device),
+            **_on_the_way(classifier, probed[: min(WAYS, batch_size)].to(device), seed),
+            **_with_and_without(
+                classifier, probed[:WAYS], attack_losses or {}, seed, random, batch_size, device
+            ),
+        }
     return {
         "images": len(probed),
         "classes": logits.shape[1],
         "largest_class": float(labels.bincount().max()) / len(labels),
-        "differentiable": differentiable,
-        "zero_gradients": zero_gradients,
-        "broken_gradients": broken_gradients,
-        "zero_losses": int((losses == 0).sum()),
-        "saturated": int((logits.softmax(dim=1).amax(dim=1) == 1).sum()),
-        "margin": float((top[:, 0] - top[:, 1]).median()),
         "probabilities": _are_probabilities(first),
         "difference": float((first - second).abs().max()),
         "random": random,
         "changed": int((first.argmax(dim=1) != second.argmax(dim=1)).sum()),
-        "compared": compared,
-        "misled": misled,
-        "followed": followed,
-        "astray": astray,
+        **of_gradients,
+        **_of_logits(logits, right.cpu()),
+        **compared,
+    }
+
+
+def _of_logits(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return how far logits (N, K) saturate the cross-entropy."""
+    losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    top = logits.topk(2, dim=1).values
+    return {
+        "zero_losses": int((losses == 0).sum()),
+        "saturated": int((logits.softmax(dim=1).amax(dim=1) == 1).sum()),
+        "margin": float((top[:, 0] - top[:, 1]).median()),
     }
 
 
@@ -107,8 +123,8 @@ def _draws(classifier: nn.Module, images: Tensor, device: torch.device) -> bool:
 
 def _gradients(
     classifier: nn.Module, images: Tensor, labels: Tensor, batch_size: int, device: torch.device
-) -> tuple[bool, int, int, Tensor]:
-    """Return whether the loss depends on the images, at how many its gradient is zero or broken, and logits (N, K).
+) -> tuple[dict[str, Any], Tensor]:
+    """Return whether the loss depends on the images, at how many its gradient is zero or broken; and logits (N, K).
 
     The logits are those that attacks differentiate: a purifier answers otherwise where a gradient is asked for.
     """
@@ -127,33 +143,33 @@ def _gradients(
             differentiable = True
             zero += int((gradient == 0).flatten(1).all(dim=1).sum())
             broken += int((~gradient.isfinite()).flatten(1).any(dim=1).sum())
-    return differentiable, zero, broken, torch.cat(found)
+    facts = {"differentiable": differentiable, "zero_gradients": zero, "broken_gradients": broken}
+    return facts, torch.cat(found)
 
 
 def _foretold(
     classifier: nn.Module, images: Tensor, seed: int, batch_size: int, device: torch.device
-) -> tuple[int, int]:
-    """Return at how many images the lead of the largest logit has a gradient, and at how many that is a wrong one.
+) -> dict[str, int]:
+    """Return at how many images the largest logit's lead and its gradient can be compared, differ, and cannot be.
 
-    Finite differences along random signs. An image without any gradient, or whose lead moves no more than float32
-    rounds, is not counted. A network that computes in bfloat16 or on 8 bits answers in jumps, beside which a short
-    step is nothing: where short ones tell of a wrong gradient, so must its mean along long ones (`_wrong_far`).
+    Finite differences along random signs. An image without any gradient is not counted. A network that computes in
+    bfloat16 or on 8 bits answers in jumps, beside which a short step is nothing, and one whose logits share a large
+    number loses it in rounding: where short steps tell of a wrong gradient, or nothing, its mean along long ones
+    decides (`_far`). Where these move the lead by no more than float32 rounds either, the two cannot be compared.
     """
     signs = torch.randint(
         2, (len(images), DIRECTIONS, *images.shape[1:]), generator=torch.Generator().manual_seed(seed)
     )
-    compared = misled = 0
+    compared = misled = unresolved = 0
     for part, ways in zip(torch.split(images, batch_size), torch.split(signs, batch_size), strict=True):
         shown, turns = part.to(device), 2.0 * ways.to(device) - 1
         leaf, lead, top = _lead(classifier, shown, seed)
         gradient = _gradient(leaf, lead)
         if gradient is None:
             continue
-        rounding = 64 * torch.finfo(torch.float32).eps * top.values.abs().amax(dim=1).double()
-        told, wrong = (
-            torch.zeros_like(rounding, dtype=torch.bool),
-            torch.ones_like(rounding, dtype=torch.bool),
-        )
+        rounding = _rounding(top)
+        told = torch.zeros_like(rounding, dtype=torch.bool)
+        inclined, wrong = told.clone(), ~told
         for length in STEPS:
             changes, slopes = rounding.new_zeros(2, DIRECTIONS, len(part))
             for row, turn in enumerate(turns.unbind(dim=1)):
@@ -161,23 +177,29 @@ def _foretold(
                 changes[row] = (_lead(classifier, shown + step, seed, top.indices)[1] - lead).detach()
                 slopes[row] = (gradient * step).flatten(1).sum(dim=1)
             differs, size = _compare(changes, slopes)
+            inclined |= ((slopes != 0) & slopes.isfinite()).any(dim=0)
             tells = slopes.any(dim=0) & (size > rounding)
             told |= tells
             wrong &= ~tells | differs
-        compared += int(told.sum())
-        doubtful = told & wrong
+        doubtful = (inclined | told) & wrong  # also where nothing was told
         if doubtful.any():
-            misled += int(_wrong_far(classifier, shown[doubtful], turns[doubtful], seed).sum())
-    return compared, misled
+            tells, wrong_far = _far(classifier, shown[doubtful], turns[doubtful], seed)
+            misled += int((wrong_far & (tells | told[doubtful])).sum())
+            told[doubtful] |= tells
+        compared += int(told.sum())
+        unresolved += int((inclined & ~told).sum())
+    return {"compared": compared, "misled": misled, "unresolved": unresolved}
 
 
-def _wrong_far(classifier: nn.Module, images: Tensor, turns: Tensor, seed: int) -> Tensor:
-    """Say of images whether the lead's gradient, added up on the way, is wrong at each of the lengths FAR; bool (N,).
+def _far(classifier: nn.Module, images: Tensor, turns: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Say of images whether the lead moves at one of the lengths FAR, and whether its gradient is wrong at each.
 
-    turns: (N, DIRECTIONS, C, H, W), 1 and -1. The midpoints of LOOKS parts of the way follow a network's bends.
+    bool (N,) both. The gradient is added up on the way. turns: (N, DIRECTIONS, C, H, W), 1 and -1. The midpoints of
+    LOOKS parts of the way follow a network's bends.
     """
     _, lead, top = _lead(classifier, images, seed)
-    wrong = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    moves = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    wrong = ~moves
     for length in FAR:
         changes, slopes = lead.new_zeros(2, DIRECTIONS, len(images))
         for row, turn in enumerate(turns.unbind(dim=1)):
@@ -188,11 +210,18 @@ def _wrong_far(classifier: nn.Module, images: Tensor, turns: Tensor, seed: int) 
                 gradient = _gradient(leaf, ahead)
                 if gradient is not None:
                     slopes[row] += (gradient * step).flatten(1).sum(dim=1) / LOOKS
-        wrong &= _compare(changes, slopes)[0]
-    return wrong
+        differs, size = _compare(changes, slopes)
+        moves |= size > _rounding(top)
+        wrong &= differs
+    return moves, wrong
 
 
-def _on_the_way(classifier: nn.Module, images: Tensor, seed: int) -> tuple[int, int]:
+def _rounding(top: torch.return_types.topk) -> Tensor:
+    """Return by how much less float32 may get a lead of these logits wrong (N,), generously."""
+    return 64 * torch.finfo(torch.float32).eps * top.values.abs().amax(dim=1).double()
+
+
+def _on_the_way(classifier: nn.Module, images: Tensor, seed: int) -> dict[str, int]:
     """Return at how many images there is a gradient towards another class, and how many it leads astray.
 
     images: one batch, on the device. The integral of the gradient of a lead is the lead's change, whatever the network:
@@ -215,7 +244,87 @@ def _on_the_way(classifier: nn.Module, images: Tensor, seed: int) -> tuple[int, 
     known = (nearness > 0) & (told != 0) & told.isfinite()
     change = end - start
     wrong = (told - change).abs() > ASTRAY * change.abs()
-    return int(known.sum()), int((known & wrong).sum())
+    return {"followed": int(known.sum()), "astray": int((known & wrong).sum())}
+
+
+def _with_and_without(
+    classifier: nn.Module,
+    images: Tensor,
+    attack_losses: Mapping[str, Loss],
+    seed: int,
+    random: bool,
+    batch_size: int,
+    device: torch.device,
+) -> dict[str, int]:
+    """Return of how many images the deployed answer is known, as they are and moved, and of how many it is hidden.
+
+    They are moved by NOISE: a purifier may leave clean images alone.
+    """
+    drawn = torch.rand(images.shape, generator=torch.Generator().manual_seed(seed))
+    moved = (images + NOISE * (2 * drawn - 1)).clamp(0, 1)
+    asked = hidden = 0
+    for part in torch.split(torch.cat([images, moved]), batch_size):
+        known, alike = answered(classifier, part.to(device), attack_losses, seed, random)
+        asked += int(known.sum())
+        hidden += int((known & ~alike).sum())
+    return {"asked": asked, "hidden": hidden}
+
+
+def answered(
+    classifier: nn.Module, images: Tensor, attack_losses: Mapping[str, Loss], seed: int, random: bool
+) -> tuple[Tensor, Tensor]:
+    """Return for which images the deployed answer is known, and for which a pass with a gradient has it; bool (N,).
+
+    images: one batch, on the device. What is deployed are logits without a gradient, up to a shift, and classes. The
+    plain pass may have these logits, or one of an attack loss on logits of its own; the class, any attack loss. A
+    refusal is no class. Every pass draws the same numbers; of a network that draws (`random`) the logits alone
+    count, and an image for which they are others each time is not known.
+    """
+
+    def deployed() -> tuple[Tensor, Tensor]:
+        _seed(seed, images.device)
+        with torch.inference_mode():
+            logits = classifier(images) if random else None
+            classes, logits = (
+                decisions.deployed(classifier, images) if logits is None else (logits.argmax(dim=1), logits)
+            )
+        return (
+            classes.clone(),
+            logits.clone().float(),
+        )  # what inference leaves cannot be differentiated beside
+
+    def with_gradient(images: Tensor) -> Tensor:
+        logits: Tensor = classifier(images)
+        return logits
+
+    classes, logits = deployed()
+    has_logits = torch.zeros_like(classes, dtype=torch.bool)
+    has_class = (logits.argmax(dim=1) == classes) | (classes == REFUSED)
+    losses = [as_attack_loss(loss, with_gradient) for loss in attack_losses.values()]
+    for loss in (on_logits(with_gradient), *losses):
+        if (has_logits & has_class).all():
+            break
+        leaf = images.detach().requires_grad_()
+        _seed(seed, images.device)
+        found = loss.parts(leaf, classes.clamp(min=0))[0].detach().float()
+        if loss.logits is not None:
+            has_logits = has_logits | _same_leads(logits, found)
+        has_class = has_class | (found.argmax(dim=1) == classes)
+    alike = has_logits & has_class
+    again = alike if alike.all() else _same_leads(logits, deployed()[1])
+    return alike | again, alike
+
+
+def _same_leads(logits: Tensor, others: Tensor) -> Tensor:
+    """Say of images whether two passes' logits (N, K) are the same but for a shift and for rounding; bool (N,)."""
+    if logits.shape != others.shape:
+        return torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    first, second = logits.double(), others.double()
+    top = first.argmax(dim=1, keepdim=True)
+    lead, other = (one.gather(1, top) - one for one in (first, second))
+    size = torch.maximum(lead.abs(), lead.abs().median(dim=1, keepdim=True).values)
+    rounding = 64 * torch.finfo(torch.float32).eps * (first.abs() + first.gather(1, top).abs())
+    return ((lead - other).abs() <= APART * size + rounding).all(dim=1)
 
 
 def _lead(

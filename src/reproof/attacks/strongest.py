@@ -8,6 +8,11 @@ is a mean over several passes (expectation over transformation). An image leaves
 wrong, and the part that took it is kept; where nothing is left it ends. One that survives comes back as the first part
 left it.
 
+An image that is refused by then, or was before, is not right, but not wrong and accepted either. All parts attack it
+again, past refusals, those on an attack loss that evades them first; beside them PGD that creeps away from the clean
+image, since what is near it is seldom refused. What each part makes is also drawn back towards the clean image, until
+the model accepts it and is wrong. Where nothing is, the refused image stays.
+
 PGD's steps shrink from STEPS[0] to STEPS[1] of epsilon along half a cosine, from a new random point for each run. With
 `nested` epsilons, an image that a smaller one took is not attacked again.
 
@@ -40,6 +45,7 @@ from reproof.models.attack_loss import (
     on_logits,
     targeted_margin,
 )
+from reproof.models.classifier import REFUSED
 from reproof.settings.attack import Access, EpsilonAttackSettings, Point
 from reproof.settings.cost import FORWARD
 from reproof.settings.values import Count, Switch, Whole
@@ -48,6 +54,10 @@ STEPS = (0.3, 0.01)
 """PGD's first and last step, as fractions of epsilon."""
 RADIUS = 0.5
 """How far from an iterate a smoothed gradient looks, as a fraction of epsilon."""
+CREEP = 1.5
+"""How far the creeping steps of a run go in all, as a fraction of epsilon."""
+SHARES = tuple(m / 8 for m in range(7, 0, -1))
+"""What share of the way from the clean image is tried of an image that is not wrong and accepted."""
 PLAIN = "logits"
 """The view of an attacker who knows of no attack loss."""
 
@@ -98,6 +108,8 @@ class View:
     """Whether an image leaves at an iterate that fools the model, or only at the last one."""
     smoothed: bool = False
     """Whether gradients are means over neighbours."""
+    creeping: bool = False
+    """Whether a run begins at the clean image and takes small steps, all alike."""
 
     def called(self, form: str) -> str:
         """Return what a part on it is called: `margin`, `joint`, `joint, targeted margin`."""
@@ -124,17 +136,19 @@ class ComposedAttack:
 
     def perturb(self, batch: Batch) -> Tensor:
         """Return images inside the ball around the batch's: misclassified, or as the first part left them."""
+        batch = replace(batch, past_refusals=False)
         best, left = batch.images.clone(), torch.arange(len(batch.images), device=batch.images.device)
+        refused = torch.zeros_like(left, dtype=torch.bool)
+        if batch.refused is not None:
+            refused, left = batch.refused.clone(), left[~batch.refused]
         for number, part in enumerate(self.parts(batch)):
             if not len(left):
                 break
             shown = batch if len(left) == len(best) else batch.select(left)
-            try:
-                found = part.perturb(shown)
-            except NoGradientError:  # what is detached is left to the parts that ask for no gradient of it
-                found = random_start(shown, 0)
-            stands = self._stands(shown, found)
+            found = self._try(part, shown)
+            stands, accepted = self._judge(shown, found)
             best[left[~stands]] = found[~stands]
+            refused[left] = ~stands & ~accepted
             if number == 0:
                 best[left[stands]] = found[stands]
             batch.taken.note(
@@ -143,13 +157,57 @@ class ComposedAttack:
                 [shown.noise.positions[row] for row in (~stands).nonzero().flatten().tolist()],
             )
             left = left[stands]
+        return self._past_refusals(batch, best, refused) if refused.any() else best
+
+    def _past_refusals(self, batch: Batch, best: Tensor, refused: Tensor) -> Tensor:
+        """Return the images; of the refused ones, those that a part makes wrong and accepted are so."""
+        left = refused.nonzero().squeeze(1)
+        batch = replace(batch, past_refusals=True)
+        for part in self.parts(batch.select(left)):
+            shown = batch.select(left)
+            found = self._drawn_back(shown, self._try(part, shown))
+            won = ~self._stands(shown, found)
+            best[left[won]] = found[won]
+            left = left[~won]
+            if not len(left):
+                break
         return best
 
+    def _drawn_back(self, batch: Batch, found: Tensor) -> Tensor:
+        """Return images; those that are not wrong and accepted, nearer to the clean ones where they are so there."""
+        found, left = found.clone(), torch.arange(len(found), device=found.device)
+        for share in (1.0, *SHARES):
+            rows = batch.select(left)
+            nearer = rows.images + share * (found[left] - rows.images) if share < 1 else found[left]
+            won = ~self._stands(rows, nearer)
+            found[left[won]] = nearer[won]
+            left = left[~won]
+            if not len(left):
+                break
+        return found
+
+    def _try(self, part: Part, batch: Batch) -> Tensor:
+        """Return what a part makes; random images where it finds no gradient, which is left to those that need none."""
+        try:
+            return part.perturb(batch)
+        except NoGradientError:
+            return random_start(batch, 0)
+
     def _stands(self, batch: Batch, images: Tensor) -> Tensor:
-        """Return which images the deployed model gets right, bool (n,); where it draws, in half of its answers."""
-        asked = self.settings.samples if batch.random else 1
-        wrong = [(batch.predict(images) != batch.labels).float() for _ in range(asked)]
-        return torch.stack(wrong).mean(dim=0) <= (0.5 if batch.random else 0)
+        """Return which images are not what is wanted, bool (n,): right, or past refusals not wrong and accepted."""
+        stands, accepted = self._judge(batch, images)
+        return ~accepted if batch.past_refusals else stands
+
+    def _judge(self, batch: Batch, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which images the deployed model gets right, and which wrong and accepts, bool (n,) each.
+
+        Where it draws, in half of its answers, and in more than half.
+        """
+        asked, least = (self.settings.samples, 0.5) if batch.random else (1, 0)
+        classes = torch.stack([batch.predict(images) for _ in range(asked)])
+        wrong = classes != batch.labels
+        right = wrong.float().mean(dim=0) <= least
+        return right, (wrong & (classes != REFUSED)).float().mean(dim=0) > least
 
     def parts(self, batch: Batch) -> Iterator[Part]:
         """Yield the parts for a batch's model, cheapest first."""
@@ -157,6 +215,10 @@ class ComposedAttack:
         views = [View(PLAIN, plain, early=not hides)]
         losses = {name: as_attack_loss(loss, batch.logits) for name, loss in batch.attack_losses.items()}
         views += [View(name, loss) for name, loss in losses.items() if not loss.accepted]
+        if batch.past_refusals:
+            views = [View(name, loss) for name, loss in losses.items() if loss.accepted] + views
+            for view in views:
+                yield self._climb(replace(view, creeping=True), "margin", 0)
         draws = itertools.count(step=max(settings.restarts, settings.targets, 1))
         for view in views:
             yield self._climb(view, "", next(draws))
@@ -187,7 +249,7 @@ class ComposedAttack:
 
     def _climb(self, view: View, form: str, draw: int) -> Part:
         """Return PGD with restarts on a view: with its own form, or with the margin in its place."""
-        restarts = 1 if view.smoothed else self.settings.restarts
+        restarts = 1 if view.smoothed or view.creeping else self.settings.restarts
 
         def run(shown: Batch, left: Tensor, number: int) -> Tensor:
             return self._run(shown, view, margin if form else None, draw + number)
@@ -242,8 +304,8 @@ class ComposedAttack:
             batch,
             loss,
             steps=self.settings.steps,
-            step_size=self._sizes,
-            start=random_start(batch, draw),
+            step_size=CREEP / self.settings.steps if view.creeping else self._sizes,
+            start=None if view.creeping else random_start(batch, draw),
             aims=aims,
             samples=self.settings.samples if batch.random else 1,
             leave=cache if view.early and not batch.random else None,

@@ -87,7 +87,11 @@ def may_refuse(results: Results) -> bool:
 
 def side_of_all(several: Sequence[Results], words: str, *, or_refused: bool = False) -> Side:
     """Return which images stand under all of some attacks, on the images that all of those made with a seed share."""
-    sides = [side_of(results, or_refused=or_refused) for results in several]
+    return together([side_of(results, or_refused=or_refused) for results in several], words)
+
+
+def together(sides: Sequence[Side], words: str) -> Side:
+    """Return which images stand on each of some sides, on the images that all of those made with a seed share."""
     robust = {}
     for seed in sorted({seed for side in sides for seed in side.robust}):
         parts = [side.robust[seed] for side in sides if seed in side.robust]
@@ -97,7 +101,7 @@ def side_of_all(several: Sequence[Results], words: str, *, or_refused: bool = Fa
             left = left[np.searchsorted(images, shared)] & stands[np.searchsorted(others, shared)]
             images = shared
         robust[seed] = (images, left)
-    return Side("", words, True, robust, or_refused)
+    return Side("", words, True, robust, any(side.or_refused for side in sides))
 
 
 def count_robust(side: Side) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from reproof.measuring.parts import parts_of
 
 BLIND = ("score", "transfer")
 """How parts search that ask for no gradient of the model."""
+PLAIN = ("cross-entropy", "margin", "targeted margin")
+"""The parts that follow the gradients of the deployed logits, and of no attack loss of the defense."""
 
 
 def is_composed(results: Results) -> bool:
@@ -46,14 +48,22 @@ def _against(
     return found
 
 
+def plain_side(results: Results) -> Side:
+    """Return what would be left had only those parts been run that follow the gradients of the deployed logits."""
+    return _but(results, lambda part, how: part not in PLAIN, "by the logits' gradients alone")
+
+
 def _without(results: Results, access: Collection[str], words: str) -> Side:
     """Return what would be left had the parts not been run that search so."""
-    if not access:
-        return side_of(results)
+    return _but(results, lambda part, how: how in access, words) if access else side_of(results)
+
+
+def _but(results: Results, hides: Callable[[str, str], bool], words: str) -> Side:
+    """Return what would be left without some parts. hides: takes a part's name, and how it searches."""
     trial = trial_of(results)
     robust = {}
     for one, seen in results:
-        hidden = {part for part, how in parts_of(one, seen).items() if how in access}
+        hidden = {part for part, how in parts_of(one, seen).items() if hides(part, how)}
         spared: Bools = np.array([part in hidden for part in one.taken_by], dtype=bool)
         robust[seen.seed] = (one.images, seen.clean_on(one.images) & (one.correct | spared))
     return Side(trial.name, f"{named(trial)} {words}".rstrip(), False, robust)

@@ -86,36 +86,54 @@ def broken_gradients(model: str, attacked: Sequence[Results], probes: Probes) ->
     return RedFlag(model, check, share > 0, evidence, (name,))
 
 
+_MISLEADING = (
+    (
+        "misled",
+        ("compared",),
+        "At {} of {} clean images the gradient does not foretell how the lead of the largest logit changes along "
+        "random directions",
+    ),
+    (
+        "astray",
+        ("followed",),
+        "At {} of {} clean images the gradient does not add up to how the network changes on the way to an image of "
+        "another class",
+    ),
+    (
+        "unresolved",
+        ("compared", "unresolved"),
+        "At {} of {} clean images the gradient cannot be compared with what the network does: the lead of the largest "
+        "logit moves by less than float32 rounds",
+    ),
+    (
+        "hidden",
+        ("asked",),
+        "For {} of {} images, clean or moved a little, the network answers otherwise where a gradient is asked for, "
+        "and no attack loss that its defense declares answers as what is deployed",
+    ),
+)
+"""A count of the probe, the counts that make its total, and what it says."""
+
+
 def misleading_gradients(model: str, probes: Probes) -> RedFlag:
-    """Check that gradients are those of what the network does, at each small step and on the way to another class."""
+    """Check that gradients are those of what the network does: at each step, on the way to another class, deployed."""
     check = "misleading_gradients"
     if not probes:
         return unchecked(model, check, _NO_ATTACK)
     counted = []
-    for wrong, known, words in (
-        (
-            "misled",
-            "compared",
-            "does not foretell how the lead of the largest logit changes along random directions",
-        ),
-        (
-            "astray",
-            "followed",
-            "does not add up to how the network changes on the way to an image of another class",
-        ),
-    ):
-        count, total = (sum(probe.get(fact, 0) for probe in probes) for fact in (wrong, known))
+    for wrong, known, words in _MISLEADING:
+        count = sum(probe.get(wrong, 0) for probe in probes)
+        total = sum(probe.get(fact, 0) for probe in probes for fact in known)
         if total:
             counted.append((at_least(count, total, MISLEADING_GRADIENTS), count, total, words))
-    if not counted:
+    if not any(probe.get(fact, 0) for probe in probes for fact in ("compared", "unresolved", "followed")):
+        # Only of what has no gradient at all: whether answers are hidden says nothing then.
         return unchecked(model, check, "at no clean image does the lead of the largest logit have a gradient")
     # The first of those that say the same: of an honest network, no image by either.
     least, count, total, words = min(counted, key=lambda found: found[0])
     p_value = min(1.0, least * len(counted))
-    evidence = (
-        f"At {count} of {total} clean images the gradient {words}; up to {100 * MISLEADING_GRADIENTS:.0f} % are "
-        f"harmless (p = {p_value:.2g})."
-    )
+    harmless = f"up to {100 * MISLEADING_GRADIENTS:.0f} % are harmless"
+    evidence = f"{words.format(count, total)}; {harmless} (p = {p_value:.2g})."
     noticed = max(_notices(MISLEADING_GRADIENTS, shown, len(counted)) for _, _, shown, _ in counted)
     return RedFlag(model, check, p_value < ALPHA, evidence, (), noticed)
 

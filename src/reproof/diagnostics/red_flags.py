@@ -33,6 +33,7 @@ from reproof.diagnostics.comparison import (
     count_robust,
     side_of,
     side_of_all,
+    together,
 )
 from reproof.diagnostics.sanity_check import RedFlag, at_least, unchecked
 from reproof.diagnostics.trials import Kind, Results, budget_of, is_own, is_plain, kind_of, titles, trial_of
@@ -135,11 +136,7 @@ class _Evidence:
             self._against_autoattack(),
             f"{ensembles} and another white-box attack{budget}",
         )
-        yield far(
-            "paper_attack_vs_worst_case",
-            self._against_everything(),
-            "an iterative attack with the papers' settings and a second attack in its budget",
-        )
+        yield self._papers()
         yield network_checks.zero_gradients(self.model, self.plain, self.probes)
         own = self._where(lambda t: is_own(t) and t.setting in ("white_box", "adaptive"))
         yield network_checks.broken_gradients(self.model, own, self.probes)
@@ -250,31 +247,57 @@ class _Evidence:
                 found += compare(side_of_all(equal, words), side_of(results))
         return found
 
-    def _against_everything(self) -> list[Comparison]:
-        """Compare, in each budget, the strongest iterative attack that is named as its kind with all attacks.
+    def _papers_and_all(self) -> Iterator[tuple[list[Results], list[Results]]]:
+        """Yield, for each budget, the iterative attacks that are named as their kind, and all attacks up to it.
 
-        A study gives a paper's attack the name of its kind (`pgd`), and its own variants longer ones.
+        A study gives a paper's attack the name of its kind (`pgd`), and its own variants longer ones. Budgets in which
+        there is none of them, or nothing beside it, are left out.
         """
-        found = []
-        for budget in sorted({b for r in self.plain if (b := budget_of(r)) is not None}):
+        for norm, epsilon in sorted({b for r in self.plain if (b := budget_of(r)) is not None}):
             papers = [
                 r
                 for r in self.plain
-                if budget_of(r) == budget
+                if budget_of(r) == (norm, epsilon)
                 and trial_of(r).attack == trial_of(r).kind
                 and kind_of(trial_of(r)).iterative
             ]
-            norm, epsilon = budget
             inside = [
                 r for r in self.trials if (b := budget_of(r)) is not None and b[0] == norm and b[1] <= epsilon
             ]
-            if not papers or len(inside) < 2:
-                continue
-            everything = side_of_all(inside, f"all attacks up to {_at(trial_of(papers[0]))} together")
+            if papers and len(inside) > 1:
+                yield papers, inside
+
+    def _papers(self) -> RedFlag:
+        """Check that the papers' strongest attack finds about what all attacks together do, or that a longer one does.
+
+        Ten steps of a tenth of epsilon leave more than the worst case of any honest network, too: that is the attack's
+        weakness, and no sign of a masked gradient. What is left of it is one where the same gradients, followed
+        as long and as variously as the study does, leave it all the same. So the check is raised where both fall far
+        behind all attacks together: the papers' attack, and all plain white-box attacks by gradients.
+        """
+        check, found, longer = "paper_attack_vs_worst_case", [], []
+        for papers, inside in self._papers_and_all():
+            at = _at(trial_of(papers[0]))
+            everything = side_of_all(inside, f"all attacks up to {at} together")
             compared = [c for r in papers for c in compare(side_of(r), everything)]
             if compared:
                 found.append(min(compared, key=lambda c: (c.first_correct / c.total, -c.total, c.first.name)))
-        return found
+            sides = [side_of(r) for r in inside if is_plain(trial_of(r))]
+            sides += [
+                composed.plain_side(r) for r in inside if is_own(trial_of(r)) and composed.is_composed(r)
+            ]
+            longer += compare(
+                together(sides, f"all that follow the logits' gradients up to {at} together"), everything
+            )
+        needed = "an iterative attack with the papers' settings and a second attack in its budget"
+        flag = self._far_weaker(check, found, needed)
+        if not flag.raised:
+            return flag
+        masked = self._far_weaker(check, longer, needed)
+        if masked.raised:
+            return replace(flag, evidence=f"{flag.evidence} No longer one closes the gap: {masked.evidence}")
+        words = f"That is the attack's own weakness: {masked.evidence}"
+        return replace(flag, raised=False, evidence=f"{flag.evidence} {words}", power=masked.power)
 
     # How it is judged.
 

@@ -133,7 +133,8 @@ CHECKS: Mapping[str, Check] = {
     ),
     "paper_attack_vs_worst_case": Check(
         "Papers’ attack against all",
-        "All attacks together find few images more than the papers' strongest one.",
+        "All attacks together find few images more than the papers' strongest one, or than it and longer ones by "
+        "the same gradients.",
     ),
     "zero_gradients": Check(
         "Zero gradients",
@@ -145,7 +146,7 @@ CHECKS: Mapping[str, Check] = {
     ),
     "misleading_gradients": Check(
         "Misleading gradients",
-        "Gradients foretell how the network's answer changes.",
+        "Gradients foretell how the network's answer changes, and are those of the network that is deployed.",
     ),
     "saturated_loss": Check(
         "Saturated loss",

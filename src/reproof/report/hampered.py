@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -105,8 +106,8 @@ def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame, pd.
 
 def _models(summary: pd.DataFrame) -> dict[Attack, int]:
     """Return on how many models each attack was run."""
-    counts = summary.groupby(["setting", "attack"])["model"].nunique()
-    return {(str(setting), str(attack)): int(count) for (setting, attack), count in counts.items()}
+    met = summary.drop_duplicates(["setting", "attack", "model"])
+    return Counter((row.setting, row.attack) for row in rows(met))
 
 
 def _kinds(data: ReportData) -> dict[str, str]:

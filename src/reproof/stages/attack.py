@@ -70,7 +70,13 @@ def attack(job: Job, run: Run) -> None:
     metadata = {"attacks": facts["attacks"], "notes": {name: _lasting(note) for name, note in notes.items()}}
     if attack_loss is None and not aggregated and len(loaded) == 1:
         metadata["probe"] = probes.probe(
-            trainee, images, labels, seed=facts["seed"], batch_size=facts["batch_size"], device=chosen
+            trainee,
+            images,
+            labels,
+            seed=facts["seed"],
+            batch_size=facts["batch_size"],
+            device=chosen,
+            attack_losses=losses,
         )
     artifacts.write_tensors(run.wrote(Path(job.outputs["adversarial"])), tensors, metadata)
 

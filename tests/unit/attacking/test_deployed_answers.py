@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reproof import registry
-from reproof.attacking import judge
+from reproof.attacking import judge, probes
 from reproof.attacking.engine import AttackEngine, AttackResult
 from reproof.attacking.gradient import counting, usable
 from reproof.data.dataset import to_unit
@@ -98,6 +98,18 @@ def test_early_stop_leaves_no_more_than_the_last_iterate_of_any_defense(name: st
         to_the_end = attack(trainee, loss=loss, **settings)
         early = attack(trainee, loss=loss, early_stop=True, **settings)
         assert left(early) <= left(to_the_end)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pass_with_a_gradient_answers_as_each_defense_does(name: str) -> None:
+    """The plain one, or one of an attack loss that the defense declares: else its gradients are another network's."""
+    defense = make(name)
+    trainee = attacked(defense)
+    images = shown()[0][:8]
+    moved = (images + 0.2 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    known, alike = probes.answered(trainee, moved, defense.attack_losses(trainee), 0, False)
+    assert known.all()
+    assert alike.all()
 
 
 class Noisy(TinyClassifier):

@@ -88,15 +88,28 @@ def digits() -> Dataset:
 def trained(seed: int = 0, *, epsilon: float = 0.0, levels: bool = False) -> Classifier:
     """Return a network trained on digits: on PGD examples within epsilon, on images of two levels."""
     torch.manual_seed(seed)
-    data = digits()
-    network = Small(data).train()
-    stored, labels = data.select("train")
+    return fit(Small(digits()), epsilon=epsilon, levels=levels)
+
+
+def fit(
+    network: Classifier,
+    *,
+    epsilon: float = 0.0,
+    levels: bool = False,
+    noise: float = 0.0,
+    smoothing: float = 0.0,
+    decay: float = 0.0,
+) -> Classifier:
+    """Train a network on digits, frozen afterwards. noise: the spread of what is added to images while training."""
+    network.train()
+    stored, labels = digits().select("train")
     images = to_unit(stored)
     images = (images > 0.5).float() if levels else images
-    optimiser = torch.optim.Adam(network.parameters(), lr=4e-3)
+    optimiser = torch.optim.Adam(network.parameters(), lr=4e-3, weight_decay=decay)
     for _ in range(16 if epsilon else 10):
         for chosen in torch.split(torch.randperm(len(images)), 64):
             batch, right = images[chosen], labels[chosen]
+            batch = batch + noise * torch.randn_like(batch) if noise else batch
             found = batch + epsilon * (2 * torch.rand_like(batch) - 1) if epsilon else batch
             for _ in range(3 if epsilon else 0):
                 found = found.detach().requires_grad_()
@@ -105,7 +118,8 @@ def trained(seed: int = 0, *, epsilon: float = 0.0, levels: bool = False) -> Cla
                 moved = found + 0.5 * epsilon * gradient.sign()
                 found = (batch + (moved - batch).clamp(-epsilon, epsilon)).clamp(0, 1)
             optimiser.zero_grad()
-            torch.autograd.backward(nn.functional.cross_entropy(network(found.detach()), right))
+            loss = nn.functional.cross_entropy(network(found.detach()), right, label_smoothing=smoothing)
+            torch.autograd.backward(loss)
             optimiser.step()
     return network.eval().requires_grad_(False)
 
@@ -382,7 +396,20 @@ def test_a_detached_input_says_what_to_do_and_is_a_flag_under_a_search(tmp_path:
     assert found["white_box_vs_gradient_free"].raised is None
 
 
+class Undeclared(Masked):
+    """A purifier that nobody declares, and of its answers the class alone; who asks for a gradient meets neither."""
+
+    def logits_and_features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if images.requires_grad:
+            return self.inside.logits_and_features(images)
+        logits, features = super().logits_and_features(images)
+        return 8 * nn.functional.one_hot(logits.argmax(dim=1), 10).float(), features
+
+
 DISGUISED: dict[str, Callable[[Dataset], Classifier]] = {
+    "a hidden purifier that ends in a class": lambda data: Undeclared(
+        trained(levels=True), data, before=through_levels
+    ),
     "a flat softmax": lambda data: Masked(trained(), data, after=lambda logits: logits / 1000),
     "a steep softmax": lambda data: Masked(trained(), data, after=lambda logits: 1000 * logits),
     "an input that is detached": lambda data: Masked(trained(), data, before=torch.detach),

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from reproof.attacking import decisions, probes
 from reproof.data.dataset import DataDescription, to_unit
-from reproof.models.classifier import Answers
+from reproof.models.attack_loss import AttackLoss, on_logits
+from reproof.models.classifier import REFUSED, Answers
 from reproof.models.purifier import Purified
 from tests.tiny_classifier import LinearClassifier, TinyClassifier, make_data
 
@@ -67,8 +68,11 @@ def test_a_plain_network() -> None:
         "changed": 0,
         "compared": 3,
         "misled": 0,
+        "unresolved": 0,
         "followed": 3,
         "astray": 0,
+        "asked": 8,
+        "hidden": 0,
     }
 
 
@@ -273,7 +277,127 @@ def test_what_has_no_gradient_is_not_called_misleading() -> None:
         assert (found["compared"], found["misled"]) == (0, 0)
 
 
-def test_a_change_below_rounding_tells_nothing() -> None:
-    """1,000,000 added to each logit leaves float32 no digit for a step of 2^-11 times 2."""
-    found = facts(Changed(after=lambda logits: logits + 1e6))
-    assert (found["compared"], found["misled"]) == (0, 0)
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (1.0, 0.0)])
+@pytest.mark.parametrize(
+    ("shift", "resolved"), [(0, True), (1e4, True), (-1e5, True), (1e6, False), (1e8, False)]
+)
+def test_a_number_that_all_logits_share_hides_no_gradient(
+    shift: float, resolved: bool, factors: tuple[float, float]
+) -> None:
+    """At 100,000 a step of 2^-11 times 4 is rounded away, and one of 2^-2 is not; beyond 1,000,000 nothing is told."""
+    found = facts(
+        Changed(before=lambda images: Hidden.apply(images, factors), after=lambda logits: 2 * logits + shift)
+    )
+    inclined = 3 if factors == (1.0, 1.0) else 4  # one pixel's gradient alone does not vanish along both
+    misled = 0 if factors == (1.0, 1.0) or not resolved else 4
+    assert (found["compared"], found["misled"]) == (inclined if resolved else 0, misled)
+    assert found["unresolved"] == (0 if resolved else inclined)
+
+
+def test_what_has_no_usable_gradient_is_not_called_unresolved() -> None:
+    for before in (torch.round, torch.detach, lambda images: Hidden.apply(images, (torch.nan, torch.nan))):
+        found = facts(Changed(before=before))
+        assert (found["compared"], found["unresolved"]) == (0, 0)
+
+
+def of_class(logits: Tensor) -> Tensor:
+    return nn.functional.one_hot(logits.argmax(dim=1), 3).float()
+
+
+def halves(images: Tensor) -> Tensor:
+    """Return pixels of 0, 0.5 and 1: IMAGES as they are, moved ones as they were."""
+    return (2 * images).round() / 2
+
+
+class Switching(Changed):
+    """Changes images and logits only where no gradient is asked for, or only where outcomes are judged."""
+
+    judged_only = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        attacked = not torch.is_inference_mode_enabled() if self.judged_only else images.requires_grad
+        logits: Tensor = self.inside(images) if attacked else super().forward(images)
+        return logits
+
+
+class Judged(Switching):
+    judged_only = True
+
+
+class Deciding(Changed):
+    """Its logits are honest, and others decide."""
+
+    def answers(self, images: Tensor) -> Answers:
+        return Answers(self.inside(1 - images).argmax(dim=1), {}, self(images))
+
+
+class Refusing(Changed):
+    def answers(self, images: Tensor) -> Answers:
+        return Answers(torch.full((len(images),), REFUSED), {}, self(images))
+
+
+class Unseeded(Changed):
+    """Noise that no seed decides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.inside(images + torch.rand(images.shape, generator=self.generator))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("network", "least", "most"),
+    [
+        (Switching(torch.round, of_class), 5, 8),
+        (Switching(after=of_class), 5, 8),
+        (Switching(torch.round), 5, 8),
+        (Switching(halves), 4, 4),  # the clean images are left alone
+        (Judged(halves), 4, 4),
+        (Deciding(), 4, 8),
+        (Switching(), 0, 0),
+        (Switching(after=lambda logits: logits + 3), 0, 0),
+        (Changed(torch.round, of_class), 0, 0),  # no gradient at all is another flag
+        (Changed(after=lambda logits: 1e-20 * logits + 1e5), 0, 0),
+        (Changed(after=never_answered(0.0)), 0, 0),
+        (Changed(before=lambda images: images + torch.rand_like(images)), 0, 0),
+        (Unseeded(), 0, 0),
+        (Refusing(), 0, 0),
+    ],
+)
+def test_a_network_that_answers_otherwise_where_a_gradient_is_asked_for_is_recognised(
+    network: nn.Module, least: int, most: int
+) -> None:
+    for batch_size in (3, 8):
+        found = facts(network, batch_size=batch_size)
+        assert least <= found["hidden"] <= most
+        assert found["asked"] == (0 if isinstance(network, Unseeded) else 8)
+
+
+def test_only_an_attack_loss_that_answers_as_the_deployed_network_excuses_it() -> None:
+    inside = LinearClassifier(FLAT, WEIGHTS.clone(), torch.zeros(3))
+    purified = Rounding(inside, FLAT).eval()
+    assert hidden_of(purified, {}) >= 5
+    assert hidden_of(purified, {"bpda": on_logits(purified.bpda_logits, stands_in=True)}) == 0
+    for useless in (
+        on_logits(inside),
+        AttackLoss(lambda images, labels: (purified(images), None)),
+        lambda images, labels: nn.functional.cross_entropy(purified(images), labels, reduction="none"),
+    ):
+        assert hidden_of(purified, {"joint": useless}) == hidden_of(purified, {})
+
+
+def test_an_attack_loss_that_decides_as_a_vote_does_excuses_the_vote() -> None:
+    network = Deciding()
+    elected = AttackLoss(lambda images, labels: (network.inside(1 - images), None))
+    assert hidden_of(network, {"votes": elected}) == 0
+    assert hidden_of(network, {"other": AttackLoss(lambda images, labels: (network(images), None))}) >= 4
+
+
+def hidden_of(network: nn.Module, losses: dict[str, Any]) -> int:
+    found: int = probes.probe(
+        network, IMAGES, LABELS, seed=0, batch_size=8, device="cpu", attack_losses=losses
+    )["hidden"]
+    return found

@@ -118,6 +118,27 @@ def test_who_wants_a_wrong_answer_does_not_stop_at_a_refusal(
     assert [classes.tolist() for classes in result.predictions.values()] == [[one] * 3 for one in expected]
 
 
+@needs("attacks/bim")
+def test_what_a_smaller_budget_left_refused_is_never_right_again() -> None:
+    """The loss pulls to 0.55, which is refused; with more budget a step leads to 0.65, and the next one back to 0.4."""
+    net, goal = between(), 0.55
+
+    def pull(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = images.flatten(1)[:, 0]
+        return 0 * net(images), torch.where(pixels < 0.64, -(pixels - goal).abs(), -9 * (pixels - 0.3).abs())
+
+    settings = registry.load("attacks", "bim").Settings(
+        epsilons=[0.15, 0.25], steps=2, step_size=1.0, nested=True
+    )
+    engine = AttackEngine(
+        net, device="cpu", batch_size=4, seed=0, skip_misclassified=True,
+        attack_loss=AttackLoss(pull, accepted=True),
+    )  # fmt: skip
+    images, labels = torch.full((3, 1, 1, 1), 0.4), torch.zeros(3, dtype=torch.int64)
+    result = engine.run("bim", settings, images, labels, labels)
+    assert [classes.tolist() for classes in result.predictions.values()] == [[REFUSED] * 3] * 2
+
+
 def test_what_cannot_be_won_is_refused_at_least() -> None:
     """Evading takes the image down to 0.4, where it is right; without that it goes up to 0.595, and is refused."""
     net = between()

@@ -18,6 +18,7 @@ from reproof.attacking.engine import AttackEngine, AttackResult
 from reproof.attacking.image_noise import ImageNoise
 from reproof.attacks.strongest import ComposedAttack, Settings, smooth
 from reproof.models.attack_loss import AttackLoss, on_logits
+from reproof.models.classifier import REFUSED, Answers
 from tests.ours import needs
 from tests.plain_attacks import pgd
 
@@ -355,3 +356,130 @@ def test_an_attack_loss_that_wants_no_refusal_is_none_of_it() -> None:
     evading = replace(on_logits(network), accepted=True)
     found = taken(craft(network, images, labels, {"evading": evading}, epsilons=[0.05]), "epsilon=0.05")
     assert list(found) == ["cross-entropy", "margin", "targeted margin"]
+
+
+class Refusing(nn.Module):
+    """A network that refuses an image whose score lies above a threshold. None of its losses says so."""
+
+    def __init__(self, network: nn.Module, score: Callable[[Tensor], Tensor], threshold: float):
+        super().__init__()
+        self.network, self.score, self.threshold = network, score, threshold
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits
+
+    def answers(self, images: Tensor) -> Answers:
+        logits = self(images)
+        refused = self.score(images) > self.threshold
+        return Answers(logits.argmax(dim=1).masked_fill(refused, REFUSED), {}, logits)
+
+
+def unsure(network: nn.Module) -> Refusing:
+    """Return a network that refuses what it is not sure of: each boundary lies within a band of refusals."""
+    return Refusing(network, lambda shown: -network(shown).softmax(dim=1).amax(dim=1), -0.8)
+
+
+def rough(images: Tensor) -> Tensor:
+    """Return how far images are from their own blur (n,)."""
+    blur = nn.functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return (images - blur).flatten(1).norm(dim=1)
+
+
+def won_by_pgd(network: Refusing, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:
+    """Return which images some iterate of 40 plain steps on cross-entropy makes wrong and accepted, bool (n,)."""
+    moved, won = images.clone(), torch.zeros(len(images), dtype=torch.bool)
+    for _ in range(40):
+        leaf = moved.clone().requires_grad_()
+        loss = nn.functional.cross_entropy(network(leaf), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        moved = (moved + epsilon / 10 * gradient.sign()).clamp(images - epsilon, images + epsilon).clamp(0, 1)
+        classes = network.answers(moved).classes
+        won |= (classes != labels) & (classes != REFUSED)
+    return won
+
+
+def counts(result: AttackResult, labels: Tensor, point: str) -> tuple[int, int, int]:
+    """Return how many images are right, refused, and wrong and accepted."""
+    classes = result.predictions[point]
+    right, refused = classes == labels, classes == REFUSED
+    return int(right.sum()), int(refused.sum()), int((~right & ~refused).sum())
+
+
+def test_it_does_not_stop_at_a_refusal() -> None:
+    """All that is right is refused on the way to another class, where the first part stops; PGD itself goes on."""
+    network, images, labels = trained()
+    refusing = unsure(network)
+    epsilons = [0.1, 0.2]
+    result = craft(refusing, images, labels, epsilons=epsilons)
+    before = refusing.answers(images).classes
+    for epsilon in epsilons:
+        point = f"epsilon={epsilon:g}"
+        right, refused, wrong = counts(result, labels, point)
+        plain = int(won_by_pgd(refusing, images, labels, epsilon).sum())
+        assert wrong >= plain > 8, (right, refused, wrong)
+        assert torch.equal(
+            judge.classes(refusing, result.images[point], 100, "cpu"), result.predictions[point]
+        )
+        # Whatever is not right any more, its part is known, and it was right before.
+        taken_ones = set(result.taken[point].by)
+        assert taken_ones == set(
+            ((before == labels) & (result.predictions[point] != labels)).nonzero().flatten().tolist()
+        )
+    # What a smaller budget had refused is attacked again, and stays refused at least.
+    small, large = (result.predictions[f"epsilon={epsilon:g}"] for epsilon in epsilons)
+    assert not ((small != labels) & (large == labels)).any()
+    assert int(((small == REFUSED) & (large != REFUSED)).sum()) > 0
+
+
+def test_what_is_right_is_what_an_attack_content_with_refusals_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To go on past refusals gives no image back; what is refused as it is may still be made wrong and accepted."""
+    network, images, labels = trained()
+    refusing = Refusing(network, rough, float(rough(images).quantile(0.7)))
+    result = craft(refusing, images, labels)
+    with monkeypatch.context() as patch:
+        patch.setattr(ComposedAttack, "_past_refusals", lambda self, batch, best, refused: best)
+        content = craft(refusing, images, labels)
+    (right, _, wrong), (still_right, _, fewer) = (
+        counts(one, labels, "epsilon=0.1") for one in (result, content)
+    )
+    assert right == still_right
+    assert wrong > fewer
+    found = result.predictions["epsilon=0.1"]
+    before = refusing.answers(images).classes
+    assert int(((before == REFUSED) & (found != REFUSED)).sum()) > 0
+    assert not ((before == REFUSED) & (found == labels)).any()
+    assert not set(result.taken["epsilon=0.1"].by) & set((before == REFUSED).nonzero().flatten().tolist())
+
+
+def test_an_image_is_drawn_back_until_it_is_accepted() -> None:
+    """One pixel: class 0 up to 0.5, and refused beyond 0.6; all that PGD's steps reach lies beyond, or is right."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        network[1].bias.copy_(torch.tensor([0.5, -0.5]))
+    refusing = Refusing(network.eval(), lambda shown: shown.flatten(1)[:, 0], 0.6)
+    images, labels = torch.full((4, 1, 1, 1), 0.3), torch.zeros(4, dtype=torch.int64)
+    batch = Batch(refusing, images, labels, ImageNoise("", range(4)), 0.5, past_refusals=True)
+    attack = ComposedAttack(Settings.model_validate({"epsilons": [0.5], **SHORT}))
+    beyond = torch.tensor([0.8, 0.55, 0.45, 0.7]).view(4, 1, 1, 1)
+    found = attack._drawn_back(batch, beyond)
+    assert batch.predict(found).tolist() == [1, 1, 0, 1]
+    assert found.flatten()[[1, 2]].tolist() == beyond.flatten()[[1, 2]].tolist()
+
+
+def test_an_attack_loss_that_evades_refusals_is_followed_past_them() -> None:
+    network, images, labels = trained()
+    refusing = unsure(network)
+    asked: list[int] = []
+
+    def parts(shown: Tensor, labels: Tensor) -> tuple[Tensor, None]:
+        asked.append(len(shown))
+        return network(shown), None
+
+    result = craft(refusing, images, labels, {"evading": AttackLoss(parts, accepted=True)})
+    assert "evading" not in taken(result)  # it takes nothing from who is right
+    assert asked
+    assert max(asked) < 25  # only what is refused

@@ -31,8 +31,6 @@ FEW = 3
 REASONS = {
     "more_steps": "The papers’ attacks are short, most of them ten steps: a longer one finds more, and the worst case "
     "has it.",
-    "paper_attack_vs_worst_case": "The papers’ attacks are short, most of them ten steps: all attacks together leave "
-    "less.",
     "unmoved_images": "At its smallest parameter an attack may move nothing: there it measures accuracy without an "
     "attack, and no worst case rests on it.",
 }
