@@ -118,8 +118,11 @@ def test_a_conda_that_outlives_its_killed_driver_does_not_fill_the_next_run_s_en
     run.wait()
     conda = int((base / "at_work").read_text())
     assert Path(f"/proc/{conda}").exists(), "it outlives its driver"
-    project.make("--use-conda", data)
-    assert not Path(f"/proc/{conda}/cwd").exists()
+    try:
+        project.make("--use-conda", data)
+        assert not Path(f"/proc/{conda}/cwd").exists()
+    finally:
+        kill(conda)
     (made,) = (project.path / ".snakemake/conda").glob("*_/bin/python")
     assert not (made.parents[1] / "of_the_dead").exists()
     record = artifacts.read_json(project.path / "results/tiny/data/digits.record.json")
