@@ -28,7 +28,7 @@ help:
 	@echo "make licences    list the packages with their licences"
 	@echo "make clean       remove caches; results stay"
 	@echo "make distclean   say what else can be removed; with CONFIRM=yes, remove it"
-	@echo "PYTHON=python3.12 chooses the Python for .venv"
+	@echo "PYTHON=python3.12 chooses the Python for .venv, TORCH=cpu a torch without CUDA (2 GB instead of 6)"
 
 install:
 	@/bin/sh tools/set_up.sh requirements.lock

@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_its_commands_can_be_run(
     """Those of seconds are run, of longer ones all that comes before the first job."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(paper, "papers", lambda: papers)
-    program, *words = shlex.split(command)
+    program, *words = shlex.split(command, comments=True)
     if program == "docker":
         assert words[0] in ("build", "run", "cp")
     elif program == "make":
@@ -197,14 +198,62 @@ def test_the_container_s_recipe_is_clean_pinned_and_without_rights() -> None:
 # What archives read.
 
 
+NAMED_WHEN_PUBLISHED = ("ARTIFACT.md", "README.md", "CITATION.cff", "codemeta.json", ".zenodo.json")
+
+
+def errors_of(root: Path) -> set[tuple[str, str | None]]:
+    report = validate(Options(root=root))
+    return {(one.code, one.property) for one in report.diagnostics if one.severity.name.lower() == "error"}
+
+
 def test_metadata_are_valid_and_agree() -> None:
     """Two facts are not known before the project is published: where it lies, and its DOI."""
-    report = validate(Options(root=ROOT))
-    errors = {(one.code, one.property) for one in report.diagnostics if one.severity.name.lower() == "error"}
-    assert errors == {
+    assert errors_of(ROOT) <= {
         ("profile.required-field", "codeRepository"),
         ("profile.required-field", "identifier"),
     }
+
+
+def test_one_command_writes_doi_and_address_into_all_places(tmp_path: Path) -> None:
+    for name in (*NAMED_WHEN_PUBLISHED, "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    def published(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "tools/published.py"), *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    def named(value: str) -> list[str]:
+        return [
+            file for file in NAMED_WHEN_PUBLISHED if value in (tmp_path / file).read_text(encoding="utf-8")
+        ]
+
+    assert published("--doi", "10.5281/zenodo.7").returncode == 1
+    empty = published()
+    assert empty.returncode == 1
+    assert [line.partition(" is ")[0] for line in empty.stdout.splitlines()] == [
+        f"{file}: address" for file in ("CITATION.cff", "codemeta.json", ".zenodo.json", "README.md")
+    ]
+    whole = published("--doi", "10.5281/zenodo.8", "--address", "https://gitlab.com/reproof/reproof")
+    assert (whole.returncode, whole.stdout) == (0, "all places are filled in\n"), whole.stderr
+    assert (named("zenodo.7"), named("10.5281/zenodo.8")) == ([], [*NAMED_WHEN_PUBLISHED[:4]])
+    assert named("https://gitlab.com/reproof/reproof") == [*NAMED_WHEN_PUBLISHED[1:]]
+    assert named("not published yet") == []
+    assert errors_of(tmp_path) == set()
+    assert schema_errors("citation-file-format", tmp_path / "CITATION.cff") == []
+    texts = {file: (tmp_path / file).read_bytes() for file in NAMED_WHEN_PUBLISHED}
+    assert published("--doi", "zenodo.9").returncode == 2
+    assert (
+        published("--doi", "10.5281/zenodo.8", "--address", "https://gitlab.com/reproof/reproof").returncode
+        == 0
+    )
+    assert {file: (tmp_path / file).read_bytes() for file in texts} == texts
+
+
+def schema_errors(schema: str, file: Path, **more: int) -> list[str]:
+    shipped = importlib.resources.files("check_jsonschema.builtin_schemas.vendor") / f"{schema}.json"
+    rules = json.loads(shipped.read_text(encoding="utf-8"))
+    told = YAML(typ="safe").load(file)  # of YAML 1.2, in which `on` is a word
+    return [error.message for error in validator_for(rules)(rules).iter_errors({**told, **more})]
 
 
 @pytest.mark.parametrize(
@@ -212,12 +261,8 @@ def test_metadata_are_valid_and_agree() -> None:
     [("citation-file-format", "CITATION.cff"), ("github-workflows", ".github/workflows/ci.yml")],
 )
 def test_the_schemas_of_others_are_met(schema: str, file: str) -> None:
-    shipped = importlib.resources.files("check_jsonschema.builtin_schemas.vendor") / f"{schema}.json"
-    rules = json.loads(shipped.read_text(encoding="utf-8"))
-    validator = validator_for(rules)(rules)
-    told = YAML(typ="safe").load(ROOT / file)  # of YAML 1.2, in which `on` is a word
-    assert [error.message for error in validator.iter_errors(told)] == []
-    assert list(validator.iter_errors({**told, "unheard_of": 1}))
+    assert schema_errors(schema, ROOT / file) == []
+    assert schema_errors(schema, ROOT / file, unheard_of=1)
 
 
 def test_every_data_set_has_its_terms() -> None:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from project import Project, warm_processes, words
+import pytest
+from project import Project, kill, wait_for, warm_processes, words
 
 from reproof import artifacts
 
 STAND_IN = """\
 #!{python}
-import json, os, subprocess, sys
+import json, os, subprocess, sys, time
 base = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 with open(os.path.join(base, "calls.log"), "a") as log:
     log.write(" ".join(sys.argv[1:]) + "\\n")
@@ -29,6 +30,14 @@ elif words[:2] == ["config", "--get"]:
     print(json.dumps({{"get": {{"channel_priority": "strict"}}}}))
 elif "create" in words:
     prefix = words[words.index("--prefix") + 1] if "--prefix" in words else words[words.index("-p") + 1]
+    if os.path.exists(os.path.join(base, "slow")):  # the first time only
+        os.remove(os.path.join(base, "slow"))
+        with open(os.path.join(base, "at_work"), "w") as log:
+            log.write(str(os.getpid()))
+        while True:
+            os.makedirs(prefix, exist_ok=True)
+            open(os.path.join(prefix, "of_the_dead"), "w").close()
+            time.sleep(0.01)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
     found = subprocess.run([os.path.join(prefix, "bin/python"), "-c", "import site; print(site.getsitepackages()[0])"],
                            capture_output=True, text=True, check=True).stdout.strip()
@@ -92,3 +101,44 @@ def test_use_conda_with_conda_builds_the_environment_and_runs_there(
     assert project.pending("results/tiny/models/plain/seed0/model.safetensors") == {}, (
         "conda or not reruns nothing"
     )
+
+
+@pytest.mark.release
+def test_a_conda_that_outlives_its_killed_driver_does_not_fill_the_next_run_s_environment(
+    fresh: Callable[..., Project], tmp_path: Path
+) -> None:
+    base = stand_in(tmp_path / "conda")
+    (base / "slow").touch()
+    path = os.pathsep.join([str(base / "bin"), without_conda(os.environ["PATH"])])
+    project = fresh(environment={"PATH": path, "CONDA_PREFIX": str(base)})
+    data = "results/tiny/data/digits.safetensors"
+    run = project.start("--use-conda", data)
+    assert wait_for((base / "at_work").exists, 120), (project.path / "driver.log").read_text()
+    kill(run.pid)
+    run.wait()
+    conda = int((base / "at_work").read_text())
+    assert Path(f"/proc/{conda}").exists(), "it outlives its driver"
+    try:
+        project.make("--use-conda", data)
+        assert not Path(f"/proc/{conda}/cwd").exists()
+    finally:
+        kill(conda)
+    (made,) = (project.path / ".snakemake/conda").glob("*_/bin/python")
+    assert not (made.parents[1] / "of_the_dead").exists()
+    record = artifacts.read_json(project.path / "results/tiny/data/digits.record.json")
+    assert record["python"] == str(made.relative_to(project.path))
+
+
+@pytest.mark.release
+def test_a_conda_that_does_not_activate_ends_the_run(fresh: Callable[..., Project], tmp_path: Path) -> None:
+    base = stand_in(tmp_path / "conda")
+    (base / "bin/activate").write_text("")
+    path = os.pathsep.join([str(base / "bin"), without_conda(os.environ["PATH"])])
+    project = fresh(environment={"PATH": path, "CONDA_PREFIX": str(base)})
+    done = project.run("--use-conda", "results/tiny/data/digits.safetensors")
+    assert done.returncode != 0
+    assert (
+        f"conda did not activate the job's environment: CONDA_PREFIX is still '{base}'"
+        in done.stdout + done.stderr
+    )
+    assert not (project.path / "results/tiny/data/digits.safetensors").exists()
