@@ -50,7 +50,7 @@ class Kills:
     """That were sent while a file was being written."""
     cut: int = 0
     """After which a half-written file lay there."""
-    finished: int = 0
+    whole: int = 0
     """Runs that came to their end before the next kill, and whose results were compared."""
 
 
@@ -80,7 +80,7 @@ def disturb(project: Project, times: int, rng: random.Random, undisturbed: dict[
         if victim == "driver":
             assert wait_for(lambda found=below: not any(alive(pid) for pid in found), 20), "orphans live on"
         if (project.path / "report/tiny.html").exists():
-            kills.finished += 1
+            kills.whole += 1
             assert results(project) == undisturbed, f"after kill {number}, of {victim}"
             (project.path / "report/tiny.html").unlink()
             (project.path / "results/tiny/models/plain/seed0/record.json").unlink(missing_ok=True)
