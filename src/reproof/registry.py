@@ -8,8 +8,6 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-import inspect
-import itertools
 import pkgutil
 import sys
 import types
@@ -130,12 +128,13 @@ def _declaration(family: Family, path: Path) -> type[Settings]:
         raise StudyError(f"{path}{line}: cannot be read as Python: {error}") from error
     body = [node for node in source.body if _is_declaration(node)]
     module = types.ModuleType(f"reproof._declared.{family}.{name}")
+    module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
         exec(compile(ast.Module(body, type_ignores=[]), str(path), "exec"), module.__dict__)
         for node in body:
             if isinstance(node, ast.ClassDef):
-                _describe(vars(module)[node.name], node)
+                vars(module)[node.name].model_rebuild()  # says of an annotation that is no type which one
     except NameError as error:
         raise StudyError(
             f"{path}: Settings uses {error.name!r}; it may use only typing, pydantic, math and reproof.settings, "
@@ -229,16 +228,6 @@ def _title(_places: tuple[Path, ...], family: Family, key: str) -> str | None:
         elif (family == "datasets" or name == key) and _key(family, name) == key:
             return cast("type[AttackSettings]", settings_class(family, name)).title
     return None
-
-
-def _describe(declared: type[Settings], node: ast.ClassDef) -> None:
-    """Give the fields their docstrings: pydantic looks for them in the module's file; this one has none."""
-    for statement, following in itertools.pairwise(node.body):
-        match statement, following:
-            case ast.AnnAssign(target=ast.Name(id=field)), ast.Expr(value=ast.Constant(value=str(text))):
-                if field in declared.model_fields:
-                    declared.model_fields[field].description = inspect.cleandoc(text)
-    declared.model_rebuild(force=True)
 
 
 def _is_declaration(node: ast.stmt) -> bool:

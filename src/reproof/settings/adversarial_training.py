@@ -22,7 +22,7 @@ EpsilonRange = Annotated[tuple[NonNegative, NonNegative] | NonNegative, AfterVal
 """An L-infinity budget in [0, 1]: one number, or [low, high], to be drawn from uniformly per image."""
 
 
-class AdversarialTraining(Settings, use_attribute_docstrings=True):
+class AdversarialTraining(Settings):
     """Train on adversarial examples made in the loop (Madry 2018; Kurakin 2017; Mustafa, Algorithm 1)."""
 
     attack: TrainingAttack

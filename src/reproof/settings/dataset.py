@@ -47,7 +47,7 @@ class DatasetSettings(Settings):
         raise TypeError(f"{type(self).__module__}: a data set's Settings defines sizes()")
 
 
-class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
+class OwnImagesSettings(DatasetSettings):
     """Images of the user's own, in files whose place the study names."""
 
     downloads: ClassVar[bool] = True
@@ -95,7 +95,7 @@ class OwnImagesSettings(DatasetSettings, use_attribute_docstrings=True):
         return {"train": self.train_images, "validation": self.validation_images, "test": self.test_images}
 
 
-class PublishedDatasetSettings(DatasetSettings, use_attribute_docstrings=True):
+class PublishedDatasetSettings(DatasetSettings):
     """A data set whose authors published a part to train on and a part to test on."""
 
     downloads: ClassVar[bool] = True

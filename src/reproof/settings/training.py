@@ -10,7 +10,7 @@ from reproof.settings.adversarial_training import AdversarialTraining
 from reproof.settings.values import Count, NonNegative, Positive, Settings, Switch, UnitInterval, Whole
 
 
-class TrainingSettings(Settings, use_attribute_docstrings=True):
+class TrainingSettings(Settings):
     """How to train. The last epoch's weights are the model: no checkpoint is ever selected."""
 
     epochs: Count

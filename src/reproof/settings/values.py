@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
+import itertools
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 Norm = Literal["linf", "l2", "l1", "l0"]
 
@@ -80,11 +89,7 @@ Switch = Annotated[bool, Strict()]
 
 
 class Settings(BaseModel):
-    """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN.
-
-    The schema shows a field's docstring: of plugins because `registry` reads it, elsewhere where a class asks
-    pydantic for it. Pydantic looks for it slowly, and every job would wait.
-    """
+    """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -95,9 +100,34 @@ class Settings(BaseModel):
         know_every_key(data, cls.model_fields)
         return data
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe each field by its docstring. Pydantic can, but as each class is made: every job would wait."""
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for base in reversed(cls.__mro__):
+            if issubclass(base, Settings):
+                for name, text in _field_docstrings(base).items():
+                    if name in fields:
+                        fields[name]["description"] = text
+        return schema
+
     def resolved(self, features: Sequence[str] = (), epochs: int = 0) -> dict[str, Any]:
         """Return what its settings come to, by name, where that is not what they say: of null what it stands for.
 
         features: the names of the network's latent features, the last one last. epochs: of the training.
         """
         return {}
+
+
+def _field_docstrings(declared: type[Settings]) -> dict[str, str]:
+    """Return the string below each field of a class, as its file has it."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(declared))).body
+    found = {}
+    for statement, following in itertools.pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=field)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[field] = inspect.cleandoc(text)
+    return found

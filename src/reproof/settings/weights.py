@@ -11,7 +11,7 @@ from reproof.settings.baseline import TrainingAttack
 from reproof.settings.values import Positive, Settings, Switch, UnitInterval
 
 
-class WeightsSettings(Settings, use_attribute_docstrings=True):
+class WeightsSettings(Settings):
     """A file of weights that a model has instead of a training: safetensors, or a state dict of torch (.pt, .pth)."""
 
     path: str = Field(min_length=1)

@@ -24,7 +24,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length
 """A name that is a folder's or a file's too: small letters, so that no two differ by case alone."""
 
 
-class SuiteSettings(Settings, use_attribute_docstrings=True):
+class SuiteSettings(Settings):
     """A named group of attacks that one job makes, on the same images."""
 
     attacks: tuple[str, ...] = Field(min_length=1)
@@ -43,7 +43,7 @@ class SuiteSettings(Settings, use_attribute_docstrings=True):
     """Attack -> what this suite overrides of the attack's config entry: other epsilons under the same name."""
 
 
-class ThreatSettings(Settings, use_attribute_docstrings=True):
+class ThreatSettings(Settings):
     """Who attacks whom: a suite, made on the target itself or on another model, shown to every target."""
 
     setting: Setting
@@ -99,7 +99,7 @@ Shift = Annotated[Number, Field(ge=-1, le=1)]
 ShiftRange = Annotated[tuple[Shift, Shift], AfterValidator(_a_range)]
 
 
-class SurfaceSettings(Settings, use_attribute_docstrings=True):
+class SurfaceSettings(Settings):
     """Loss surfaces: a model's loss as test images move in adversarial directions (Seiler, Fig. 5 and 6).
 
     The first seed's networks are measured. Shifts are in units of the pixels' [0, 1]; the paper's, in 0..255, are

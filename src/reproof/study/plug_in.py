@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from reproof import registry
 from reproof.settings.defense import DefenseSettings
 from reproof.settings.values import Settings, know_every_key, nearest_hint
 from reproof.study.model import Choice
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class PlugIn:
     def describe(self, kind: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Return the JSON schema of a plug-in's config entry."""
         settings = registry.settings_class(self.family, kind)
-        found = handler.resolve_ref_schema(handler(settings.__pydantic_core_schema__))
+        schema = settings.__get_pydantic_json_schema__(settings.__pydantic_core_schema__, handler)
+        found = handler.resolve_ref_schema(schema)
         return {
             **found,
             "title": kind,

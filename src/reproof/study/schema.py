@@ -26,7 +26,7 @@ SECTIONS = ("datasets", "models", "attacks", "suites", "threats")
 """The keys under which config entries stand by name; one that a later file sets to null is taken away."""
 
 
-class ModelEntry(Settings, use_attribute_docstrings=True):
+class ModelEntry(Settings):
     """A network to train, or one whose weights are there; what it leaves out comes from the study's defaults."""
 
     title: str = ""
@@ -54,7 +54,7 @@ class ModelEntry(Settings, use_attribute_docstrings=True):
     stable."""
 
 
-class StudyEntries(Settings, use_attribute_docstrings=True):
+class StudyEntries(Settings):
     """A study without its budgets."""
 
     study: Name
@@ -92,7 +92,7 @@ class StudyEntries(Settings, use_attribute_docstrings=True):
     """Loss surfaces to measure and draw; none where it is left out."""
 
 
-class StudyFile(StudyEntries, use_attribute_docstrings=True):
+class StudyFile(StudyEntries):
     """A study of reproof: what is trained, attacked with what, on how many images, with which seeds."""
 
     alone: Switch = False

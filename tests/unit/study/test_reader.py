@@ -288,8 +288,8 @@ def test_fields_of_plugins_are_described_by_their_docstrings() -> None:
                 and isinstance(following.value, ast.Constant)
                 and isinstance(following.value.value, str)
             }
-            fields = registry.settings_class(family, name).model_fields
-            found = {field: info.description for field, info in fields.items() if field in written}
+            fields = registry.settings_class(family, name).model_json_schema().get("properties", {})
+            found = {field: schema.get("description") for field, schema in fields.items() if field in written}
             assert found == {field: written[field] for field in found}
 
 
