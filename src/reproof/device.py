@@ -30,6 +30,7 @@ import fcntl
 import functools
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -145,6 +146,27 @@ def mixed_precision(
     if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise TrainingError("training.precision: this GPU has no bfloat16; write precision: float32")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def slow_precision(
+    device: torch.device,
+    precision: Literal["float32", "bfloat16"],
+    capabilities: Mapping[str, Any] | None = None,
+) -> str | None:
+    """Return what to say of a processor that computes bfloat16 more slowly than float32, else None.
+
+    That is every x86 processor without AMX's unit for it (benchmarks/README.md). Training goes on in the precision
+    that was asked for, so that the same study gives the same network everywhere. capabilities: None asks torch.
+    """
+    if device.type != "cpu" or precision != "bfloat16":
+        return None
+    found = torch.cpu.get_capabilities() if capabilities is None else capabilities
+    if found.get("architecture") != "x86_64" or found.get("amx_bf16"):
+        return None
+    return (
+        "training.precision is bfloat16: this processor has no AMX, so that float32 would be faster (and train "
+        "another network)"
+    )
 
 
 def words(device: torch.device) -> str:

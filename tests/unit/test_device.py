@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,27 @@ def test_bfloat16_is_refused_where_the_gpu_has_none(monkeypatch: pytest.MonkeyPa
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
     with device.mixed_precision(CPU, "float32"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("where", "precision", "architecture", "unit", "slow"),
+    [
+        (CPU, "bfloat16", "x86_64", False, True),
+        (CPU, "bfloat16", "x86_64", True, False),
+        (CPU, "bfloat16", "aarch64", False, False),
+        (CPU, "float32", "x86_64", False, False),
+        (GPU, "bfloat16", "x86_64", False, False),
+    ],
+)
+def test_a_processor_that_is_slow_in_bfloat16_is_told(
+    where: torch.device, precision: Any, architecture: str, unit: bool, slow: bool
+) -> None:
+    said = device.slow_precision(where, precision, {"architecture": architecture, "amx_bf16": unit})
+    assert ("float32 would be faster" in (said or "")) == slow
+
+
+def test_torch_says_what_a_processor_can() -> None:
+    assert {"architecture", "amx_bf16"} <= set(torch.cpu.get_capabilities()) or platform.machine() != "x86_64"
 
 
 def test_a_record_says_what_a_gpu_held_and_whether_it_was_shared(

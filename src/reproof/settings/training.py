@@ -43,7 +43,8 @@ class TrainingSettings(Settings):
     padding: Count = 4
     """Pixels of black border that the random crops may reach into."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: mixed precision while training and crafting; predictions always use float32."""
+    """bfloat16: mixed precision while training and crafting; predictions always use float32. A processor without AMX
+    takes longer in bfloat16, and says so."""
     channels_last: Switch | Literal["auto"] = "auto"
     """Memory layout of images and kernels; auto means yes on CPUs and NVIDIA GPUs."""
     adversarial: AdversarialTraining | None = None

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from reproof.batch_size import in_batches
 from reproof.data.dataset import Dataset, to_unit
-from reproof.device import channels_last, mixed_precision
+from reproof.device import channels_last, mixed_precision, slow_precision
 from reproof.errors import TrainingError
 from reproof.models.classifier import takes_channels_last
 from reproof.models.defense import Defense, Progress, Stock, Trainee
@@ -63,6 +63,8 @@ def train(
         raise TrainingError(
             f"{data.name}: training needs at least two images, and {len(images)} are selected"
         )
+    if (remark := slow_precision(device, settings.precision)) is not None:
+        print(f"reproof: {remark}", file=sys.stderr)
     run = _Run(defense, trainee, data, images, labels, settings, seed, device)
     kept = run.checkpoint(checkpoint, digest) if checkpoint is not None else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
