@@ -362,7 +362,7 @@ def test_the_savings_are_off_unless_asked_for(kind: str) -> None:
     assert isinstance(settings, GradientAscentSettings)
     assert (settings.early_stop, settings.nested, settings.samples) == (False, False, 1)
     for name in ("early_stop", "nested", "samples"):
-        assert declared.model_fields[name].description
+        assert declared.model_json_schema()["properties"][name]["description"]
 
 
 def test_bim_mim_and_pgd_are_among_them() -> None:
