@@ -263,3 +263,12 @@ def test_the_page_is_made_where_a_section_s_files_are_not_there(
         "but those, where shown"
     )
     assert sum(gone.values()) == 2 * (whole - 1), "each was left out twice"
+
+
+def test_keys_scroll_whatever_is_wider_than_the_page_and_captions_are_no_landmarks() -> None:
+    report = Path(sections.__file__).parent.parent
+    for path in (*report.glob("sections/*.j2"), *report.glob("templates/*.j2")):
+        text = path.read_text(encoding="utf-8")
+        assert 'role="region"' not in text, path.name
+        for tag in re.findall(r'<pre\b[^>]*>|<div class="(?:scroll|canvas)[^>]*>', text):
+            assert 'tabindex="0"' in tag, f"{path.name}: {tag}"
