@@ -123,8 +123,11 @@ class Settings(BaseModel):
 
 
 def _field_docstrings(declared: type[Settings]) -> dict[str, str]:
-    """Return the string below each field of a class, as its file has it."""
-    (node,) = ast.parse(textwrap.dedent(inspect.getsource(declared))).body
+    """Return the string below each field of a class, as its file has it; none of a class that has no file."""
+    try:
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(declared))).body
+    except (OSError, TypeError):
+        return {}
     found = {}
     for statement, following in itertools.pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
         match statement, following:

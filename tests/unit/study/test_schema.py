@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from reproof import cli, registry
+from reproof.settings.values import Settings
 from reproof.study import layers, plug_in, reader, schema
 from reproof.study.messages import real_path, sentence
 from reproof.study.model import Choice
@@ -197,3 +198,9 @@ def test_the_schema_describes_every_plug_in_and_its_settings(made: dict[str, Any
     pgd = next(entry for entry in attack["oneOf"] if entry["title"] == "pgd")
     assert pgd["properties"]["steps"]["description"].startswith("Gradient steps")
     assert pgd["required"] == ["kind", "epsilons"]
+
+
+def test_settings_without_a_file_have_a_schema_too() -> None:
+    made: dict[str, Any] = {"Settings": Settings, "__name__": "typed_in"}
+    exec("class Typed(Settings):\n    width: float = 1.0", made)
+    assert set(made["Typed"].model_json_schema()["properties"]) == {"width"}
