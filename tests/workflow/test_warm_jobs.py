@@ -205,15 +205,20 @@ def test_a_halted_driver_outlives_the_end_of_a_fork(fresh: Callable[..., Project
     """The kernel hangs up a halted group once the last of its processes that another group could wake has ended."""
     project = fresh(SLOW)
     run = project.start(MODEL)
+
+    def halted() -> bool:
+        return "\nState:\tT" in Path(f"/proc/{run.pid}/status").read_text()
+
     try:
         assert wait_for(lambda: len(warm_processes(project)) == 2, 120), (
             project.path / "driver.log"
         ).read_text()
         (fork,) = {below for process in warm_processes(project) for below in children(process)}
         os.killpg(run.pid, signal.SIGSTOP)
+        assert wait_for(halted, 10)
         kill(fork)
         assert wait_for(lambda: not words(fork), 10)
-        assert "\nState:\tT" in Path(f"/proc/{run.pid}/status").read_text()
+        assert not wait_for(lambda: not halted(), 0.5)
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()

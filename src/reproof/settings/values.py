@@ -7,10 +7,11 @@ import difflib
 import inspect
 import itertools
 import math
-import textwrap
+import sys
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
@@ -92,6 +93,12 @@ class Settings(BaseModel):
     """Frozen settings; unknown keys are errors, and so are infinite numbers and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    declared_in: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Note the class's file while its module is at hand: another plug-in of that name may take its place."""
+        super().__init_subclass__(**options)
+        cls.declared_in = getattr(sys.modules.get(cls.__module__), "__file__", None)
 
     @model_validator(mode="before")
     @classmethod
@@ -124,10 +131,12 @@ class Settings(BaseModel):
 
 def _field_docstrings(declared: type[Settings]) -> dict[str, str]:
     """Return the string below each field of a class, as its file has it; none of a class that has no file."""
-    try:
-        (node,) = ast.parse(textwrap.dedent(inspect.getsource(declared))).body
-    except (OSError, TypeError):
+    if declared.declared_in is None:
         return {}
+    node: ast.AST | None = ast.parse(Path(declared.declared_in).read_text(encoding="utf-8"))
+    for name in declared.__qualname__.replace(".<locals>", "").split("."):
+        within = ast.walk(node) if node else ()
+        node = next((found for found in within if getattr(found, "name", None) == name), None)
     found = {}
     for statement, following in itertools.pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
         match statement, following:

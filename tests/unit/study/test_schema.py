@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,11 @@ def test_settings_without_a_file_have_a_schema_too() -> None:
     made: dict[str, Any] = {"Settings": Settings, "__name__": "typed_in"}
     exec("class Typed(Settings):\n    width: float = 1.0", made)
     assert set(made["Typed"].model_json_schema()["properties"]) == {"width"}
+
+
+def test_settings_are_described_when_another_plug_in_has_taken_their_modules_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = registry.settings_class("attacks", "apgd")
+    monkeypatch.delitem(sys.modules, settings.__module__)
+    assert settings.model_json_schema()["properties"]["steps"]["description"].startswith("Gradient steps")
