@@ -181,8 +181,17 @@ def show_answer(plan: Plan) -> str:
     job = plan.report()
     page = _page(plan)
     told = artifacts.read_json(Path(job.outputs["answer"]))
-    where = f"{page} ({wording.memory(page.stat().st_size)}); the answer alone: {job.outputs['answer_text']}"
-    return "\n".join([*answer_files.in_lines(told), f"The page: {where}"])
+    try:
+        lines = [*answer_files.in_lines(told)]
+    except (KeyError, TypeError, AttributeError):
+        raise ArtifactError(
+            f"{job.outputs['answer']} holds no answer, or one of another version: {job.rerun} makes it anew"
+        ) from None
+    where = (
+        f"The page: {page} ({wording.memory(page.stat().st_size)})",
+        f"The answer alone: {job.outputs['answer_text']}",
+    )
+    return "\n".join([*lines, *where])
 
 
 def verify(plan: Plan) -> int:

@@ -13,8 +13,8 @@ import yaml
 
 from reproof import cli
 from reproof.provenance import ROOT
-from reproof.report import answer_files
-from reproof.report.answer import Answer, ModelAnswer, answer
+from reproof.report import answer, answer_files
+from reproof.report.answer import Answer, ModelAnswer
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def found(tree: made_up_study.Tree) -> Answer:
     first, *others = data.papers
     headlines = ("made_up.7", "made_up.5", "made_up.12")
     told = first.model_copy(update={"headlines": headlines, "thesis": "It | holds."})
-    return answer(replace(data, papers=[told, *others]))
+    return answer.answer(replace(data, papers=[told, *others]))
 
 
 def test_the_json_holds_what_the_page_says(found: Answer) -> None:
@@ -67,11 +67,38 @@ def test_nothing_of_a_text_is_markup(found: Answer) -> None:
 
 
 def test_a_terminal_gets_a_line_a_paper(found: Answer) -> None:
-    head, *lines = answer_files.in_lines(json.loads(answer_files.as_json(found)))
-    count = sum(paper.tally.total("A") + paper.tally.total("B") for paper in found.papers)
-    assert head == f"{count} of the papers' own numbers were judged, {count} of them by this run:"
-    assert len(lines) == len(found.papers)
-    assert [line.split("  ")[0].strip() for line in lines] == [paper.name for paper in found.papers]
+    told = json.loads(answer_files.as_json(found))
+    one, other, unjudged = (
+        {"name": name, "of": of, "short": short}
+        for name, of, short in (
+            ("One 2001", answer.DIRECT, "grade B: 1 lower"),
+            ("Another 2002", "its numbers", "grade A: 1 lower"),
+            ("Third", "", "not measured"),
+        )
+    )
+    head = f"{sum(told['judged_by'].values())} of the papers' own numbers were judged, 19 of them by this run"
+    assert [*answer_files.in_lines({**told, "papers": [one, other, unjudged]})] == [
+        head,
+        "Where nothing else is said, of the paper's own defense, attacked directly:",
+        "One 2001      grade B: 1 lower",
+        "Another 2002  its numbers, grade A: 1 lower",
+        "Third         not measured",
+    ]
+    assert [*answer_files.in_lines({**told, "papers": [unjudged]})] == [head, "Third  not measured"]
+    assert told["papers"][0]["short"] == found.papers[0].short
+
+
+@pytest.mark.parametrize("count", [3, 33, 333])
+def test_no_line_is_wider_than_a_terminal(found: Answer, count: int) -> None:
+    """Mirzaeian 2022 has the longest name: its line fits; one with more digits goes on below its verdict."""
+    told = json.loads(answer_files.as_json(found))
+    short = f"grade B: 0 reproduced, {count} lower, {count} higher, {count} undecided"
+    told["papers"] = [{"name": "Mirzaeian 2022 (gravity)", "of": answer.DIRECT, "short": short}]
+    _, _, *lines = answer_files.in_lines(told)
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) == (1 if count == 3 else 2)
+    assert " ".join(line.strip() for line in lines) == f"Mirzaeian 2022 (gravity)  {short}"
+    assert all(line.startswith(" " * 26) for line in lines[1:])
 
 
 def test_a_run_of_few_models_tells_how_they_did() -> None:
@@ -88,18 +115,16 @@ def test_a_run_of_few_models_tells_how_they_did() -> None:
     assert few["models"]["0"] == {
         "title": "My model", "clean": 0.94, "left": {"L∞, ε = 0.1": 0.19, "L∞, ε = 0.3": 0.0},
     }  # fmt: skip
-    first, second = answer_files.in_lines(few)
-    assert first == (
-        "My model: 94.0 % of clean images right; left under all attacks together: "
-        "19.0 % (L∞, ε = 0.1), 0.0 % (L∞, ε = 0.3)"
-    )
-    assert second.startswith("0 of the papers' own numbers")
+    first, second, third = answer_files.in_lines(few)
+    assert first == "My model: 94.0 % of clean images right; left under all attacks together: 19.0 %"
+    assert second == "  (L∞, ε = 0.1), 0.0 % (L∞, ε = 0.3)"
+    assert third.startswith("0 of the papers' own numbers")
     assert len(list(answer_files.in_lines(many))) == 1
 
 
 def test_models_are_those_of_the_summary(tree: made_up_study.Tree) -> None:
     data = made_up_study.report_data(tree)
-    found = {one.name: one for one in answer(data).models}
+    found = {one.name: one for one in answer.answer(data).models}
     rows = data.summary[(data.summary["metric"] == "accuracy") & (data.summary["attack"] == "none")]
     assert {name: one.clean for name, one in found.items()} == dict(
         zip(rows["model"], rows["value"], strict=True)
@@ -126,8 +151,24 @@ def test_the_answer_ends_with_the_page_and_its_size(
 ) -> None:
     assert cli.main(["answer"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(found.papers) + 2
-    assert lines[-1] == "The page: report/digits.html (2 KiB); the answer alone: results/digits/answer.md"
+    assert lines[:-2] == [*answer_files.in_lines(json.loads(answer_files.as_json(found)))]
+    assert lines[-2:] == [
+        "The page: report/digits.html (2 KiB)",
+        "The answer alone: results/digits/answer.md",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"papers": [{"name": "Old", "short": "x"}], "models": {}, "judged_by": {}}', "[]"]
+)
+def test_an_answer_of_another_version_says_how_it_is_made_anew(
+    finished: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (finished / "results/digits/answer.json").write_text(text)
+    assert cli.main(["answer"]) != 0
+    told = capsys.readouterr().err
+    assert "results/digits/answer.json holds no answer, or one of another version" in told
+    assert "snakemake" in told
 
 
 @pytest.mark.parametrize("there", [True, False])

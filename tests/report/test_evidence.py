@@ -160,15 +160,15 @@ def test_the_sentences_say_every_word_and_what_was_not_judged(paper: Paper) -> N
     )
     assert found.verdict == (
         "Its own defense, attacked directly, at grade B (another training, strength of the attack or released network, "
-        "4 % of the paper’s epochs): 0 reproduced, 1 lower, 0 higher and 1 undecided. All attacks together, within the same "
+        "4 % of the paper’s epochs): 0 reproduced, 1 lower, 0 higher, 1 undecided. All attacks together, within the same "
         "budget, leave less than was claimed in 1 of the 2 numbers that they were run for.",
-        "In all, 2 of its 5 own numbers could be judged, at grade B: 0 reproduced, 1 lower, 0 higher and 1 undecided.",
+        "In all, 2 of its 5 own numbers could be judged, at grade B: 0 reproduced, 1 lower, 0 higher, 1 undecided.",
         "1 was measured in another experiment (grade C), and not judged.",
         "2 were not measured on the data set that the paper names.",
     )
-    assert (
-        found.short
-        == "its defense, attacked directly: 0 reproduced, 1 lower, 0 higher and 1 undecided (grade B)"
+    assert (found.of, found.short) == (
+        "its defense, attacked directly",
+        "grade B: 0 reproduced, 1 lower, 0 higher, 1 undecided",
     )
 
 
@@ -176,8 +176,8 @@ def test_grade_a_and_b_are_never_added_up(paper: Paper) -> None:
     whole = answer(data(paper, [judged(BLACK, "reproduced", "A"), judged(CLEAN, "lower", "B")]))
     assert whole.sentence == (
         "2 of the 5 numbers that 1 paper measured could be judged, at grade A (the paper’s own experiment): 1 "
-        "reproduced, 0 lower, 0 higher and 0 undecided; at grade B (another training, strength of the "
-        "attack or released network): 0 reproduced, 1 lower, 0 higher and 0 undecided. Of these, 2 from this run."
+        "reproduced, 0 lower, 0 higher, 0 undecided; at grade B (another training, strength of the "
+        "attack or released network): 0 reproduced, 1 lower, 0 higher, 0 undecided. Of these, 2 from this run."
     )
 
 

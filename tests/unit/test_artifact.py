@@ -84,7 +84,7 @@ def test_a_newer_reference_run_renews_it(
     renewed = artifact.filled(TEXT, papers, [newer, *others], 7)
     assert renewed != TEXT
     assert "`total` is 7" in renewed
-    assert "0 reproduced, 0 lower, 13 higher and 3 undecided" in renewed
+    assert "0 reproduced, 0 lower, 13 higher, 3 undecided" in renewed
 
 
 def test_a_part_that_nobody_makes_is_refused() -> None:

@@ -24,6 +24,7 @@ from reproof.settings.table_words import NO_ATTACK, WORST_CASE
 
 OTHER_EXPERIMENT = "not the paper’s own experiment"
 NOT_MEASURED = "not measured"
+DIRECT = "its defense, attacked directly"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class PaperAnswer:
     thesis: str
     short: str
     """The verdict in a few words: how `counted` fell."""
+    of: str
+    """Which numbers those are, in words; empty where none was judged."""
     verdict: tuple[str, ...]
     """The verdict in sentences, the weightiest first."""
     tally: Tally
@@ -157,12 +160,14 @@ def _of_paper(paper: Paper, data: ReportData, best: BestEvidence) -> PaperAnswer
     chosen = {claim.claim_id for claim in (direct if _judged(_tally(direct, best)) else own)}
     claims = {claim.claim_id: claim for claim in own}
     headlines = tuple(_headline(claims[key], data, best) for key in paper.headlines)
+    short, of = _short(tally, _tally(direct, best))
     return PaperAnswer(
         key=paper.key,
         name=paper.short_name,
         title=paper.title,
         thesis=paper.thesis,
-        short=_short(tally, _tally(direct, best)),
+        short=short,
+        of=of,
         verdict=tuple(_verdict(tally, direct, best)),
         tally=tally,
         headlines=headlines,
@@ -200,15 +205,14 @@ def _from(papers: Sequence[PaperAnswer]) -> str:
     return f" Of these, {wording.listed(told)}{'' if runs[THIS_RUN] else f'; none from {THIS_RUN}'}."
 
 
-def _short(tally: Tally, direct: Tally) -> str:
-    """Return the verdict in a few words: that on the paper's own defense, attacked directly, where there is one."""
+def _short(tally: Tally, direct: Tally) -> tuple[str, str]:
+    """Return the verdict in a few words and which numbers they count: the paper's own defense, where there is one."""
     own = _judged(direct) > 0
     chosen = direct if own else tally
     if not _judged(chosen):
-        return f"not judged: {OTHER_EXPERIMENT} (grade C)" if tally.other else NOT_MEASURED
+        return (f"not judged: {OTHER_EXPERIMENT} (grade C)" if tally.other else NOT_MEASURED), ""
     grade = "A" if chosen.total("A") else "B"
-    what = "its defense, attacked directly" if own else "its numbers"
-    return f"{what}: {_fell(chosen, grade)} (grade {grade})"
+    return f"grade {grade}: {_fell(chosen, grade)}", DIRECT if own else "its numbers"
 
 
 def _verdict(tally: Tally, direct: Sequence[Claim], best: BestEvidence) -> Iterator[str]:
@@ -264,8 +268,8 @@ def _by_grade(tally: Tally, *, brief: bool = False) -> str:
 
 
 def _fell(tally: Tally, grade: str) -> str:
-    """Return `3 reproduced, 2 lower, 0 higher and 1 undecided`: every word, so that nobody has to guess at one."""
-    return wording.listed(f"{_of_word(tally, grade, word)} {word}" for word in JUDGED)
+    """Return `3 reproduced, 2 lower, 0 higher, 1 undecided`: every word, so that nobody has to guess at one."""
+    return ", ".join(f"{_of_word(tally, grade, word)} {word}" for word in JUDGED)
 
 
 def _grade(tally: Tally, grade: str) -> str:

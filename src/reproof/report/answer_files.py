@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reproof import wording
-from reproof.report.answer import Answer, Headline, PaperAnswer
+from reproof.report.answer import DIRECT, Answer, Headline, PaperAnswer
 from reproof.report.evidence import THIS_RUN
 
+WIDTH = 80
 FEW = 3
 """So many models are told one by one in a terminal: a study of somebody's own is about them."""
 
@@ -41,6 +43,7 @@ def _paper(paper: PaperAnswer) -> dict[str, Any]:
         "title": paper.title,
         "claims": paper.thesis,
         "short": paper.short,
+        "of": paper.of,
         "verdict": list(paper.verdict),
         "own_numbers": {
             "A": dict(tally.same),
@@ -131,17 +134,27 @@ def _plain(text: str) -> str:
 
 
 def in_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each model of a run of few, where the evidence is from, then a line a paper.
+    """Yield a paragraph for each model of a run of few, one of where the evidence is from, then one a paper.
 
-    told: what `as_json` wrote.
+    No line is wider than WIDTH. told: what `as_json` wrote.
     """
     for one in told["models"].values() if len(told["models"]) <= FEW else ():
         left = ", ".join(f"{wording.measure(share)} % ({budget})" for budget, share in one["left"].items())
         clean = f"{one['title']}: {wording.measure(one['clean'])} % of clean images right"
-        yield f"{clean}; left under all attacks together: {left}" if left else clean
+        yield from _wrapped(f"{clean}; left under all attacks together: {left}" if left else clean, 2)
     judged = told["judged_by"]
     own = judged.get(THIS_RUN, 0)
-    yield f"{sum(judged.values()):,} of the papers' own numbers were judged, {own or 'none'} of them by {THIS_RUN}:"
+    yield from _wrapped(
+        f"{sum(judged.values()):,} of the papers' own numbers were judged, {own or 'none'} of them by {THIS_RUN}",
+        0,
+    )
+    if any(paper["of"] == DIRECT for paper in told["papers"]):
+        yield "Where nothing else is said, of the paper's own defense, attacked directly:"
     width = max((len(paper["name"]) for paper in told["papers"]), default=0)
     for paper in told["papers"]:
-        yield f"{paper['name']:<{width}}  {paper['short']}"
+        of = f"{paper['of']}, " if paper["of"] not in ("", DIRECT) else ""
+        yield from _wrapped(f"{paper['name']:<{width}}  {of}{paper['short']}", width + 2)
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=" " * indent)
