@@ -183,7 +183,7 @@ def show_answer(plan: Plan) -> str:
     told = artifacts.read_json(Path(job.outputs["answer"]))
     try:
         lines = [*answer_files.in_lines(told)]
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise ArtifactError(
             f"{job.outputs['answer']} holds no answer, or one of another version: {job.rerun} makes it anew"
         ) from None
