@@ -18,6 +18,7 @@ from reproof.study import layers, plug_in, reader, schema
 from reproof.study.messages import real_path, sentence
 from reproof.study.model import Choice
 from reproof.study.plug_in import defense_settings
+from tests.ours import needs
 
 ROOT = Path(__file__).parents[3]
 ATTACKS = ", ".join(registry.names("attacks"))
@@ -207,6 +208,7 @@ def test_settings_without_a_file_have_a_schema_too() -> None:
     assert set(made["Typed"].model_json_schema()["properties"]) == {"width"}
 
 
+@needs("attacks/apgd")
 def test_settings_are_described_when_another_plug_in_has_taken_their_modules_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
