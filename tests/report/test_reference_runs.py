@@ -335,8 +335,10 @@ def test_what_all_claims_of_a_model_differ_in_is_said_once(data: ReportData) -> 
 
 
 @needs("sections/paper_tables")
-def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData) -> None:
+def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData, html: str) -> None:
     """Claim 9 has grade A in the reference run and C in this one; claim 6 grade A here, and B there."""
+    whose = '<span class="reason">this run</span>'
+    assert whose not in unfolded(html), "without a reference run all numbers are this run's"
     html = render(with_runs(data, large()))
     cards, text = unpacked(html, "cards"), unfolded(html)
     for number, first, value, beside in (
@@ -350,6 +352,7 @@ def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData) -> N
         cell = text.split(f'id="cell-made_up.{number}"')[1].split("</td>")[0]
         assert f'<span class="value">{value}</span>' in cell
         assert beside in cell.split("</a>", 1)[1]
+        assert whose in cell
         brief = html.split(f'id="cell-made_up.{number}"')[1].split("<td")[0]
         assert value in brief.split(";")[0]
 
