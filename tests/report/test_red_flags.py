@@ -181,7 +181,7 @@ def test_an_attack_that_moves_nothing_at_one_parameter_alone_is_told_apart(study
         ("ours", ""),
     }
     page = render(data)
-    assert "White-box C&amp;W at c = 0.1 (1 model)" in page
+    assert "White-box C&amp;W at c\xa0=\xa00.1 (1 model)" in page
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:
