@@ -12,6 +12,9 @@ python := .venv/bin/python
 caches := .mypy_cache .ruff_cache .pytest_cache .hypothesis
 everything = .venv .snakemake wheels $(filter-out %/README.md,$(wildcard results/* report/*))
 
+# Container images often set it; then every job, and every process of a test, compiles all its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help report test test-quick test-release check lock vendor licences install install-dev clean distclean
 

@@ -419,6 +419,12 @@ def test_install_is_believed_only_when_finished_and_of_this_lock(copy: Path, tmp
     assert stamp.read_text() == lock.read_text()
 
 
+def test_what_make_runs_keeps_its_bytecode(copy: Path) -> None:
+    told = run(copy, "make", "--eval", "told:; @env", "told", PYTHONDONTWRITEBYTECODE="1", KEPT="1")
+    assert "KEPT=1" in told.stdout.splitlines()
+    assert "PYTHONDONTWRITEBYTECODE" not in told.stdout
+
+
 # One direction
 
 

@@ -168,8 +168,13 @@ def normal(value: Any) -> Value:
     """Return a setting's value such that equal ones are equal: `1/7` and its float, a list and a tuple."""
     if isinstance(value, list | tuple):
         return tuple(normal(one) for one in value)
-    if value is None or isinstance(value, bool):
-        return value
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return _number_or_text(value)
+    return value if value is None or isinstance(value, bool) else str(value)
+
+
+@functools.lru_cache(4096)
+def _number_or_text(value: str | float) -> float | str:
     try:
         return float(f"{float(parse_number(value)):.9g}")
     except ValueError:

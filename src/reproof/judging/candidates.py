@@ -59,6 +59,8 @@ class Candidates:
             for claim in paper.claims:
                 self._members[self._groups[claim.claim_id]].append(claim)
         self._chosen: dict[Group, str | None] = {}
+        self._of_models: dict[tuple[str, str], tuple[Difference, ...]] = {}
+        self._of_sources: dict[tuple[str, str, str], tuple[Difference, ...]] = {}
 
     def all(self, claim: Claim) -> list[Candidate]:
         """Return what answers a claim, on whatever model, nearest first."""
@@ -95,11 +97,25 @@ class Candidates:
         stated = self.protocols.of(claim)
         return Candidate(
             row,
-            tuple(experiment.of_model(claim, self._facts_of(row), stated)),
-            tuple(experiment.of_source(claim, row, self._facts.models, self.protocols)),
+            self._of_model(claim, self._facts_of(row)),
+            self._of_source(claim, row),
             tuple(experiment.of_attack(claim, row, self._facts, stated)),
             tuple(experiment.of_size(claim, row, stated)),
         )
+
+    def _of_model(self, claim: Claim, model: ModelFacts) -> tuple[Difference, ...]:
+        """Return how a model differs from a claim's: asked for each row that it answers with."""
+        key = claim.claim_id, model.model
+        if key not in self._of_models:
+            self._of_models[key] = tuple(experiment.of_model(claim, model, self.protocols.of(claim)))
+        return self._of_models[key]
+
+    def _of_source(self, claim: Claim, row: SummaryRow) -> tuple[Difference, ...]:
+        key = claim.claim_id, row.model, row.source
+        if key not in self._of_sources:
+            found = experiment.of_source(claim, row, self._facts.models, self.protocols)
+            self._of_sources[key] = tuple(found)
+        return self._of_sources[key]
 
     def _choose(self, claims: Sequence[Claim]) -> str | None:
         """Return the nearest model of a group; of those of one grade, the one that answers most of its claims.
@@ -107,7 +123,6 @@ class Candidates:
         A copy of another model from other first weights is left out, where that one answers too.
         """
         first = claims[0]
-        stated = self.protocols.of(first)
         answering = {row.model: row for claim in claims for row in self._rows(claim)}
         answered = Counter(name for claim in claims for name in {row.model for row in self._rows(claim)})
         models = {name: self._facts_of(row) for name, row in answering.items()}
@@ -117,7 +132,7 @@ class Candidates:
             for name, model in models.items()
             if not model.stands_for and not any(map(model.is_copy_of, models.values()))
         ]
-        differing = {name: experiment.of_model(first, models[name], stated) for name in named or free}
+        differing = {name: self._of_model(first, models[name]) for name in named or free}
         if not differing:
             return None
         ranks = {name: _rank(found) for name, found in differing.items()}

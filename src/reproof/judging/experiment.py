@@ -43,6 +43,7 @@ class Protocols:
             for paper in self._papers.values()
             for claim in sorted(paper.claims, key=lambda one: one.copied, reverse=True)
         }
+        self._stated: dict[Claim, Mapping[str, Stated]] = {}
 
     def origin(self, claim: Claim) -> str:
         """Return the paper that measured a claim, itself or through copies of copies; "" where it is none of ours."""
@@ -54,15 +55,20 @@ class Protocols:
         first = self._printed.get((source, _quantity(claim)))
         return source if first is None else self.origin(first)
 
-    def of(self, claim: Claim) -> dict[str, Stated]:
+    def of(self, claim: Claim) -> Mapping[str, Stated]:
         """Return what is stated of a claim's experiment, by setting."""
+        if claim not in self._stated:
+            self._stated[claim] = self._read(claim)
+        return self._stated[claim]
+
+    def _read(self, claim: Claim) -> Mapping[str, Stated]:
         origin = self.origin(claim)
         if claim.copied and origin:
             return self._papers[origin].protocol_of(replace(claim, evidence="measured", table=""))
         paper = self._papers.get(claim.paper)
         return {} if paper is None else paper.protocol_of(claim)
 
-    def of_source(self, claim: Claim, source: ModelFacts) -> dict[str, Stated]:
+    def of_source(self, claim: Claim, source: ModelFacts) -> Mapping[str, Stated]:
         """Return what is stated of the network that a claim's images were made on."""
         return self.of(
             replace(
@@ -172,9 +178,9 @@ def _share_of_epochs(name: str, value: Any, epochs: float | None) -> Any:
 
     A learning rate's (`training.warmup_epochs`) is always a number of epochs.
     """
-    length = normal(value)
-    of_method = name.startswith(("defense.", "training.adversarial.")) and name.endswith("warmup_epochs")
-    if of_method and isinstance(length, float):
+    of_method = name.endswith("warmup_epochs") and name.startswith(("defense.", "training.adversarial."))
+    length = normal(value) if of_method else None
+    if isinstance(length, float):
         return length if length < 1 or not epochs else length / epochs
     return value
 

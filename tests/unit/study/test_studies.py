@@ -277,13 +277,14 @@ def measurements(plan: Plan) -> list[dict[str, Any]]:
     """Return what the study's tables would hold, with an accuracy of 0.5 everywhere."""
     rows = []
     met = {(job.slice["model"], job.slice["threat"]) for job in plan.outcomes()}
+    keys = {name: model.defense_key for name, model in plan.study.models.items()}
     for job in plan.outcomes():
         facts = job.slice
         model, threat = plan.study.models[facts["model"]], plan.study.threats[facts["threat"]]
         plain = [
             name
             for name, other in plan.study.models.items()
-            if other.members == model.members and model.defense_key == f"{other.defense_key}{BOOSTED}"
+            if other.members == model.members and keys[facts["model"]] == f"{keys[name]}{BOOSTED}"
         ]
         suite = plan.study.suites[threat.suite]
         attacks = plan.study.suite_attacks[threat.suite]

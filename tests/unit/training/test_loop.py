@@ -350,34 +350,31 @@ def make_defense(name: str) -> Defense[Any]:
     return found(settings(**{key: value for key, value in short.items() if key in settings.model_fields}))
 
 
+RESUMED: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "adam": {"optimizer": "adam", "learning_rate": 0.002, "schedule": "cosine"},
+    "everything": {
+        "channels_last": True,
+        "augmentation": "crop_flip",
+        "warmup_epochs": 1.5,
+        "nesterov": True,
+        "gradient_clip": 1.0,
+        "adversarial": {"attack": "pgd", "epsilon": [0.0, 0.2], "steps": 2, "augment": True},
+    },
+    "warmup": {"adversarial": {"attack": "fgsm", "epsilon": 0.2, "augment": True, "warmup_epochs": 2}},
+}
+"""Trainings that are stopped; every defense meets the first and the fullest, the loop alone all of them."""
+
+
 class TestCheckpoint:
-    @pytest.mark.parametrize("defense", ["plain", *registry.names("defenses")])
     @pytest.mark.parametrize(
-        "changes",
-        [
-            pytest.param({}, id="sgd"),
-            pytest.param({"optimizer": "adam", "learning_rate": 0.002, "schedule": "cosine"}, id="adam"),
-            pytest.param(
-                {
-                    "channels_last": True,
-                    "augmentation": "crop_flip",
-                    "warmup_epochs": 1.5,
-                    "nesterov": True,
-                    "gradient_clip": 1.0,
-                    "adversarial": {"attack": "pgd", "epsilon": [0.0, 0.2], "steps": 2, "augment": True},
-                },
-                id="everything",
-            ),
-            pytest.param(
-                {"adversarial": {"attack": "fgsm", "epsilon": 0.2, "augment": True, "warmup_epochs": 2}},
-                id="warmup",
-            ),
-        ],
+        ("defense", "kind"),
+        [("plain", kind) for kind in RESUMED]
+        + [(name, kind) for name in registry.names("defenses") for kind in ("sgd", "everything")],
     )
-    def test_resumes_to_identical_weights_and_history(
-        self, tmp_path: Path, defense: str, changes: dict[str, Any]
-    ) -> None:
-        chosen = settings(checkpoint_seconds=0, learning_rate=0.01, gradient_clip=5.0).model_dump() | changes
+    def test_resumes_to_identical_weights_and_history(self, tmp_path: Path, defense: str, kind: str) -> None:
+        short = settings(checkpoint_seconds=0, learning_rate=0.01, gradient_clip=5.0)
+        chosen = short.model_dump() | RESUMED[kind]
         training = TrainingSettings.model_validate(chosen)
         expected, history = run(make_defense(defense), training, batch_norm=True)
         checkpoint = tmp_path / "checkpoint.safetensors"
