@@ -154,6 +154,7 @@ def test_an_attack_that_moves_nothing_at_one_parameter_alone_is_told_apart(study
     raised = [
         flag("plain", "unmoved_images", "Nothing moves.", "white_box carlini_wagner c=0.1"),
         flag("ours", "unmoved_images", "Nothing moves.", "white_box carlini_wagner c=0.1"),
+        flag("other", "unmoved_images", "Nothing is named.", ""),
     ]
     ran = [
         {

@@ -165,7 +165,7 @@ def _idle(row: Any, summary: pd.DataFrame) -> dict[Attack, list[str]]:
     if row.gate != UNMOVED:
         return {}
     found: dict[Attack, list[str]] = {}
-    for measured in row.rows.split("; "):
+    for measured in filter(None, row.rows.split("; ")):
         found.setdefault(_attack_of(measured), []).append(" ".join(measured.split()[2:]))
     own = summary[(summary["model"] == row.model) & summary["source"].isin(["", row.model])]
     return {
