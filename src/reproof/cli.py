@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 import re
 import shlex
@@ -175,7 +176,10 @@ def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
 
 
 def show_answer(plan: Plan) -> str:
-    """Return a finished study's answer: a line a paper, then where the page and the rest of the answer lie."""
+    """Return a finished study's answer: a line a paper, then where the page and the rest of the answer lie.
+
+    Last, where the study, its code or a file has changed since, that this is so.
+    """
     from reproof.report import answer_files
 
     job = plan.report()
@@ -183,7 +187,7 @@ def show_answer(plan: Plan) -> str:
     told = artifacts.read_json(Path(job.outputs["answer"]))
     try:
         lines = [*answer_files.in_lines(told)]
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise ArtifactError(
             f"{job.outputs['answer']} holds no answer, or one of another version: {job.rerun} makes it anew"
         ) from None
@@ -191,7 +195,11 @@ def show_answer(plan: Plan) -> str:
         f"The page: {page} ({wording.memory(page.stat().st_size)})",
         f"The answer alone: {job.outputs['answer_text']}",
     )
-    return "\n".join([*lines, *where])
+    old = [
+        f"The study, its code or a file has changed since ({record}): {job.rerun} makes the answer anew"
+        for record in itertools.islice(freshness.outdated(plan), 1)
+    ]
+    return "\n".join([*lines, *where, *old])
 
 
 def verify(plan: Plan) -> int:

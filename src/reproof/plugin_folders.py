@@ -35,7 +35,7 @@ def use(folders: Sequence[str]) -> None:
     StudyError where there is no such folder, it holds none of PACKAGES, or a plug-in has the name of another one.
     """
     global _used
-    chosen = tuple(Path(folder).resolve() for folder in folders)
+    chosen = tuple(_resolved(folder) for folder in folders)
     if chosen != _used:
         for place in chosen:
             _require(place)
@@ -75,6 +75,13 @@ def file_of(name: str) -> Path | None:
 
 def _inside(package: str) -> Path:
     return _PLACE.joinpath(*package.split(".")[1:])
+
+
+def _resolved(folder: str) -> Path:
+    try:
+        return Path(folder).resolve()
+    except (ValueError, RuntimeError) as error:  # a NUL in its name; links that lead to each other
+        raise StudyError(f"plugins: {folder!r} is no folder: {error}") from error
 
 
 def _require(place: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import os
 import pkgutil
 import sys
 import types
@@ -95,8 +96,9 @@ def is_broken(family: Family, name: str) -> bool:
 def _file(family: Family, name: str) -> Path | None:
     if name.isidentifier() and not name.startswith("_"):
         for folder in folders(family):
-            if (folder / f"{name}.py").is_file():
-                return folder / f"{name}.py"
+            file = folder / f"{name}.py"
+            if os.path.isfile(file):  # noqa: PTH113  # Path's raises OSError for a name that is too long
+                return file
     return None
 
 

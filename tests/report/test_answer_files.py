@@ -158,8 +158,34 @@ def test_the_answer_ends_with_the_page_and_its_size(
     ]
 
 
+def test_an_answer_that_is_older_than_the_study_says_so(
+    finished: Path, capsys: pytest.CaptureFixture[str], found: Answer
+) -> None:
+    record = finished / "results/digits/tables/record.json"
+    record.parent.mkdir()
+    record.write_text('{"rule": "tabulate", "name": "digits", "digest": "of other code"}')
+    assert cli.main(["answer"]) == 0
+    *_, answer_alone, last = capsys.readouterr().out.splitlines()
+    assert answer_alone.startswith("The answer alone")
+    assert "has changed since (results/digits/tables/record.json): snakemake" in last
+
+
+def test_a_long_name_leaves_room_for_its_verdict(found: Answer) -> None:
+    told = json.loads(answer_files.as_json(found))
+    verdict = {"of": answer.DIRECT, "short": "grade B: 0 reproduced, 1 lower, 0 higher, 0 undecided"}
+    told["papers"] = [{"name": "A" * 200, **verdict}, {"name": "One 2001", **verdict}]
+    _, _, *lines = answer_files.in_lines(told)
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) <= 10
+
+
 @pytest.mark.parametrize(
-    "text", ['{"papers": [{"name": "Old", "short": "x"}], "models": {}, "judged_by": {}}', "[]"]
+    "text",
+    [
+        '{"papers": [{"name": "Old", "short": "x"}], "models": {}, "judged_by": {}}',
+        '{"papers": [], "models": {"a": {"title": "A", "clean": "0.9", "left": {}}}, "judged_by": {}}',
+        "[]",
+    ],
 )
 def test_an_answer_of_another_version_says_how_it_is_made_anew(
     finished: Path, capsys: pytest.CaptureFixture[str], text: str

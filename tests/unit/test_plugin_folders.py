@@ -91,6 +91,7 @@ def test_another_folder_s_plug_in_of_the_same_name_takes_its_place(folder: Path,
     ("make", "words"),
     [
         (lambda path: None, "is no folder"),
+        (lambda path: path.symlink_to(path), "is no folder"),
         (lambda path: path.mkdir(), "holds none of the folders architectures, attacks"),
         (
             lambda path: ((path / "attacks").mkdir(parents=True), (path / "attacks/fgsm.py").touch()),
@@ -102,6 +103,8 @@ def test_a_folder_that_cannot_be_used_is_named(make: Any, words: str, tmp_path: 
     make(tmp_path / "mine")
     with pytest.raises(StudyError, match=words):
         parse(tmp_path / "mine")
+    with pytest.raises(StudyError, match="is no folder"):
+        parse(tmp_path / "a\0b")
     with pytest.raises(StudyError, match="is no folder"):
         parse(tmp_path / ("mine" * 2000))
     plugin_folders.use(())

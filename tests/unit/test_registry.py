@@ -53,6 +53,11 @@ def test_a_file_more_or_less_is_all_that_it_takes(tmp_path: Path, monkeypatch: p
     assert registry.attack("hill_climb") is None
 
 
+def test_a_name_that_is_too_long_for_a_file_is_no_plug_in_s() -> None:
+    with pytest.raises(StudyError, match=r"no attack is called 'a{300}'"):
+        registry.settings_class("attacks", "a" * 300)
+
+
 @needs("papers/mirzaeian_dkd")
 def test_terms_of_papers_are_read_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert registry.terms("attacks")["jsma"] == "JSMA"

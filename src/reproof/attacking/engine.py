@@ -283,7 +283,8 @@ class AttackEngine:
         (claimed,) = (clean_predictions != labels).nonzero(as_tuple=True)
         if not len(claimed):
             return claimed, claimed
-        found = classes(self.classifier, images[claimed], self.batch_size, self.device)
+        with _seeded(f"{self.seed}/clean", self.device):
+            found = classes(self.classifier, images[claimed], self.batch_size, self.device)
         wrong = found != labels[claimed]
         return claimed[wrong], found[wrong]
 
@@ -329,7 +330,8 @@ class AttackEngine:
         if task.minimal and task.norm is not None and point.epsilon is not None:
             near = threat_model.within(batch.images, found, task.norm, point.epsilon)
             found = torch.where(near[:, None, None, None], found, batch.images)
-        found, predicted = judge(batch, found, task.norm, where)
+        with _seeded(f"{key}/{first}/judged", self.device):
+            found, predicted = judge(batch, found, task.norm, where)
         found, predicted = result.refused_at_least(point, positions, found, predicted, batch.labels)
         result.keep(point, positions, found, predicted)
         result.note(point, batch.taken, positions[(predicted != batch.labels).cpu()].tolist())
@@ -356,7 +358,7 @@ def _build(kind: str, settings: AttackSettings, point: Point) -> Attack:
 
 @contextmanager
 def _seeded(key: str, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators for attacks that draw from them; afterwards they are as they were."""
+    """Seed torch's global generators for attacks and networks that draw from them; then they are as they were."""
     number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=7).digest())
     cuda = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if cuda else []):

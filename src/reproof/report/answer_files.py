@@ -150,7 +150,7 @@ def in_lines(told: Mapping[str, Any]) -> Iterator[str]:
     )
     if any(paper["of"] == DIRECT for paper in told["papers"]):
         yield "Where nothing else is said, of the paper's own defense, attacked directly:"
-    width = max((len(paper["name"]) for paper in told["papers"]), default=0)
+    width = min(max((len(paper["name"]) for paper in told["papers"]), default=0), WIDTH // 2)
     for paper in told["papers"]:
         of = f"{paper['of']}, " if paper["of"] not in ("", DIRECT) else ""
         yield from _wrapped(f"{paper['name']:<{width}}  {of}{paper['short']}", width + 2)

@@ -313,6 +313,30 @@ def test_attacks_that_draw_globally_are_seeded_and_disturb_nothing(plug, net, im
     assert torch.equal(every[4:8], first[4:8]), "who is skipped in other batches changes nothing"
 
 
+class Shaky(nn.Module):
+    """A network whose answers hang on what it draws from torch's global generator."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, images):
+        logits = self.net(images)
+        return logits + 10 * torch.rand_like(logits)
+
+
+def test_networks_that_draw_are_skipped_and_judged_by_the_seed_alone(plug, net, images, labels):
+    plug(GlobalNoise())
+    found = []
+    for state, seed in ((5, 0), (6, 0), (6, 1)):
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        result = craft(Shaky(net), images, labels, "toy", BUDGET, clean=(labels + 1) % 4, seed=seed)
+        assert torch.equal(torch.get_rng_state(), before)
+        found.append((result.attacked, result.predictions["epsilon=0.1"].tolist()))
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize("kind", here("attacks", "fgsm", "bim", "mim"))
 def test_batch_size_and_memory_format_do_not_change_deterministic_attacks(net, images, labels, kind):
     first = craft(net, images, labels, kind)

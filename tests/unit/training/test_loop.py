@@ -246,8 +246,13 @@ class TestLearning:
         for name, value in one.state_dict().items():
             torch.testing.assert_close(other.state_dict()[name], value, rtol=1e-3, atol=1e-5)
 
-    def test_bfloat16_learns_and_keeps_float32_weights(self) -> None:
+    def test_bfloat16_learns_and_keeps_float32_weights(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        slow = {"architecture": "x86_64", "amx_bf16": False}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: slow)
         trainee, history = run(PlainDefense(), settings(epochs=8, precision="bfloat16"))
+        assert capsys.readouterr().err.count("float32 would be faster") == 1
         assert history[-1]["train_accuracy"] > 0.95
         assert {value.dtype for value in trainee.parameters()} == {torch.float32}
 
