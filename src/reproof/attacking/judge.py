@@ -76,7 +76,8 @@ def frozen(classifier: nn.Module, channels_last: bool) -> Iterator[None]:
     """Put the classifier in evaluation mode without parameter gradients; afterwards all is as it was."""
     modes = [(module, module.training) for module in classifier.modules()]
     kept = [(p, p.requires_grad, p.grad, p.data) for p in classifier.parameters()]
-    classifier.eval()
+    if any(training for _, training in modes):
+        classifier.eval()
     for parameter, _, _, data in kept:
         parameter.requires_grad_(False)
         if channels_last and data.ndim == 4:
@@ -87,7 +88,8 @@ def frozen(classifier: nn.Module, channels_last: bool) -> Iterator[None]:
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:  # setting it costs a module's own `__setattr__`
+                module.training = training
         for parameter, requires_grad, gradient, data in kept:
             parameter.data = data
             parameter.requires_grad_(requires_grad)

@@ -223,6 +223,23 @@ def test_a_nan_does_not_freeze_momentum_for_good() -> None:
     assert (tally.taken, tally.broken) == (3, 3)
 
 
+@pytest.mark.parametrize(
+    ("values", "mended", "broken"),
+    [
+        ([[3e38, 3e38], [-1.0, 2.0]], [[3e38, 3e38], [-1.0, 2.0]], 0),  # their sum overflows
+        ([[float("inf"), -float("inf")], [-1.0, 2.0]], [[1.0, -1.0], [-1.0, 2.0]], 1),
+        ([[0.0, 1.0], [2.0, float("nan")]], [[0.0, 1.0], [2.0, 0.0]], 1),
+    ],
+)
+def test_only_gradients_that_are_no_numbers_count_as_broken(
+    values: list[list[float]], mended: list[list[float]], broken: int
+) -> None:
+    with counting() as tally:
+        found = usable(torch.tensor(values).view(2, 1, 1, 2)).view(2, 2)
+    assert torch.equal(found, torch.tensor(mended))
+    assert (tally.taken, tally.broken) == (2, broken)
+
+
 @pytest.mark.parametrize(("value", "words"), [("nan", "NaN"), ("inf", "an infinite logit")])
 def test_answers_that_are_no_numbers_are_refused_with_their_image(value: str, words: str) -> None:
     class Odd(Classifier):

@@ -418,6 +418,15 @@ def test_progress_counts_to_the_end(net, images, labels):
     assert all(value > 0 for value in result.seconds.values())
 
 
+def test_parts_in_training_are_in_evaluation_mode_for_the_time(net):
+    net.eval()
+    net.body[2].train()
+    with judge.frozen(net, channels_last=False):
+        assert not any(module.training for module in net.modules())
+        net.body[0].train()
+    assert [module for module in net.modules() if module.training] == [net.body[2]]
+
+
 def test_predict_is_the_deployed_classifier_and_refuses_nan(net, images):
     net.train()
     logits = judge.predict(net, images, 4, "cpu")

@@ -1,0 +1,1 @@
+"""Each attack by each library, called as its documentation shows it; one file a library."""
