@@ -18,7 +18,7 @@ from reproof import reference
 from reproof.claims.independent import read_independent
 from reproof.claims.paper import papers
 from reproof.provenance import ROOT
-from reproof.report import ReportData, pictures, render
+from reproof.report import ReportData, answer, pictures, render
 from reproof.report.page import kept
 from reproof.report.pictures import Dot
 from reproof.report.sections.answer import build
@@ -82,6 +82,23 @@ def test_a_dot_says_what_it_is_and_leads_to_its_cell_where_there_is_one() -> Non
     assert link.get(f"{LINK}href") == f"#cell-{claim().claim_id}"
     assert [one.text for one in link.iter(f"{SVG}title")] == ["<lower>"]
     assert not list(drawn(dot("lower"), linked=False).iter(f"{SVG}a"))
+
+
+@needs("sections/paper_tables")
+def test_the_tables_tell_their_counts_apart_from_the_answers(tree: made_up_study.Tree) -> None:
+    """What this run measured on another data set is no evidence to the answer, and stands in the tables."""
+    from reproof.report.sections import paper_tables
+
+    data = made_up_study.report_data(tree)
+    shared = Shared(data)
+    views = {view["key"]: view for view in paper_tables.build(shared)["papers"]}
+    moved = 0
+    for paper in answer.answer(data).papers:
+        view = views[paper.key]
+        moved += view["moved"]
+        assert paper.tally.unmeasured == view["moved"] + view["tally"].unmeasured
+        assert paper.tally.other == view["tally"].other - view["moved"]
+    assert moved, "the test needs a claim that was measured on another data set"
 
 
 @needs("sections/paper_tables")

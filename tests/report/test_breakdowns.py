@@ -19,6 +19,7 @@ from reproof.claims.claim import Claim
 from reproof.claims.paper import PaperTable
 from reproof.report import ReportData
 from reproof.report.budgets import ShownBudgets
+from reproof.report.cards import Card
 from reproof.report.contents import empty
 from reproof.report.paper_tables import ShownTable
 from reproof.report.sections.breakdowns import CLASSES_SHOWN, IMAGES_LISTED, Breakdown, Breakdowns
@@ -312,6 +313,13 @@ ALL = "all settings"
 
 
 def table_of(data: ReportData, *claims: Claim, strongest: bool = False) -> ShownTable:
+    """Return these claims' table, as `table_and_cards` makes it."""
+    return table_and_cards(data, *claims, strongest=strongest)[0]
+
+
+def table_and_cards(
+    data: ReportData, *claims: Claim, strongest: bool = False
+) -> tuple[ShownTable, dict[str, Card]]:
     """Return these claims' table, with the verdicts of a study that measured each that names a model in its note.
 
     strongest: say what is left in the claim's own setting too, beside what is left in all.
@@ -342,8 +350,9 @@ def table_of(data: ReportData, *claims: Claim, strongest: bool = False) -> Shown
         }
     )
     data = dataclasses.replace(data, verdicts=frame("verdicts", verdicts), papers=[paper])
-    (table,) = Shared(data).paper_tables.tables(paper)
-    return table
+    shared = Shared(data)
+    (table,) = shared.paper_tables.tables(paper)
+    return table, shared.cards.cards
 
 
 def cell(row: str, column: str, model: str = "", epsilon: str = "0.3", **facts: Any) -> Claim:
@@ -382,6 +391,15 @@ def test_a_network_along_a_row_has_its_strongest_in_the_last_column(data: Report
     ]
     assert group.below == []
     assert group.strongest[1][0].number.card == "card-hostile-all-worst_case-norm-linf-epsilon-0.3"
+
+
+def test_a_claims_card_says_of_how_many_images_the_strongest_is_right(data: ReportData) -> None:
+    about = cell("Ours", "PGD", "hostile")
+    _, cards = table_and_cards(data, about)
+    own, *_ = cards[f"card-claim-{about.claim_id}"].runs
+    (hostile,) = [model for model in MODELS if model.name == "hostile"]
+    counted = f", {least(hostile, 0.3)} of {IMAGES} images: what is left under all"
+    assert counted in dict(own.facts)["strongest, all settings"]
 
 
 def test_networks_side_by_side_have_theirs_in_the_last_row_of_their_group(data: ReportData) -> None:

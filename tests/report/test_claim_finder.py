@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.browsers import until
 from tests.ours import needs
 
+from reproof.report.answer import answer
 from reproof.report.sections.claim_finder import COLUMNS, build
 from reproof.report.shared import Shared
 
@@ -34,6 +35,10 @@ def test_every_number_that_a_paper_prints_is_there_with_the_best_evidence(tree: 
     data = made_up_study.report_data(tree)
     found = claims(Shared(data))
     assert sorted(found) == sorted(c.claim_id for p in data.papers for c in p.claims if c.value is not None)
+    told = build(Shared(data))
+    judged = answer(data).papers
+    own_numbers = sum(paper.tally.measured + paper.tally.unmeasured for paper in judged)
+    assert 0 < told["copied"] == told["count"] - own_numbers, "what the answer does not count is copied"
     own = found["made_up.6"]
     assert (own["paper"], own["claimed"], own["measured"]) == (
         "Made up 2001",

@@ -260,8 +260,8 @@ def test_the_page_shows_them_after_the_run_with_a_warning_where_the_study_is_sma
     assert html.index('<section id="run">') < html.index('<section id="found">')
     section = html.split('<section id="found">')[1].split("</section>")[0]
     assert section.count("<article") == len(large.papers)
-    assert "A small study" not in section
-    assert "A small study" in render(data).split('<section id="found">')[1].split("</section>")[0]
+    assert "a small study" not in section
+    assert "a small study" in render(data).split('<section id="found">')[1].split("</section>")[0]
     # The numbers lead to cards that are on the page.
     links = re.findall(r'href="#(card-[^"]+)"', section)
     assert links

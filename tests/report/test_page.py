@@ -549,6 +549,16 @@ def test_fits_a_phone(open_page: Open, scheme: str) -> None:
     assert first is not None
     assert edge is not None
     assert abs(first["x"] - edge["x"]) <= 1
+    assert first["width"] <= edge["width"] / 4, "names leave the numbers most of the room"
+    # The contents fade out where more of them lies, and the last line can be scrolled out of the fade.
+    contents = page.locator("body > nav")
+    assert contents.evaluate("(e) => e.scrollHeight > e.clientHeight")
+    faded = contents.evaluate(
+        "(e) => { e.scrollTo(0, e.scrollHeight); const last = [...e.querySelectorAll('a')].at(-1);"
+        " return [getComputedStyle(e).maskImage, e.getBoundingClientRect().bottom - last.getBoundingClientRect().bottom]; }"
+    )
+    assert "gradient" in faded[0]
+    assert faded[1] >= 40
     page.locator("td.claim a.number").first.click()
     panel = page.locator("dialog[open]").bounding_box()
     assert panel is not None

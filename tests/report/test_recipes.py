@@ -40,7 +40,9 @@ def of_the_claim(folder: Path) -> tuple[ReportData, dict[str, dict[str, str]]]:
     """Return the data of a paper with one measured claim, and its recipes by heading."""
     paper = read_paper(folder, {}, protocol=PROTOCOL)
     (claim,) = paper.claims
-    row = test_evidence.judged(claim.claim_id, "lower", "B", setting="white_box", attack="pgd")
+    row = test_evidence.judged(
+        claim.claim_id, "lower", "B", setting="white_box", attack="pgd", parameters="epsilon=0.3"
+    )
     model = ModelFacts("ours", "mnist", "cnn6", settings=SETTINGS)
     facts = StudyFacts({"ours": model}, {"pgd": {"kind": "pgd", "epsilons": [0.3], "steps": 40}})
     record = {"command": "snakemake --force weights", "seconds": 61, "commit": "0" * 40, "dirty": False}
@@ -94,7 +96,21 @@ def test_red_flags_on_the_attack_of_a_number_stand_on_its_card(tmp_path: Path) -
         raised | {"rows": "white_box bim epsilon=0.3"},
     ]
     (claim,), (verdict,) = data.papers[0].claims, rows(data.verdicts)
-    for found, count in (([raised, *others], 1), (others, 0)):
+    unmoved = raised | {
+        "gate": "unmoved_images"
+    }  # at one parameter alone: at another the attack moves images
+    at = [
+        {
+            "model": "ours",
+            "source": "ours",
+            "setting": "white_box",
+            "attack": "pgd",
+            "parameters": "epsilon=1",
+        }
+    ]
+    data = dataclasses.replace(data, summary=frame("summary", at))
+    elsewhere = unmoved | {"rows": "white_box pgd epsilon=0.1"}
+    for found, count in (([raised, *others], 1), (others, 0), ([unmoved], 1), ([elsewhere], 0)):
         flagged = dataclasses.replace(data, flags=frame("red_flags", found))
         shown = [run for run in Recipes(flagged).of(claim, verdict, THIS_RUN) if "Red flags" in run.heading]
         assert len(shown) == count

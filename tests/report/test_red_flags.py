@@ -19,7 +19,7 @@ from reproof.diagnostics.sanity_check import CHECKS
 from reproof.reference import Reference
 from reproof.report import ReportData, render
 from reproof.report.contents import empty
-from reproof.report.hampered import hampered
+from reproof.report.hampered import hampered, of_meetings
 from reproof.report.sections.red_flags import flag_table
 from reproof.report.shared import Shared
 
@@ -146,6 +146,43 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
     page = render(dataclasses.replace(data, references=[]))
     assert re.search(r"White-box PGD</th><td[^>]*><b>2 of [3-9] models</b>", page)
     assert re.search(r"White-box FGSM</th><td[^>]*><b>1 of [2-9] models</b>", page)
+
+
+@needs("attacks/carlini_wagner")
+def test_an_attack_that_moves_nothing_at_one_parameter_alone_is_told_apart(study: ReportData) -> None:
+    """It is hampered there, and not at the others; one that moves nothing at any is hampered."""
+    raised = [
+        flag("plain", "unmoved_images", "Nothing moves.", "white_box carlini_wagner c=0.1"),
+        flag("ours", "unmoved_images", "Nothing moves.", "white_box carlini_wagner c=0.1"),
+        flag("other", "unmoved_images", "Nothing is named.", ""),
+    ]
+    ran = [
+        {
+            "model": model,
+            "setting": "white_box",
+            "attack": "carlini_wagner",
+            "parameters": f"c={c}",
+            "source": at,
+        }
+        for model, c, at in (
+            ("plain", 0.1, "plain"),
+            ("plain", 10, "plain"),
+            ("ours", 0.1, "ours"),
+            ("ours", 10, "a_member"),  # another attack: on a member, not on the model
+        )
+    ]
+    data = dataclasses.replace(study, flags=frame("red_flags", raised), summary=frame("summary", ran))
+    found = hampered(data)
+    assert found.idle == (("White-box C&W at c = 0.1", 1),)
+    assert [(one.title, [run.models for run in one.runs]) for one in found.attacks] == [
+        ("White-box C&W", [1])
+    ]
+    assert {(model, parameters) for _, model, _, _, parameters in of_meetings(data)} == {
+        ("plain", "c=0.1"),
+        ("ours", ""),
+    }
+    page = render(data)
+    assert "White-box C&amp;W at c\xa0=\xa00.1 (1 model)" in page
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:

@@ -48,8 +48,9 @@ def summary(
     } | told
 
 
-def record(path: str, name: str, rule: str = "evaluate") -> dict[str, str]:
-    return {"path": path, "name": name, "rule": rule, "command": f"snakemake --force {path}"}
+def record(path: str, name: str, rule: str = "evaluate", seed: int = 0) -> dict[str, Any]:
+    made = {"seed": seed, "commit": 12 * "0" + 28 * "f", "dirty": False, "device": "One GPU", "threads": 1}
+    return {"path": path, "name": name, "rule": rule, "command": f"snakemake --force {path}"} | made
 
 
 def about(**told: Any) -> dict[str, Any]:
@@ -196,7 +197,9 @@ def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -
     one = large()
     two = {"seeds": 2, "value_min": 0.1, "value_max": 0.146}
     rows = [row | two if row["attack"] == "fgsm" else row for row in rows_of(one.tables["summary"])]
-    second = record(f"{STUDY}/outcomes/ours/seed1/white.parquet", "ours seed 1 white")
+    worst = {"attack": "worst_case", "setting": "all", "parameters": "norm=linf epsilon=0.3"}
+    rows.append(rows[0] | worst | {"correct": 5, "total": 500})
+    second = record(f"{STUDY}/outcomes/ours/seed1/white.parquet", "ours seed 1 white", seed=1)
     one = with_table(one, "summary", frame("summary", rows))
     one = dataclasses.replace(one, records={**one.records, second["path"]: second})
     runs = ReferenceClaims(with_runs(data, one))
@@ -205,8 +208,34 @@ def test_of_several_seeds_the_spread_and_every_file_are_told(data: ReportData) -
     assert fgsm is not None
     assert (clean.seeds, fgsm.seeds) == ("", "2 seeds: 10.0 to 14.6")
     assert list(fgsm.files) == [f"{STUDY}/outcomes/ours/seed{seed}/white.parquet" for seed in (0, 1)]
-    html = unfolded(render(with_runs(data, one)))
+    assert fgsm.recorded == "seeds 0, 1 on One GPU, 1 thread, commit 000000000000 (clean tree)"
+    assert fgsm.strongest == (
+        ("white-box", "3.0 % [2.0–4.0]", ""),
+        ("all settings", "1.0 % [0.5–2.0]", "5 of 500 images"),
+    )
+    page = render(with_runs(data, one))
+    cards = unpacked(page, "cards")
+    runs = {
+        heading: dict(facts)
+        for heading, facts, *_ in expanded(cards["pool"], cards["cards"]["card-claim-made_up.6"])[-1]
+    }
+    told = runs["Reference run: Large digits, budget paper"]
+    assert (told["record"], told["strongest, all settings"]) == (
+        fgsm.recorded,
+        "1.0 % [0.5–2.0], 5 of 500 images",
+    )
+    other = dataclasses.replace(
+        one, records={**one.records, second["path"]: second | {"device": "Another", "dirty": True}}
+    )
+    apart = ReferenceClaims(with_runs(data, other)).best("made_up.6")
+    assert apart is not None
+    assert apart.recorded == (
+        "seed 0 on One GPU, 1 thread, commit 000000000000 (clean tree); "
+        "seed 1 on Another, 1 thread, commit 000000000000 (tree had local changes)"
+    )
+    html = unfolded(page)
     assert "2 seeds: 10.0 to 14.6" in html
+    assert "5 of 500 images, all settings" in html
     assert f"<code>{second['path']}</code>" in html
 
 
@@ -306,8 +335,10 @@ def test_what_all_claims_of_a_model_differ_in_is_said_once(data: ReportData) -> 
 
 
 @needs("sections/paper_tables")
-def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData) -> None:
+def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData, html: str) -> None:
     """Claim 9 has grade A in the reference run and C in this one; claim 6 grade A here, and B there."""
+    whose = '<span class="reason">this run</span>'
+    assert whose not in unfolded(html), "without a reference run all numbers are this run's"
     html = render(with_runs(data, large()))
     cards, text = unpacked(html, "cards"), unfolded(html)
     for number, first, value, beside in (
@@ -321,6 +352,7 @@ def test_a_cell_and_its_card_begin_with_the_best_evidence(data: ReportData) -> N
         cell = text.split(f'id="cell-made_up.{number}"')[1].split("</td>")[0]
         assert f'<span class="value">{value}</span>' in cell
         assert beside in cell.split("</a>", 1)[1]
+        assert whose in cell
         brief = html.split(f'id="cell-made_up.{number}"')[1].split("<td")[0]
         assert value in brief.split(";")[0]
 

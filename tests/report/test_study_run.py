@@ -9,6 +9,7 @@ import pytest
 from made_up_study import frame, rows_of
 from tests.ours import needs
 
+from reproof.report.page import flat
 from reproof.report.shared import Shared
 
 
@@ -38,3 +39,16 @@ def test_a_network_that_learned_nothing_is_named(
     assert told.startswith(f"{len(jobs)} jobs made what is shown here.")
     assert f" {100 * accuracy:.1f} to 9" in told
     assert told.endswith(f"; {words}.")
+
+
+def test_settings_are_told_in_words_and_empty_ones_left_out() -> None:
+    settings = {
+        "kind": "pgd",
+        "psnrs": [],
+        "loss": "cross_entropy",
+        "early_stop": False,
+        "start": None,
+        "at": [0.1, 1],
+    }
+    assert flat(settings) == "loss cross entropy; early stop no; start none; at 0.1, 1"
+    assert flat({"weights": "my_net.pt, trained elsewhere"}) == "weights my_net.pt, trained elsewhere"

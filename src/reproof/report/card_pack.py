@@ -113,11 +113,14 @@ class ClaimRuns:
 def _reference_facts(told: ReferenceClaim, command: str) -> Iterator[tuple[str, str]]:
     """Yield what a card says of a reference run's measurement."""
     yield "measured", " ".join(filter(None, (told.told, told.interval, told.seeds)))
+    yield from told.counts
     yield "verdict", f"{told.verdict.word}, grade {told.verdict.grade}"
     yield "model", told.model
+    if told.recorded:
+        yield "record", told.recorded
     yield from told.facts
-    for setting, left in told.strongest:
-        yield f"strongest, {setting}", left
+    for setting, left, count in told.strongest:
+        yield f"strongest, {setting}", ", ".join(filter(None, (left, count)))
     if told.differences:
         yield "differs", "; ".join(told.differences)
     for file in told.files:

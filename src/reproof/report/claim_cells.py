@@ -105,7 +105,8 @@ class ClaimCells:
 
     def _measured(self, cell: ClaimCell, paper: Paper, claim: Claim, row: Any) -> ClaimCell:
         facts = list(self._facts(paper, claim))
-        judged = [*shown_verdict.facts(row, claim), *_differences(self.judged.clauses(claim))]
+        facts_of = shown_verdict.facts(row, claim, self.judged.strongest(claim))
+        judged = [*facts_of, *_differences(self.judged.clauses(claim))]
         title = f"{self._where(paper, claim)}: {_label(claim)}"
         card = self.cards.of_claim(
             facts, judged, claim.claim_id, title, self.judged.measured(claim), claim.unit

@@ -25,6 +25,8 @@ ONE_SIDED = (
     "unmoved_images",
 )
 """Checks that compare an attack with no other one: all attacks that they name are weak."""
+UNMOVED = "unmoved_images"
+"""Raised where an attack hands back every image as it was: at its least parameter many do, and are no weaker for it."""
 Attack = tuple[str, str]
 """A setting, and an attack's name in the tables."""
 
@@ -58,15 +60,21 @@ class Hampered:
     """This run, and the reference runs' titles."""
     attacks: tuple[HamperedAttack, ...]
     """The attack that was hampered on most models first."""
+    idle: tuple[tuple[str, int], ...]
+    """An attack with the parameter at which alone it moved no image, and on how many models: not counted above."""
 
 
 def hampered(data: ReportData) -> Hampered:
     """Return every attack that a raised check shows to be too weak, with the models on which it was."""
     kinds = _kinds(data)
     found: dict[Attack, dict[str, dict[str, list[str]]]] = {}
-    for run_title, titles, flags, _ in _runs(data):
+    idle: Counter[str] = Counter()
+    for run_title, titles, flags, summary in _runs(data):
         for row in raised(flags):
-            for attack in _weak(row, kinds):
+            partly = _idle(row, summary)
+            for attack, parameters in partly.items():
+                idle.update(f"{_words(attack, kinds)} at {wording.parameters(one)}" for one in parameters)
+            for attack in _weak(row, kinds) - set(partly):
                 checks = found.setdefault(attack, {}).setdefault(run_title, {})
                 checks.setdefault(row.gate, []).append(titles.get(row.model, row.model))
     ran = {title: _models(summary) for title, _, _, summary in _runs(data)}
@@ -78,19 +86,23 @@ def hampered(data: ReportData) -> Hampered:
         for attack, by_run in found.items()
     ]
     order = sorted(told, key=lambda one: (-sum(run.models for run in one.runs), one.title))
-    return Hampered(tuple(ran), tuple(order))
+    return Hampered(tuple(ran), tuple(order), tuple(idle.most_common()))
 
 
-def of_meetings(data: ReportData) -> dict[tuple[str, str, str, str], list[str]]:
-    """Return a run's title, a model, a setting and an attack -> what the raised checks find that show it too weak."""
-    found: dict[tuple[str, str, str, str], list[str]] = {}
-    for run_title, _, flags, _ in _runs(data):
+def of_meetings(data: ReportData) -> dict[tuple[str, str, str, str, str], list[str]]:
+    """Return a run's title, a model, a setting, an attack and parameters -> what shows it too weak.
+
+    What the raised checks find; of all its parameters under ''.
+    """
+    found: dict[tuple[str, str, str, str, str], list[str]] = {}
+    for run_title, _, flags, summary in _runs(data):
         for row in raised(flags):
             heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
+            idle = _idle(row, summary)
             for setting, attack in _weak(row, _kinds(data)):
-                found.setdefault((run_title, row.model, setting, attack), []).append(
-                    f"{heading}. {row.evidence}"
-                )
+                for parameters in idle.get((setting, attack), [""]):
+                    meeting = (run_title, row.model, setting, attack, parameters)
+                    found.setdefault(meeting, []).append(f"{heading}. {row.evidence}")
     return found
 
 
@@ -142,6 +154,25 @@ def _weak(row: Any, kinds: dict[str, str]) -> set[Attack]:
         return named - {first}
     compared = len({setting for setting, _ in named}) > 1
     return {one for one in named if one == first or (compared and one[0] == first[0])}
+
+
+def _idle(row: Any, summary: pd.DataFrame) -> dict[Attack, list[str]]:
+    """Return at which parameters a raised check finds that an attack moved nothing, of those that do at others.
+
+    There it measured accuracy without an attack; that says nothing of it at another parameter. One that moves nothing
+    at any parameter is not among them.
+    """
+    if row.gate != UNMOVED:
+        return {}
+    found: dict[Attack, list[str]] = {}
+    for measured in filter(None, row.rows.split("; ")):
+        found.setdefault(_attack_of(measured), []).append(" ".join(measured.split()[2:]))
+    own = summary[(summary["model"] == row.model) & summary["source"].isin(["", row.model])]
+    return {
+        (setting, attack): parameters
+        for (setting, attack), parameters in found.items()
+        if set(own[(own["setting"] == setting) & (own["attack"] == attack)]["parameters"]) - set(parameters)
+    }
 
 
 def _attack_of(measured: str) -> Attack:

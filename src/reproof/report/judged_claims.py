@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from reproof import csv_tables, wording
 from reproof.claims.claim import Claim
 from reproof.claims.vocabulary import TEXT
@@ -20,8 +18,7 @@ from reproof.report.evidence import BestEvidence
 from reproof.report.reasons import Clause
 from reproof.report.shown_verdict import ShownVerdict
 from reproof.report.tally import Tally
-from reproof.settings.parameters import Parameters
-from reproof.settings.table_words import WORST_CASE, WORST_IN_SETTING
+from reproof.report.worst_cases import WorstCases
 
 NO_VERDICT = Clause("no verdict was recorded")
 
@@ -45,11 +42,7 @@ class JudgedClaims:
         self._clauses: dict[str, tuple[Clause, ...]] = {}
         keys = data.summary[list(csv_tables.KEY)].itertuples(index=False, name=None)
         self._summary: dict[tuple[str, ...], MeasuredRow] = dict(zip(keys, rows(data.summary), strict=True))
-        self._worst_cases: dict[tuple[str, str, str, Parameters], MeasuredRow] = {
-            (row.study, row.model, row.setting, Parameters.parse(row.parameters)): row
-            for row in self._summary.values()
-            if row.attack in (WORST_CASE, WORST_IN_SETTING) and row.metric == "accuracy"
-        }
+        self._worst_cases = WorstCases(self._summary.values())
 
     def row(self, claim_id: str) -> Any | None:
         """Return a claim's row of verdicts.csv; None where there is none."""
@@ -90,17 +83,7 @@ class JudgedClaims:
     def strongest(self, claim: Claim) -> dict[str, MeasuredRow]:
         """Return what is left of a measurement's model within the claim's budget: by setting, the claim's and `all`."""
         row = self.row(claim.claim_id)
-        epsilon = Parameters.parse(claim.parameters).number("epsilon")
-        if row is None or epsilon is None:
-            return {}
-        budget = Parameters.of(norm="linf", epsilon=epsilon)
-        judged = {claim.setting: row.strongest_value, "all": row.overall_value}
-        found = {
-            setting: self._worst_cases.get((row.study, row.model, setting, budget))
-            for setting, value in judged.items()
-            if pd.notna(value)
-        }
-        return {setting: left for setting, left in found.items() if left is not None}
+        return {} if row is None else self._worst_cases.of(row, claim)
 
     def tally(self, claims: Iterable[Claim]) -> Tally:
         """Return how the claims fell that their authors measured: a copied number is no evidence of theirs."""

@@ -163,10 +163,10 @@ def kept(text: str) -> str:
 
 
 def flat(value: Any, prefix: str = "") -> str:
-    """Return nested settings on one line, without `kind`: `epsilons 0.1, 0.2, 0.3; steps 10`."""
+    """Return nested settings on one line, without `kind` and empty lists: `epsilons 0.1, 0.3; loss cross entropy`."""
     if isinstance(value, Mapping):
-        words = {str(key).replace("_", " "): inner for key, inner in value.items() if key != "kind"}
-        parts = [flat(inner, f"{prefix} {key}".strip()) for key, inner in words.items()]
+        told = {key: inner for key, inner in value.items() if key != "kind" and inner not in ([], ())}
+        parts = [flat(inner, f"{prefix} {str(key).replace('_', ' ')}".strip()) for key, inner in told.items()]
         return "; ".join(part for part in parts if part)
     if isinstance(value, list | tuple):
         text = ", ".join(flat(item) for item in value)
@@ -176,4 +176,5 @@ def flat(value: Any, prefix: str = "") -> str:
         text = "yes" if value else "no"
     else:
         text = f"{value:g}" if isinstance(value, float) else str(value)
+        text = text.replace("_", " ") if text.isidentifier() else text
     return f"{prefix} {text}".strip()

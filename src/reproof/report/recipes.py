@@ -46,7 +46,9 @@ class Recipes:
 
         run: THIS_RUN, or a reference run's title.
         """
-        if found := self._flags.get((run, row.model, row.setting, row.attack)):
+        own = (run, row.model, row.setting, row.attack)
+        at = dict.fromkeys(("", row.parameters))
+        if found := [words for parameters in at for words in self._flags.get((*own, parameters), ())]:
             told = tuple(("this attack was hampered", words) for words in found)
             yield CardRun(f"Red flags, {run}", told, ())
         facts = self._facts.get(run)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reproof import csv_tables
 from reproof.claims.claim import Claim
 from reproof.plan.paths import Paths
-from reproof.reference import Reference
+from reproof.reference import RecordRow, Reference
 from reproof.report import numbers, reasons, shown_verdict
-from reproof.report.cards import slug
-from reproof.report.contents import ReportData, key_of, rows
+from reproof.report.cards import commit, device_words, slug
+from reproof.report.contents import MeasuredRow, ReportData, key_of, rows
 from reproof.report.evidence import rank
 from reproof.report.shown_verdict import ShownVerdict
+from reproof.report.worst_cases import WorstCases
 from reproof.settings.source_names import AGGREGATED, MEMBER, parts
 
 
@@ -37,8 +38,13 @@ class ReferenceClaim:
     seeds: str
     """Over how many seeds the mean was taken, and from where to where they lie; empty of one seed."""
     verdict: ShownVerdict
-    strongest: tuple[tuple[str, str], ...]
-    """Setting, and what is left under every attack of it in the same budget, with its interval; `all settings` last."""
+    counts: tuple[tuple[str, str], ...]
+    """Of how many images its number is, and how many of them were right."""
+    strongest: tuple[tuple[str, str, str], ...]
+    """Setting, what is left under every attack of it in the same budget, with its interval, and of how many images.
+
+    `all settings` comes last.
+    """
     facts: tuple[tuple[str, str], ...]
     """What else its verdict rests on: why it is undecided, seeds, margin, source."""
     differences: tuple[str, ...]
@@ -46,6 +52,8 @@ class ReferenceClaim:
     model: str
     files: tuple[str, ...]
     """The files that it was counted in, one for each seed; none where the run's records do not tell."""
+    recorded: str
+    """The seeds, device and commit that those files' records name; empty without files."""
     row: Any
     """Its row of verdicts.csv."""
 
@@ -67,12 +75,15 @@ class ReferenceClaims:
                     strict=True,
                 )
             )
+            worst = WorstCases(measured.values())
             found = self.of_run.setdefault(run.name, {})
             for verdict in rows(run.tables["verdicts"]):
                 claim = known.get(verdict.claim_id)  # the claims table may have changed since the run
                 if claim is None or claim.dataset not in datasets:
                     continue
-                found[claim.claim_id] = _told(run, claim, verdict, measured.get(key_of(verdict)))
+                found[claim.claim_id] = _told(
+                    run, claim, verdict, measured.get(key_of(verdict)), worst.of(verdict, claim)
+                )
 
     def of(self, claim_id: str) -> list[ReferenceClaim]:
         """Return what the reference runs measured of a claim, the one that says most first (evidence.rank)."""
@@ -89,9 +100,12 @@ def anchor(run: Reference) -> str:
     return f"reference-{slug(run.name)}"
 
 
-def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> ReferenceClaim:
+def _told(
+    run: Reference, claim: Claim, verdict: Any, row: Any | None, worst: Mapping[str, MeasuredRow]
+) -> ReferenceClaim:
     unit = numbers.judged_in(verdict, claim)
     ratio = unit == numbers.RATIO
+    files = _origin(run, verdict)
     return ReferenceClaim(
         id=f"{anchor(run)}-{claim.claim_id}",
         run=run.title,
@@ -105,11 +119,13 @@ def _told(run: Reference, claim: Claim, verdict: Any, row: Any | None) -> Refere
         interval=numbers.interval(verdict.low, verdict.high, unit),
         seeds=numbers.of_seeds(row, claim.unit) if row is not None else "",
         verdict=ShownVerdict.of_row(verdict, claim),
-        strongest=tuple(shown_verdict.strongest(verdict, claim)),
+        counts=tuple(numbers.counts(row)) if row is not None else (),
+        strongest=tuple(shown_verdict.strongest(verdict, claim, worst)),
         facts=tuple(_facts(verdict, claim)),
         differences=reasons.sentences(verdict.differences, claim),
         model=run.about["models"].get(verdict.model, {}).get("title", verdict.model),
-        files=_origin(run, verdict),
+        files=files,
+        recorded=_recorded([run.records[file] for file in files]),
         row=verdict,
     )
 
@@ -119,6 +135,17 @@ def _facts(verdict: Any, claim: Claim) -> Iterator[tuple[str, str]]:
     for term, text in shown_verdict.facts(verdict, claim):
         if term in ("undecided", "seeds", "margin", "source"):
             yield term, text
+
+
+def _recorded(records: Iterable[RecordRow]) -> str:
+    """Return what records say in one line: `seeds 0, 1 on CPU: …, 1 thread, commit 0123456789ab (clean tree)`."""
+    seeds: dict[str, list[str]] = {}
+    for record in records:
+        where = f"{device_words(record)}, commit {commit(record)}"
+        seeds.setdefault(where, []).append(str(record.get("seed", "not recorded")))
+    return "; ".join(
+        f"seed{'s' if len(names) > 1 else ''} {', '.join(names)} on {where}" for where, names in seeds.items()
+    )
 
 
 def _origin(run: Reference, verdict: Any) -> tuple[str, ...]:

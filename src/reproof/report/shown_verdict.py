@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.judging import difference, experiment
 from reproof.report import numbers
+from reproof.report.contents import MeasuredRow
 from reproof.report.verdict_words import JUDGED, STRENGTHS, VERDICTS
 
 
@@ -52,8 +54,13 @@ def _remarks(row: Any, claim: Claim) -> Iterable[str]:
         yield "stable" if row.stable == "yes" else "not stable"
 
 
-def facts(row: Any, claim: Claim) -> Iterable[tuple[str, str]]:
-    """Yield what a card says of a measured claim's verdict, beside how the two experiments differ."""
+def facts(
+    row: Any, claim: Claim, worst: Mapping[str, MeasuredRow] = MappingProxyType({})
+) -> Iterable[tuple[str, str]]:
+    """Yield what a card says of a measured claim's verdict, beside how the two experiments differ.
+
+    worst: as `strongest` takes it.
+    """
     graded = f"{row.verdict}, grade {row.grade}" if row.grade else row.verdict
     yield "verdict", f"{graded}, not counted: the number is copied" if claim.copied else graded
     if row.undecided_by:
@@ -71,10 +78,11 @@ def facts(row: Any, claim: Claim) -> Iterable[tuple[str, str]]:
             "source",
             f"{100 * row.source_accuracy:.1f} % of the clean images right, the least accurate if several",
         )
-    for term, value in strongest(row, claim):
+    for term, value, count in strongest(row, claim, worst):
         yield (
             f"strongest, {term}",
-            f"{value}: what is left under all of them together, within the same budget",
+            f"{', '.join(filter(None, (value, count)))}: what is left under all of them together, within the same "
+            "budget",
         )
 
 
@@ -113,14 +121,20 @@ def margin(row: Any, claim: Claim) -> str:
     return f"± {wording.difference(row.margin, unit).removeprefix('+')}"
 
 
-def strongest(row: Any, claim: Claim) -> Iterable[tuple[str, str]]:
-    """Yield what is left under all attacks of the claim's setting, and of all settings: which, and how much."""
+def strongest(
+    row: Any, claim: Claim, worst: Mapping[str, MeasuredRow] = MappingProxyType({})
+) -> Iterable[tuple[str, str, str]]:
+    """Yield what is left under all attacks of the claim's setting, and of all settings: which, how much, its count.
+
+    worst: setting -> the row of the summary that counts it (WorstCases); where there is none, the count is empty.
+    """
     for name, setting in (("strongest", claim.setting), ("overall", "all")):
         value, low, high = (getattr(row, f"{name}_{end}") for end in ("value", "low", "high"))
         if pd.notna(value):
             words = "all settings" if setting == "all" else wording.setting(setting).lower()
             left = wording.printed(numbers.measure(value, claim.unit), claim.unit)
-            yield words, f"{left} {numbers.interval(low, high, claim.unit)}".strip()
+            count = "; ".join(text for _, text in numbers.counts(worst[setting])) if setting in worst else ""
+            yield words, f"{left} {numbers.interval(low, high, claim.unit)}".strip(), count
 
 
 def share(value: float) -> str:

@@ -106,7 +106,8 @@ def _warnings(plan: Plan, records: Mapping[str, Mapping[str, Any]]) -> Iterator[
     if chosen.smoke:
         yield (
             f"{chosen.title} is a smoke study: small data, small networks, short training. It shows that every part "
-            "runs and how the page reads; its numbers are no verdict on the papers."
+            "runs and how the page reads. The numbers of this run are no verdict on the papers; a verdict beside the "
+            "name of a reference run is that run’s."
         )
     for name in plan.loaded:
         notes = records[plan.load(name, chosen.seeds[0]).outputs["model"]]["notes"]

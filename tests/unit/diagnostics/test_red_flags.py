@@ -193,7 +193,7 @@ def test_an_honest_model_raises_nothing():
                 "autoattack": trial("white_box", "autoattack", 0.3, 5),
                 "adaptive": trial("adaptive", "pgd", 0.3, 15, view="joint"),
             },
-            False,  # the parts of the composed attack leave 17
+            "composed" not in HONEST,  # its parts leave 17
         ),
         (
             "paper_attack_vs_worst_case",
@@ -650,6 +650,7 @@ def papers_flag(*others, ours=50, notes=None):
     return {f.check: f for f in find([made], ATTACKS)}["paper_attack_vs_worst_case"]
 
 
+@needs("attacks/mim")
 def test_a_paper_s_attack_that_longer_ones_beat_is_weak_and_no_sign_of_masking():
     """All attacks leave 20; the same gradients, followed longer, leave 20 too, or 45: only the latter is masked."""
     search = trial("white_box", "square", 0.3, 20)

@@ -70,6 +70,9 @@ def build(shared: Shared) -> dict[str, Any]:
     symbols = {word: symbol for word, (symbol, _) in VERDICTS.items()}
     return {
         "count": len(rows),
+        "copied": sum(
+            claim.copied for paper in shared.data.papers for claim in paper.claims if claim.value is not None
+        ),
         "filters": [(name, words, sorted(columns[name]["texts"])) for name, words in FILTERS],
         "pack": packed({"columns": columns, "symbols": symbols}),
     }

@@ -19,9 +19,11 @@ SECTION = Section(
     "Strongest attack",
     order=40,
     folded=True,
-    heading="What the strongest attack leaves",
+    heading="What the strongest attack leaves of this run’s models",
     needs=("parts",),
 )
+TRANSFER = "transfer from "
+"""What the name of a part begins with that shows images of another model."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _tables(shared: Shared) -> Iterator[Table]:
 
 
 def _row(shared: Shared, model: ShownModel, budget: str, own: pd.DataFrame) -> Row:
-    tried = [(row.part, row.met, row.taken) for row in rows(own.sort_values("place"))]
+    tried = [(_words(row.part, shared), row.met, row.taken) for row in rows(own.sort_values("place"))]
     facts = [("budget", budget), *((part, f"met {met} images, took {taken}") for part, met, taken in tried)]
     card = shared.cards.of_file(
         ["strongest", model.name, budget],
@@ -86,3 +88,9 @@ def _row(shared: Shared, model: ShownModel, budget: str, own: pd.DataFrame) -> R
         tried[-1][1] - tried[-1][2],
         card,
     )
+
+
+def _words(part: str, shared: Shared) -> str:
+    """Return a part's name for people: `joint, targeted margin`, `transfer from Undefended, second`."""
+    source = part.removeprefix(TRANSFER)
+    return part.replace("_", " ") if source == part else f"{TRANSFER}{shared.data.titles.get(source, source)}"
