@@ -286,6 +286,7 @@ CASES = [
     # Arrays
     Bad("an empty file of arrays", write("test.npz", b""), prepare, ("test.npz", "is empty")),
     Bad("a damaged file of arrays", write("test.npz", b"PK\x03\x04 and so on"), prepare, ("test.npz", "damaged")),
+    Bad("a text named as packed arrays", lambda: Path("test.npz").write_text("x,y\n1,2\n"), prepare, ("test.npz", "is no file of arrays")),
     Bad("a damaged file of packed arrays", damaged, prepare, ("test.npz", "is damaged")),
     Bad("a damaged header of an array", lambda: (Path("test.npy").write_bytes(b"\x93NUMPY\x01\x00\x05\x00{'a':"), study("path: test.npz", "path: test.npy, labels_path: test.npz")()), prepare, ("test.npy", "is damaged")),
     Bad("a pickle among arrays", arrays(images=np.array([Execute()] * 48, dtype=object)), prepare, ("test.npz", "would execute code")),

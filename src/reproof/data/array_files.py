@@ -20,6 +20,8 @@ ROUNDING = 1e-6
 """How far a pixel may lie outside its range, as a share of it."""
 KINDS = ("U8", "I8", "U16", "I16", "F16", "U32", "I32", "F32", "U64", "I64", "F64", "BOOL")
 """What safetensors calls the types of numbers that NumPy has too."""
+STARTS = (b"\x93NUMPY", b"PK", b"\x80")
+"""What NumPy's files begin with: .npy, .npz, and a pickle, which is refused in words of its own."""
 
 
 def read(path: Path, key: str) -> Array:
@@ -30,6 +32,10 @@ def read(path: Path, key: str) -> Array:
         if path.suffix == ".safetensors":
             return _read_safetensors(path, key)
         with path.open("rb") as file:
+            if not file.peek().startswith(STARTS):
+                raise DataError(
+                    f"{path}: is no file of arrays: NumPy's .npy and .npz and safetensors are read"
+                )
             found = np.load(file, allow_pickle=False)
             return found if isinstance(found, np.ndarray) else _one_of(path, found, key)
     except ValueError as error:

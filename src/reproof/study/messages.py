@@ -100,6 +100,10 @@ def real_path(data: Any, loc: Sequence[Any]) -> list[Any]:
     return path
 
 
+SHOWN = 100
+"""So many characters of a wrong value are shown: it may be a whole study."""
+
+
 def sentence(error: ErrorDetails) -> str:
     """Return one plain sentence for a pydantic error."""
     if error["type"] == "missing":
@@ -108,4 +112,5 @@ def sentence(error: ErrorDetails) -> str:
     message = message[:1].lower() + message[1:]
     if error["type"] in ("value_error", "unknown_key", "unknown_kind"):
         return message
-    return f"{message} (it is {error['input']!r})"
+    given = repr(error["input"])
+    return f"{message} (it is {given if len(given) <= SHOWN else given[: SHOWN - 3] + '...'})"

@@ -215,3 +215,11 @@ def test_settings_are_described_when_another_plug_in_has_taken_their_modules_pla
     settings = registry.settings_class("attacks", "apgd")
     monkeypatch.delitem(sys.modules, settings.__module__)
     assert settings.model_json_schema()["properties"]["steps"]["description"].startswith("Gradient steps")
+
+
+def test_a_whole_study_where_a_number_belongs_is_not_printed_whole() -> None:
+    given = {"study": ["x" * 50] * 1000}
+    told = sentence({"type": "float_type", "loc": (), "msg": "Input should be a number", "input": given})
+    assert told.startswith("input should be a number (it is {'study'")
+    assert told.endswith("...)")
+    assert len(told) < 140
