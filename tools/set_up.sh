@@ -75,12 +75,14 @@ if [ "$torch" = cpu ]; then
   version() { sed -n "s/^$1==\([^ ;]*\).*/\1/p" "$lock"; }
   vision=torchvision==$(version torchvision) # on other processors its one build is without CUDA, and without +cpu
   [ "$(uname -m)" != x86_64 ] || vision=$vision+cpu
-  pip install --no-deps --index-url "$torch_index" "torch==$(version torch)+cpu" "$vision" ||
+  pip install --no-compile --no-deps --index-url "$torch_index" "torch==$(version torch)+cpu" "$vision" ||
     die "torch without CUDA could not be had from $torch_index (see above). TORCH_INDEX names a mirror of it; TORCH=pypi takes what PyPI has, 6 GB."
 fi
-pip install --no-deps --no-build-isolation --use-pep517 -r "$pins" || die "$failed"
+pip install --no-compile --no-deps --no-build-isolation --use-pep517 -r "$pins" || die "$failed"
 pip check || die "the pins of $lock do not fit together on this machine (see above)."
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+# Pip would compile one file after another: a minute. Templates among them are no Python, and that is no failure.
+"$venv/bin/python" -I -m compileall -q -j 0 "$site" >/dev/null 2>&1 || true
 echo '../../../../src' >"$site/reproof.pth"
 echo "$torch" >"$venv/torch"
 cp "$lock" "$stamp.part"
