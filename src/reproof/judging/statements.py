@@ -343,8 +343,8 @@ def _over_all(statement: Statement, gaps: Sequence[_Gap], wanted: int) -> Judgem
             return "undecided"
         return _within(
             statement,
-            sum(each.low for each in gaps) / number,
-            sum(e.high for e in gaps) / number,
+            math.fsum(each.low for each in gaps) / number,
+            math.fsum(e.high for e in gaps) / number,
         )
     decisive: Judgement = "does not hold" if statement.holds_for == "all" else "holds"
     other: Judgement = "holds" if statement.holds_for == "all" else "does not hold"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -306,7 +307,7 @@ def _as_it_is(seed: SeedRow) -> Measurement:
 def _hull(measurements: Sequence[Measurement], scale: float) -> dict[str, Any]:
     """Return the mean over seeds, and the interval that holds each seed's."""
     return {
-        "measured": scale * sum(one.value for one in measurements) / len(measurements),
+        "measured": scale * statistics.fmean(one.value for one in measurements),
         "low": scale * min(one.low for one in measurements),
         "high": scale * max(one.high for one in measurements),
     }
