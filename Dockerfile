@@ -25,7 +25,7 @@ WORKDIR /reproof
 ARG LOCK=install
 ARG TORCH=pypi
 COPY --chown=1000:1000 Makefile requirements.lock requirements-dev.lock ./
-COPY --chown=1000:1000 tools/set_up.sh tools/
+COPY --chown=1000:1000 tools/set_up.sh tools/only_with_cuda.txt tools/
 RUN PIP_NO_CACHE_DIR=1 make "${LOCK}"
 
 COPY --chown=1000:1000 . .

@@ -26,7 +26,7 @@ help:
 	@echo "make test-quick  the same without the slow tests"
 	@echo "make test-release the long tests of what changes seldom, before a release"
 	@echo "make check       lint, format, types, workflow: what CI checks besides the tests"
-	@echo "make lock        write the lock files and environment.yml anew after an edit of pyproject.toml"
+	@echo "make lock        write the lock files and environment*.yml anew after an edit of pyproject.toml"
 	@echo "make vendor      bring all packages into wheels/, for machines without a network"
 	@echo "make licences    list the packages with their licences"
 	@echo "make clean       remove caches; results stay"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write requirements.lock, requirements-dev.lock and environment.yml from pyproject.toml.
+# Write requirements.lock, requirements-dev.lock, environment.yml and environment-cpu.yml from pyproject.toml.
 #
 # Pins that still fit are kept; `--upgrade` takes the newest. The locks name no index: whoever installs chooses it.
 set -eu

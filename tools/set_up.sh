@@ -71,7 +71,8 @@ fi
 pins=$lock
 if [ "$torch" = cpu ]; then
   pins=$venv/pins
-  sed -E '/^(torch|torchvision|triton|cuda-[a-z-]+|nvidia-[a-z0-9-]+)==/d' "$lock" >"$pins"
+  only_with_cuda=$(cat tools/only_with_cuda.txt)
+  sed -E "/$only_with_cuda/d; /^(torch|torchvision)==/d" "$lock" >"$pins"
   version() { sed -n "s/^$1==\([^ ;]*\).*/\1/p" "$lock"; }
   vision=torchvision==$(version torchvision) # on other processors its one build is without CUDA, and without +cpu
   [ "$(uname -m)" != x86_64 ] || vision=$vision+cpu

@@ -208,8 +208,11 @@ class _Writer:
         for path in sorted((provenance.ROOT / "workflow" / "rules").glob("*.smk")):
             name = str(path.relative_to(provenance.ROOT))
             self.crate.add_file(path, name, properties=_about(name, "Rules of the workflow"))
-        pins = provenance.ROOT / "environment.yml"
-        self.crate.add_file(pins, pins.name, properties=_about(pins.name, "Versions of the packages"))
+        for name, title in (
+            ("environment.yml", "Versions of the packages"),
+            ("environment-cpu.yml", "Versions of the packages, without CUDA"),
+        ):
+            self.crate.add_file(provenance.ROOT / name, name, properties=_about(name, title))
         return workflow
 
     def _steps(self, workflow: Any) -> dict[str, tuple[Any, Any]]:

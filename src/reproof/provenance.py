@@ -35,7 +35,10 @@ _PACKAGES = (
 )
 _ARCHIVED = "src/reproof/archived_commit.txt"
 """`git archive` writes the commit into it (.gitattributes)."""
-_CODE = ("src", "workflow", "Snakefile", "config.yaml", "studies", "requirements.lock", "environment.yml")
+_CODE = (
+    *("src", "workflow", "Snakefile", "config.yaml", "studies", "requirements.lock"),
+    *("environment.yml", "environment-cpu.yml"),
+)
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ def lock_lines(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def conda_environment() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+def conda_environment(name: str = "environment.yml") -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     return loaded
 
 
@@ -50,8 +50,8 @@ def conda_pins() -> list[str]:
     return [entry for entry in conda_environment()["dependencies"] if isinstance(entry, str)]
 
 
-def pip_pins() -> list[str]:
-    (section,) = [entry for entry in conda_environment()["dependencies"] if isinstance(entry, dict)]
+def pip_pins(name: str = "environment.yml") -> list[str]:
+    (section,) = [entry for entry in conda_environment(name)["dependencies"] if isinstance(entry, dict)]
     assert list(section) == ["pip"]
     pins: list[str] = section["pip"]
     return pins
@@ -129,8 +129,8 @@ def test_environment_file_parses_as_conda_would_read_it() -> None:
     assert f"{python.major}.{python.minor}" in PYTHONS
 
 
-def test_environment_file_holds_the_lock_and_is_what_the_tool_writes() -> None:
-    assert pip_pins() == lock_lines("requirements.lock")
+@pytest.mark.parametrize(("name", "cpu"), [("environment.yml", False), ("environment-cpu.yml", True)])
+def test_environment_files_are_what_the_tool_writes(name: str, cpu: bool) -> None:
     spec = importlib.util.spec_from_file_location(
         "export_environment", ROOT / "tools" / "export_environment.py"
     )
@@ -138,9 +138,13 @@ def test_environment_file_holds_the_lock_and_is_what_the_tool_writes() -> None:
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    assert text == tool.environment((ROOT / "requirements.lock").read_text(encoding="utf-8"))
-    assert "#" not in text, "a comment in environment.yml makes every conda environment anew"
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert text == tool.environment((ROOT / "requirements.lock").read_text(encoding="utf-8"), cpu=cpu)
+    assert "#" not in text, "a comment makes every conda environment anew"
+
+
+def test_environment_file_holds_the_lock() -> None:
+    assert pip_pins() == lock_lines("requirements.lock")
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.unit.test_environment import MACHINES, active, here, lock_lines
+from tests.unit.test_environment import (
+    MACHINES,
+    TARGETS,
+    active,
+    conda_environment,
+    here,
+    lock_lines,
+    pip_pins,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = lock_lines("requirements.lock")
@@ -62,6 +70,9 @@ class Folder:
     path: Path
 
     def set_up(self, **chosen: str) -> subprocess.CompletedProcess[str]:
+        return self.run(["sh", "tools/set_up.sh", "requirements.lock"], **chosen)
+
+    def run(self, command: list[str], **chosen: str) -> subprocess.CompletedProcess[str]:
         unset = ("PYTHON", "TORCH", "TORCH_INDEX")
         kept = {k: v for k, v in os.environ.items() if k not in unset and not k.startswith(("PIP_", "MAKE"))}
         alone = {
@@ -71,7 +82,6 @@ class Folder:
             "PYTHON": str(self.path / "python"),
             "TORCH_INDEX": (self.path / "index").as_uri(),
         }
-        command = ["sh", "tools/set_up.sh", "requirements.lock"]
         environment = {**kept, **alone, **chosen}
         return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
 
@@ -159,3 +169,43 @@ def test_the_index_is_pytorch_s_and_a_build_that_nobody_has_is_refused(folder: F
     told = "reproof: there is no TORCH=gpu: cpu is torch without CUDA, pypi the one that PyPI has.\n"
     assert (done.returncode, done.stderr) == (1, told)
     assert not (folder.path / ".venv").exists()
+
+
+# environment-cpu.yml: the same by conda, whose pip gets the file's own lines
+
+
+def test_the_environment_without_cuda_differs_in_pip_s_lines_alone() -> None:
+    files = [conda_environment(name) for name in ("environment.yml", "environment-cpu.yml")]
+    for file in files:
+        file["dependencies"] = [entry for entry in file["dependencies"] if isinstance(entry, str)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_environment_without_cuda_has_the_lock_s_versions(target: dict[str, str]) -> None:
+    first, *lines = pip_pins("environment-cpu.yml")
+    assert first == f"--extra-index-url {INDEX}"
+    expected = {name: pin for name, pin in active(LINES, target).items() if name not in CUDA}
+    if target["sys_platform"] == "linux":
+        expected["torch"] += "+cpu"
+    if (target["sys_platform"], target["platform_machine"]) == ("linux", "x86_64"):
+        expected["torchvision"] += "+cpu"
+    assert active(lines, target) == expected
+
+
+def test_pip_takes_the_build_without_cuda_of_the_environment_s_lines(folder: Folder) -> None:
+    """Though PyPI's build of the same version, and a newer one, are at hand, and conda has it look for newer ones."""
+    made_up(folder, "torch", "torchvision", "numpy")
+    index = (folder.path / "index").as_uri()
+    used = ("--extra-index-url", *PINS.keys() & {"torch", "torchvision", "numpy"})
+    lines = [line for line in pip_pins("environment-cpu.yml") if re.split("[ =]", line)[0] in used]
+    (folder.path / "lines.txt").write_text("\n".join(lines).replace(INDEX, index))
+    arguments = ["install", "-U", "-r", "lines.txt", "--dry-run", "--ignore-installed", "--quiet"]
+    done = folder.run([sys.executable, "-m", "pip", *arguments, "--report", "report.json"])
+    assert done.returncode == 0, done.stderr
+    build = "+cpu" if os.uname().machine == "x86_64" else ""
+    assert folder.installed() == {
+        "numpy": PINS["numpy"],
+        "torch": f"{PINS['torch']}+cpu",
+        "torchvision": f"{PINS['torchvision']}{build}",
+    }
