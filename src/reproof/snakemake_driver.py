@@ -40,7 +40,7 @@ from snakemake.persistence import ParamsChange, PersistenceBase  # type: ignore[
 
 from reproof import one_driver, surroundings
 from reproof.cli import STUDY, load_study
-from reproof.errors import ReproofError
+from reproof.errors import ReproofError, SurroundingsError
 from reproof.plan import freshness
 from reproof.plan.jobs import RULES, Plan
 from reproof.run_log import RunLog
@@ -49,6 +49,8 @@ from reproof.warm_client import DRIVER, WARM
 
 KEPT = ("train", "load", "assemble", "evaluate", "surface", "tabulate", "draw", "report")
 """The rules whose files a finished study has."""
+ENVIRONMENTS = {"pypi": "environment.yml", "cpu": "environment-cpu.yml"}
+"""Of which file conda makes the jobs' environment, by what TORCH says, as it does of .venv (tools/set_up.sh)."""
 LONG_MINUTES = 1440
 """What a job that asks for a GPU may take on a cluster; a training that is cut off goes on from its checkpoint."""
 
@@ -89,7 +91,7 @@ def temporary_unless_kept(plan: Plan, path: str, temp: Callable[[str], Any]) -> 
 
 def shell_prefix(workflow: Any, root: Path) -> str:
     """Return what every rule's shell begins with. In an environment of conda, nothing of this Python's is seen."""
-    conda = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
+    conda = _uses_conda(workflow)
     words = surroundings.shell_words(
         root,
         conda=conda,
@@ -101,6 +103,26 @@ def shell_prefix(workflow: Any, root: Path) -> str:
         os.environ["PYTHONNOUSERSITE"] = "1"
         os.environ.pop("PYTHONPATH", None)
     return words
+
+
+def environment_file(workflow: Any, root: Path) -> Callable[[Any], str]:
+    """Return which file a job's environment is made of, as `conda:` takes it: a function of the job's wildcards.
+
+    Snakemake asks for every job, with conda or without, so TORCH is read once, here. It fills in what stands in braces:
+    a checkout may have them in its name. Raise SurroundingsError for a build that nobody has, unless there is no conda:
+    then TORCH may be another program's.
+    """
+    build = os.environ.get("TORCH") or "pypi"
+    if build not in ENVIRONMENTS and _uses_conda(workflow):
+        raise SurroundingsError(
+            f"there is no TORCH={build}: cpu is torch without CUDA, pypi the one that PyPI has."
+        )
+    path = str(root / ENVIRONMENTS.get(build, ENVIRONMENTS["pypi"])).replace("{", "{{").replace("}", "}}")
+    return lambda wildcards: path
+
+
+def _uses_conda(workflow: Any) -> bool:
+    return any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
 
 
 def prepare(workflow: Any, plan: Plan) -> None:

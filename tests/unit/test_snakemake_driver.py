@@ -17,7 +17,9 @@ from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import ConfigSettings
 
 from reproof import cli, one_driver, snakemake_driver, warm_client
-from reproof.errors import ArtifactError
+from reproof.errors import ArtifactError, SurroundingsError
+
+ROOT = Path(snakemake_driver.__file__).parents[2]
 
 
 @pytest.mark.parametrize(("chosen", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1,2", 3), ("GPU-abc,1", 2)])
@@ -94,6 +96,55 @@ def test_conda_is_dropped_only_where_there_is_none(
 class Method:
     def __init__(self, name: str):
         self.name = name
+
+
+def asked_for(*methods: str) -> SimpleNamespace:
+    return SimpleNamespace(deployment_settings=SimpleNamespace(deployment_method=map(Method, methods)))
+
+
+@pytest.mark.parametrize(
+    ("torch", "file"),
+    [
+        (None, "environment.yml"),
+        ("", "environment.yml"),
+        ("pypi", "environment.yml"),
+        ("cpu", "environment-cpu.yml"),
+    ],
+)
+def test_torch_chooses_the_file_of_conda_s_environment(
+    torch: str | None, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the variable was when the Snakefile was read, for a job of any wildcards. Snakemake fills in braces."""
+    monkeypatch.delenv("TORCH", raising=False)
+    if torch is not None:
+        monkeypatch.setenv("TORCH", torch)
+    chosen = snakemake_driver.environment_file(asked_for("CONDA"), Path("/a{b}"))
+    monkeypatch.setenv("TORCH", "gpu")
+    for wildcards in (SimpleNamespace(), SimpleNamespace(model="plain", seed="0")):
+        assert chosen(wildcards).format(b="filled in") == f"/a{{b}}/{file}"
+        assert (ROOT / file).is_file()
+
+
+def test_a_torch_that_nobody_has_is_refused_where_conda_would_make_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the words of tools/set_up.sh. Without conda the variable may be another program's."""
+    monkeypatch.setenv("TORCH", "gpu")
+    with pytest.raises(SurroundingsError) as refused:
+        snakemake_driver.environment_file(asked_for("APPTAINER", "CONDA"), ROOT)
+    words = re.findall(r'die "(there is no TORCH=.*)"', (ROOT / "tools/set_up.sh").read_text())
+    assert words == [str(refused.value).replace("=gpu:", "=$torch:")]
+    chosen = snakemake_driver.environment_file(asked_for("APPTAINER"), Path("/here"))
+    assert chosen(SimpleNamespace()) == "/here/environment.yml"
+
+
+def test_every_rule_with_a_command_runs_in_the_environment_that_torch_chooses() -> None:
+    texts = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
+    commands, chosen = (
+        sum(len(re.findall(words, text)) for text in texts)
+        for words in (r"\n +shell:\n", r"\n +conda:\n +ENVIRONMENT\n")
+    )
+    assert commands == chosen > 5
 
 
 class Flow:
@@ -290,7 +341,7 @@ def test_both_entrances_read_a_value_alike(
     assert seen == [(["config.yaml", "more.yaml"], dict([read]))] * 2
 
 
-@pytest.mark.parametrize("fails", ["read_plan", "prepare"])
+@pytest.mark.parametrize("fails", ["read_plan", "prepare", "environment_file"])
 def test_what_ends_the_reading_of_the_snakefile_is_one_message(
     fails: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,7 +350,7 @@ def test_what_ends_the_reading_of_the_snakefile_is_one_message(
 
     root = Path(snakemake_driver.__file__).parents[2]
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in ("read_plan", "prepare"):
+    for name in ("read_plan", "prepare", "environment_file"):
         monkeypatch.setattr(snakemake_driver, name, refuse if name == fails else lambda *words: None)
     first, _, _ = (root / "workflow/rules/study.smk").read_text().partition("shell.prefix(")
     with pytest.raises(SystemExit):

@@ -19,7 +19,7 @@ from reproof.settings.defense import DefenseSettings
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-CODE = ("Snakefile", "workflow", "src", "profiles", "environment.yml", "config.yaml")
+CODE = ("Snakefile", "workflow", "src", "profiles", "environment.yml", "environment-cpu.yml", "config.yaml")
 
 
 def _with_an_attack_loss() -> str:

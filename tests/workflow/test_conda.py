@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from project import Project, kill, wait_for, warm_processes, words
+from project import TINY, Project, clone, kill, wait_for, warm_processes, words
 
 from reproof import artifacts
 
@@ -74,14 +75,12 @@ def test_use_conda_without_conda_runs_in_this_python(fresh: Callable[..., Projec
     assert (project.path / "results/tiny/data/digits.safetensors").exists()
 
 
-def test_use_conda_with_conda_builds_the_environment_and_runs_there(
-    fresh: Callable[..., Project], tmp_path: Path
-) -> None:
+def test_use_conda_with_conda_builds_the_environment_and_runs_there(tmp_path: Path) -> None:
     base = stand_in(tmp_path / "conda")
     path = os.pathsep.join([str(base / "bin"), without_conda(os.environ["PATH"])])
-    project = fresh(
-        environment={"PATH": path, "CONDA_PREFIX": str(base)}
-    )  # `base` is active, as after `conda init`
+    # `base` is active, as after `conda init`; torch without CUDA is asked for; and the checkout's name has braces.
+    active = {"PATH": path, "CONDA_PREFIX": str(base), "TORCH": "cpu"}
+    project = clone(tmp_path / "a{b}", TINY, active)
     run = project.start("--use-conda", "results/tiny/models/plain/seed0/model.safetensors")
     pythons: set[str] = set()
     while run.poll() is None:
@@ -91,15 +90,17 @@ def test_use_conda_with_conda_builds_the_environment_and_runs_there(
     assert run.returncode == 0, printed
     assert "no conda here" not in printed
     calls = (base / "calls.log").read_text()
-    assert "create" in calls
+    (made_of,) = re.findall(r"^env create .*--file (\S+)", calls, re.MULTILINE)
+    assert (project.path / made_of).read_text() == (project.path / "environment-cpu.yml").read_text()
     environments = list((project.path / ".snakemake/conda").glob("*_/bin/python"))
     assert len(environments) == 1, "one environment for all rules"
     assert pythons == {str(environments[0])}, "its own Python is kept warm"
     python = str(environments[0].relative_to(project.path))
     for record in ("models/plain/seed0/record.json", "data/digits.record.json"):
         assert artifacts.read_json(project.path / "results/tiny" / record)["python"] == python
+    project.environment["TORCH"] = ""
     assert project.pending("results/tiny/models/plain/seed0/model.safetensors") == {}, (
-        "conda or not reruns nothing"
+        "conda or not, and with which torch, reruns nothing"
     )
 
 
@@ -110,7 +111,7 @@ def test_a_conda_that_outlives_its_killed_driver_does_not_fill_the_next_run_s_en
     base = stand_in(tmp_path / "conda")
     (base / "slow").touch()
     path = os.pathsep.join([str(base / "bin"), without_conda(os.environ["PATH"])])
-    project = fresh(environment={"PATH": path, "CONDA_PREFIX": str(base)})
+    project = fresh(environment={"PATH": path, "CONDA_PREFIX": str(base), "TORCH": ""})
     data = "results/tiny/data/digits.safetensors"
     run = project.start("--use-conda", data)
     assert wait_for((base / "at_work").exists, 120), (project.path / "driver.log").read_text()
@@ -125,6 +126,8 @@ def test_a_conda_that_outlives_its_killed_driver_does_not_fill_the_next_run_s_en
         kill(conda)
     (made,) = (project.path / ".snakemake/conda").glob("*_/bin/python")
     assert not (made.parents[1] / "of_the_dead").exists()
+    made_of = made.parents[1].with_suffix(".yaml")
+    assert made_of.read_text() == (project.path / "environment.yml").read_text()
     record = artifacts.read_json(project.path / "results/tiny/data/digits.record.json")
     assert record["python"] == str(made.relative_to(project.path))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from project import JOINT, ROOT, Project
@@ -159,7 +160,8 @@ def test_profile_switch_and_environment_comment_rerun_nothing(changeable: Projec
     path = changeable.path / "environment.yml"
     path.write_text("# a comment\n" + path.read_text())
     assert changeable.pending() == {}
-    assert changeable.pending("--use-conda") == {}
+    without_cuda = replace(changeable, environment={**changeable.environment, "TORCH": "cpu"})
+    assert without_cuda.pending("--use-conda") == {}
 
 
 def test_a_new_defense_is_one_file_and_one_stanza(fresh: Callable[..., Project]) -> None:

@@ -12,7 +12,7 @@ rule attack:
     log:
         f"{PLAN.folder}/logs/attack/{{model}}-seed{{seed}}-{{suite}}.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: 1
     resources:
         gpu=lambda wildcards: driver.gpus(workflow),

@@ -6,7 +6,7 @@ rule prepare:
         f"{PLAN.folder}/logs/prepare/{{dataset}}.log",
     priority: 100
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: lambda wildcards: 16 if PLAN.study.datasets[wildcards.dataset].settings.streams else 1
     params:
         job=lambda wildcards: PLAN.prepare(wildcards.dataset).expectation,

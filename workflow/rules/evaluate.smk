@@ -10,7 +10,7 @@ rule evaluate:
     log:
         f"{PLAN.folder}/logs/evaluate/{{model}}-seed{{seed}}-{{threat}}.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: 1
     params:
         job=lambda wildcards: evaluate_job(wildcards).expectation,

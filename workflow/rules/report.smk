@@ -6,7 +6,7 @@ rule tabulate:
     log:
         f"{PLAN.folder}/logs/tabulate.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: 1
     params:
         job=PLAN.tabulate().expectation,
@@ -22,7 +22,7 @@ rule draw:
     log:
         f"{PLAN.folder}/logs/draw.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: 1
     params:
         job=PLAN.draw().expectation,
@@ -38,7 +38,7 @@ rule report:
     log:
         f"{PLAN.folder}/logs/report.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: 1
     params:
         job=PLAN.report().expectation,

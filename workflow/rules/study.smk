@@ -13,6 +13,7 @@ from reproof.errors import ReproofError
 try:
     PLAN = driver.read_plan(workflow)
     driver.prepare(workflow, PLAN)
+    ENVIRONMENT = driver.environment_file(workflow, ROOT)
 except ReproofError as error:
     driver.stop(error)
 

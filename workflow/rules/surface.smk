@@ -14,7 +14,7 @@ if PLAN.surfaced:
         wildcard_constraints:
             model="|".join(PLAN.surfaced),
         conda:
-            "../../environment.yml"
+            ENVIRONMENT
         threads: 1
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),

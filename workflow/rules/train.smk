@@ -15,7 +15,7 @@ if PLAN.trained:
         wildcard_constraints:
             model="|".join(PLAN.trained),
         conda:
-            "../../environment.yml"
+            ENVIRONMENT
         threads: 1
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),
@@ -41,7 +41,7 @@ if PLAN.loaded:
             model="|".join(PLAN.loaded),
         priority: 100
         conda:
-            "../../environment.yml"
+            ENVIRONMENT
         threads: 1
         resources:
             gpu=lambda wildcards: driver.gpus(workflow),
@@ -68,7 +68,7 @@ if PLAN.assembled:
         wildcard_constraints:
             model="|".join(PLAN.assembled),
         conda:
-            "../../environment.yml"
+            ENVIRONMENT
         threads: 1
         params:
             job=lambda wildcards: assemble_job(wildcards).expectation,
