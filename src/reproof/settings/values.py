@@ -7,6 +7,7 @@ import difflib
 import inspect
 import itertools
 import math
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -130,10 +131,11 @@ class Settings(BaseModel):
 
 
 def _field_docstrings(declared: type[Settings]) -> dict[str, str]:
-    """Return the string below each field of a class, as its file has it; none of a class that has no file."""
-    if declared.declared_in is None:
+    """Return the string below each field of a class, as its file has it; none where that cannot be read any more."""
+    try:
+        node: ast.AST | None = ast.parse(Path(declared.declared_in or os.devnull).read_bytes())
+    except (OSError, SyntaxError, ValueError):
         return {}
-    node: ast.AST | None = ast.parse(Path(declared.declared_in).read_text(encoding="utf-8"))
     for name in declared.__qualname__.replace(".<locals>", "").split("."):
         within = ast.walk(node) if node else ()
         node = next((found for found in within if getattr(found, "name", None) == name), None)

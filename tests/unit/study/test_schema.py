@@ -217,6 +217,31 @@ def test_settings_are_described_when_another_plug_in_has_taken_their_modules_pla
     assert settings.model_json_schema()["properties"]["steps"]["description"].startswith("Gradient steps")
 
 
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (
+            '# coding: latin-1\nclass Own(Settings):\n    width: float = 1.0\n    """Breite, größer als 0."""\n',
+            True,
+        ),
+        ("class Own(Settings:\n", False),
+        (None, False),
+    ],
+)
+def test_a_settings_file_in_another_encoding_is_read_and_one_that_is_gone_or_broken_hides_no_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str | None, told: bool
+) -> None:
+    class Own(Settings):
+        width: float = 1.0
+
+    Own.__qualname__ = "Own"
+    monkeypatch.setattr(Own, "declared_in", str(tmp_path / "own.py"))
+    if now is not None:
+        (tmp_path / "own.py").write_text(now, encoding="latin-1")
+    described = Own.model_json_schema()["properties"]["width"].get("description")
+    assert described == ("Breite, größer als 0." if told else None)
+
+
 def test_a_whole_study_where_a_number_belongs_is_not_printed_whole() -> None:
     given = {"study": ["x" * 50] * 1000}
     told = sentence({"type": "float_type", "loc": (), "msg": "Input should be a number", "input": given})
