@@ -75,7 +75,7 @@ COMPARISONS = {
     "deepfool": Comparison("DeepFool, L2", "l2", minimal=True),
     "fmn": Comparison(f"FMN-{FMN_STEPS}, L2", "l2", minimal=True),
     "jsma": Comparison("JSMA", "l0", minimal=True, images=1 / 2),
-    "autoattack": Comparison("AutoAttack", "linf", images=1 / 4, budget=1.5),
+    "autoattack": Comparison("AutoAttack", "linf", images=1 / 4, budget=1.5, rounds=2),
 }
 
 

@@ -14,6 +14,7 @@ import importlib
 import io
 import json
 import lzma
+import math
 import os
 import shlex
 import shutil
@@ -77,11 +78,22 @@ def asked(plan: Plan, chosen: argparse.Namespace, command: Command) -> str:
     if chosen.what == "pack":
         parts, words = pack(plan, chosen.folder, chosen.wheels), ""
     else:
-        if chosen.minutes <= 0 or chosen.jobs < 1:
-            raise StudyError("borrow: --minutes should be above 0, --jobs at least 1")
+        if not 0 < chosen.minutes < math.inf or chosen.jobs < 1:
+            raise StudyError("borrow: --minutes should be a number above 0, --jobs at least 1")
+        _require_writable(chosen.folder)
         words = run(plan, command, 60 * chosen.minutes, chosen.first, chosen.jobs).words() + "\n"
         parts = collect(plan, chosen.folder)
     return words + "\n".join(f"{part} ({memory(part.stat().st_size)})" for part in parts)
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse, before hours of work, a folder that its results could not be written into: StudyError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StudyError(f"borrow: nothing can be written into {folder}: {error.strerror}") from error
 
 
 def pack(plan: Plan, folder: Path, wheels: Path | None = None) -> list[Path]:
@@ -160,6 +172,8 @@ def _write_parts(content: bytes, folder: Path, name: str) -> list[Path]:
 def unpack(folder: Path, name: str, target: Path) -> None:
     """Unpack the parts that lie in a folder; ArtifactError where one is missing or damaged."""
     parts = sorted(folder.glob(f"{name}.[0-9][0-9]"))
+    if not parts:
+        raise ArtifactError(f"{folder}: there is no {name}.00 in it, nor another part of {name}")
     try:
         content = lzma.decompress(b"".join(part.read_bytes() for part in parts))
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import math
 import os
 import re
 import shlex
@@ -165,13 +166,13 @@ def show_plan(plan: Plan, chosen: argparse.Namespace) -> str:
         return breakdown.text(plan, chosen.by)
     machine = GPU if chosen.gpu else CORE
     if chosen.hours is not None:
-        if chosen.hours <= 0:
-            raise StudyError("plan: --hours should be above 0")
+        if not 0 < chosen.hours < math.inf:
+            raise StudyError("plan: --hours should be a number above 0")
         return breakdown.fitting(plan, chosen.hours, machine, chosen.first)
     if chosen.minutes is None:
         return "\n".join([estimate.table(plan, machine), *(breakdown.memory(plan) if chosen.gpu else [])])
-    if chosen.minutes <= 0 or chosen.jobs < 1 or chosen.faster <= 0:
-        raise StudyError("plan: --minutes and --faster should be above 0, --jobs at least 1")
+    if not (0 < chosen.minutes < math.inf and 0 < chosen.faster < math.inf) or chosen.jobs < 1:
+        raise StudyError("plan: --minutes and --faster should be numbers above 0, --jobs at least 1")
     return time_slices.text(plan, chosen.minutes, chosen.jobs, chosen.faster)
 
 
@@ -196,7 +197,7 @@ def show_answer(plan: Plan) -> str:
         f"The answer alone: {job.outputs['answer_text']}",
     )
     old = [
-        f"The study, its code or a file has changed since ({record}): {job.rerun} makes the answer anew"
+        f"The study, its code or a file has changed since:\n  {record}\nThis makes the answer anew:\n  {job.rerun}"
         for record in itertools.islice(freshness.outdated(plan), 1)
     ]
     return "\n".join([*lines, *where, *old])
@@ -251,7 +252,7 @@ def judge_again(name: str) -> None:
     """Judge the claims beside a reference run's numbers by today's rules and say which of its files changed."""
     from reproof import reference
 
-    folder = Path(reference.FOLDER) / name
+    folder = reference.named(name)
     files = reference.judge(folder)
     changed = sorted(file for file in files if files[file].encode() != (folder / file).read_bytes())
     reference.write(folder, files)
@@ -273,7 +274,7 @@ def explain_by_reference(claim: str, name: str) -> str:
     """Return how a claim is judged by a reference run's numbers."""
     from reproof import reference
 
-    found = reference.read(Path(reference.FOLDER) / name)
+    found = reference.read(reference.named(name))
     study = reader.parse(found.about["settings"], [(name, found.about["settings"])])
     return _explanation(claim, found.tables, Plan(study), f"{reference.FOLDER}/{name}")
 

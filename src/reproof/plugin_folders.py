@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
@@ -29,13 +30,14 @@ def used() -> tuple[Path, ...]:
     return _used
 
 
-def use(folders: Sequence[str]) -> None:
+def use(named: Sequence[str]) -> None:
     """Let the plug-ins of these folders, and no others, stand beside the package's.
 
-    StudyError where there is no such folder, it holds none of PACKAGES, or a plug-in has the name of another one.
+    StudyError where there is no such folder, it holds none of PACKAGES, a plug-in has the name of another one, or a
+    section of the page is no Python: no study chooses sections, and the page comes last.
     """
     global _used
-    chosen = tuple(_resolved(folder) for folder in folders)
+    chosen = tuple(dict.fromkeys(map(_resolved, named)))
     if chosen != _used:
         for place in chosen:
             _require(place)
@@ -44,11 +46,24 @@ def use(folders: Sequence[str]) -> None:
         importlib.invalidate_caches()
     for family, package in PACKAGES.items() if chosen else ():
         _require_other_names(family, package)
+    for folder in folders("sections"):
+        for file in sorted(folder.glob("[!_]*.py")):
+            if file.stem.isidentifier():
+                read_python(file)
 
 
 def folders(family: str) -> list[Path]:
     """Return the folders outside the package that hold plug-ins of a family."""
     return [folder / family for folder in _used if (folder / family).is_dir()]
+
+
+def read_python(file: Path) -> ast.Module:
+    """Return a file's syntax; StudyError with its line where it is no Python."""
+    try:
+        return ast.parse(file.read_bytes(), filename=str(file))
+    except (OSError, SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise StudyError(f"{file}{line}: cannot be read as Python: {error}") from error
 
 
 def import_plug_in(name: str) -> None:
@@ -78,6 +93,8 @@ def _inside(package: str) -> Path:
 
 
 def _resolved(folder: str) -> Path:
+    if not folder:
+        raise StudyError("plugins: '' is no folder")
     try:
         return Path(folder).resolve()
     except (ValueError, RuntimeError) as error:  # a NUL in its name; links that lead to each other

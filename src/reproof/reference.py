@@ -22,6 +22,7 @@ from reproof.judging import tables
 from reproof.judging.study_facts import StudyFacts
 from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
+from reproof.settings.values import nearest_hint
 from reproof.study import reader
 from reproof.study.layers import COMMAND_LINE
 
@@ -40,6 +41,10 @@ PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""
 OWN_ATTACKS = "Under its own attacks"
 """What a finding is about that counts verdicts. A reference keeps none: rules change, and the page counts anew."""
+WITHOUT_FAIL = ("budget", "models", "seeds", "settings", "study", "title")
+"""What about.json tells of every run."""
+TABLES = ("measurements", "red_flags", "statements", "summary", "verdicts")
+"""The tables that every run has."""
 RecordRow = Mapping[str, Any]
 """A row of records.csv, by column."""
 
@@ -149,7 +154,15 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
 def read_all(folder: Path) -> list[Reference]:
     """Return the reference runs under a folder, by name; none where there is no such folder."""
-    return [read(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+    return [read(path) for path in sorted(folder.glob("[!.]*")) if path.is_dir()]
+
+
+def named(name: str) -> Path:
+    """Return the folder of a reference run; StudyError with the nearest name where there is none."""
+    known = sorted(path.parent.name for path in Path(FOLDER).glob(f"[!.]*/{ABOUT}"))
+    if name not in known:
+        raise StudyError(f"no reference run is called {name!r}; {nearest_hint(name, known)}")
+    return Path(FOLDER) / name
 
 
 def read(folder: Path) -> Reference:
@@ -170,7 +183,7 @@ def moved(plan: Plan, name: str) -> str:
     """Return, a line each, which numbers of a finished study lie outside the intervals of a reference run."""
     path = Path(plan.table_path("summary"))
     artifacts.verify(path)
-    common, lines = compare(read(Path(FOLDER) / name), SUMMARY.read(path))
+    common, lines = compare(read(named(name)), SUMMARY.read(path))
     told = f"{common:,} numbers are in both, {len(lines)} of them outside the interval in {FOLDER}/{name}"
     return "\n".join([*lines, told])
 
@@ -193,15 +206,24 @@ def compare(found: Reference, summary: pd.DataFrame) -> tuple[int, list[str]]:
 
 
 def _about_of(folder: Path) -> dict[str, Any]:
-    about = artifacts.read_json(folder / ABOUT)
+    try:
+        about = json.loads((folder / ABOUT).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{folder / ABOUT} cannot be read ({error}); {_remedy(folder)}") from error
     if not isinstance(about, dict) or not isinstance(about.get("files"), dict):
         raise ArtifactError(f"{folder / ABOUT} lists no files; {_remedy(folder)}")
+    missing = [key for key in WITHOUT_FAIL if key not in about]
+    missing += [f"{table}.csv" for table in TABLES if f"{table}.csv" not in about["files"]]
+    if missing:
+        raise ArtifactError(f"{folder / ABOUT} says nothing of {', '.join(missing)}; {_remedy(folder)}")
     return about
 
 
 def _verified(folder: Path, name: str, digest: str) -> str:
     """Return a file's text; ArtifactError where it is not the one that about.json lists."""
     path = folder / name
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing, and {ABOUT} lists it; {_remedy(folder)}")
     if artifacts.sha256(path) != digest:
         raise ArtifactError(f"{path} is not the file that {ABOUT} lists: it was edited; {_remedy(folder)}")
     return path.read_bytes().decode()

@@ -123,11 +123,7 @@ def settings_class(family: Family, name: str) -> type[Settings]:
 @functools.cache
 def _declaration(family: Family, path: Path) -> type[Settings]:
     name = path.stem
-    try:
-        source = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except (OSError, SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise StudyError(f"{path}{line}: cannot be read as Python: {error}") from error
+    source = plugin_folders.read_python(path)
     body = [node for node in source.body if _is_declaration(node)]
     module = types.ModuleType(f"reproof._declared.{family}.{name}")
     module.__file__ = str(path)

@@ -165,9 +165,14 @@ def test_an_answer_that_is_older_than_the_study_says_so(
     record.parent.mkdir()
     record.write_text('{"rule": "tabulate", "name": "digits", "digest": "of other code"}')
     assert cli.main(["answer"]) == 0
-    *_, answer_alone, last = capsys.readouterr().out.splitlines()
+    *_, answer_alone, changed, where, so, command = capsys.readouterr().out.splitlines()
     assert answer_alone.startswith("The answer alone")
-    assert "has changed since (results/digits/tables/record.json): snakemake" in last
+    assert (changed, where) == (
+        "The study, its code or a file has changed since:",
+        "  results/digits/tables/record.json",
+    )
+    assert so == "This makes the answer anew:"
+    assert command.startswith("  snakemake")
 
 
 def test_a_long_name_leaves_room_for_its_verdict(found: Answer) -> None:

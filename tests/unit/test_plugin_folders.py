@@ -107,7 +107,23 @@ def test_a_folder_that_cannot_be_used_is_named(make: Any, words: str, tmp_path: 
         parse(tmp_path / "a\0b")
     with pytest.raises(StudyError, match="is no folder"):
         parse(tmp_path / ("mine" * 2000))
+    with pytest.raises(StudyError, match="'' is no folder"):
+        plugin_folders.use([""])
     plugin_folders.use(())
+
+
+def test_a_folder_that_is_named_twice_is_one(folder: Path) -> None:
+    parse(folder, folder)
+    assert plugin_folders.used() == (folder.resolve(),)
+
+
+def test_a_section_that_is_no_python_stops_the_study_at_once(folder: Path) -> None:
+    (folder / "sections/.#counted.py").symlink_to("somebody@elsewhere.17")
+    (folder / "sections/counted (copy).py").write_text("def (")
+    parse(folder)
+    (folder / "sections/counted.py").write_bytes(b'title = "\xe9"\n')
+    with pytest.raises(StudyError, match=r"sections/counted\.py.*: cannot be read as Python"):
+        parse(folder)
 
 
 @pytest.mark.parametrize(

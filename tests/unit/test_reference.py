@@ -6,7 +6,9 @@ import json
 import shutil
 import types
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,9 +72,9 @@ def test_a_listed_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     copy = tmp_path / NAMES[0]
     shutil.copytree(ROOT / NAMES[0], copy)
     about = (copy / reference.ABOUT).read_text(encoding="utf-8")
-    (copy / reference.ABOUT).write_text(about.replace('"summary.csv":', '"sumary.csv":'), encoding="utf-8")
-    (copy / "summary.csv").rename(copy / "sumary.csv")
-    with pytest.raises(ArtifactError, match=r"lists sumary\.csv, which is no table"):
+    (copy / reference.ABOUT).write_text(about.replace('"per_class.csv":', '"per_clas.csv":'), encoding="utf-8")
+    (copy / "per_class.csv").rename(copy / "per_clas.csv")
+    with pytest.raises(ArtifactError, match=r"lists per_clas\.csv, which is no table"):
         reference.read(copy)
 
 
@@ -96,7 +98,37 @@ def test_the_command_judges_anew_and_says_what_changed(
     ]
     assert undecided[1] > undecided[0], "wider intervals decide less"
     assert cli.main(["reference", "--judge", "nothing"]) == 1
-    assert "about.json is missing" in capsys.readouterr().err
+    assert f"no reference run is called 'nothing'; there are: {name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda about: about["files"].pop("summary.csv"), r"says nothing of summary\.csv"),
+        (lambda about: about.pop("budget"), "says nothing of budget"),
+        (lambda about: about.update(files=[]), "lists no files"),
+        (lambda about: about["files"].update({"gone.csv": ""}), r"gone\.csv"),
+    ],
+)
+def test_what_a_reference_run_lacks_is_named_with_the_way_to_get_it_back(
+    damage: Callable[[dict[str, Any]], object], words: str, tmp_path: Path
+) -> None:
+    copy = tmp_path / NAMES[0]
+    shutil.copytree(ROOT / NAMES[0], copy)
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    assert [run.name for run in reference.read_all(tmp_path)] == [NAMES[0]]
+    about = json.loads((copy / reference.ABOUT).read_text(encoding="utf-8"))
+    damage(about)
+    (copy / reference.ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=words):
+        reference.read(copy)
+    (copy / reference.ABOUT).write_bytes(b"{\xe9")
+    with pytest.raises(ArtifactError, match=r"about\.json cannot be read .*git checkout"):
+        reference.judge(copy)
+    shutil.copy(ROOT / NAMES[0] / reference.ABOUT, copy)
+    (copy / "verdicts.csv").unlink()
+    with pytest.raises(ArtifactError, match=r"verdicts\.csv is missing.*git checkout"):
+        reference.read(copy)
 
 
 def test_numbers_that_left_their_interval_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,18 @@ def test_what_cannot_be_carried_is_said_before(home: Place, tmp_path: Path) -> N
         borrowed.pack(home.plan(), tmp_path / "trips")
 
 
+def test_a_folder_that_cannot_be_written_or_holds_nothing_is_named_before_any_work(
+    prepared: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(borrowed, "run", lambda *_: pytest.fail("jobs were begun"))
+    (tmp_path / "file").touch()
+    prepared.plan()
+    assert cli.main(["borrow", "run", str(tmp_path / "file/trips"), "--minutes", "1"]) == 1
+    assert "nothing can be written into" in capsys.readouterr().err
+    assert cli.main(["borrow", "bring", str(tmp_path / "nowhere")]) == 1
+    assert f"{tmp_path}/nowhere: there is no return.tar.xz.00 in it" in capsys.readouterr().err
+
+
 def test_a_bundle_is_cut_into_parts_and_all_of_them_are_needed(
     prepared: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,7 @@ def test_the_table_says_whose_hours_they_are_and_what_they_rest_on(plan: Plan) -
     lines = estimate_lines(plan)
     assert lines[0].split() == ["stage", "jobs", "GPU", "time", "disk"]
     assert "for one H200 at 30 % of its data sheet's speed, which nobody measured" in lines[-1]
-    with pytest.raises(StudyError, match="--hours should be above 0"):
+    with pytest.raises(StudyError, match="--hours should be a number above 0"):
         cli.show_plan(plan, cli.parser().parse_args(["plan", "--hours", "0"]))
 
 

@@ -101,8 +101,17 @@ def test_every_job_of_a_real_study_stands_in_one_piece(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    "words", [["--minutes", "0"], ["--minutes", "5", "--jobs", "0"], ["--minutes", "5", "--faster", "0"]]
+    "words",
+    [
+        ["plan", "--minutes", "0"],
+        ["plan", "--minutes", "5", "--jobs", "0"],
+        ["plan", "--minutes", "5", "--faster", "0"],
+        ["plan", "--minutes", "nan"],
+        ["plan", "--minutes", "5", "--faster", "inf"],
+        ["plan", "--hours", "nan"],
+        ["borrow", "run", "trips", "--minutes", "nan"],
+    ],
 )
 def test_senseless_limits_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plan", *words]) == 1
+    assert cli.main(words) == 1
     assert StudyError.__name__ in capsys.readouterr().err
