@@ -105,20 +105,19 @@ def shell_prefix(workflow: Any, root: Path) -> str:
     return words
 
 
-def environment_file(workflow: Any, root: Path) -> Callable[[Any], str]:
-    """Return which file a job's environment is made of, as `conda:` takes it: a function of the job's wildcards.
+def environment_file(workflow: Any, root: Path) -> str:
+    """Return which file the jobs' environment is made of, as `conda:` takes it: with torch as TORCH says.
 
-    Snakemake asks for every job, with conda or without, so TORCH is read once, here. It fills in what stands in braces:
-    a checkout may have them in its name. Raise SurroundingsError for a build that nobody has, unless there is no conda:
-    then TORCH may be another program's.
+    No function of a job's wildcards: Snakemake would ask for every job, and `--containerize` refuses those. It fills in
+    what stands in braces: a checkout may have them in its name. Raise SurroundingsError for a build that nobody has,
+    unless there is no conda: then TORCH may be another program's.
     """
     build = os.environ.get("TORCH") or "pypi"
     if build not in ENVIRONMENTS and _uses_conda(workflow):
         raise SurroundingsError(
             f"there is no TORCH={build}: cpu is torch without CUDA, pypi the one that PyPI has."
         )
-    path = str(root / ENVIRONMENTS.get(build, ENVIRONMENTS["pypi"])).replace("{", "{{").replace("}", "}}")
-    return lambda wildcards: path
+    return str(root / ENVIRONMENTS.get(build, ENVIRONMENTS["pypi"])).replace("{", "{{").replace("}", "}}")
 
 
 def _uses_conda(workflow: Any) -> bool:

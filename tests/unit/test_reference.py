@@ -72,7 +72,9 @@ def test_a_listed_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     copy = tmp_path / NAMES[0]
     shutil.copytree(ROOT / NAMES[0], copy)
     about = (copy / reference.ABOUT).read_text(encoding="utf-8")
-    (copy / reference.ABOUT).write_text(about.replace('"per_class.csv":', '"per_clas.csv":'), encoding="utf-8")
+    (copy / reference.ABOUT).write_text(
+        about.replace('"per_class.csv":', '"per_clas.csv":'), encoding="utf-8"
+    )
     (copy / "per_class.csv").rename(copy / "per_clas.csv")
     with pytest.raises(ArtifactError, match=r"lists per_clas\.csv, which is no table"):
         reference.read(copy)
