@@ -20,7 +20,7 @@ from reproof.judging.study_facts import StudyFacts
 from reproof.measuring.intervals import wilson
 from reproof.plan.jobs import Plan
 from reproof.report import DrawnFigure, ReportData, ShownModel
-from reproof.report.evidence import THIS_RUN
+from reproof.report.contents import THIS_RUN
 from reproof.stages import report as stage
 
 RULES = ("prepare", "train", "assemble", "attack", "evaluate", "surface", "tabulate", "draw")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from reproof.judging.difference import Difference, dump
 from reproof.reference import Reference
 from reproof.report import ReportData, ShownModel
 from reproof.report.answer import PaperAnswer, answer
-from reproof.report.contents import empty
-from reproof.report.evidence import ALL_ATTACKS, THIS_RUN, BestEvidence, attacked_directly
+from reproof.report.contents import THIS_RUN, empty
+from reproof.report.evidence import ALL_ATTACKS, BestEvidence, attacked_directly
+from reproof.report.judged_claims import JudgedClaims
+from reproof.report.shown_verdict import HAMPERED
 
 KEY = "mustafa_pcl"
 """The paper that the examples' defense, prototype conformity, says it is of."""
@@ -179,6 +182,37 @@ def test_grade_a_and_b_are_never_added_up(paper: Paper) -> None:
         "reproduced, 0 lower, 0 higher, 0 undecided; at grade B (another training, strength of the "
         "attack or released network): 0 reproduced, 1 lower, 0 higher, 0 undecided. Of these, 2 from this run."
     )
+
+
+def test_a_number_under_a_hampered_attack_says_so_beside_its_word_and_in_the_paper_s_verdict(
+    paper: Paper,
+) -> None:
+    """In the run and on the model whose red flag it is; a clean accuracy, or what was not judged, has no such attack."""
+    at = {"setting": "white_box", "attack": "pgd", "parameters": "epsilon=0.3"}
+    verdicts = [judged(PGD, "higher", "B", **at), judged(BIM, "lower", "B", **{**at, "attack": "bim"})]
+    flag = {"model": "ours", "gate": "zero_gradients", "raised": True, "evidence": "At white-box PGD."}
+    flags = frame("red_flags", [{**flag, "rows": "white_box pgd epsilon=0.3"}])
+    made = data(paper, verdicts)
+    for flagged, count in (
+        (replace(made, flags=flags), 1),
+        (made, 0),
+        (replace(made, flags=flags.assign(model="b")), 0),
+    ):
+        (found,) = answer(flagged).papers
+        (headline, _) = found.headlines
+        assert (HAMPERED in headline.verdict.remarks) == (count == 1)
+        assert JudgedClaims(flagged).shown(headline.claim).remarks == headline.verdict.remarks
+        said = "; 1 of these 2 under an attack that a red flag shows to be too weak."
+        assert (said in found.verdict[0]) == (count == 1)
+    unjudged = replace(data(paper, [judged(PGD, "not comparable", "C", **at)]), flags=flags)
+    assert answer(unjudged).papers[0].headlines[0].verdict.remarks == ()
+
+
+def test_what_is_left_under_the_strongest_has_its_interval(paper: Paper) -> None:
+    left = {f"overall_{end}": value for end, value in (("value", 0.63), ("low", 0.394), ("high", 0.865))}
+    headline = told(paper, judged(PGD, "higher", "B", **left)).headlines[0]
+    assert (headline.left, headline.left_interval) == ("63.0 %", "[39.4–86.5]")
+    assert told(paper, judged(PGD, "higher", "B")).headlines[0].left_interval == ""
 
 
 def test_the_sentence_says_which_run_judged(paper: Paper) -> None:

@@ -11,8 +11,7 @@ from tests.hand_made_papers import read_paper
 from tests.ours import needs
 
 from reproof.judging.study_facts import ModelFacts, StudyFacts
-from reproof.report.contents import ReportData, rows
-from reproof.report.evidence import THIS_RUN
+from reproof.report.contents import THIS_RUN, ReportData, rows
 from reproof.report.recipes import Recipes
 
 PROTOCOL = [

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_up_study
 import pandas as pd
@@ -18,8 +19,8 @@ from tests.unfolded import unfolded
 from reproof.diagnostics.sanity_check import CHECKS
 from reproof.reference import Reference
 from reproof.report import ReportData, render
-from reproof.report.contents import empty
-from reproof.report.hampered import hampered, of_meetings
+from reproof.report.contents import THIS_RUN, empty
+from reproof.report.hampered import HamperedRows, hampered, most
 from reproof.report.sections.red_flags import flag_table
 from reproof.report.shared import Shared
 
@@ -27,6 +28,7 @@ Open = Callable[..., Page]
 GATES = tuple(CHECKS)
 RAISED = {("model_1", GATES[0]), ("model_1", GATES[4]), ("model_2", GATES[4])}
 UNCHECKED = GATES[2]
+CW = {"setting": "white_box", "attack": "carlini_wagner"}
 
 
 def checked(count: int) -> pd.DataFrame:
@@ -143,6 +145,8 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "More steps": ("Defense number 2",),
     }
     assert checks["White-box BIM"][1] == {"Zero gradients": ("Ours, large",)}
+    first = [(title, [(attack, run.models) for attack, run in told]) for title, told in most(found, 1)]
+    assert first == [("Large", [("White-box FGSM", 1)]), ("this run", [("White-box PGD", 2)])], "run by run"
     page = render(dataclasses.replace(data, references=[]))
     assert re.search(r"White-box PGD</th><td[^>]*><b>2 of [3-9] models</b>", page)
     assert re.search(r"White-box FGSM</th><td[^>]*><b>1 of [2-9] models</b>", page)
@@ -177,10 +181,18 @@ def test_an_attack_that_moves_nothing_at_one_parameter_alone_is_told_apart(study
     assert [(one.title, [run.models for run in one.runs]) for one in found.attacks] == [
         ("White-box C&W", [1])
     ]
-    assert {(model, parameters) for _, model, _, _, parameters in of_meetings(data)} == {
-        ("plain", "c=0.1"),
-        ("ours", ""),
+    told = HamperedRows(data)
+    found_of = {
+        (model, parameters): told.of(THIS_RUN, SimpleNamespace(model=model, parameters=parameters, **CW))
+        for model in ("plain", "ours")
+        for parameters in ("c=0.1", "c=10")
     }
+    assert {key for key, words in found_of.items() if words} == {
+        ("plain", "c=0.1"),
+        ("ours", "c=0.1"),
+        ("ours", "c=10"),
+    }
+    assert not told.of("Large", SimpleNamespace(model="ours", parameters="c=10", **CW))
     page = render(data)
     assert "White-box C&amp;W at c\xa0=\xa00.1 (1 model)" in page
 

@@ -15,8 +15,8 @@ from reproof.claims.independent import IndependentMeasurement, search
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import METRICS
 from reproof.report import numbers, others, reasons, shown_verdict
-from reproof.report.contents import ReportData, rows
-from reproof.report.evidence import THIS_RUN, BestEvidence, Evidence, attacked_directly, own_claims
+from reproof.report.contents import THIS_RUN, ReportData, rows
+from reproof.report.evidence import BestEvidence, Evidence, attacked_directly, own_claims
 from reproof.report.shown_verdict import ShownVerdict
 from reproof.report.tally import Tally
 from reproof.report.verdict_words import JUDGED
@@ -70,6 +70,12 @@ class Headline:
         return (
             wording.printed(numbers.measure(found.value, self.claim.unit), self.claim.unit) if found else ""
         )
+
+    @property
+    def left_interval(self) -> str:
+        """Return its interval; empty where nothing is left to tell of."""
+        found = self.evidence.left if self.evidence else None
+        return numbers.interval(found.low, found.high, self.claim.unit) if found else ""
 
     @property
     def left_of(self) -> str:
@@ -219,7 +225,8 @@ def _verdict(tally: Tally, direct: Sequence[Claim], best: BestEvidence) -> Itera
     """Yield how a paper's claims on its own defense fell, then all its own, then what was not judged."""
     own = _tally(direct, best)
     if _judged(own):
-        yield f"Its own defense, attacked directly, {_by_grade(own)}.{_strongest(direct, best)}"
+        fell = f"{_by_grade(own)}{_hampered(direct, best)}"
+        yield f"Its own defense, attacked directly, {fell}.{_strongest(direct, best)}"
     total = wording.counted(tally.measured + tally.unmeasured, "own number")
     if _judged(tally):
         yield f"In all, {_judged(tally)} of its {total} could be judged, {_by_grade(tally, brief=_judged(own) > 0)}."
@@ -249,6 +256,17 @@ def _strongest(direct: Sequence[Claim], best: BestEvidence) -> str:
     return (
         f" All attacks together, within the same budget, leave less than was claimed in {below} of the "
         f"{len(pairs)} numbers that they were run for."
+    )
+
+
+def _hampered(direct: Sequence[Claim], best: BestEvidence) -> str:
+    """Return how many of the judged numbers on its own defense rest on an attack that red flags show to be weak."""
+    judged = [found for claim in direct if (found := best.of(claim)) is not None and found.word in JUDGED]
+    count = sum(found.hampered for found in judged)
+    return (
+        f"; {count} of these {len(judged)} under an attack that a red flag shows to be too weak"
+        if count
+        else ""
     )
 
 
@@ -285,7 +303,11 @@ def _grade(tally: Tally, grade: str) -> str:
 
 def _headline(claim: Claim, data: ReportData, best: BestEvidence) -> Headline:
     found = best.of(claim)
-    verdict = ShownVerdict.of_row(found.row, claim) if found else ShownVerdict.of_word(NOT_MEASURED)
+    verdict = (
+        ShownVerdict.of_row(found.row, claim, hampered=found.hampered)
+        if found
+        else ShownVerdict.of_word(NOT_MEASURED)
+    )
     return Headline(
         claim=claim,
         about=_about(claim),

@@ -10,7 +10,7 @@ from typing import Any
 
 from reproof import wording
 from reproof.report.answer import DIRECT, Answer, Headline, PaperAnswer
-from reproof.report.evidence import THIS_RUN
+from reproof.report.contents import THIS_RUN
 
 WIDTH = 80
 FEW = 3

@@ -9,7 +9,7 @@ from typing import Any
 from reproof.claims.claim import Claim
 from reproof.report import others
 from reproof.report.cards import Card, CardRun, RecordCard
-from reproof.report.evidence import THIS_RUN
+from reproof.report.contents import THIS_RUN
 from reproof.report.packing import Pool
 from reproof.report.recipes import Recipes
 from reproof.report.reference_claims import ReferenceClaim

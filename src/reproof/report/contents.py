@@ -20,6 +20,9 @@ from reproof.errors import ArtifactError
 from reproof.judging.study_facts import StudyFacts
 from reproof.reference import Reference
 
+THIS_RUN = "this run"
+"""What this run is called beside the reference runs' titles."""
+
 
 class MeasuredRow(Protocol):
     """A row of the summary, as `rows` yields it; `measurements` have `seed` in place of what is over seeds."""
@@ -253,7 +256,7 @@ class ReportData:
     stale: Mapping[str, str] = field(default_factory=dict)
     """Path of an artifact -> why it no longer fits the study or the code; what stands on it is marked."""
     recipes: Mapping[str, StudyFacts] = field(default_factory=dict)
-    """Run, evidence.THIS_RUN or a reference run's title -> the settings of its models and attacks."""
+    """Run, THIS_RUN or a reference run's title -> the settings of its models and attacks."""
     rerun: str = ""
     """The command that makes the whole page again."""
     references: Sequence[Reference] = ()

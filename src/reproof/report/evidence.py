@@ -13,11 +13,11 @@ from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.claims.vocabulary import parts_of
 from reproof.report import numbers
-from reproof.report.contents import ReportData, rows
+from reproof.report.contents import THIS_RUN, ReportData, rows
+from reproof.report.hampered import HamperedRows
 from reproof.report.tally import Tally
 from reproof.settings.table_words import NO_ATTACK
 
-THIS_RUN = "this run"
 ALL_ATTACKS = "all attacks together"
 
 
@@ -40,6 +40,8 @@ class Evidence:
     row: Any
     run: str
     """THIS_RUN, or the reference run's title."""
+    hampered: bool = False
+    """Whether red flags show that its attack was too weak: the accuracy may be too high."""
 
     @property
     def word(self) -> str:
@@ -86,6 +88,7 @@ class BestEvidence:
 
     def __init__(self, data: ReportData):
         known = {claim.claim_id: claim for paper in data.papers for claim in paper.claims}
+        self.hampered = HamperedRows(data)
         self._best: dict[str, Evidence] = {}
         self._own = {row.claim_id: row for row in rows(data.verdicts)}
         for run, datasets, verdicts in _runs(data):
@@ -93,7 +96,8 @@ class BestEvidence:
                 claim = known.get(row.claim_id)  # the claims table may have changed since the run
                 if claim is None or claim.dataset not in datasets or not row.grade or claim.value is None:
                     continue
-                found, best = Evidence(claim, row, run), self._best.get(claim.claim_id)
+                found = Evidence(claim, row, run, bool(self.hampered.of(run, row)))
+                best = self._best.get(claim.claim_id)
                 if best is None or rank(found.row) < rank(best.row):
                     self._best[claim.claim_id] = found
 

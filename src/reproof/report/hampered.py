@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,7 @@ import pandas as pd
 
 from reproof import wording
 from reproof.diagnostics.sanity_check import CHECKS
-from reproof.report.contents import ReportData, rows
-from reproof.report.evidence import THIS_RUN
+from reproof.report.contents import THIS_RUN, ReportData, rows
 
 ONE_SIDED = (
     "paper_attack_vs_worst_case",
@@ -89,21 +88,26 @@ def hampered(data: ReportData) -> Hampered:
     return Hampered(tuple(ran), tuple(order), tuple(idle.most_common()))
 
 
-def of_meetings(data: ReportData) -> dict[tuple[str, str, str, str, str], list[str]]:
-    """Return a run's title, a model, a setting, an attack and parameters -> what shows it too weak.
+class HamperedRows:
+    """Tells of a row of verdicts.csv what shows that its attack was too weak: what the raised checks find."""
 
-    What the raised checks find; of all its parameters under ''.
-    """
-    found: dict[tuple[str, str, str, str, str], list[str]] = {}
-    for run_title, _, flags, summary in _runs(data):
-        for row in raised(flags):
-            heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
-            idle = _idle(row, summary)
-            for setting, attack in _weak(row, _kinds(data)):
-                for parameters in idle.get((setting, attack), [""]):
-                    meeting = (run_title, row.model, setting, attack, parameters)
-                    found.setdefault(meeting, []).append(f"{heading}. {row.evidence}")
-    return found
+    def __init__(self, data: ReportData):
+        self._found: dict[tuple[str, str, str, str, str], list[str]] = {}
+        """A run's title, a model, a setting, an attack, parameters ('' for all) -> sentences."""
+        for run_title, _, flags, summary in _runs(data):
+            for row in raised(flags):
+                heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
+                idle = _idle(row, summary)
+                for setting, attack in _weak(row, _kinds(data)):
+                    for parameters in idle.get((setting, attack), [""]):
+                        meeting = (run_title, row.model, setting, attack, parameters)
+                        self._found.setdefault(meeting, []).append(f"{heading}. {row.evidence}")
+
+    def of(self, run: str, row: Any) -> list[str]:
+        """Return a sentence for each raised check. run: THIS_RUN, or a reference run's title."""
+        meeting = (run, row.model, row.setting, row.attack)
+        at = dict.fromkeys(("", row.parameters))
+        return [words for parameters in at for words in self._found.get((*meeting, parameters), ())]
 
 
 def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame, pd.DataFrame]]:
@@ -186,6 +190,8 @@ def _words(attack: Attack, kinds: dict[str, str]) -> str:
     return f"{wording.setting(setting)} {wording.attack_inside(name, kinds.get(name, ''))}"
 
 
-def most(index: Hampered, count: int) -> Iterable[tuple[str, int]]:
-    """Return the attacks that were hampered on most models, and on how many, over all runs."""
-    return [(one.title, sum(run.models for run in one.runs)) for one in index.attacks[:count]]
+def most(index: Hampered, count: int) -> Iterator[tuple[str, list[tuple[str, FlaggedRun]]]]:
+    """Yield each run's title and the attacks that were hampered on most of its models; the reference runs first."""
+    for place in (*range(1, len(index.columns)), 0):
+        told = [(one.title, one.runs[place]) for one in index.attacks if one.runs[place].models]
+        yield index.columns[place], sorted(told, key=lambda one: -one[1].models)[:count]

@@ -13,7 +13,7 @@ from reproof.claims.vocabulary import TEXT
 from reproof.judging import difference
 from reproof.judging.difference import Difference
 from reproof.report import reasons
-from reproof.report.contents import MeasuredRow, ReportData, key_of, rows
+from reproof.report.contents import THIS_RUN, MeasuredRow, ReportData, key_of, rows
 from reproof.report.evidence import BestEvidence
 from reproof.report.reasons import Clause
 from reproof.report.shown_verdict import ShownVerdict
@@ -60,7 +60,8 @@ class JudgedClaims:
         row = self.row(claim.claim_id)
         if claim.value is None or row is None:
             return ShownVerdict.of_word(self.verdict(claim))
-        return ShownVerdict.of_row(row, claim)
+        hampered = bool(self.evidence.hampered.of(THIS_RUN, row))
+        return ShownVerdict.of_row(row, claim, hampered=hampered)
 
     def differences(self, claim: Claim) -> tuple[Difference, ...]:
         """Return how its measurement differs from a claim, or why there is none, as data."""

@@ -13,9 +13,8 @@ from reproof.judging.study_facts import ModelFacts
 from reproof.plan.paths import Paths
 from reproof.report import reasons
 from reproof.report.cards import CardRun, commit, device_words
-from reproof.report.contents import ReportData
-from reproof.report.evidence import THIS_RUN
-from reproof.report.hampered import of_meetings
+from reproof.report.contents import THIS_RUN, ReportData
+from reproof.report.hampered import HamperedRows
 
 Facts = Iterator[tuple[str, str]]
 UNSAID = ("kind", *experiment.POINTS)
@@ -28,7 +27,7 @@ class Recipes:
     def __init__(self, data: ReportData):
         self._protocols = experiment.Protocols(data.papers)
         self._facts = data.recipes
-        self._flags = of_meetings(data)
+        self._hampered = HamperedRows(data)
         self._told: dict[Hashable, CardRun] = {}
         """Run, model or meeting, and what is stated -> what is told of it: thousands of cards tell the same."""
         self._asked: tuple[Claim, Mapping[str, Stated]] | None = None
@@ -46,9 +45,7 @@ class Recipes:
 
         run: THIS_RUN, or a reference run's title.
         """
-        own = (run, row.model, row.setting, row.attack)
-        at = dict.fromkeys(("", row.parameters))
-        if found := [words for parameters in at for words in self._flags.get((*own, parameters), ())]:
+        if found := self._hampered.of(run, row):
             told = tuple(("this attack was hampered", words) for words in found)
             yield CardRun(f"Red flags, {run}", told, ())
         facts = self._facts.get(run)

@@ -14,6 +14,7 @@ from reproof.report import numbers, reasons, shown_verdict
 from reproof.report.cards import commit, device_words, slug
 from reproof.report.contents import MeasuredRow, ReportData, key_of, rows
 from reproof.report.evidence import rank
+from reproof.report.hampered import HamperedRows
 from reproof.report.shown_verdict import ShownVerdict
 from reproof.report.worst_cases import WorstCases
 from reproof.settings.source_names import AGGREGATED, MEMBER, parts
@@ -63,6 +64,7 @@ class ReferenceClaims:
 
     def __init__(self, data: ReportData):
         known = {claim.claim_id: claim for paper in data.papers for claim in paper.claims}
+        hampered = HamperedRows(data)
         self.of_run: dict[str, dict[str, ReferenceClaim]] = {}
         """Run's name -> claim's id -> what it measured of it. Claims on other data sets than the run's are left out."""
         for run in data.references:
@@ -82,7 +84,12 @@ class ReferenceClaims:
                 if claim is None or claim.dataset not in datasets:
                     continue
                 found[claim.claim_id] = _told(
-                    run, claim, verdict, measured.get(key_of(verdict)), worst.of(verdict, claim)
+                    run,
+                    claim,
+                    verdict,
+                    measured.get(key_of(verdict)),
+                    worst.of(verdict, claim),
+                    hampered=bool(hampered.of(run.title, verdict)),
                 )
 
     def of(self, claim_id: str) -> list[ReferenceClaim]:
@@ -101,7 +108,13 @@ def anchor(run: Reference) -> str:
 
 
 def _told(
-    run: Reference, claim: Claim, verdict: Any, row: Any | None, worst: Mapping[str, MeasuredRow]
+    run: Reference,
+    claim: Claim,
+    verdict: Any,
+    row: Any | None,
+    worst: Mapping[str, MeasuredRow],
+    *,
+    hampered: bool,
 ) -> ReferenceClaim:
     unit = numbers.judged_in(verdict, claim)
     ratio = unit == numbers.RATIO
@@ -118,7 +131,7 @@ def _told(
         told=numbers.measured(verdict, claim),
         interval=numbers.interval(verdict.low, verdict.high, unit),
         seeds=numbers.of_seeds(row, claim.unit) if row is not None else "",
-        verdict=ShownVerdict.of_row(verdict, claim),
+        verdict=ShownVerdict.of_row(verdict, claim, hampered=hampered),
         counts=tuple(numbers.counts(row)) if row is not None else (),
         strongest=tuple(shown_verdict.strongest(verdict, claim, worst)),
         facts=tuple(_facts(verdict, claim)),

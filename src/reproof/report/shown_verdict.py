@@ -17,6 +17,9 @@ from reproof.report import numbers
 from reproof.report.contents import MeasuredRow
 from reproof.report.verdict_words import JUDGED, STRENGTHS, VERDICTS
 
+HAMPERED = "⚑ attack hampered"
+"""An accuracy under such an attack may be too high; its card says what shows it."""
+
 
 @dataclass(frozen=True)
 class ShownVerdict:
@@ -27,7 +30,7 @@ class ShownVerdict:
     grade: str = ""
     """Empty where nothing was measured."""
     remarks: tuple[str, ...] = ()
-    """What a cell has room for: why it is undecided, how many seeds agree, whether it is stable."""
+    """What a cell has room for: why it is undecided, how many seeds agree, whether it is stable, the attack weak."""
 
     @classmethod
     def of_word(cls, word: str) -> ShownVerdict:
@@ -35,10 +38,12 @@ class ShownVerdict:
         return cls(word, VERDICTS[word][0] if word in VERDICTS else "?")
 
     @classmethod
-    def of_row(cls, row: Any, claim: Claim) -> ShownVerdict:
-        """Return the verdict of a row of verdicts.csv."""
-        plain = cls.of_word(row.verdict)
-        return cls(row.verdict, plain.symbol, row.grade, tuple(_remarks(row, claim)))
+    def of_row(cls, row: Any, claim: Claim, *, hampered: bool = False) -> ShownVerdict:
+        """Return the verdict of a row of verdicts.csv. hampered: red flags show its attack too weak (HamperedRows)."""
+        plain, remarks = cls.of_word(row.verdict), list(_remarks(row, claim))
+        if hampered and row.verdict in JUDGED:
+            remarks.append(HAMPERED)
+        return cls(row.verdict, plain.symbol, row.grade, tuple(remarks))
 
 
 def _remarks(row: Any, claim: Claim) -> Iterable[str]:

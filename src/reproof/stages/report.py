@@ -29,7 +29,7 @@ from reproof.report import (
 )
 from reproof.report.answer import answer
 from reproof.report.conclusions import conclusions
-from reproof.report.evidence import THIS_RUN
+from reproof.report.contents import THIS_RUN
 from reproof.report.shared import Shared
 from reproof.settings.source_names import MEMBER, parts
 from reproof.study import reader

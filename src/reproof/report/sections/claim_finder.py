@@ -12,7 +12,7 @@ from reproof import wording
 from reproof.claims.claim import Claim
 from reproof.claims.paper import Paper
 from reproof.report import numbers, shown_verdict
-from reproof.report.evidence import THIS_RUN
+from reproof.report.contents import THIS_RUN
 from reproof.report.packing import packed
 from reproof.report.section import Section
 from reproof.report.shared import Shared

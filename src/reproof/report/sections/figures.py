@@ -139,11 +139,15 @@ def _of_papers(shared: Shared, drawn: Sequence[DrawnFigure]) -> list[PapersFigur
 
 def _printed(shared: Shared, paper: Paper, claim: Claim) -> tuple[CellLink, str, ShownVerdict]:
     judged = shared.paper_tables.judged
-    row = judged.evidence.row(claim)
+    row, best = judged.evidence.row(claim), judged.evidence.of(claim)
     link = judged.link(claim, paper.key)
     if row is None or not row.grade:
         return link, "", ShownVerdict.of_word("not measured")
-    return link, numbers.measured(row, claim), ShownVerdict.of_row(row, claim)
+    return (
+        link,
+        numbers.measured(row, claim),
+        ShownVerdict.of_row(row, claim, hampered=best is not None and best.hampered),
+    )
 
 
 def _group(
