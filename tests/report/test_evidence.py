@@ -184,6 +184,7 @@ def test_grade_a_and_b_are_never_added_up(paper: Paper) -> None:
     )
 
 
+@needs("defenses/prototype_conformity")
 def test_a_number_under_a_hampered_attack_says_so_beside_its_word_and_in_the_paper_s_verdict(
     paper: Paper,
 ) -> None:

@@ -20,7 +20,7 @@ from reproof.diagnostics.sanity_check import CHECKS
 from reproof.reference import Reference
 from reproof.report import ReportData, render
 from reproof.report.contents import THIS_RUN, empty
-from reproof.report.hampered import HamperedRows, hampered, most
+from reproof.report.hampered import HamperedRows, by_run, hampered
 from reproof.report.sections.red_flags import flag_table
 from reproof.report.shared import Shared
 
@@ -145,8 +145,11 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         "More steps": ("Defense number 2",),
     }
     assert checks["White-box BIM"][1] == {"Zero gradients": ("Ours, large",)}
-    first = [(title, [(attack, run.models) for attack, run in told]) for title, told in most(found, 1)]
-    assert first == [("Large", [("White-box FGSM", 1)]), ("this run", [("White-box PGD", 2)])], "run by run"
+    told = [(run, [(attack, one.models) for attack, one in own], more) for run, own, more in by_run(found, 1)]
+    assert told == [
+        ("Large", [("White-box FGSM", 1), ("White-box BIM", 1)], 0),
+        ("this run", [("White-box PGD", 2)], 1),
+    ], "all that a reference run has, and so many of this one"
     page = render(dataclasses.replace(data, references=[]))
     assert re.search(r"White-box PGD</th><td[^>]*><b>2 of [3-9] models</b>", page)
     assert re.search(r"White-box FGSM</th><td[^>]*><b>1 of [2-9] models</b>", page)

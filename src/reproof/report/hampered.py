@@ -190,8 +190,12 @@ def _words(attack: Attack, kinds: dict[str, str]) -> str:
     return f"{wording.setting(setting)} {wording.attack_inside(name, kinds.get(name, ''))}"
 
 
-def most(index: Hampered, count: int) -> Iterator[tuple[str, list[tuple[str, FlaggedRun]]]]:
-    """Yield each run's title and the attacks that were hampered on most of its models; the reference runs first."""
+def by_run(index: Hampered, count: int) -> Iterator[tuple[str, list[tuple[str, FlaggedRun]], int]]:
+    """Yield each run's title, its hampered attacks, most models first, and how many more there are than are told.
+
+    The reference runs come first, and whole: verdicts rest on them. Of this run so many as count are told.
+    """
     for place in (*range(1, len(index.columns)), 0):
-        told = [(one.title, one.runs[place]) for one in index.attacks if one.runs[place].models]
-        yield index.columns[place], sorted(told, key=lambda one: -one[1].models)[:count]
+        found = [(one.title, one.runs[place]) for one in index.attacks if one.runs[place].models]
+        told = sorted(found, key=lambda one: -one[1].models)[: None if place else count]
+        yield index.columns[place], told, len(found) - len(told)

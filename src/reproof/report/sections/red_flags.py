@@ -12,7 +12,7 @@ from reproof import csv_tables
 from reproof.diagnostics.sanity_check import CHECKS, TOO_COARSE, Power, State, state
 from reproof.report.cards import Card, slug
 from reproof.report.contents import rows
-from reproof.report.hampered import hampered, most
+from reproof.report.hampered import by_run, hampered
 from reproof.report.section import Section
 from reproof.report.shared import Shared
 
@@ -113,7 +113,7 @@ class FlagTable:
 def build(shared: Shared) -> dict[str, Any]:
     """Return the checks of every model, and the attacks that they show to have been hampered, in every run."""
     index = hampered(shared.data)
-    return {"flags": flag_table(shared), "hampered": index, "most": most(index, FEW)}
+    return {"flags": flag_table(shared), "hampered": index, "by_run": by_run(index, FEW)}
 
 
 def flag_table(shared: Shared) -> FlagTable:
