@@ -41,7 +41,7 @@ PLACE = "data_root"
 """The one setting that says where something lies on a machine; it changes no number and is left out."""
 OWN_ATTACKS = "Under its own attacks"
 """What a finding is about that counts verdicts. A reference keeps none: rules change, and the page counts anew."""
-WITHOUT_FAIL = ("budget", "models", "seeds", "settings", "study", "title")
+ABOUT_KEYS = ("budget", "models", "seeds", "settings", "study", "title")
 """What about.json tells of every run."""
 TABLES = ("measurements", "red_flags", "statements", "summary", "verdicts")
 """The tables that every run has."""
@@ -212,7 +212,7 @@ def _about_of(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder / ABOUT} cannot be read ({error}); {_remedy(folder)}") from error
     if not isinstance(about, dict) or not isinstance(about.get("files"), dict):
         raise ArtifactError(f"{folder / ABOUT} lists no files; {_remedy(folder)}")
-    missing = [key for key in WITHOUT_FAIL if key not in about]
+    missing = [key for key in ABOUT_KEYS if key not in about]
     missing += [f"{table}.csv" for table in TABLES if f"{table}.csv" not in about["files"]]
     if missing:
         raise ArtifactError(f"{folder / ABOUT} says nothing of {', '.join(missing)}; {_remedy(folder)}")

@@ -198,6 +198,8 @@ def test_a_number_under_a_hampered_attack_says_so_beside_its_word_and_in_the_pap
         (replace(made, flags=flags), 1),
         (made, 0),
         (replace(made, flags=flags.assign(model="b")), 0),
+        (replace(made, flags=flags.assign(rows="white_box pgd epsilon=0.1")), 0),
+        (replace(made, flags=flags.assign(rows="white_box pgd epsilon=0.3 from other")), 0),
     ):
         (found,) = answer(flagged).papers
         (headline, _) = found.headlines

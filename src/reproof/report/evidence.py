@@ -96,7 +96,7 @@ class BestEvidence:
                 claim = known.get(row.claim_id)  # the claims table may have changed since the run
                 if claim is None or claim.dataset not in datasets or not row.grade or claim.value is None:
                     continue
-                found = Evidence(claim, row, run, bool(self.hampered.of(run, row)))
+                found = Evidence(claim, row, run, self.hampered.names(run, row))
                 best = self._best.get(claim.claim_id)
                 if best is None or rank(found.row) < rank(best.row):
                     self._best[claim.claim_id] = found

@@ -94,11 +94,15 @@ class HamperedRows:
     def __init__(self, data: ReportData):
         self._found: dict[tuple[str, str, str, str, str], list[str]] = {}
         """A run's title, a model, a setting, an attack, parameters ('' for all) -> sentences."""
+        self._named: set[tuple[str, str, str]] = set()
+        """A run's title, a model, and a measurement as a raised check names it."""
         for run_title, _, flags, summary in _runs(data):
             for row in raised(flags):
                 heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
-                idle = _idle(row, summary)
-                for setting, attack in _weak(row, _kinds(data)):
+                idle, weak = _idle(row, summary), _weak(row, _kinds(data))
+                named = [one for one in row.rows.split("; ") if one and _attack_of(one) in weak]
+                self._named.update((run_title, row.model, one) for one in named)
+                for setting, attack in weak:
                     for parameters in idle.get((setting, attack), [""]):
                         meeting = (run_title, row.model, setting, attack, parameters)
                         self._found.setdefault(meeting, []).append(f"{heading}. {row.evidence}")
@@ -108,6 +112,12 @@ class HamperedRows:
         meeting = (run, row.model, row.setting, row.attack)
         at = dict.fromkeys(("", row.parameters))
         return [words for parameters in at for words in self._found.get((*meeting, parameters), ())]
+
+    def names(self, run: str, row: Any) -> bool:
+        """Say whether a raised check names this very measurement: its source and parameters too."""
+        own = row.source in ("", row.model)
+        words = (row.setting, row.attack, row.parameters, "" if own else f"from {row.source}")
+        return (run, row.model, " ".join(filter(None, words))) in self._named
 
 
 def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame, pd.DataFrame]]:

@@ -60,7 +60,7 @@ class JudgedClaims:
         row = self.row(claim.claim_id)
         if claim.value is None or row is None:
             return ShownVerdict.of_word(self.verdict(claim))
-        hampered = bool(self.evidence.hampered.of(THIS_RUN, row))
+        hampered = self.evidence.hampered.names(THIS_RUN, row)
         return ShownVerdict.of_row(row, claim, hampered=hampered)
 
     def differences(self, claim: Claim) -> tuple[Difference, ...]:

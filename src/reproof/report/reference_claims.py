@@ -89,7 +89,7 @@ class ReferenceClaims:
                     verdict,
                     measured.get(key_of(verdict)),
                     worst.of(verdict, claim),
-                    hampered=bool(hampered.of(run.title, verdict)),
+                    hampered=hampered.names(run.title, verdict),
                 )
 
     def of(self, claim_id: str) -> list[ReferenceClaim]:
