@@ -21,11 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pyautoattack import AutoAttack
 from torch import Tensor
 
+from reproof.attacking import checkpoint
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.seclusion import LIBRARY_NORMS, safely, secluded
 from reproof.settings.attack import Access, BallSettings, Point
@@ -100,11 +102,15 @@ class EnsembleAttack:
             for perturb in parts(library, logits.shape[1]):
                 if not len(left):
                     break
-                found = perturb(clean[left], labels[left])
+                found = checkpoint.step(partial(_made_by, perturb), batch.select(left))
                 fooled = ask(found).argmax(dim=1) != labels[left]
                 best[left[fooled]] = found[fooled]
                 left = left[~fooled]
         return best
+
+
+def _made_by(perturb: Callable[[Tensor, Tensor], Tensor], batch: Batch) -> Tensor:
+    return perturb(batch.images.detach().contiguous(), batch.labels)
 
 
 def parts(library: AutoAttack, classes: int) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:

@@ -26,12 +26,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from reproof import registry
+from reproof.attacking import checkpoint
 from reproof.attacking.batch import Attack, Batch
 from reproof.attacking.gradient import NoGradientError
 from reproof.attacking.gradient_ascent import LogitCache, maximise, momentum_sign, random_start
@@ -237,7 +239,8 @@ class ComposedAttack:
             yield self._autoattack(name, logits, batch)
         covered = authors and bool(through) and not batch.random
         if settings.queries and not covered and registry.attack("square") is not None:
-            yield Part("Square", self._other("square", batch, queries=settings.queries).perturb, "score")
+            square = self._other("square", batch, queries=settings.queries)
+            yield Part("Square", partial(checkpoint.step, square.perturb), "score")
         for name, network in batch.networks.items():
             yield Part(f"transfer from {name}", self._transfer(network, next(draws)), "transfer")
 
@@ -300,16 +303,20 @@ class ComposedAttack:
         loss: Loss = shown if form is None else shown.with_form(form)
         if view.smoothed:
             loss = smooth(loss, RADIUS * batch.require_epsilon(), self.settings.samples)
-        return maximise(
-            batch,
-            loss,
-            steps=self.settings.steps,
-            step_size=CREEP / self.settings.steps if view.creeping else self._sizes,
-            start=None if view.creeping else random_start(batch, draw),
-            aims=aims,
-            samples=self.settings.samples if batch.random else 1,
-            leave=cache if view.early and not batch.random else None,
-        )
+
+        def climb(shown: Batch) -> Tensor:
+            return maximise(
+                shown,
+                loss,
+                steps=self.settings.steps,
+                step_size=CREEP / self.settings.steps if view.creeping else self._sizes,
+                start=None if view.creeping else random_start(shown, draw),
+                aims=aims,
+                samples=self.settings.samples if shown.random else 1,
+                leave=cache if view.early and not shown.random else None,
+            )
+
+        return checkpoint.step(climb, batch)
 
     def _other(self, kind: str, batch: Batch, **settings: Any) -> Attack:
         """Return another attack at the batch's budget."""
@@ -343,7 +350,7 @@ class ComposedAttack:
                 start=random_start(batch, draw),
             )
 
-        return perturb
+        return partial(checkpoint.step, perturb)
 
 
 def _hides(batch: Batch) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from reproof import artifacts, device, registry
-from reproof.attacking import judge, probes, psnr_search
+from reproof.attacking import checkpoint, judge, probes, psnr_search
 from reproof.attacking.aggregation import aggregate
 from reproof.attacking.engine import AttackEngine, AttackResult
 from reproof.attacking.source_networks import SourceNetworks, fooled, members_of
@@ -63,9 +63,14 @@ def attack(job: Job, run: Run) -> None:
     clean = judge.classes(trainee, images, facts["batch_size"], chosen)
     tensors: dict[str, torch.Tensor] = {"labels": labels}
     notes: dict[str, dict[str, Any]] = {}
-    for name, entry in facts["attacks"].items():
-        found, notes[name] = _attack(name, entry, engines, trainee, (images, labels, clean), aggregated)
-        tensors |= found
+    made = Path(job.outputs["adversarial"])
+    with checkpoint.going_on(made.with_suffix(".checkpoint"), job.digest, facts, run.inputs) as kept:
+        for name, entry in facts["attacks"].items():
+            with checkpoint.within(name):
+                found, notes[name] = _attack(
+                    name, entry, engines, trainee, (images, labels, clean), aggregated
+                )
+            tensors |= found
     run.notes = notes
     metadata = {"attacks": facts["attacks"], "notes": {name: _lasting(note) for name, note in notes.items()}}
     if attack_loss is None and not aggregated and len(loaded) == 1:
@@ -78,7 +83,8 @@ def attack(job: Job, run: Run) -> None:
             device=chosen,
             attack_losses=losses,
         )
-    artifacts.write_tensors(run.wrote(Path(job.outputs["adversarial"])), tensors, metadata)
+    artifacts.write_tensors(run.wrote(made), tensors, metadata)
+    kept.discard()
 
 
 def _attack(
@@ -97,9 +103,10 @@ def _attack(
     chosen = {key: value for key, value in entry.items() if key != "kind"}
     settings = registry.load("attacks", kind).Settings(**chosen)
     images, labels, clean = (part[: settings.images or len(part)] for part in shown)
-    runs = [
-        psnr_search.run_all(engine, kind, settings, images, labels, clean, what=name) for engine in engines
-    ]
+    runs = []
+    for number, engine in enumerate(engines):
+        with checkpoint.within(f"network {number}"):
+            runs.append(psnr_search.run_all(engine, kind, settings, images, labels, clean, what=name))
     made, budgets = [result for result, _ in runs], runs[-1][1]
     found = _summed(images, made, settings) if aggregated else made[0].images
     tensors = {f"{name}/{parameters}": moved for parameters, moved in found.items()}
