@@ -35,7 +35,7 @@ from reproof.plan.job import Job
 from reproof.plan.jobs import Plan
 from reproof.plan.machine import CORE, GPU, Machine
 from reproof.plan.model_jobs import IMPORTED_LATE
-from reproof.plan.time_slices import RESUMED, label
+from reproof.plan.time_slices import label
 from reproof.wording import counted, memory
 
 PART_BYTES = 60 * 2**20
@@ -43,6 +43,8 @@ PART_BYTES = 60 * 2**20
 CODE = ("src", "config.yaml", "studies", "tools/borrowed_gpu.sh")
 BUNDLE, RETURN = "bundle.tar.xz", "return.tar.xz"
 CHECKPOINT = "checkpoint.safetensors"
+TRAVELLING = ("train",)
+"""Rules whose checkpoint goes along and comes back; an attack's holds images, too many to carry."""
 CARRIED = "carried.json"
 """In a bundle: the study's files in it with their digests, which need not come back."""
 
@@ -232,7 +234,7 @@ def _may_begin(plan: Plan, job: Job, others: Sequence[Job], ends: float, machine
     if reads & pending or not all(Path(path).is_file() for path in reads):
         return False
     left = ends - time.monotonic()
-    return left > 0 and (job.rule in RESUMED or estimate.cost(plan, job, machine).seconds <= left)
+    return left > 0 and (job.rule in TRAVELLING or estimate.cost(plan, job, machine).seconds <= left)
 
 
 def _import_all(jobs: Sequence[Job]) -> None:
@@ -269,7 +271,7 @@ def collect(plan: Plan, folder: Path) -> list[Path]:
                 continue
             record = Path(job.outputs["record"])
             if not is_new(record):
-                found = [record.with_name(CHECKPOINT)] if job.rule in RESUMED else []
+                found = [record.with_name(CHECKPOINT)] if job.rule in TRAVELLING else []
             else:
                 made = (record.with_name(name) for name in artifacts.read_record(record)["files"])
                 found = [*(path for path in made if path != Path(job.outputs.get("adversarial", ""))), record]
@@ -292,7 +294,7 @@ def bring(plan: Plan, folder: Path) -> str:
             if estimate.cost(plan, job).done:
                 continue
             if not there.is_file():
-                if job.rule in RESUMED and there.with_name(CHECKPOINT).is_file():
+                if job.rule in TRAVELLING and there.with_name(CHECKPOINT).is_file():
                     _lay([there.with_name(CHECKPOINT)], Path(place))
                     begun.append(job)
                 continue
@@ -306,7 +308,7 @@ def bring(plan: Plan, folder: Path) -> str:
                 if not path.is_file() or artifacts.sha256(path) != record["files"][path.name]["sha256"]:
                     raise ArtifactError(f"{path.relative_to(place)}: is not what its record describes")
             _lay([*files, there], Path(place))
-            if job.rule in RESUMED:
+            if job.rule in TRAVELLING:
                 Path(job.outputs["record"]).with_name(CHECKPOINT).unlink(missing_ok=True)
             laid.append(job)
     lines = [f"{counted(len(laid), 'job')} laid into {plan.folder}"]

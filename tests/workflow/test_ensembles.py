@@ -69,6 +69,23 @@ threats:
   matrix: {{setting: black_box, suite: papers, sources: [main, second, zero], targets: [second, zero]}}
 """
 MEMBERS = ("main", "second", "taught")
+CUT_OFF = """
+import os, sys
+from reproof import cli
+from reproof.attacking import checkpoint
+
+checkpoint.SECONDS, kept, saved = 0.0, checkpoint.Checkpoint._save, []
+
+def save(self):
+    kept(self)
+    saved.append(None)
+    if len(saved) == int(sys.argv[2]):
+        os._exit(9)
+
+checkpoint.Checkpoint._save = save
+sys.exit(cli.main(["attack", sys.argv[1]]))
+"""
+"""Do an attack job, each step kept at once, and end without a word after so many."""
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +326,25 @@ def test_another_of_the_networks_makes_their_images_again(changeable: Project) -
     assert own(again, "jointly.safetensors") == {"main+second"}
     assert own(again, "papers.safetensors") == {"second"}
     assert own(again, "history.csv") == {"second"}
+
+
+@pytest.mark.parametrize(
+    "made", ["adversarial/diverse/seed0/sums.safetensors", "transfer/main+second/seed0/jointly.safetensors"]
+)
+def test_an_attack_job_that_is_killed_goes_on_to_the_same_file(changeable: Project, made: str) -> None:
+    """What is made on each member and summed, and searches for a PSNR: the same attack several times over."""
+    name = f"results/tiny/{made}"
+    path, project = changeable.path / name, changeable.with_our_code()
+    checkpoint = path.with_suffix(".checkpoint")
+    record = json.loads(path.with_suffix(".record.json").read_text())
+    path.unlink(missing_ok=True)
+    for saves in (2, 1):
+        assert project.python("-c", CUT_OFF, name, str(saves)).returncode == 9
+        assert not path.exists()
+    kept = list(checkpoint.iterdir())
+    assert len(kept) == 3, "the second try does not do again what the first one kept"
+    done = project.reproof("attack", name)
+    assert done.returncode == 0, done.stderr
+    assert "going on after 3 steps of attacks" in done.stderr
+    assert artifacts.sha256(path) == record["files"][path.name]["sha256"]
+    assert not checkpoint.exists()

@@ -1,7 +1,7 @@
 """A study cut into time slices, each of which one call does and the next goes on from. Imports no torch.
 
-A time slice is what a machine gets done before it is taken away. Trainings go on from their checkpoints, so they may
-take several time slices; any other job that is longer than a time slice never ends, and is named.
+A time slice is what a machine gets done before it is taken away. Trainings and attacks go on from their checkpoints, so
+they may take several time slices; any other job that is longer than a time slice never ends, and is named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
 from reproof.wording import duration
 
-RESUMED = ("train",)
+RESUMED = ("train", "attack")
 """Rules whose jobs go on from a checkpoint."""
 
 
@@ -25,7 +25,7 @@ class TimeSlice:
 
     ended: list[Job] = field(default_factory=list)
     begun: list[Job] = field(default_factory=list)
-    """Trainings that the next time slice goes on with."""
+    """Those that the next time slice goes on with."""
     seconds: float = 0.0
     """When its last job ends; the limit where one is cut off."""
 
@@ -45,7 +45,7 @@ def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers
     """Return the time slices of some jobs, given in an order in which each stands behind those that it waits for.
 
     seconds: label of a job -> what it takes. limit: seconds of one. workers: jobs at a time. A job begins only
-    where it ends in its time slice, or is a training that leaves a checkpoint; jobs begin in their order as soon as a
+    where it ends in its time slice, or leaves a checkpoint; jobs begin in their order as soon as a
     worker is free and what they read is there.
     """
     maker = {path: job for job in jobs for path in job.outputs.values()}
@@ -99,7 +99,7 @@ def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers
 
 
 def alike(time_slices: Sequence[TimeSlice]) -> list[tuple[range, TimeSlice]]:
-    """Return the time slices with their numbers, from 1 on; equal ones that only go on with trainings stand as one."""
+    """Return the time slices with their numbers, from 1 on; equal ones that only go on with the same jobs are one."""
     found: list[tuple[range, TimeSlice]] = []
     for number, time_slice in enumerate(time_slices, 1):
         if found:
@@ -148,7 +148,7 @@ def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
     for job in found.too_long:
         lines.append(
             f"Too long for any time slice: {label(job)} ({duration(seconds[label(job)])}), and it has no checkpoint. "
-            "Lower its suite's images, or split the suite."
+            "Lower its images, or take longer time slices."
         )
     if found.out_of_reach:
         lines.append(f"{len(found.out_of_reach)} jobs wait for those.")
@@ -158,6 +158,6 @@ def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
         "Run each time slice with the same command; it goes on from what is there:",
         f"    timeout --signal=KILL {minutes:g}m {command}",
         "To go on elsewhere, take results/ and .snakemake/ along. Trainings go on from their last checkpoint "
-        "(training.checkpoint_seconds).",
+        "(training.checkpoint_seconds), attacks behind the steps that they have done.",
     ]
     return "\n".join(lines)

@@ -36,15 +36,16 @@ def test_jobs_that_fit_go_into_one_piece() -> None:
 
 
 def test_a_job_that_would_be_cut_off_waits_for_the_next_piece_and_a_shorter_one_takes_its_place() -> None:
-    jobs = [job("prepare", "data"), job("attack", "long", "data"), job("attack", "short", "data")]
+    jobs = [job("prepare", "data"), job("surface", "long", "data"), job("surface", "short", "data")]
     found = cut(jobs, seconds(jobs, 4, 8, 5), limit=10, workers=1)
     assert [names(time_slice.ended) for time_slice in found.time_slices] == [["data", "short"], ["long"]]
     assert [time_slice.seconds for time_slice in found.time_slices] == [9, 8]
 
 
-def test_a_training_goes_on_where_its_checkpoint_was_left() -> None:
+@pytest.mark.parametrize("rule", ["train", "attack"])
+def test_what_leaves_a_checkpoint_goes_on_from_there(rule: str) -> None:
     """25 seconds in time slices of 10: begun in the first, gone on with in the second, ended after 5 of the third."""
-    jobs = [job("train", "a"), job("attack", "x", "a")]
+    jobs = [job(rule, "a"), job("evaluate", "x", "a")]
     found = cut(jobs, seconds(jobs, 25, 5), limit=10, workers=1)
     assert [(names(time_slice.ended), names(time_slice.begun)) for time_slice in found.time_slices] == [
         ([], ["a"]),
@@ -67,7 +68,7 @@ def test_time_slices_that_only_go_on_with_the_same_training_stand_as_one() -> No
 
 def test_workers_share_a_piece_and_what_is_read_must_be_there() -> None:
     """Two workers: a (6) beside b (3), then x of b (3); y of a (5) would end at 11, and waits."""
-    jobs = [job("train", "a"), job("train", "b"), job("attack", "y", "a"), job("attack", "x", "b")]
+    jobs = [job("train", "a"), job("train", "b"), job("surface", "y", "a"), job("surface", "x", "b")]
     found = cut(jobs, seconds(jobs, 6, 3, 5, 3), limit=10, workers=2)
     assert [sorted(names(time_slice.ended)) for time_slice in found.time_slices] == [["a", "b", "x"], ["y"]]
     assert found.time_slices[0].seconds == 6
@@ -77,7 +78,7 @@ def test_workers_share_a_piece_and_what_is_read_must_be_there() -> None:
 
 
 def test_what_never_fits_is_named_and_so_is_what_waits_for_it() -> None:
-    jobs = [job("train", "a"), job("attack", "x", "a"), job("evaluate", "o", "x"), job("tabulate", "t", "o")]
+    jobs = [job("train", "a"), job("surface", "x", "a"), job("evaluate", "o", "x"), job("tabulate", "t", "o")]
     found = cut(jobs, seconds(jobs, 3, 11, 1, 1), limit=10, workers=2)
     assert names(found.too_long) == ["x"]
     assert names(found.out_of_reach) == ["o", "t"]
