@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import test_evidence
 from made_up_study import frame
@@ -35,15 +37,20 @@ SETTINGS = {
 }
 
 
-def of_the_claim(folder: Path) -> tuple[ReportData, dict[str, dict[str, str]]]:
+PGD = {"kind": "pgd", "epsilons": [0.3], "steps": 40, "step_size": 0.1}
+
+
+def of_the_claim(
+    folder: Path, network: str = "cnn6", attack: Mapping[str, Any] = PGD
+) -> tuple[ReportData, dict[str, dict[str, str]]]:
     """Return the data of a paper with one measured claim, and its recipes by heading."""
     paper = read_paper(folder, {}, protocol=PROTOCOL)
     (claim,) = paper.claims
     row = test_evidence.judged(
         claim.claim_id, "lower", "B", setting="white_box", attack="pgd", parameters="epsilon=0.3"
     )
-    model = ModelFacts("ours", "mnist", "cnn6", settings=SETTINGS)
-    facts = StudyFacts({"ours": model}, {"pgd": {"kind": "pgd", "epsilons": [0.3], "steps": 40}})
+    model = ModelFacts("ours", "mnist", network, settings=SETTINGS)
+    facts = StudyFacts({"ours": model}, {"pgd": attack})
     record = {"command": "snakemake --force weights", "seconds": 61, "commit": "0" * 40, "dirty": False}
     data = dataclasses.replace(
         test_evidence.data(paper, [row]),
@@ -67,7 +74,21 @@ def test_each_setting_stands_beside_the_papers_with_its_place_or_reading(tmp_pat
     }
     assert training["command"] == "snakemake --force weights"
     assert training["record of the model"].startswith("seed 0: 1 min 1 s, ")
-    assert told["Attack recipe, this run"] == {"attack": "PGD", "attack.steps": "40; the paper: 10 (Sec. 4)"}
+    assert told["Attack recipe, this run"] == {
+        "attack": "PGD",
+        "attack.steps": "40; the paper: 10 (Sec. 4)",
+        "attack.step_size, as a share of ε": "0.1; the paper does not say",
+    }
+    assert (training["network"], training["data set"]) == ("CNN-6", "MNIST")
+
+
+@needs("attacks/fmn")
+def test_another_network_is_told_and_a_step_that_is_no_share_of_epsilon_is_not_called_one(
+    tmp_path: Path,
+) -> None:
+    _, told = of_the_claim(tmp_path, "lenet", {"kind": "fmn", "steps": [40], "step_size": 1.0})
+    assert told["Training recipe, this run"]["network"] == "LeNet; the paper: CNN-6"
+    assert told["Attack recipe, this run"]["attack.step_size"] == "1; the paper does not say"
 
 
 def test_what_is_not_known_has_no_recipe(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from reproof import wording
+from reproof import registry, wording
 from reproof.claims.claim import Claim
 from reproof.claims.protocol import Stated
 from reproof.judging import experiment
@@ -15,6 +15,7 @@ from reproof.report import reasons
 from reproof.report.cards import CardRun, commit, device_words
 from reproof.report.contents import THIS_RUN, ReportData
 from reproof.report.hampered import HamperedRows
+from reproof.settings.attack import EpsilonAttackSettings
 
 Facts = Iterator[tuple[str, str]]
 UNSAID = ("kind", *experiment.POINTS)
@@ -54,9 +55,9 @@ class Recipes:
             return
         stated = self._stated(claim)
         said = tuple(map(id, stated.values()))
-        key: Hashable = (run, row.model, said)
+        key: Hashable = (run, row.model, claim.architecture, said)
         if key not in self._told:
-            told = (*_trained(model, stated), *self._records(row.model, run))
+            told = (*_network(model, claim), *_trained(model, stated), *self._records(row.model, run))
             self._told[key] = CardRun(f"Training recipe, {run}", told, (), folded=True)
         yield self._told[key]
         meeting = (row.model, row.setting, row.source, row.attack)
@@ -85,6 +86,12 @@ class Recipes:
                 yield "command", str(record.get("command", "not recorded"))
 
 
+def _network(model: ModelFacts, claim: Claim) -> Facts:
+    here, there = (wording.architecture(one) for one in (model.architecture, claim.architecture))
+    yield "network", here if here == there else f"{here}; the paper: {there}"
+    yield "data set", wording.dataset(model.dataset)
+
+
 def _trained(model: ModelFacts, stated: Mapping[str, Stated]) -> Facts:
     for name, here in model.settings.items():
         said = stated.get(name)
@@ -99,7 +106,15 @@ def _attacked(attack: Mapping[str, Any], stated: Mapping[str, Stated]) -> Facts:
         if key not in UNSAID:
             name = f"attack.{key}"
             said = stated.get(name)
-            yield name, _beside(name, here, said, agrees=said is not None and said.allows(here))
+            told = _beside(name, here, said, agrees=said is not None and said.allows(here))
+            in_epsilons = key == "step_size" and _climbs(str(attack.get("kind", "")))
+            yield f"{name}, as a share of ε" if in_epsilons else name, told
+
+
+def _climbs(kind: str) -> bool:
+    """Say whether an attack takes steps that are set as a share of its budget."""
+    declared = registry.attack(kind)
+    return declared is not None and issubclass(declared, EpsilonAttackSettings)
 
 
 def _beside(name: str, here: Any, said: Stated | None, *, agrees: bool) -> str:
