@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import made_up_study
 import pandas as pd
@@ -198,6 +199,88 @@ def test_an_attack_that_moves_nothing_at_one_parameter_alone_is_told_apart(study
     assert not told.of("Large", SimpleNamespace(model="ours", parameters="c=10", **CW))
     page = render(data)
     assert "White-box C&amp;W at c\xa0=\xa00.1 (1 model)" in page
+
+
+def told_by(model: str, left: float, **more: Any) -> dict[str, Any]:
+    """Return a row of summary.csv: PGD at ε = 0.3 made on VGG, against an undefended CNN-6."""
+    kind = {"defense": "undefended", "training": "clean", "architecture": "cnn6", "dataset": "mnist"}
+    where = {"setting": "black_box", "source": "vgg", "attack": "pgd", "parameters": "epsilon=0.3"}
+    return {"model": model, "metric": "accuracy", "value": left, **kind, **where, **more}
+
+
+DIRECT: dict[str, Any] = {"setting": "white_box", "source": ""}
+CLEAN: dict[str, Any] = {**DIRECT, "attack": "none", "parameters": ""}
+OURS = told_by("ours", 0.95, defense="ours")
+
+
+@pytest.mark.parametrize(
+    ("rows_of_summary", "weak"),
+    [
+        # Of 100 images the attack itself leaves 2, and made elsewhere 91: it fools 9 of 98, less than a tenth.
+        (
+            [told_by("plain", 1, **CLEAN), told_by("plain", 0.02, **DIRECT), told_by("plain", 0.91), OURS],
+            True,
+        ),
+        (
+            [told_by("plain", 1, **CLEAN), told_by("plain", 0.02, **DIRECT), told_by("plain", 0.9), OURS],
+            False,
+        ),
+        # What hardly fools the network that it is made on is no weak transfer.
+        (
+            [told_by("plain", 1, **CLEAN), told_by("plain", 0.9, **DIRECT), told_by("plain", 0.98), OURS],
+            False,
+        ),
+        ([told_by("plain", 1, **CLEAN), told_by("plain", 1, **DIRECT), told_by("plain", 1), OURS], False),
+        # A second undefended network is reached, or the only one is of another architecture, or trained otherwise.
+        (
+            [
+                *(told_by(name, 1, **CLEAN) for name in ("plain", "plain_2")),
+                *(told_by(name, 0.02, **DIRECT) for name in ("plain", "plain_2")),
+                *(told_by("plain", 0.91), told_by("plain_2", 0.5), OURS),
+            ],
+            False,
+        ),
+        *(
+            (
+                [
+                    told_by("plain", 1, **CLEAN | other),
+                    told_by("plain", 0, **DIRECT | other),
+                    told_by("plain", 1, **other),
+                    OURS,
+                ],
+                False,
+            )
+            for other in (
+                {"architecture": "lenet"},
+                {"dataset": "cifar10"},
+                {"training": "pgd"},
+                {"defense": "b"},
+            )
+        ),
+        # Made on the undefended network itself; not run on it; only at another budget.
+        ([told_by("vgg", 1, **CLEAN), told_by("vgg", 0, **DIRECT), told_by("vgg", 1), OURS], False),
+        ([told_by("plain", 1, **CLEAN), told_by("plain", 1), OURS], False),
+        ([OURS], False),
+    ],
+)
+def test_a_transfer_that_reaches_not_even_an_undefended_network_is_told(
+    study: ReportData, rows_of_summary: list[dict[str, Any]], weak: bool
+) -> None:
+    data = dataclasses.replace(study, flags=empty("red_flags"), summary=frame("summary", rows_of_summary))
+    claim = SimpleNamespace(
+        **{key: OURS[key] for key in ("model", "setting", "source", "attack", "parameters")}
+    )
+    told = HamperedRows(data)
+    assert told.names(THIS_RUN, claim) is bool(told.of(THIS_RUN, claim)) is weak
+    for other in ({"parameters": "epsilon=0.1"}, {"source": "lenet"}, {"setting": "white_box"}):
+        assert not told.names(THIS_RUN, SimpleNamespace(**vars(claim) | other))
+    assert not told.names("Large", claim)
+    found = {one.title: dict(one.runs[0].checks) for one in hampered(data).attacks}
+    named = found.get("Black-box PGD", {}).get("Transfer that reaches hardly anything", ())
+    assert ("ours" in named) is weak
+    if weak:
+        (words,) = told.of(THIS_RUN, claim)
+        assert "91.0 % of images right; made on that network itself, 2.0 %" in words
 
 
 def test_a_gate_that_was_not_stored_leaves_its_cell_empty(study: ReportData) -> None:

@@ -1,10 +1,14 @@
-"""Which attacks were hampered: the raised red flags of this run and of the reference runs, attack by attack."""
+"""Which attacks were hampered: the raised red flags of this run and of the reference runs, attack by attack.
+
+Beside them transfers that reach not even an undefended network: what they leave of a defended one says little of it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -12,6 +16,7 @@ import pandas as pd
 from reproof import wording
 from reproof.diagnostics.sanity_check import CHECKS
 from reproof.report.contents import THIS_RUN, ReportData, rows
+from reproof.settings.baseline import CLEAN, UNDEFENDED
 
 ONE_SIDED = (
     "paper_attack_vs_worst_case",
@@ -24,10 +29,16 @@ ONE_SIDED = (
     "unmoved_images",
 )
 """Checks that compare an attack with no other one: all attacks that they name are weak."""
+TRANSFER = "Transfer that reaches hardly anything"
 UNMOVED = "unmoved_images"
 """Raised where an attack hands back every image as it was: at its least parameter many do, and are no weaker for it."""
+REACHED = 0.1
+"""What a transfer makes wrong on an undefended network, as a share of what the attack on that network itself does: with
+less it is weak."""
 Attack = tuple[str, str]
 """A setting, and an attack's name in the tables."""
+Transfer = tuple[str, str, str, str]
+"""A model, the source of the images, the attack that made them, and its parameters."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,10 @@ def hampered(data: ReportData) -> Hampered:
             for attack in _weak(row, kinds) - set(partly):
                 checks = found.setdefault(attack, {}).setdefault(run_title, {})
                 checks.setdefault(row.gate, []).append(titles.get(row.model, row.model))
+        weak = dict.fromkeys((model, name) for model, _, name, _ in weak_transfers(summary))
+        for model, name in weak:
+            checks = found.setdefault(("black_box", name), {}).setdefault(run_title, {})
+            checks.setdefault(TRANSFER, []).append(titles.get(model, model))
     ran = {title: _models(summary) for title, _, _, summary in _runs(data)}
     told = [
         HamperedAttack(
@@ -96,7 +111,9 @@ class HamperedRows:
         """A run's title, a model, a setting, an attack, parameters ('' for all) -> sentences."""
         self._named: set[tuple[str, str, str]] = set()
         """A run's title, a model, and a measurement as a raised check names it."""
-        for run_title, _, flags, summary in _runs(data):
+        self._transfers: dict[str, dict[Transfer, str]] = {}
+        for run_title, titles, flags, summary in _runs(data):
+            self._transfers[run_title] = weak_transfers(summary, titles)
             for row in raised(flags):
                 heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
                 idle, weak = _idle(row, summary), _weak(row, _kinds(data))
@@ -111,10 +128,18 @@ class HamperedRows:
         """Return a sentence for each raised check. run: THIS_RUN, or a reference run's title."""
         meeting = (run, row.model, row.setting, row.attack)
         at = dict.fromkeys(("", row.parameters))
-        return [words for parameters in at for words in self._found.get((*meeting, parameters), ())]
+        found = [words for parameters in at for words in self._found.get((*meeting, parameters), ())]
+        return [*found, *filter(None, [self._transfer(run, row)])]
+
+    def _transfer(self, run: str, row: Any) -> str:
+        if row.setting != "black_box":
+            return ""
+        return self._transfers.get(run, {}).get((row.model, row.source, row.attack, row.parameters), "")
 
     def names(self, run: str, row: Any) -> bool:
-        """Say whether a raised check names this very measurement: its source and parameters too."""
+        """Say whether a raised check names this very measurement, with source and parameters, or a transfer is weak."""
+        if self._transfer(run, row):
+            return True
         own = row.source in ("", row.model)
         words = (row.setting, row.attack, row.parameters, "" if own else f"from {row.source}")
         return (run, row.model, " ".join(filter(None, words))) in self._named
@@ -128,6 +153,42 @@ def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame, pd.
         if "red_flags" in run.tables:
             runs.append((run.title, titles, run.tables["red_flags"], run.tables["summary"]))
     return runs
+
+
+def weak_transfers(
+    summary: pd.DataFrame, titles: Mapping[str, str] = MappingProxyType({})
+) -> dict[Transfer, str]:
+    """Return what hardly reaches even an undefended network of the model's own architecture, and a sentence on it.
+
+    It fools less than REACHED of what the same attack, made on that network itself, does. Of several such networks the
+    one counts that is reached most. summary: summary.csv. titles: what models are called.
+    """
+    own = summary[(summary["metric"] == "accuracy") & summary["setting"].isin(["black_box", "white_box"])]
+    plain = own[(own["defense"] == UNDEFENDED) & (own["training"] == CLEAN)]
+    direct = plain[plain["setting"] == "white_box"]
+    left = {(row.model, row.attack, row.parameters): row.value for row in rows(direct)}
+    transferred = own[(own["setting"] == "black_box") & (own["source"] != "")]
+    reached: dict[tuple[str, ...], tuple[float, str]] = {}
+    for row in rows(transferred[transferred.index.isin(plain.index)]):
+        clean = left.get((row.model, "none", ""))
+        alone = left.get((row.model, row.attack, row.parameters))
+        if row.model == row.source or clean is None or alone is None or alone >= clean:
+            continue
+        share = max(0.0, clean - row.value) / (clean - alone)
+        words = (
+            f"{TRANSFER}. Made on {titles.get(row.source, row.source)} it leaves the undefended network "
+            f"{titles.get(row.model, row.model)} {wording.measure(row.value)} % of images right; made on that network "
+            f"itself, {wording.measure(alone)} %."
+        )
+        place = (row.dataset, row.architecture, row.source, row.attack, row.parameters)
+        reached[place] = max(reached.get(place, (share, words)), (share, words))
+    found = {}
+    for row in rows(transferred):
+        place = (row.dataset, row.architecture, row.source, row.attack, row.parameters)
+        share, words = reached.get(place, (1.0, ""))
+        if share < REACHED:
+            found[row.model, row.source, row.attack, row.parameters] = words
+    return found
 
 
 def _models(summary: pd.DataFrame) -> dict[Attack, int]:
