@@ -310,6 +310,8 @@ def bring(plan: Plan, folder: Path) -> str:
             _lay([*files, there], Path(place))
             if job.rule in TRAVELLING:
                 Path(job.outputs["record"]).with_name(CHECKPOINT).unlink(missing_ok=True)
+            elif job.rule == "attack":  # what was begun here and is done there
+                shutil.rmtree(Path(job.outputs["adversarial"]).with_suffix(".checkpoint"), ignore_errors=True)
             laid.append(job)
     lines = [f"{counted(len(laid), 'job')} laid into {plan.folder}"]
     lines += [f"begun, to go on from its checkpoint: {label(job)}" for job in begun]

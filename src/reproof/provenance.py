@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 _PACKAGES = (
     "torch",
     "foolbox",
+    "pyautoattack",
     "numpy",
     "scikit-learn",
     "safetensors",
@@ -120,6 +122,7 @@ class Run:
     """Facts about the run that tables do not hold but the page may show."""
     inputs: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    left_behind: list[Path] = field(default_factory=list)
 
     def read(self, path: Path) -> Path:
         """Verify an input against its record, note its hash, and return its path."""
@@ -129,6 +132,11 @@ class Run:
     def wrote(self, path: Path) -> Path:
         """Note an output, for its hash to go into the record."""
         self.files.append(path)
+        return path
+
+    def leaves_behind(self, path: Path) -> Path:
+        """Note a checkpoint, file or folder, which goes when all is done but the record, and return its path."""
+        self.left_behind.append(path)
         return path
 
 
@@ -144,26 +152,27 @@ def recording(record: Path, job: Mapping[str, Any], threads: int = 1) -> Iterato
     yield run
     found = code(ROOT)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    artifacts.write_json(
-        record,
-        {
-            **job,
-            "commit": found.commit,
-            "dirty": found.dirty,
-            **({"code_unknown": found.why} if found.why else {}),
-            "versions": versions(),
-            "python": _portable(sys.executable),
-            "device": run.device or f"CPU: {processor()}",
-            "threads": run.threads,
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 3),
-            "peak_memory_bytes": peak,
-            **run.device_facts(),
-            "inputs": run.inputs,
-            "notes": run.notes,
-            "files": {
-                path.name: {"sha256": artifacts.sha256(path), "bytes": path.stat().st_size}
-                for path in run.files
-            },
+    told = {
+        **job,
+        "commit": found.commit,
+        "dirty": found.dirty,
+        **({"code_unknown": found.why} if found.why else {}),
+        "versions": versions(),
+        "python": _portable(sys.executable),
+        "device": run.device or f"CPU: {processor()}",
+        "threads": run.threads,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - clock, 3),
+        "peak_memory_bytes": peak,
+        **run.device_facts(),
+        "inputs": run.inputs,
+        "notes": run.notes,
+        "files": {
+            path.name: {"sha256": artifacts.sha256(path), "bytes": path.stat().st_size} for path in run.files
         },
-    )
+    }
+    for path in run.left_behind:
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    artifacts.write_json(record, told)

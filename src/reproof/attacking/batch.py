@@ -26,7 +26,8 @@ class Attack(Protocol):
     def perturb(self, batch: Batch) -> Tensor:
         """Return adversarial versions of the batch's images, in their order; images that it failed on as they were.
 
-        The batch's own tensors stay as they are. Nobody but the engine decides what counts.
+        The batch's own tensors stay as they are, and the attack itself, which meets all batches and points. Nobody but
+        the engine decides what counts.
         """
         ...
 

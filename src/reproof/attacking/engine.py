@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -143,8 +142,6 @@ class _Task:
     """The points, smallest first, of which a fooled image keeps its image at all larger ones."""
     minimal: bool
     """Whether it goes as far as it must, whatever the budget."""
-    composed: bool
-    """Whether it has steps of its own, which a checkpoint keeps."""
 
 
 class AttackEngine:
@@ -247,7 +244,7 @@ class AttackEngine:
         """Attack a batch at every point. rows: of all images that are done then, skipped ones too."""
         points, first = len(task.attacks), int(rows[0])
         for number, (point, attack) in enumerate(task.attacks, 1):
-            started = time.perf_counter() - checkpoint.spared()
+            started = time.perf_counter() + checkpoint.spared()
             if len(batch.images):
                 batch = self._attack(task, point, attack, batch, first, result)
             result.seconds[point.parameters] += time.perf_counter() - started + checkpoint.spared()
@@ -277,7 +274,7 @@ class AttackEngine:
         minimal = isinstance(settings, MinimalAttackSettings) or any(
             getattr(attack, "minimal", False) for _, attack in attacks
         )
-        return _Task(kind, settings.budget_norm, attacks, nested, minimal, settings.composed)
+        return _Task(kind, settings.budget_norm, attacks, nested, minimal)
 
     def _misclassified(
         self, images: Tensor, labels: Tensor, clean_predictions: Tensor
@@ -326,10 +323,9 @@ class AttackEngine:
             cheaper(self.classifier),
             _seeded(f"{key}/{first}", self.device),
             counting() as gradients,
-            checkpoint.within(f"{key}, {point.epsilon!r}, {len(positions)} from {positions[0]}"),
+            checkpoint.within(f"{key}, {point.epsilon!r}, from image {first}"),
         ):
-            whole = attack.perturb if task.composed else partial(checkpoint.step, attack.perturb)
-            found = whole(batch).detach()
+            found = checkpoint.step(attack.perturb, batch).detach()
         result.gradients.taken += gradients.taken
         result.gradients.broken += gradients.broken
         if task.minimal and task.norm is not None and point.epsilon is not None:

@@ -1,15 +1,18 @@
 """A study cut into time slices, each of which one call does and the next goes on from. Imports no torch.
 
 A time slice is what a machine gets done before it is taken away. Trainings and attacks go on from their checkpoints, so
-they may take several time slices; any other job that is longer than a time slice never ends, and is named.
+they may take several time slices; any other job that is longer than a time slice never ends, and is named. So is an
+attack of which one step, on one batch at one budget, is.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reproof import registry
 from reproof.plan import estimate
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES, Plan
@@ -36,7 +39,7 @@ class Cut:
 
     time_slices: Sequence[TimeSlice]
     too_long: Sequence[Job]
-    """Longer than a time slice and without a checkpoint."""
+    """Longer than a time slice from one checkpoint to the next."""
     out_of_reach: Sequence[Job]
     """Those that wait for one that is too long."""
 
@@ -54,7 +57,7 @@ def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers
         for job in jobs
     }
     left = {label(job): seconds[label(job)] for job in jobs}
-    too_long = {label(job) for job in jobs if left[label(job)] > limit and job.rule not in RESUMED}
+    too_long = {label(job) for job in jobs if _at_one_go(job, left[label(job)]) > limit}
     lost: set[str] = set()
     for job in jobs:
         if needs[label(job)] & (too_long | lost) and label(job) not in too_long:
@@ -96,6 +99,28 @@ def cut(jobs: Sequence[Job], seconds: Mapping[str, float], limit: float, workers
         [job for name, job in order.items() if name in too_long],
         [job for name, job in order.items() if name in lost],
     )
+
+
+def _at_one_go(job: Job, seconds: float) -> float:
+    """Return what of a job's seconds lies between two checkpoints at most, of a training nothing.
+
+    Of an attack: the longest of its steps, by passes. One that is composed of others has steps inside.
+    """
+    if job.rule == "train":
+        return 0.0
+    if job.rule != "attack":
+        return seconds
+    total = longest = 0.0
+    for entry in job.slice["attacks"].values():
+        declared = registry.attack(entry["kind"])
+        assert declared is not None
+        settings = declared(**{key: value for key, value in entry.items() if key != "kind"})
+        images = settings.images or job.slice["images"]
+        work = settings.passes() * images
+        total += work * len(settings.points())
+        if not settings.ensemble:
+            longest = max(longest, work / math.ceil(images / job.slice["batch_size"]))
+    return seconds * longest / total
 
 
 def alike(time_slices: Sequence[TimeSlice]) -> list[tuple[range, TimeSlice]]:
@@ -147,8 +172,8 @@ def text(plan: Plan, minutes: float, workers: int, faster: float = 1.0) -> str:
         lines += [f"{'':31}begins or goes on with {label(job)}" for job in time_slice.begun]
     for job in found.too_long:
         lines.append(
-            f"Too long for any time slice: {label(job)} ({duration(seconds[label(job)])}), and it has no checkpoint. "
-            "Lower its images, or take longer time slices."
+            f"Too long for any time slice: {label(job)} ({duration(seconds[label(job)])}), for want of a checkpoint on "
+            "the way. Take longer time slices, or lower its images or attack_batch_size."
         )
     if found.out_of_reach:
         lines.append(f"{len(found.out_of_reach)} jobs wait for those.")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from reproof import artifacts, device, registry
+from reproof import artifacts, device, provenance, registry
 from reproof.attacking import checkpoint, judge, probes, psnr_search
 from reproof.attacking.aggregation import aggregate
 from reproof.attacking.engine import AttackEngine, AttackResult
@@ -64,7 +64,8 @@ def attack(job: Job, run: Run) -> None:
     tensors: dict[str, torch.Tensor] = {"labels": labels}
     notes: dict[str, dict[str, Any]] = {}
     made = Path(job.outputs["adversarial"])
-    with checkpoint.going_on(made.with_suffix(".checkpoint"), job.digest, facts, run.inputs) as kept:
+    folder = run.leaves_behind(made.with_suffix(".checkpoint"))
+    with checkpoint.going_on(folder, job.digest, facts, run.inputs, chosen.type, provenance.versions()):
         for name, entry in facts["attacks"].items():
             with checkpoint.within(name):
                 found, notes[name] = _attack(
@@ -84,7 +85,6 @@ def attack(job: Job, run: Run) -> None:
             attack_losses=losses,
         )
     artifacts.write_tensors(run.wrote(made), tensors, metadata)
-    kept.discard()
 
 
 def _attack(

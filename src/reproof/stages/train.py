@@ -31,7 +31,7 @@ def train(job: Job, run: Run) -> None:
         for other, path in zip(job.slice.get("beside", ()), job.inputs.get("beside", ()), strict=True)
     ]
     model, history_path = Path(job.outputs["model"]), Path(job.outputs["history"])
-    checkpoint = model.with_name("checkpoint.safetensors")
+    checkpoint = run.leaves_behind(model.with_name("checkpoint.safetensors"))
     history = loop.train(
         defense,
         trainee,
@@ -48,7 +48,6 @@ def train(job: Job, run: Run) -> None:
     artifacts.write_text(run.wrote(history_path), HISTORY.text_of_rows(history))
     write_training_log(Path(job.outputs["training_log"]), defense.training_log(), run)
     run.notes = {"parameters": sum(parameter.numel() for parameter in trainee.classifier.parameters())}
-    checkpoint.unlink(missing_ok=True)
 
 
 def write_training_log(index: Path, tables: Mapping[str, Sequence[Row]], run: Run) -> None:

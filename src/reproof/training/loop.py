@@ -54,7 +54,7 @@ def train(
     The caller builds the trainee under `torch.manual_seed(seed)`; the global random state is as before on
     return. train_images: only the first so many of the training split. digest: what else a checkpoint must
     agree on, such as the job's code; a checkpoint of anything else, or a damaged one, is ignored with a
-    warning. The caller deletes the checkpoint once the weights are stored. TrainingError when the loss is not
+    warning. The caller deletes the checkpoint in the end. TrainingError when the loss is not
     finite or a batch does not fit.
     """
     device = torch.device(device)

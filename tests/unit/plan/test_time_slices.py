@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import pytest
 
 from reproof import cli
@@ -9,12 +13,20 @@ from reproof.errors import StudyError
 from reproof.plan.job import Job
 from reproof.plan.jobs import RULES
 from reproof.plan.time_slices import alike, cut, label
+from tests.ours import needs
 
 
-def job(rule: str, name: str, *reads: str) -> Job:
+def attacks(batches: int, **more: Any) -> dict[str, Any]:
+    """Return the slice of an attack job: random noise at two budgets on so many batches, and other attacks."""
+    noise = {"kind": "random_noise", "epsilons": [0.1, 0.3]}
+    return {"attacks": {"noise": noise, **more}, "images": 10 * batches, "batch_size": 10}
+
+
+def job(rule: str, name: str, *reads: str, of: Mapping[str, Any] = MappingProxyType({})) -> Job:
     """Return a job that makes `name` and reads what others make."""
+    facts = dict(of) if of or rule != "attack" else attacks(1)
     return Job(
-        rule=rule, name=name, inputs={"files": reads}, outputs={"file": name}, slice={}, modules=(), seed=0
+        rule=rule, name=name, inputs={"files": reads}, outputs={"file": name}, slice=facts, modules=(), seed=0
     )
 
 
@@ -45,7 +57,7 @@ def test_a_job_that_would_be_cut_off_waits_for_the_next_piece_and_a_shorter_one_
 @pytest.mark.parametrize("rule", ["train", "attack"])
 def test_what_leaves_a_checkpoint_goes_on_from_there(rule: str) -> None:
     """25 seconds in time slices of 10: begun in the first, gone on with in the second, ended after 5 of the third."""
-    jobs = [job(rule, "a"), job("evaluate", "x", "a")]
+    jobs = [job(rule, "a", of=attacks(batches=3)), job("evaluate", "x", "a")]
     found = cut(jobs, seconds(jobs, 25, 5), limit=10, workers=1)
     assert [(names(time_slice.ended), names(time_slice.begun)) for time_slice in found.time_slices] == [
         ([], ["a"]),
@@ -83,6 +95,18 @@ def test_what_never_fits_is_named_and_so_is_what_waits_for_it() -> None:
     assert names(found.too_long) == ["x"]
     assert names(found.out_of_reach) == ["o", "t"]
     assert [names(time_slice.ended) for time_slice in found.time_slices] == [["a"]]
+
+
+@needs("attacks/pgd", "attacks/strongest", "attacks/random_noise")
+def test_an_attack_of_which_one_step_is_longer_is_named() -> None:
+    """A step is a batch at a budget. PGD's hundred steps at one budget take nearly all of the time, on 2 batches half."""
+    long = {"long": {"kind": "pgd", "epsilons": [0.1], "steps": 100_000}}
+    composed = {"all": {"kind": "strongest", "epsilons": [0.1]}}  # has steps inside
+    for of, fits in ((attacks(2), 39.0), (attacks(2, **long), 19.0), (attacks(1, **composed), 1e4)):
+        jobs = [job("attack", "a", of=of)]
+        assert not cut(jobs, seconds(jobs, fits), limit=10, workers=1).too_long
+        if fits < 1e4:
+            assert cut(jobs, seconds(jobs, fits + 2), limit=10, workers=1).too_long == jobs
 
 
 def test_every_job_of_a_real_study_stands_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
