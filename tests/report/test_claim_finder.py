@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import json
 import re
@@ -16,6 +17,7 @@ from tests.ours import needs
 from reproof.report.answer import answer
 from reproof.report.sections.claim_finder import COLUMNS, build
 from reproof.report.shared import Shared
+from reproof.report.shown_verdict import HAMPERED
 
 Open = Callable[..., Page]
 COUNT = "document.querySelectorAll('#claims-table tbody tr').length"
@@ -48,6 +50,27 @@ def test_every_number_that_a_paper_prints_is_there_with_the_best_evidence(tree: 
     assert (own["word"], own["grade"], own["evidence"]) == ("lower", "A", "this run")
     assert own["left"] == "10.0 % [4.0–23.1]"
     assert {row["grade"] for row in found.values() if row["word"] == "not measured"} == {"none"}
+
+
+def test_a_hampered_attack_and_the_setting_stand_in_the_list(tree: made_up_study.Tree) -> None:
+    data = made_up_study.report_data(tree)
+    rows = {row.claim_id: row for row in data.verdicts.itertuples()}
+    assert {row["mark"] for row in claims(Shared(data)).values()} == {""}
+    row = rows["made_up.6"]
+    measured = f"{row.setting} {row.attack} {row.parameters}"
+    flag = {
+        "model": row.model,
+        "gate": "zero_gradients",
+        "raised": True,
+        "evidence": "None.",
+        "rows": measured,
+    }
+    flagged = dataclasses.replace(data, flags=made_up_study.frame("red_flags", [flag]))
+    found = claims(Shared(flagged))
+    assert found["made_up.6"]["mark"] == HAMPERED
+    assert found["made_up.6"]["setting"] == "white-box"
+    assert {row["setting"] for row in found.values() if row["attack"] == "no attack"} == {""}
+    assert sum(bool(row["mark"]) for row in found.values()) < len(found) / 2
 
 
 @needs("sections/reference_runs")

@@ -133,19 +133,20 @@ def test_hampered_attacks_are_those_that_leave_too_much(study: ReportData) -> No
         study, flags=frame("red_flags", [plain, longer, stronger, quiet]), references=[run]
     )
     found = hampered(data)
-    assert found.columns == ("this run", "Large")
+    assert found.columns == ("Large", "this run"), "what verdicts rest on stands first"
     assert {one.title: [each.models for each in one.runs] for one in found.attacks} == {
-        "White-box PGD": [2, 0],
+        "White-box PGD": [0, 2],
         "White-box FGSM": [1, 1],
-        "White-box BIM": [0, 1],
+        "White-box BIM": [1, 0],
     }
-    assert [each.ran for each in found.attacks[-1].runs if each.models] == [2], "on how many it was run"
+    assert [one.title for one in found.attacks] == ["White-box FGSM", "White-box BIM", "White-box PGD"]
+    assert [each.ran for each in found.attacks[1].runs if each.models] == [2], "on how many it was run"
     checks = {one.title: [dict(each.checks) for each in one.runs] for one in found.attacks}
-    assert checks["White-box PGD"][0] == {
+    assert checks["White-box PGD"][1] == {
         "Adaptive against plain": ("Defense number 1",),
         "More steps": ("Defense number 2",),
     }
-    assert checks["White-box BIM"][1] == {"Zero gradients": ("Ours, large",)}
+    assert checks["White-box BIM"][0] == {"Zero gradients": ("Ours, large",)}
     told = [(run, [(attack, one.models) for attack, one in own], more) for run, own, more in by_run(found, 1)]
     assert told == [
         ("Large", [("White-box FGSM", 1), ("White-box BIM", 1)], 0),

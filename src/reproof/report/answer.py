@@ -139,12 +139,9 @@ def answer(data: ReportData) -> Answer:
     """Return the answer from all evidence at hand: this run, the reference runs, independent publications."""
     best = BestEvidence(data)
     papers = tuple(_of_paper(paper, data, best) for paper in data.papers)
-    total = Tally.of(
-        None if (found := best.of(claim)) is None else found.row
-        for paper in data.papers
-        for claim in own_claims(paper)
-    )
-    return Answer(data.study, data.title, _sentence(total, papers), papers, tuple(_models(data)))
+    claims = [claim for paper in data.papers for claim in own_claims(paper)]
+    sentence = _sentence(_tally(claims, best), papers, _hampered(claims, best))
+    return Answer(data.study, data.title, sentence, papers, tuple(_models(data)))
 
 
 def _models(data: ReportData) -> Iterator[ModelAnswer]:
@@ -174,7 +171,7 @@ def _of_paper(paper: Paper, data: ReportData, best: BestEvidence) -> PaperAnswer
         thesis=paper.thesis,
         short=short,
         of=of,
-        verdict=tuple(_verdict(tally, direct, best)),
+        verdict=tuple(_verdict(tally, own, direct, best)),
         tally=tally,
         headlines=headlines,
         evidence=tuple(evidence),
@@ -190,14 +187,14 @@ def _tally(claims: Sequence[Claim], best: BestEvidence) -> Tally:
 # Sentences.
 
 
-def _sentence(total: Tally, papers: Sequence[PaperAnswer]) -> str:
-    """Return how the claims of all papers fell together, and by which runs."""
+def _sentence(total: Tally, papers: Sequence[PaperAnswer], hampered: str) -> str:
+    """Return how the claims of all papers fell together, and by which runs. hampered: how many under a weak attack."""
     claims = wording.counted(total.measured + total.unmeasured, "number")
     told = f"the {claims} that {wording.counted(len(papers), 'paper')} measured could be judged"
     if not _judged(total):
         return f"None of {told}."
     own = "" if total.total("A") else " None was tested in its paper’s own experiment (grade A)."
-    return f"{_judged(total):,} of {told}, {_by_grade(total)}.{_from(papers)}{own}"
+    return f"{_judged(total):,} of {told}, {_by_grade(total)}{hampered}.{_from(papers)}{own}"
 
 
 def _judged_by(papers: Sequence[PaperAnswer]) -> Counter[str]:
@@ -221,7 +218,9 @@ def _short(tally: Tally, direct: Tally) -> tuple[str, str]:
     return f"grade {grade}: {_fell(chosen, grade)}", DIRECT if own else "its numbers"
 
 
-def _verdict(tally: Tally, direct: Sequence[Claim], best: BestEvidence) -> Iterator[str]:
+def _verdict(
+    tally: Tally, counted: Sequence[Claim], direct: Sequence[Claim], best: BestEvidence
+) -> Iterator[str]:
     """Yield how a paper's claims on its own defense fell, then all its own, then what was not judged."""
     own = _tally(direct, best)
     if _judged(own):
@@ -229,7 +228,8 @@ def _verdict(tally: Tally, direct: Sequence[Claim], best: BestEvidence) -> Itera
         yield f"Its own defense, attacked directly, {fell}.{_strongest(direct, best)}"
     total = wording.counted(tally.measured + tally.unmeasured, "own number")
     if _judged(tally):
-        yield f"In all, {_judged(tally)} of its {total} could be judged, {_by_grade(tally, brief=_judged(own) > 0)}."
+        fell = f"{_by_grade(tally, brief=_judged(own) > 0)}{_hampered(counted, best)}"
+        yield f"In all, {_judged(tally)} of its {total} could be judged, {fell}."
     else:
         yield f"None of its {total} could be judged."
     if tally.other:
@@ -259,15 +259,13 @@ def _strongest(direct: Sequence[Claim], best: BestEvidence) -> str:
     )
 
 
-def _hampered(direct: Sequence[Claim], best: BestEvidence) -> str:
-    """Return how many of the judged numbers on its own defense rest on an attack that red flags show to be weak."""
-    judged = [found for claim in direct if (found := best.of(claim)) is not None and found.word in JUDGED]
-    count = sum(found.hampered for found in judged)
-    return (
-        f"; {count} of these {len(judged)} under an attack that a red flag shows to be too weak"
-        if count
-        else ""
-    )
+def _hampered(claims: Sequence[Claim], best: BestEvidence) -> str:
+    """Return how many of the judged numbers rest on an attack that was hampered, and how many are higher for it."""
+    judged = [found for claim in claims if (found := best.of(claim)) is not None and found.word in JUDGED]
+    weak = [found for found in judged if found.hampered]
+    higher = sum(found.word == "higher" for found in weak)
+    told = f" ({higher} of them higher)" if higher else ""
+    return f"; {len(weak)} of these {len(judged)} under an attack that was hampered{told}" if weak else ""
 
 
 def _judged(tally: Tally) -> int:

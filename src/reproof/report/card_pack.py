@@ -14,6 +14,7 @@ from reproof.report.packing import Pool
 from reproof.report.recipes import Recipes
 from reproof.report.reference_claims import ReferenceClaim
 from reproof.report.shared import Shared
+from reproof.report.shown_verdict import HAMPERED
 
 
 def card_pack(shared: Shared) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def _reference_facts(told: ReferenceClaim, command: str) -> Iterator[tuple[str, 
     """Yield what a card says of a reference run's measurement."""
     yield "measured", " ".join(filter(None, (told.told, told.interval, told.seeds)))
     yield from told.counts
-    yield "verdict", f"{told.verdict.word}, grade {told.verdict.grade}"
+    mark = f", {HAMPERED}" if HAMPERED in told.verdict.remarks else ""
+    yield "verdict", f"{told.verdict.word}, grade {told.verdict.grade}{mark}"
     yield "model", told.model
     if told.recorded:
         yield "record", told.recorded

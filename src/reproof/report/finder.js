@@ -73,7 +73,7 @@ function measuredParts(text) {
 }
 
 function claimRow(claim) {
-  const about = `${claim.data}: ${claim.defense}, ${claim.attack}`;
+  const about = `${claim.data}: ${claim.defense}, ${[claim.setting, claim.attack].filter(Boolean).join(" ")}`;
   const verdictClass = `v-${claim.word.replaceAll(" ", "-")}`;
   const text = (content, kind = "figures") => element("td", { class: kind }, content || "–");
   const number = (label, ...parts) => element("td", { class: "figures", "data-label": label }, ...parts);
@@ -84,7 +84,7 @@ function claimRow(claim) {
     element("th", { scope: "row" }, place, element("span", { class: "small" }, claim.paper)),
     number("claimed", claim.claimed),
     number("measured", element("a", { href: `#${claim.card}` }, ...measuredParts(claim.measured || "why not"))),
-    element("td", { class: verdictClass }, verdictMark(claim)),
+    element("td", { class: verdictClass }, verdictMark(claim), element("span", { class: "small" }, claim.mark)),
     number("left", ...measuredParts(claim.left || "–")),
     text(about, "long"),
     text(claim.evidence, "whose"),

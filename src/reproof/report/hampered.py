@@ -67,9 +67,9 @@ class Hampered:
     """The index."""
 
     columns: tuple[str, ...]
-    """This run, and the reference runs' titles."""
+    """The reference runs' titles, on which verdicts rest, and this run."""
     attacks: tuple[HamperedAttack, ...]
-    """The attack that was hampered on most models first."""
+    """The attack that was hampered on most models of the first run first."""
     idle: tuple[tuple[str, int], ...]
     """An attack with the parameter at which alone it moved no image, and on how many models: not counted above."""
 
@@ -99,7 +99,7 @@ def hampered(data: ReportData) -> Hampered:
         )
         for attack, by_run in found.items()
     ]
-    order = sorted(told, key=lambda one: (-sum(run.models for run in one.runs), one.title))
+    order = sorted(told, key=lambda one: (*(-run.models for run in one.runs), one.title))
     return Hampered(tuple(ran), tuple(order), tuple(idle.most_common()))
 
 
@@ -112,7 +112,9 @@ class HamperedRows:
         self._named: set[tuple[str, str, str]] = set()
         """A run's title, a model, and a measurement as a raised check names it."""
         self._transfers: dict[str, dict[Transfer, str]] = {}
+        self._models: set[tuple[str, str]] = set()
         for run_title, titles, flags, summary in _runs(data):
+            self._models.update((run_title, model) for model in flags["model"].unique())
             self._transfers[run_title] = weak_transfers(summary, titles)
             for row in raised(flags):
                 heading = CHECKS[row.gate].heading if row.gate in CHECKS else row.gate
@@ -131,6 +133,10 @@ class HamperedRows:
         found = [words for parameters in at for words in self._found.get((*meeting, parameters), ())]
         return [*found, *filter(None, [self._transfer(run, row)])]
 
+    def checked(self, run: str, row: Any) -> bool:
+        """Say whether the sanity checks were made of a row's model."""
+        return (run, row.model) in self._models
+
     def _transfer(self, run: str, row: Any) -> str:
         if row.setting != "black_box":
             return ""
@@ -146,13 +152,13 @@ class HamperedRows:
 
 
 def _runs(data: ReportData) -> list[tuple[str, dict[str, str], pd.DataFrame, pd.DataFrame]]:
-    """Return the title of this run and of each reference run, its models' titles, red flags and summary."""
-    runs = [(THIS_RUN, dict(data.titles), data.flags, data.summary)]
+    """Return the title of each reference run and of this run, its models' titles, red flags and summary."""
+    runs = []
     for run in data.references:
         titles = {name: model.get("title", name) for name, model in run.about["models"].items()}
         if "red_flags" in run.tables:
             runs.append((run.title, titles, run.tables["red_flags"], run.tables["summary"]))
-    return runs
+    return [*runs, (THIS_RUN, dict(data.titles), data.flags, data.summary)]
 
 
 def weak_transfers(
@@ -176,9 +182,9 @@ def weak_transfers(
             continue
         share = max(0.0, clean - row.value) / (clean - alone)
         words = (
-            f"{TRANSFER}. Made on {titles.get(row.source, row.source)} it leaves the undefended network "
-            f"{titles.get(row.model, row.model)} {wording.measure(row.value)} % of images right; made on that network "
-            f"itself, {wording.measure(alone)} %."
+            f"{TRANSFER}. Made on “{titles.get(row.source, row.source)}” it leaves an undefended network "
+            f"(“{titles.get(row.model, row.model)}”) {wording.measure(row.value)} % of images right; made on that "
+            f"network itself, {wording.measure(alone)} %."
         )
         place = (row.dataset, row.architecture, row.source, row.attack, row.parameters)
         reached[place] = max(reached.get(place, (share, words)), (share, words))
@@ -266,7 +272,7 @@ def by_run(index: Hampered, count: int) -> Iterator[tuple[str, list[tuple[str, F
 
     The reference runs come first, and whole: verdicts rest on them. Of this run so many as count are told.
     """
-    for place in (*range(1, len(index.columns)), 0):
+    for place, run in enumerate(index.columns):
         found = [(one.title, one.runs[place]) for one in index.attacks if one.runs[place].models]
-        told = sorted(found, key=lambda one: -one[1].models)[: None if place else count]
-        yield index.columns[place], told, len(found) - len(told)
+        told = sorted(found, key=lambda one: -one[1].models)[: count if run == THIS_RUN else None]
+        yield run, told, len(found) - len(told)

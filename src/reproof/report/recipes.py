@@ -15,6 +15,7 @@ from reproof.report import reasons
 from reproof.report.cards import CardRun, commit, device_words
 from reproof.report.contents import THIS_RUN, ReportData
 from reproof.report.hampered import HamperedRows
+from reproof.report.verdict_words import JUDGED
 from reproof.settings.attack import EpsilonAttackSettings
 
 Facts = Iterator[tuple[str, str]]
@@ -49,6 +50,8 @@ class Recipes:
         if found := self._hampered.of(run, row):
             told = tuple(("this attack was hampered", words) for words in found)
             yield CardRun(f"Red flags, {run}", told, ())
+        elif row.verdict in JUDGED and self._hampered.checked(run, row):
+            yield CardRun(f"Red flags, {run}", (("this attack", "no check shows it to be too weak"),), ())
         facts = self._facts.get(run)
         model = facts.models.get(row.model) if facts is not None else None
         if facts is None or model is None:

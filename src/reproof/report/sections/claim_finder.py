@@ -16,7 +16,7 @@ from reproof.report.contents import THIS_RUN
 from reproof.report.packing import packed
 from reproof.report.section import Section
 from reproof.report.shared import Shared
-from reproof.report.shown_verdict import ShownVerdict
+from reproof.report.shown_verdict import HAMPERED, ShownVerdict
 from reproof.report.verdict_words import VERDICTS
 
 SECTION = Section("claims", "Find a claim", order=12, heading="Find a claim", needs=("papers",))
@@ -33,9 +33,11 @@ COLUMNS = (
     "paper",
     "data",
     "defense",
+    "setting",
     "attack",
     "word",
     "grade",
+    "mark",
     "place",
     "claimed",
     "measured",
@@ -94,9 +96,11 @@ def _row(shared: Shared, paper: Paper, claim: Claim) -> tuple[str, ...]:
         judged.names[paper.key],
         wording.dataset(claim.dataset),
         wording.defense(claim.defense),
+        wording.setting(claim.setting).lower() if claim.attack != "none" else "",
         wording.attack(claim.attack) if claim.attack != "none" else "no attack",
         best.verdict.word,
         best.verdict.grade or NO_GRADE,
+        HAMPERED if HAMPERED in best.verdict.remarks else "",
         link.text,
         link.printed,
         best.measured,
