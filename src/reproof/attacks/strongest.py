@@ -54,6 +54,8 @@ from reproof.settings.values import Count, Switch, Whole
 
 STEPS = (0.3, 0.01)
 """PGD's first and last step, as fractions of epsilon."""
+LOOKS = 5
+"""After how many steps the deployed model is asked, where the logits that are followed do not tell who is fooled."""
 RADIUS = 0.5
 """How far from an iterate a smoothed gradient looks, as a fraction of epsilon."""
 CREEP = 1.5
@@ -107,7 +109,7 @@ class View:
     name: str
     loss: AttackLoss
     early: bool = True
-    """Whether an image leaves at an iterate that fools the model, or only at the last one."""
+    """Whether the logits that are followed nominate who is fooled at each iterate; else the model is asked by LOOKS."""
     smoothed: bool = False
     """Whether gradients are means over neighbours."""
     creeping: bool = False
@@ -227,7 +229,7 @@ class ComposedAttack:
             yield self._climb(view, "margin", next(draws))
         for view in views:
             if view.loss.stands_in:
-                yield self._climb(replace(view, smoothed=True), "smoothed margin", next(draws))
+                yield self._climb(replace(view, smoothed=True, early=False), "smoothed margin", next(draws))
         for view in views if settings.targets else ():
             yield self._aim(view, "targeted margin", next(draws))
         # Past a purifier, AutoAttack would attack the network inside; its Square on a stand-in meets what is deployed.
@@ -298,8 +300,9 @@ class ComposedAttack:
     ) -> Tensor:
         """Return where one run of PGD ends, or where an image first left it."""
         asked = None if view.smoothed else view.loss.logits
+        leaves = view.early and not batch.random
         cache = LogitCache(asked or batch.logits)
-        shown = view.loss if asked is None else on_logits(cache)
+        shown = view.loss if asked is None else on_logits(cache if leaves else asked)
         loss: Loss = shown if form is None else shown.with_form(form)
         if view.smoothed:
             loss = smooth(loss, RADIUS * batch.require_epsilon(), self.settings.samples)
@@ -313,7 +316,8 @@ class ComposedAttack:
                 start=None if view.creeping else random_start(shown, draw),
                 aims=aims,
                 samples=self.settings.samples if shown.random else 1,
-                leave=cache if view.early and not shown.random else None,
+                leave=cache if leaves else None,
+                looks=0 if view.early or shown.random else LOOKS,
             )
 
         return checkpoint.step(climb, batch)
@@ -356,7 +360,8 @@ class ComposedAttack:
 def _hides(batch: Batch) -> bool:
     """Say whether the logits that are differentiated are not the deployed ones: behind a purifier.
 
-    What fools them shows nothing then, and to ask the purifier at every step would cost more than the attack.
+    What fools them shows nothing then, and to ask the purifier at every step would cost more than the attack: it is
+    asked every LOOKS steps.
     """
     return any(isinstance(loss, AttackLoss) and loss.stands_in for loss in batch.attack_losses.values())
 

@@ -55,6 +55,28 @@ def test_it_goes_up_any_loss_as_far_as_the_steps_and_the_ball_reach(rule: str) -
         torch.testing.assert_close(found, given.images + distance)
 
 
+class WrongOnTheWay(nn.Module):
+    """Says 1 where images are half bright, 0 else; what is followed is never asked."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        half = (images.flatten(1).mean(dim=1) - 0.5).abs() < 0.05
+        return torch.stack([~half, half], dim=1).float()
+
+
+@pytest.mark.parametrize(
+    ("looks", "brightness"), [(0, (1.0, 1.0)), (5, (0.5, 1.0)), (1, (0.5, 0.1)), (4, (1.0, 0.4))]
+)
+def test_it_looks_on_the_way_and_an_image_stays_where_the_deployed_model_is_wrong(
+    looks: int, brightness: tuple[float, float]
+) -> None:
+    """From black by a tenth each step: after five it is half bright, where the first is wrong, the second right."""
+    given = Batch(
+        WrongOnTheWay(), torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), ImageNoise("key", range(2)), 1.0
+    )
+    found = maximise(given, brighter, steps=10, step_size=0.1, looks=looks)
+    torch.testing.assert_close(found.flatten(1).mean(dim=1), torch.tensor(brightness))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_its_losses_rise_where_the_label_loses(form: str) -> None:
     given = batch()

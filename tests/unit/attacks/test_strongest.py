@@ -15,7 +15,9 @@ from reproof import registry
 from reproof.attacking import judge
 from reproof.attacking.batch import Batch
 from reproof.attacking.engine import AttackEngine, AttackResult
+from reproof.attacking.gradient_ascent import maximise
 from reproof.attacking.image_noise import ImageNoise
+from reproof.attacks import strongest
 from reproof.attacks.strongest import ComposedAttack, Settings, smooth
 from reproof.models.attack_loss import AttackLoss, on_logits
 from reproof.models.classifier import REFUSED, Answers
@@ -257,6 +259,31 @@ def test_a_purifier_is_attacked_through_its_stand_in() -> None:
     assert torch.equal(
         network(found.images["epsilon=0.1"].flip(3)).argmax(1), found.predictions["epsilon=0.1"]
     )
+
+
+def test_past_a_purifier_the_model_is_asked_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its logits are not those that are followed: the network inside, and a mean over neighbours."""
+    asked: list[tuple[bool, int]] = []
+
+    def spying(*arguments: Any, leave: Any, looks: int, **more: Any) -> Tensor:
+        asked.append((leave is not None, looks))
+        return maximise(*arguments, leave=leave, looks=looks, **more)
+
+    monkeypatch.setattr(strongest, "maximise", spying)
+    network, images, labels = trained()
+    deployed = Behind(network, lambda shown: shown.flip(3))
+    bpda = on_logits(lambda shown: network(shown.flip(3)), stands_in=True)
+    craft(deployed, images, labels, {"bpda": bpda}, epsilons=[0.01])
+    # Cross-entropy and margin on the network inside; the same on its stand-in, which tells itself; smoothed; three aims
+    # at each.
+    assert asked[:5] == [(False, 5), (False, 5), (True, 0), (True, 0), (False, 5)]
+    assert asked[5:11] == [(False, 5)] * 3 + [(True, 0)] * 3
+    asked.clear()
+    craft(network, images, labels, epsilons=[0.01])
+    assert set(asked) == {(True, 0)}
+    asked.clear()
+    craft(Noisy(network, 0.05), images, labels, epsilons=[0.01])
+    assert set(asked) == {(False, 0)}, "one lucky draw is no misclassified image"
 
 
 def test_a_smoothed_gradient_sees_over_the_edge_of_a_step() -> None:
