@@ -93,7 +93,8 @@ class Settings(EpsilonAttackSettings):
     autoattack: Switch = True
     """Whether AutoAttack comes after PGD, with its own settings."""
     queries: Whole = 5000
-    """Queries of Square, which AutoAttack's own has too; 0 leaves it out."""
+    """Queries of Square, which AutoAttack's own has too; 0 leaves it out. After AutoAttack it is run past purifiers
+    alone, there with restarts."""
 
     def passes(self) -> float:
         """Return the passes of an image that survives to the end, of a model without attack losses: an upper bound."""
@@ -240,8 +241,10 @@ class ComposedAttack:
         for name, logits in through.items() if authors else ():
             yield self._autoattack(name, logits, batch)
         covered = authors and bool(through) and not batch.random
-        if settings.queries and not covered and registry.attack("square") is not None:
-            square = self._other("square", batch, queries=settings.queries)
+        if settings.queries and (hides or not covered) and registry.attack("square") is not None:
+            # The search is rugged past a purifier: other squares take other images.
+            restarts = settings.restarts if hides else 1
+            square = self._other("square", batch, queries=settings.queries, restarts=restarts)
             yield Part("Square", partial(checkpoint.step, square.perturb), "score")
         for name, network in batch.networks.items():
             yield Part(f"transfer from {name}", self._transfer(network, next(draws)), "transfer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -338,9 +339,9 @@ def test_images_made_on_another_network_count_where_they_fool_the_model() -> Non
     assert sum(found.values()) == found["transfer from twin"]
 
 
-@needs("attacks/autoattack")
+@needs("attacks/autoattack", "attacks/square")
 def test_autoattack_asks_the_logits_behind_a_purifier() -> None:
-    """Square is not run twice: AutoAttack has it, where what it asks is what is deployed."""
+    """Square is not run twice, since AutoAttack has it, but for a purifier: there it starts anew."""
     network, images, labels = trained()
     images, labels = images[:5], labels[:5]
     plain = craft(network, images, labels, autoattack=True, queries=20, steps=1, targets=0, epsilons=[0.05])
@@ -353,8 +354,29 @@ def test_autoattack_asks_the_logits_behind_a_purifier() -> None:
         ),
         "epsilon=0.08",
     )
-    assert [part for part in found if "AutoAttack" in part or part == "Square"] == ["AutoAttack on seen"]
+    assert [part for part in found if "AutoAttack" in part or part == "Square"] == [
+        "AutoAttack on seen",
+        "Square",
+    ]
     assert found["AutoAttack on seen"] > 0
+
+
+@needs("attacks/square")
+def test_past_a_purifier_square_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as PGD; elsewhere once."""
+    network, images, labels = trained()
+    asked: list[int] = []
+
+    def built(settings: Any, point: Any) -> Any:
+        asked.append(settings.restarts)
+        return square.RandomSquaresAttack(1, restarts=1)
+
+    square = importlib.import_module("reproof.attacks.square")
+    monkeypatch.setattr(square, "build", built)
+    for losses, restarts in (({"seen": on_logits(network, stands_in=True)}, 3), ({}, 1)):
+        asked.clear()
+        craft(network, images, labels, losses, queries=1, steps=1, targets=0, restarts=3, epsilons=[0.01])
+        assert set(asked) == {restarts}
 
 
 @needs("attacks/autoattack", "attacks/square")
