@@ -3,10 +3,10 @@
 In order of cost: PGD that converges on the cross-entropy of the logits and on their margin; on each attack loss of the
 defense and on the margin in its place; through what has no gradient of its own (a purifier) with a gradient averaged
 over neighbours too (Athalye, Carlini and Wagner 2018, Sec. 4); towards each of the likeliest wrong classes (Gowal et
-al. 2019); AutoAttack; Square by scores; and images made on other networks. Where a model draws at random, each gradient
-is a mean over several passes (expectation over transformation). An image leaves as soon as the deployed model gets it
-wrong, and the part that took it is kept; where nothing is left it ends. One that survives comes back as the first part
-left it.
+al. 2019); AutoAttack; Square by scores (after AutoAttack's own past purifiers alone); and images made on other
+networks. Where a model draws at random, each gradient is a mean over several passes (expectation over transformation).
+An image leaves as soon as the deployed model gets it wrong, and the part that took it is kept; where nothing is left it
+ends. One that survives comes back as the first part left it.
 
 An image that is refused by then, or was before, is not right, but not wrong and accepted either. All parts attack it
 again, past refusals, those on an attack loss that evades them first; beside them PGD that creeps away from the clean
